@@ -397,7 +397,6 @@ def _coefficients(
     """
     values = coefficients_of(estimator, block)[..., 1:]
     families = getattr(estimator, "families_", ()) if block.is_main else ()
-    links = [family.link for family in families] or [block.link] * len(values)
     sign, position = 1.0, index if values.shape[1] > 1 else 0
     estimates = values[:, position].T.copy()
     if block.is_main and is_classifier(estimator):
@@ -405,7 +404,7 @@ def _coefficients(
         sign, position = 1.0 if index else -1.0, max(index - 1, 0)
         estimates = (values[:, index] - values[:, 0 if index else 1]).T
     # Features without a coefficient, and experts without linear predictor, have zeros.
-    has_predictor = np.array([link != "" for link in links])
+    has_predictor = np.array([family.link != "" for family in families] or [True] * len(values))
     estimates[:, ~has_predictor] = np.nan
     estimates[~values.any(axis=(0, 1))] = np.nan
     intervals = np.full((*estimates.shape, 2), np.nan)

@@ -116,7 +116,6 @@ class ImportanceDisplay(draw.Display):
         X: Any,
         y: Any,
         *,
-        features: Any = None,
         max_features: int = 12,
         n_repeats: int = 5,
         random_state: Any = None,
@@ -135,8 +134,6 @@ class ImportanceDisplay(draw.Display):
             Features of rows that were not used in the fit.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Observed target.
-        features : array-like, default=None
-            Features to permute: names, indices or a boolean mask; None for all.
         max_features : int, default=12
             Largest number of features that are drawn, the most important ones.
         n_repeats : int, default=5
@@ -164,8 +161,7 @@ class ImportanceDisplay(draw.Display):
         TypeError
             If the estimator does not end in a mixture of experts.
         ValueError
-            If a feature is unknown, a number is not a positive integer, or the experts have no
-            predictive distribution.
+            If a number is not a positive integer, or the experts have no predictive distribution.
         """
         estimator, X, note, labels, _ = subject.drawn_mixture(cls, estimator, X)
         check_integer("max_features", max_features, least=1)
@@ -173,7 +169,6 @@ class ImportanceDisplay(draw.Display):
             estimator,
             X,
             y,
-            features=features,
             n_repeats=n_repeats,
             random_state=random_state,
             sample_weight=sample_weight,
@@ -181,15 +176,13 @@ class ImportanceDisplay(draw.Display):
             units=units,
         )
         order = np.argsort(-found.both.importances_mean, kind="stable")[:max_features]
-        n_chosen = len(found.features)
-        display = cls(
-            feature_names=[labels[j] for j in found.features[order]],
+        return cls(
+            feature_names=[labels[j] for j in order],
             **{part: found[part].importances[order] for part in PARTS},
-            n_columns=n_chosen if len(order) < n_chosen else None,
+            n_columns=len(labels) if len(order) < len(labels) else None,
             feature_note=note,
             of_units=units is not None,
-        )
-        return display.plot(ax)
+        ).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
         names = draw.shortened(self.feature_names, IMPORTANCE_NAME_WIDTH)

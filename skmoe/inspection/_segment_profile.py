@@ -13,7 +13,7 @@ from skmoe._data.rows import Rows
 from skmoe._inference.labels import counted_noun, format_percent
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
-from skmoe.inspection._grid import gate_log_odds, is_numeric, levels_of, names_of_fit, values_of
+from skmoe.inspection._grid import is_numeric, levels_of, values_of
 from skmoe.inspection._subject import (
     check_features,
     deviation,
@@ -27,16 +27,10 @@ from skmoe.inspection._subject import (
 # hardly differ must not look different.
 MIN_PROFILE_RANGE = 0.5
 
-# The same for log odds of the gate.
-MIN_GATE_RANGE = 0.25
+# Least widths of a cell and of all, and space at the left of the names of the features, in inches.
+CELL_WIDTH, MIN_WIDTH, MARGIN = 0.64, 2.8, 0.5
 
-# Width of panels side by side, at most: others stand below each other.
-MAX_PANELS_WIDTH = 11.0
-
-# Least widths of a cell and a panel, and space at the left of the names of the features, in inches.
-CELL_WIDTH, MIN_PANEL_WIDTH, MARGIN = 0.64, 2.8, 0.5
-
-# Heights of a row, of a line of a name or heading, and of the space around panels, in inches.
+# Heights of a row, of a line of a name or heading, and of the space around the cells, in inches.
 ROW_HEIGHT, LINE_HEIGHT, FRAME_HEIGHT = 0.36, 0.17, 0.82
 
 # Characters in a line of the name of a feature.
@@ -48,18 +42,14 @@ DARK_FRACTION = 0.65
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SegmentProfileDisplay(draw.Display):
-    """Heat maps of experts and features: which rows each expert describes.
+    """Heat map of experts and features: which rows each expert describes.
 
-    One column for each expert, with its share of the rows, and one row for each feature. The panels
-    share the features, and stand below each other if there are many experts:
+    One column for each expert, with its share of the rows, and one row for each feature: its mean
+    over the rows of the expert, weighted by its responsibilities, minus the mean over all rows, in
+    standard deviations of the feature.
 
-    - the mean of the feature over the rows of the expert, weighted by its responsibilities, minus
-      the mean over all rows, in standard deviations of the feature;
-    - the log odds of the expert against the first one by the gate, for one standard deviation more
-      of the feature, as in `summary`. A gate without slopes has no such panel.
-
-    Categories have a row for each, of their shares of the rows. A dash stands where the gate does
-    not use a feature.
+    Categories have a row for each, of their shares of the rows. A dash stands for
+    an expert without rows.
 
     With `units`, such as customers or patients, the share is that of the units, and each row has
     the responsibilities of its unit; means are those over rows. See "Displays" in the user guide.
@@ -74,8 +64,6 @@ class SegmentProfileDisplay(draw.Display):
         Mean responsibility of each expert, over rows or units.
     profile : ndarray of shape (n_shown, n_experts)
         Mean over the rows of the expert minus mean over all rows, in standard deviations.
-    gate_effects : ndarray of shape (n_shown, n_experts), default=None
-        Log odds of the expert against the first one.
     n_columns : int, default=None
         Number of features of which the largest are drawn; None if all are.
     of_units : bool, default=False
@@ -85,14 +73,14 @@ class SegmentProfileDisplay(draw.Display):
 
     Attributes
     ----------
-    ax_ : ndarray of shape (n_panels,) of matplotlib axes
+    ax_ : matplotlib axes
         Axes of the plot.
     figure_ : matplotlib figure
         Figure of the plot.
-    meshes_ : list of matplotlib collections
-        The cells of each panel.
-    texts_ : list of ndarray of shape (n_shown, n_experts) of matplotlib texts
-        The numbers in the cells of each panel.
+    mesh_ : matplotlib collection
+        The cells.
+    texts_ : ndarray of shape (n_shown, n_experts) of matplotlib texts
+        The numbers in the cells.
 
     See Also
     --------
@@ -116,7 +104,6 @@ class SegmentProfileDisplay(draw.Display):
     expert_names: Sequence[str]
     shares: Array
     profile: Array
-    gate_effects: Array | None = None
     n_columns: int | None = None
     of_units: bool = False
     feature_note: str = ""
@@ -158,15 +145,14 @@ class SegmentProfileDisplay(draw.Display):
             Known experts of the rows, as in `fit`.
         features : array-like, default=None
             Features to draw, in this order: names, indices or a boolean mask; None for those with
-            the largest effects, in the order of X.
+            the largest differences, in the order of X.
         max_features : int, default=12
-            Largest number of rows of the picture if `features` is None. Chosen are those with the
-            largest number in any panel, in relation to the largest number of the panel.
+            Largest number of rows of the picture if `features` is None: those with the largest
+            differences.
         expert_names : list of str of length n_experts, default=None
             Names of the experts; None for those of the model, `expert_names_`.
-        ax : matplotlib axes or array-like of axes, default=None
-            Axes to draw on: a single one, which the panels replace, or one for each panel. None for
-            new ones.
+        ax : matplotlib axes, default=None
+            Axes to draw on; None for new ones.
 
         Returns
         -------
@@ -191,19 +177,15 @@ class SegmentProfileDisplay(draw.Display):
         resp, shares = responsibilities_of_rows(estimator, rows)
         columns = profile_columns(rows, resp, chosen)
         profile = np.array([column.difference for column in columns])
-        log_odds = gate_effects_of(estimator, columns)
         shown = np.arange(len(columns))
-        if features is None:  # relative to the largest number of each panel
-            tables = [(profile, MIN_PROFILE_RANGE), (log_odds, MIN_GATE_RANGE)]
-            sizes = [(np.abs(np.nan_to_num(table)).max(axis=1), low) for table, low in tables]
-            score = np.max([size / max(size.max(), low) for size, low in sizes], axis=0)
-            shown = np.sort(np.argsort(-score, kind="stable")[:max_features])
+        if features is None:
+            size = np.abs(np.nan_to_num(profile)).max(axis=1)
+            shown = np.sort(np.argsort(-size, kind="stable")[:max_features])
         return cls(
             feature_names=[columns[i].name(labels) for i in shown],
             expert_names=names,
             shares=shares,
             profile=profile[shown],
-            gate_effects=None if np.isnan(log_odds).all() else log_odds[shown],
             n_columns=len(columns) if len(shown) < len(columns) else None,
             of_units=units is not None,
             feature_note=note,
@@ -215,73 +197,51 @@ class SegmentProfileDisplay(draw.Display):
             f"{draw.wrapped(name, draw.EXPERT_NAME_WIDTH)}\n{format_percent(share)}"
             for name, share in zip(self.expert_names, self.shares, strict=True)
         ]
-        heading = "Mean minus that of all rows,\nin SDs of the feature"
-        panels = [(heading, self.profile, MIN_PROFILE_RANGE)]
-        if self.gate_effects is not None:
-            heading = "Gate: log odds against the\nfirst expert, per SD of the feature"
-            panels.append((heading, self.gate_effects, MIN_GATE_RANGE))
         cell = max(CELL_WIDTH, draw.text_width(experts)) + 0.1
-        width = max(cell * len(experts), MIN_PANEL_WIDTH)
+        width = max(cell * len(experts), MIN_WIDTH) + draw.text_width(features) + MARGIN
         row_height = max(ROW_HEIGHT, LINE_HEIGHT * _most_lines(features))
-        n_lines = _most_lines(experts) + 2
-        size = width, FRAME_HEIGHT + LINE_HEIGHT * n_lines + row_height * len(features)
-        grid = len(panels), size, max(1, int(MAX_PANELS_WIDTH / width))
-        axes = self._axes(ax, *grid, draw.text_width(features) + MARGIN)
-        self.meshes_, self.texts_ = [], []
-        for cells, (heading, values, least) in zip(axes, panels, strict=True):
-            cells.set_title(heading, fontsize=10, loc="left")
-            mesh, written = _draw_cells(cells, values, least, experts)
-            self.meshes_.append(mesh)
-            self.texts_.append(written)
-        is_first = draw.in_first_column(axes)
-        for cells, has_names in zip(axes, is_first, strict=True):
-            draw.name_rows(cells, features if has_names else [""] * len(features))
+        height = FRAME_HEIGHT + LINE_HEIGHT * (_most_lines(experts) + 2)
+        (ax,) = self._axes(ax, 1, (width, height + row_height * len(features)))
+        ax.set_title("Mean minus that of all rows,\nin SDs of the feature", fontsize=10, loc="left")
+        self._draw_cells(ax)
+        ax.tick_params(axis="x", length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+        ax.set_xticks(range(len(experts)), experts, fontsize=9)
+        draw.name_rows(ax, features)
+        ax.spines[:].set_visible(False)
         note = f"%: share of the {counted_noun(self.of_units)}s"
         if self.n_columns is not None:
             chosen = f"{len(features)} of {self.n_columns} features"
-            note += f"\n{chosen}:\nthose with the largest effects"
+            note += f"\n{chosen}:\nthose with the largest differences"
         note += f"\n{self.feature_note}" if self.feature_note else ""
-        axes[is_first][-1].set_xlabel(note, fontsize=8, loc="left")
-        return axes
+        ax.set_xlabel(note, fontsize=8, loc="left")
+        return ax
+
+    def _draw_cells(self, ax: Any) -> None:
+        """Draw cells with numbers, and the colours of the experts above them."""
+        n_rows, n_experts = self.profile.shape
+        largest = np.nanmax(np.abs(self.profile), initial=MIN_PROFILE_RANGE)
+        edges = np.arange(n_experts + 1) - 0.5, np.arange(n_rows + 1) - 0.5
+        style = {"cmap": "RdBu_r", "edgecolor": "white", "linewidth": 1.5}
+        cells = np.ma.masked_invalid(self.profile)
+        self.mesh_ = ax.pcolormesh(*edges, cells, vmin=-largest, vmax=largest, **style)
+        bar = {"linewidth": 3, "solid_capstyle": "butt", "clip_on": False}
+        bar["transform"] = ax.get_xaxis_transform()  # heights relative to the axes
+        for k in range(n_experts):
+            ax.plot([k - 0.46, k + 0.46], [1.0, 1.0], color=draw.colour(k), **bar)
+        self.texts_ = np.empty(self.profile.shape, dtype=object)
+        style = {"ha": "center", "va": "center", "fontsize": 9}
+        for (i, k), value in np.ndenumerate(self.profile):
+            text, ink = f"{value:+z.2f}", "black"
+            if abs(value) > DARK_FRACTION * largest:
+                ink = "white"
+            if np.isnan(value):
+                text, ink = draw.NO_NUMBER, draw.LIGHT_GREY
+            self.texts_[i, k] = ax.text(k, i, text, color=ink, **style)
 
 
 def _most_lines(texts: Sequence[str]) -> int:
     """Lines of the text that has the most of them."""
     return 1 + max(text.count("\n") for text in texts)
-
-
-# --- heat maps ---------------------------------------------------------------------------------
-
-
-def _draw_cells(
-    ax: Any, values: Array, least_range: float, names: Sequence[str]
-) -> tuple[Any, Array]:
-    """Draw a table (F, K) below the names of the experts; returns cells and texts (F, K) in them.
-
-    The strongest colour is that of the largest value, or of a least one.
-    """
-    n_rows, n_experts = values.shape
-    largest = np.nanmax(np.abs(values), initial=least_range)
-    edges = np.arange(n_experts + 1) - 0.5, np.arange(n_rows + 1) - 0.5
-    style = {"cmap": "RdBu_r", "edgecolor": "white", "linewidth": 1.5}
-    cells = np.ma.masked_invalid(values)
-    mesh = ax.pcolormesh(*edges, cells, vmin=-largest, vmax=largest, **style)
-    ax.tick_params(axis="x", length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
-    ax.set_xticks(range(n_experts), names, fontsize=9)
-    ax.spines[:].set_visible(False)
-    bar = {"linewidth": 3, "solid_capstyle": "butt", "clip_on": False}
-    bar["transform"] = ax.get_xaxis_transform()  # heights relative to the axes
-    for k in range(n_experts):
-        ax.plot([k - 0.46, k + 0.46], [1.0, 1.0], color=draw.colour(k), **bar)
-    texts = np.empty(values.shape, dtype=object)
-    style = {"ha": "center", "va": "center", "fontsize": 9}
-    for (i, k), value in np.ndenumerate(values):
-        ink = "white" if abs(value) > DARK_FRACTION * largest else "black"
-        text, ink = (
-            (draw.NO_NUMBER, draw.LIGHT_GREY) if np.isnan(value) else (f"{value:+z.2f}", ink)
-        )
-        texts[i, k] = ax.text(k, i, text, color=ink, **style)
-    return mesh, texts
 
 
 # --- tables of a fit ------------------------------------------------------------------------------
@@ -329,21 +289,3 @@ def _column(j: int, category: str, values: Array, rows: Rows, resp: Array) -> Co
     with np.errstate(divide="ignore", invalid="ignore"):
         difference = (weight * (values - mean)) @ resp / of_expert / scale
     return Column(j, category, is_share, mean, difference, scale)
-
-
-def gate_effects_of(estimator: Any, columns: Sequence[Column]) -> Array:
-    """Log odds (F, K) of each expert against the first for one deviation more of each column.
-
-    NaN for columns that the gate does not use.
-    """
-    effects = np.full((len(columns), estimator.n_experts_), np.nan)
-    log_odds = gate_log_odds(estimator)
-    if log_odds is None:
-        return effects
-    position = {str(name): j for j, name in enumerate(estimator.gate_feature_names_)}
-    names = names_of_fit(estimator)
-    for i, column in enumerate(columns):
-        j = position.get(column.name(names))
-        if j is not None and log_odds[:, j].any():
-            effects[i] = log_odds[:, j] * column.deviation
-    return effects

@@ -452,7 +452,7 @@ def row_density(
     steps = (at(experts.cdf, points) - at(experts.cdf_left, points)) * gate
     has_step = steps.sum(axis=1) > MIN_STEP
     found |= {"values": points[has_step], "probability": steps[has_step]}
-    if has_step.all():
+    if mixture.is_count or has_step.all():
         return found
     even = np.linspace(low, high, N_EVEN_POINTS)
     grid = np.unique(np.concatenate([even, points[~has_step]]))

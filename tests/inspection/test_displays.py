@@ -378,7 +378,7 @@ def test_rows_of_weight_zero_are_absent(name, case):
     assert "inconsistent numbers of samples" in message
 
 
-@pytest.mark.parametrize("name", displays_with("known_experts"))
+@pytest.mark.parametrize("name", ["CoefficientsDisplay", "SegmentProfileDisplay"])
 def test_weight_two_equals_two_rows(name):
     weight = np.arange(len(CASES["lines"]()[2])) % 3
     found = draw(name, "lines", sample_weight=weight.tolist())

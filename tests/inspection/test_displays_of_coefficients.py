@@ -344,18 +344,13 @@ def by_hand(values, resp, weight=None):
     return np.array(rows)
 
 
-def test_profiles_are_differences_of_weighted_means_and_log_odds_of_the_gate(fitted):
+def test_profiles_are_differences_of_weighted_means(fitted):
     moe, X, y = fitted
     resp = moe.responsibilities(X, y)
     for weight in (None, np.arange(len(y)) % 3):
         display = profile(moe, X, y, sample_weight=weight)
         assert_allclose(display.profile, by_hand(X, resp, weight), rtol=1e-9)
         assert_allclose(display.shares, np.average(resp, axis=0, weights=weight))
-    log_odds = moe.gate_coef_ - moe.gate_coef_[0]
-    display = profile(moe, X, y)
-    assert_allclose(display.gate_effects, (log_odds * X.std(axis=0)).T)
-    for k, expert in enumerate(moe.summary(X, y).experts):
-        assert_allclose(display.gate_effects[:, k], [value for _, value in expert.gate_effects])
 
 
 def test_rows_have_the_responsibilities_of_their_unit():
@@ -369,9 +364,7 @@ def test_rows_have_the_responsibilities_of_their_unit():
     table = moe.responsibilities(X, y, units=units)
     assert_allclose(display.shares, table.proba.mean(axis=0))
     assert_allclose(display.profile, by_hand(X, table.rows(units)))
-    assert display.ax_[0].get_xlabel() == "%: share of the units"
-    assert_array_equal(np.isnan(display.gate_effects), [[True, True], [False, False]])
-    assert texts(display.texts_[1][0]) == [NO_NUMBER, NO_NUMBER]
+    assert display.ax_.get_xlabel() == "%: share of the units"
 
 
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
@@ -388,81 +381,64 @@ def test_categories_are_indicators_in_alphabetical_order(make):
     columns = np.column_stack([X[:, 0], width, down, up])
     resp = moe.responsibilities(frame, y)
     assert_allclose(display.profile, by_hand(columns, resp), rtol=1e-6)
-    names = moe.gate_feature_names_.tolist()
-    slopes = moe.gate_coef_[:, [names.index("depth"), names.index("kind_up")]]
-    expected = (slopes - slopes[0]).T * [[X[:, 0].std()], [up.std()]]
-    assert_allclose(display.gate_effects[[0, 3]], expected)
 
 
-def test_gates_may_have_no_slopes_and_experts_no_rows(fitted):
+def test_experts_may_have_no_rows(fitted):
     _, X, y = fitted
-    constant = fit_quietly(regressor(gate="constant"), X, y)
-    assert profile(constant, X, y).gate_effects is None
     target = np.where(X[:, 0] > 0.0, 0.0, 5.0 + np.abs(y))
     moe = fit_quietly(regressor(family=["zero", "gamma"]), X, target)
     kept = target > 0.0  # rows whose density is zero under the first expert
-    found = profile(moe, X[kept], target[kept]).profile
-    assert_array_equal(np.isnan(found), [[True, False]] * 3)
+    display = profile(moe, X[kept], target[kept])
+    assert_array_equal(np.isnan(display.profile), [[True, False]] * 3)
+    assert texts(display.texts_[:, 0]) == [NO_NUMBER] * 3
 
 
-def test_the_features_with_the_largest_effects_are_drawn():
+def test_the_features_with_the_largest_differences_are_drawn():
     X, y = two_regimes(100, n_features=14)
     X[:, 7] = 1.0  # a constant feature has no effect
     moe = fit_quietly(regressor(max_iter=3), X, y)
     every = profile(moe, X, y, max_features=14)
     assert_allclose(every.profile[7], 0.0)
-    tables = every.profile, every.gate_effects
-    score = np.max([np.nan_to_num(abs(t)).max(axis=1) / np.nanmax(abs(t)) for t in tables], axis=0)
+    score = np.abs(every.profile).max(axis=1)
     display = profile(moe, X, y, max_features=4)
     assert display.feature_names == [f"x{j}" for j in np.sort(np.argsort(-score)[:4])]
-    assert "4 of 14 features" in display.ax_[0].get_xlabel()
+    assert "4 of 14 features" in display.ax_.get_xlabel()
     assert len(profile(moe, X, y).feature_names) == 12
 
 
 # --- cells ----------------------------------------------------------------------------------------
 
 
-def test_each_table_has_a_panel_with_its_numbers():
-    display = profile_of(
-        gate_effects=np.where(VALUES > 3.0, np.nan, VALUES / 10.0),
-        n_columns=9,
-        of_units=True,
-        feature_note="a note",
-    )
-    headings = [ax.get_title(loc="left").replace("\n", " ") for ax in display.ax_]
-    assert headings == [
-        "Mean minus that of all rows, in SDs of the feature",
-        "Gate: log odds against the first expert, per SD of the feature",
+def test_cells_have_their_numbers():
+    display = profile_of(n_columns=9, of_units=True, feature_note="a note")
+    heading = display.ax_.get_title(loc="left").replace("\n", " ")
+    assert heading == "Mean minus that of all rows, in SDs of the feature"
+    note = "%: share of the units\n3 of 9 features:\nthose with the largest differences\na note"
+    assert display.ax_.get_xlabel() == note
+    assert texts(display.ax_.get_yticklabels()) == FEATURES
+    assert texts(display.ax_.get_xticklabels()) == ["calm\n30 %", "wild\n70 %"]
+    assert texts(display.texts_.ravel()) == [f"{value:+.2f}" for value in np.ravel(VALUES / 4.0)]
+    assert [bar.get_color().lower() for bar in display.ax_.lines] == [
+        expert_colour(k) for k in (0, 1)
     ]
-    note = "%: share of the units\n3 of 9 features:\nthose with the largest effects\na note"
-    assert [ax.get_xlabel() for ax in display.ax_] == [note, ""]
-    assert [texts(ax.get_yticklabels()) for ax in display.ax_] == [FEATURES, [""] * 3]
-    shown = [[f"{value:+.2f}" for value in np.ravel(VALUES / scale)] for scale in (4.0, 10.0)]
-    shown[1][4] = NO_NUMBER
-    for ax, cells, expected in zip(display.ax_, display.texts_, shown, strict=True):
-        assert texts(ax.get_xticklabels()) == ["calm\n30 %", "wild\n70 %"]
-        assert texts(cells.ravel()) == expected
-        assert [bar.get_color().lower() for bar in ax.lines] == [expert_colour(k) for k in (0, 1)]
-        assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 1.5), (2.5, -0.5))
+    assert (display.ax_.get_xlim(), display.ax_.get_ylim()) == ((-0.5, 1.5), (2.5, -0.5))
 
 
 @pytest.mark.parametrize(
-    ("options", "panel", "largest"),
+    ("values", "largest"),
     [
-        ({"profile": VALUES / 100.0}, 0, 0.5),  # small effects are pale
-        ({"gate_effects": VALUES / 100.0}, 1, 0.25),
-        ({"gate_effects": VALUES}, 1, 4.0),
-        ({"gate_effects": np.where(VALUES > 3.0, np.nan, VALUES)}, 1, 3.0),
+        (VALUES / 100.0, 0.5),  # small effects are pale
+        (VALUES, 4.0),
+        (np.where(VALUES > 3.0, np.nan, VALUES), 3.0),
     ],
 )
-def test_colours_are_on_a_symmetric_scale_on_which_numbers_can_be_read(options, panel, largest):
-    display = profile_of(**options)
-    mesh = display.meshes_[panel]
+def test_colours_are_on_a_symmetric_scale_on_which_numbers_can_be_read(values, largest):
+    display = profile_of(profile=values)
+    mesh = display.mesh_
     assert mesh.get_clim() == (-largest, largest)
-    values = next(iter(options.values()))
     masked = np.ma.getmaskarray(mesh.get_array()).reshape(3, 2)
     assert_array_equal(masked, ~np.isfinite(values))
-    for text, value in zip(display.texts_[panel].ravel(), values.ravel(), strict=True):
+    for text, value in zip(display.texts_.ravel(), values.ravel(), strict=True):
         if np.isfinite(value):
             luminance = np.array(mesh.cmap(mesh.norm(value))[:3]) @ [0.299, 0.587, 0.114]
             assert abs((text.get_color() == "white") - luminance) > 0.4

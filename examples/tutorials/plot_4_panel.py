@@ -72,7 +72,7 @@ TrajectoriesDisplay.from_estimator(moe, X, pd.Series(y, name="visits"), time="ye
 plt.show()
 
 # %%
-# The profile tells who belongs to each segment: by how much its people differ from all. The text
+# The profile shows who belongs to each segment: by how much its people differ from all. The text
 # has the effect of each feature within the segments, and on the probability of belonging to them.
 
 SegmentProfileDisplay.from_estimator(moe, X, y, units=person)

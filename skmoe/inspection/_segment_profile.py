@@ -44,12 +44,12 @@ DARK_FRACTION = 0.65
 class SegmentProfileDisplay(draw.Display):
     """Heat map of experts and features: which rows each expert describes.
 
-    One column for each expert, with its share of the rows, and one row for each feature: its mean
-    over the rows of the expert, weighted by its responsibilities, minus the mean over all rows, in
-    standard deviations of the feature.
+    One column for each expert, with its share of the rows, and one row for each feature. Numbers
+    are the mean of the feature over the rows of the expert, weighted by its responsibilities, minus
+    the mean over all rows, in standard deviations of the feature.
 
-    Categories have a row for each, of their shares of the rows. A dash stands for
-    an expert without rows.
+    Categories have a row for each, of their shares of the rows. A dash stands for an expert without
+    rows.
 
     With `units`, such as customers or patients, the share is that of the units, and each row has
     the responsibilities of its unit; means are those over rows. See "Displays" in the user guide.

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.inspection import SegmentProfileDisplay, TrajectoriesDisplay
+from skmoe.inspection import SegmentProfileDisplay, TrajectoriesDisplay, export_text
 
 # sphinx_gallery_thumbnail_number = 1
 
@@ -72,11 +72,12 @@ TrajectoriesDisplay.from_estimator(moe, X, pd.Series(y, name="visits"), time="ye
 plt.show()
 
 # %%
-# The profile has the effect of each feature within the segments, and on the probability of
-# belonging to them.
+# The profile shows who belongs to each segment: by how much its people differ from all. The text
+# has the effect of each feature within the segments, and on the probability of belonging to them.
 
 SegmentProfileDisplay.from_estimator(moe, X, y, units=person)
 plt.show()
+print(export_text(moe, X=X))
 
 # %%
 # The check

@@ -516,7 +516,7 @@ class SurvivalDisplay(draw.Display):
             If y has other bounds than those of right-censored times, the output is missing or
             unknown, the level is not in (0, 1), or the experts have no predictive distribution.
         """
-        estimator, X, *_, names = drawn_mixture(cls, estimator, X, None, expert_names)
+        estimator, X, *_, names = drawn_mixture(cls, estimator, X, expert_names)
         check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
         check_level(level, may_be_none=True)
         output = check_target(estimator, target, X)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -29,9 +29,6 @@ from skmoe.inspection._subject import (
     target_name,
 )
 from skmoe.protocols import LinearPredictor
-
-# Before a ratio.
-RATIO_SIGN = "\N{MULTIPLICATION SIGN}"
 
 # Panels of a figure side by side.
 MAX_FOREST_COLUMNS = {"feature": 3, "expert": 4}
@@ -110,7 +107,7 @@ class CoefficientsDisplay(draw.Display):
 
     See Also
     --------
-    SegmentProfileDisplay : The same numbers as a heat map, with means and effects of the gate.
+    SegmentProfileDisplay : Which rows each expert describes.
     ImportanceDisplay : Effects of the features on the accuracy, for experts of any kind.
 
     Examples
@@ -155,7 +152,6 @@ class CoefficientsDisplay(draw.Display):
         target: Any = None,
         level: float | None = 0.95,
         standardize: bool = True,
-        feature_names: Sequence[str] | None = None,
         expert_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
@@ -194,8 +190,6 @@ class CoefficientsDisplay(draw.Display):
         standardize : bool, default=True
             Whether coefficients are those for one standard deviation more of a feature, over the
             rows given; otherwise for one unit more.
-        feature_names : list of str of length n_features, default=None
-            Names of the features; None for those seen in fit, or x0, x1 and so on.
         expert_names : list of str of length n_experts, default=None
             Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of axes, default=None
@@ -215,10 +209,10 @@ class CoefficientsDisplay(draw.Display):
             If the estimator does not end in a mixture of experts.
         ValueError
             If no expert has coefficients, if a feature, the class or the output is missing or
-            unknown, or if there is not one name for each feature or expert. Also if the level is
-            not between 0 and 1, or `max_features` is not a positive integer.
+            unknown, or if there is not one name for each expert. Also if the level is not between
+            0 and 1, or `max_features` is not a positive integer.
         """
-        found = drawn_mixture(cls, estimator, X, feature_names, expert_names)
+        found = drawn_mixture(cls, estimator, X, expert_names)
         estimator, X, note, labels, names = found
         if not hasattr(estimator, "expert_coef_"):
             expert = getattr(estimator, "expert", None)
@@ -227,16 +221,27 @@ class CoefficientsDisplay(draw.Display):
                 f"{cls.__name__} needs experts with linear predictors; got {got}. Use "
                 "ImportanceDisplay, which takes experts of any kind."
             )
-        chosen = check_features("features", features, estimator, feature_names)
+        chosen = check_features("features", features, estimator)
         check_rows("y", estimator, X, y)
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)
         check_level(level, may_be_none=True)
         rows = positive_rows(Rows(X, y, sample_weight, offset, units, possible=known_experts))
-        tables = coefficient_tables(estimator, rows, target, level)
-        table, n_targets = tables[0], sum(each.block.is_main for each in tables)
-        has_predictor = np.isfinite(table.estimates).any(axis=0)
-        is_mixed = len(set(table.is_ratio[has_predictor].tolist())) > 1
+        indices = check_targets(estimator, target, rows.X)
+        indices = indices[len(indices) > 1 :]  # log odds of several classes are against the first
+        blocks = linear_predictors(estimator)
+        result = None if level is None else _inference_or_none(estimator, rows)
+        # Rows of the picture: the features in each linear predictor of the experts.
+        pairs = list(product(blocks, indices))
+        tables = [_coefficients(estimator, *pair, result, level) for pair in pairs]
+        estimates, intervals = (np.concatenate(each) for each in zip(*tables, strict=True))
+        families = getattr(estimator, "families_", ())
+        is_ratio = np.array(
+            [bool(family.measures) for family in families]
+            or [is_classifier(estimator)] * len(names)
+        )
+        has_predictor = np.isfinite(tables[0][0]).any(axis=0)
+        is_mixed = len(set(is_ratio[has_predictor].tolist())) > 1
         if by is None:
             by = "expert" if is_mixed else "feature"
         check_choice("by", by, ("feature", "expert"))
@@ -245,20 +250,18 @@ class CoefficientsDisplay(draw.Display):
                 'by="feature" needs experts whose coefficients are all ratios, or all are not; '
                 'some of these experts have a log link. Use by="expert".'
             )
-        scale = column_deviations(rows) if standardize else np.ones(len(labels))
-        # Rows of the picture: the features in each linear predictor of the experts.
-        for each in tables:
-            each.estimates[dropped_features(estimator) & each.block.is_main] = 0.0
-        estimates = np.concatenate([each.estimates for each in tables])
+        scale = np.ones((len(labels), 1))
+        if standardize:
+            columns = [numeric_values(rows.X, j) for j in range(len(labels))]
+            scale[:, 0] = [deviation(values, row_weights(rows)) for values in columns]
         chosen = [i * len(labels) + j for i in range(len(tables)) for j in chosen]
-        marks, predictors = [""] * len(tables), [table.name, *(t.block.label for t in tables[1:])]
-        if n_targets > 1:  # each class has log odds, and no expert another linear predictor
-            reference, *classes = estimator.classes_
-            marks = [f" (class {label})" for label in classes]
-            predictors = [f"Odds ratio of the class against class {reference}"]
-        of_tables = zip(tables, marks, strict=True)
-        labels = [label + mark for t, mark in of_tables for label in t.block.terms(labels)]
-        scale = np.tile(scale, len(tables))[:, None]
+        labels = [
+            f"{label} (class {estimator.classes_[index]})" if len(indices) > 1 else label
+            for block, index in pairs
+            for label in block.terms(labels)
+        ]
+        predictors = [_coefficient_name(estimator, rows.y, indices), *(b.label for b in blocks[1:])]
+        scale = np.tile(scale, (len(tables), 1))
         n_used, shown = None, np.array(chosen)
         if features is None:
             used = np.flatnonzero(np.isfinite(estimates).any(axis=1))
@@ -270,23 +273,19 @@ class CoefficientsDisplay(draw.Display):
                 "CoefficientsDisplay needs experts with slopes; these have intercepts only. Use "
                 "RegimesDisplay or GateDisplay."
             )
-        intervals = None
-        if table.intervals is not None:
-            intervals = np.concatenate([each.intervals for each in tables]) * scale[..., None]
-        display = cls(
+        return cls(
             feature_names=[labels[j] for j in shown],
             expert_names=names,
             coefficients=(estimates * scale)[shown],
-            intervals=None if intervals is None else intervals[shown],
-            is_ratio=table.is_ratio,
+            intervals=None if result is None else (intervals * scale[..., None])[shown],
+            is_ratio=is_ratio,
             by=by,
             coefficient_name=", and on ".join(predictors),
             level=level,
             step="SD" if standardize else "unit",
             n_columns=n_used,
             feature_note=note,
-        )
-        return display.plot(ax)
+        ).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
         by_feature, shape = self.by == "feature", self.coefficients.shape
@@ -389,91 +388,53 @@ def _draw_axis(ax: Any, limits: tuple[float, float], is_ratio: bool) -> None:
 # --- tables of a fit ------------------------------------------------------------------------------
 
 
-class CoefficientTable(NamedTuple):
-    """Coefficients (p, K) of a linear predictor of the experts, NaN where they have none."""
+def _coefficients(
+    estimator: Any, block: LinearPredictor, index: int, result: Any, level: float | None
+) -> tuple[Array, Array]:
+    """Coefficients (p, K) of one linear predictor, with intervals (p, K, 2) of the inference.
 
-    block: LinearPredictor
-    estimates: Array
-    intervals: Array | None  # (p, K, 2)
-    is_ratio: Array  # whether they are logs of ratios, (K,)
-    name: str  # what they are effects on
-
-
-def coefficient_tables(
-    estimator: Any, rows: Rows, target: Any, level: float | None
-) -> list[CoefficientTable]:
-    """Coefficients of an output or of classes, with intervals if there are standard errors.
-
-    The first tables are those of the mean of y, or of what stands in its place. Of several classes
-    all but the first have one, since that is the class against which they have log odds. There are
-    none without linear predictors.
+    They are NaN where experts have none.
     """
-    if not hasattr(estimator, "expert_coef_"):
-        return []
-    indices = check_targets(estimator, target, rows.X)
-    result = None if level is None else _inference_or_none(estimator, rows)
-    return [
-        _coefficient_table(estimator, block, rows, index, result, level)
-        for block, index in product(linear_predictors(estimator), indices[len(indices) > 1 :])
-    ]
-
-
-def _coefficient_table(
-    estimator: Any, block: LinearPredictor, rows: Rows, index: int, result: Any, level: float | None
-) -> CoefficientTable:
-    """Coefficients of one linear predictor, with intervals of the given inference."""
     values = coefficients_of(estimator, block)[..., 1:]
     families = getattr(estimator, "families_", ()) if block.is_main else ()
-    links = [family.link for family in families] or [block.link] * len(values)
-    is_ratio = np.array([bool(family.measures) for family in families] or [False] * len(values))
     sign, position = 1.0, index if values.shape[1] > 1 else 0
     estimates = values[:, position].T.copy()
     if block.is_main and is_classifier(estimator):
         # Those of classes are log odds against the first one, and of that against the second.
-        sign, position, is_ratio = 1.0 if index else -1.0, max(index - 1, 0), ~is_ratio
+        sign, position = 1.0 if index else -1.0, max(index - 1, 0)
         estimates = (values[:, index] - values[:, 0 if index else 1]).T
     # Features without a coefficient, and experts without linear predictor, have zeros.
-    has_predictor = np.array([link != "" for link in links])
+    has_predictor = np.array([family.link != "" for family in families] or [True] * len(values))
     estimates[:, ~has_predictor] = np.nan
     estimates[~values.any(axis=(0, 1))] = np.nan
-    intervals = None
+    intervals = np.full((*estimates.shape, 2), np.nan)
     if result is not None:
-        intervals = np.full((*estimates.shape, 2), np.nan)
         of_terms = np.sort(sign * result.conf_int(level), axis=1)
-        for cell, term in _locate_terms(estimator, block, result.terms, position).items():
+        for term, *cell in _located_terms(estimator, block, result.terms, position):
             is_held = result.reasons[term] == "at its bound" and has_predictor[cell[1]]
-            if is_held or not np.isnan(estimates[cell]):
-                estimates[cell] = sign * result.estimates[term]
-                intervals[cell] = of_terms[term]
-    name = _coefficient_name(estimator, rows.y, index)
-    return CoefficientTable(block, estimates, intervals, is_ratio, name)
+            if is_held or not np.isnan(estimates[*cell]):
+                estimates[*cell] = sign * result.estimates[term]
+                intervals[*cell] = of_terms[term]
+    if block.is_main:  # features that experts have dropped by infinite penalties
+        penalty = np.broadcast_to(getattr(estimator, "alpha_", 0.0), len(estimates))
+        estimates[np.ix_(np.isposinf(penalty), has_predictor)] = 0.0
+    return estimates, intervals
 
 
-def column_deviations(rows: Rows) -> Array:
-    """Standard deviation of each column of numbers, (p,), over weighted rows."""
-    columns = [numeric_values(rows.X, j) for j in range(rows.X.shape[1])]
-    return np.array([deviation(values, row_weights(rows)) for values in columns])
-
-
-def dropped_features(estimator: Any) -> Array:
-    """Features, (p,), that the experts have dropped by infinite penalties."""
-    penalty = getattr(estimator, "alpha_", None)
-    if isinstance(penalty, np.ndarray):
-        return np.isposinf(penalty)
-    return np.zeros(estimator.n_features_in_, dtype=bool)
-
-
-def _coefficient_name(estimator: Any, y: Any, index: int) -> str:
+def _coefficient_name(estimator: Any, y: Any, indices: Sequence[int]) -> str:
     """What the coefficients are effects on."""
+    index = indices[0]
     if is_classifier(estimator):
         own, other = estimator.classes_[[index, 0 if index else 1]]
-        return f"Odds ratio of class {own} against class {other}"
+        named = "the class" if len(indices) > 1 else f"class {own}"
+        return f"Odds ratio of {named} against class {other}"
     name = target_name(estimator, y, index)
     families = [family for family in getattr(estimator, "families_", ()) if family.link]
     ratios = {family.measures[0].name if family.measures else "" for family in families}
     if len(ratios) == 1 and "" not in ratios:
         return f"{ratios.pop().capitalize()} of {name}"
-    return f"Effect on {name}" + (f", ratios: {RATIO_SIGN}" if ratios - {""} else "")
+    sign = "\N{MULTIPLICATION SIGN}"
+    return f"Effect on {name}" + (f", ratios: {sign}" if ratios - {""} else "")
 
 
 def _inference_or_none(estimator: Any, rows: Rows) -> Any:
@@ -486,23 +447,14 @@ def _inference_or_none(estimator: Any, rows: Rows) -> Any:
             return None
 
 
-def _locate_terms(
+def _located_terms(
     estimator: Any, block: LinearPredictor, terms: Sequence[Any], position: int
-) -> dict[Any, int]:
-    """Index of the term of each feature and expert, for the output or class at a position."""
-    of_experts = [term for term in terms if term.part != "gate"]
-    if not of_experts:  # no expert has a linear predictor
-        return {}
-    response = list(dict.fromkeys(term.response for term in of_experts))[position]
-    names = names_of_fit(estimator)
-    found = {}
-    for k, expert in enumerate(estimator.expert_names_):
-        index = {
-            (term.response, term.name): i
-            for i, term in enumerate(terms)
-            if term.part == "all experts" or f", {expert}, " in f", {term.part}, "
-        }
-        for j, name in enumerate(block.terms(names)):
-            if (response, name) in index:
-                found[j, k] = index[response, name]
-    return found
+) -> Iterator[tuple[int, int, int]]:
+    """Terms of the output or class at a position, each with its feature and expert."""
+    rows = {name: j for j, name in enumerate(block.terms(names_of_fit(estimator)))}
+    responses = list(dict.fromkeys(term.response for term in terms if term.part != "gate"))
+    for i, term in enumerate(terms):
+        if term.part != "gate" and term.response == responses[position] and term.name in rows:
+            for k, expert in enumerate(estimator.expert_names_):
+                if term.part == "all experts" or f", {expert}, " in f", {term.part}, ":
+                    yield i, rows[term.name], k

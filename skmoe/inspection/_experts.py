@@ -82,7 +82,9 @@ class RowsOverFeature(draw.DisplayOfPanels):
         margin = ROWS_MARGIN * (ends[1] - ends[0])
         ax.set_xlim(ends[0] - margin, ends[1] + margin)
         inside = (self.x >= ends[0]) & (self.x <= ends[1])
-        limits = height_limits(self.y[inside], np.concatenate([np.ravel(each) for each in curves]))
+        exposure = None if self.exposure is None else self.exposure[inside]
+        heights = np.concatenate([np.ravel(each) for each in curves])
+        limits = height_limits(self.y[inside], heights, exposure)
         ax.set_ylim(draw.CLASS_LIMITS if self.is_probability else limits)
         draw.count_beyond(ax, self.x[rows], self.y[rows])
 
@@ -202,7 +204,6 @@ class ExpertsDisplay(RowsOverFeature):
         coverage: float | None = 0.9,
         adjust: bool = True,
         subsample: int | None = 1000,
-        feature_names: Sequence[str] | None = None,
         expert_names: Sequence[str] | None = None,
         offset: Any = None,
         units: Any = None,
@@ -234,8 +235,6 @@ class ExpertsDisplay(RowsOverFeature):
         subsample : int, default=1000
             Number of rows to show, a random sample that is the same each time; None for all. With
             `units` it consists of whole units.
-        feature_names : list of str of length n_features, default=None
-            Names of the features; None for those seen in fit, or x0, x1 and so on.
         expert_names : list of str of length n_experts, default=None
             Names of the experts; None for those of the model, `expert_names_`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
@@ -263,9 +262,9 @@ class ExpertsDisplay(RowsOverFeature):
             between 0 and 1, or if the experts have no predictive distribution for a band (use
             `coverage=None`). Also if the number of rows is not at least two.
         """
-        found = subject.drawn_mixture(cls, estimator, X, feature_names, expert_names)
+        found = subject.drawn_mixture(cls, estimator, X, expert_names)
         estimator, X, note, labels, names = found
-        chosen = subject.check_panels("features", features, estimator, feature_names, most=1)
+        chosen = subject.check_panels("features", features, estimator, most=1)
         check_flag("adjust", adjust)
         coverage = None if coverage is None else check_coverage(coverage)
         targets = subject.observed_rows(estimator, Rows(X, y, None, offset, units), target)

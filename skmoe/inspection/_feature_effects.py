@@ -116,14 +116,12 @@ class ImportanceDisplay(draw.Display):
         X: Any,
         y: Any,
         *,
-        features: Any = None,
         max_features: int = 12,
         n_repeats: int = 5,
         random_state: Any = None,
         sample_weight: Any = None,
         offset: Any = None,
         units: Any = None,
-        feature_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
         """Draw the importances of the features of a fitted mixture.
@@ -136,8 +134,6 @@ class ImportanceDisplay(draw.Display):
             Features of rows that were not used in the fit.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Observed target.
-        features : array-like, default=None
-            Features to permute: names, indices or a boolean mask; None for all.
         max_features : int, default=12
             Largest number of features that are drawn, the most important ones.
         n_repeats : int, default=5
@@ -150,8 +146,6 @@ class ImportanceDisplay(draw.Display):
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`, whose log densities are drawn; None for rows.
-        feature_names : list of str of length n_features, default=None
-            Names of the features; None for those seen in fit, or x0, x1 and so on.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
 
@@ -167,33 +161,28 @@ class ImportanceDisplay(draw.Display):
         TypeError
             If the estimator does not end in a mixture of experts.
         ValueError
-            If a feature is unknown, a number is not a positive integer, or the experts have no
-            predictive distribution.
+            If a number is not a positive integer, or the experts have no predictive distribution.
         """
-        estimator, X, note, labels, _ = subject.drawn_mixture(cls, estimator, X, feature_names)
+        estimator, X, note, labels, _ = subject.drawn_mixture(cls, estimator, X)
         check_integer("max_features", max_features, least=1)
         found = permutation_importance_by_part(
             estimator,
             X,
             y,
-            features=features,
             n_repeats=n_repeats,
             random_state=random_state,
             sample_weight=sample_weight,
             offset=offset,
             units=units,
-            feature_names=feature_names,
         )
         order = np.argsort(-found.both.importances_mean, kind="stable")[:max_features]
-        n_chosen = len(found.features)
-        display = cls(
-            feature_names=[labels[j] for j in found.features[order]],
+        return cls(
+            feature_names=[labels[j] for j in order],
             **{part: found[part].importances[order] for part in PARTS},
-            n_columns=n_chosen if len(order) < n_chosen else None,
+            n_columns=len(labels) if len(order) < len(labels) else None,
             feature_note=note,
             of_units=units is not None,
-        )
-        return display.plot(ax)
+        ).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
         names = draw.shortened(self.feature_names, IMPORTANCE_NAME_WIDTH)
@@ -229,7 +218,6 @@ def permutation_importance_by_part(
     sample_weight: Any = None,
     offset: Any = None,
     units: Any = None,
-    feature_names: Any = None,
 ) -> Bunch:
     """Permutation importance of each feature for the gate, for the experts, and for both.
 
@@ -262,8 +250,6 @@ def permutation_importance_by_part(
         Units of the rows, as in `fit`: the importance is the decrease of the mean log density of
         all rows of a unit, in which weights are powers of densities. Features that are constant
         within units are permuted over the units, and others over the rows. None for rows.
-    feature_names : list of str of length n_features, default=None
-        Names of the features; None for those seen in fit.
 
     Returns
     -------
@@ -311,7 +297,7 @@ def permutation_importance_by_part(
     """
     estimator, X, _ = subject.find_mixture(estimator, X)
     n_repeats = check_integer("n_repeats", n_repeats, least=1)
-    chosen = subject.check_features("features", features, estimator, feature_names)
+    chosen = subject.check_features("features", features, estimator)
     rows = subject.positive_rows(
         Rows(subject.check_table(estimator, X), y, sample_weight, offset, units)
     )

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_column
 from skmoe._inference.labels import feature_labels, format_percent
+from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 
 # Quantiles of a feature between which a function changes.
@@ -23,6 +24,10 @@ MAX_DRAWN_CATEGORIES = 12
 
 # Values are typical if they are at most this multiple of the distance of two quantiles from these.
 TYPICAL_QUANTILES, TYPICAL_REACH = (0.05, 0.95), 3.0
+
+# Rates are typical up to the distance of these quantiles, by exposure, from them: those of little
+# exposure are far away.
+RATE_QUANTILES = (0.01, 0.99)
 
 # Curves are drawn up to this multiple of the height of the rows above and below them, and axes have
 # a margin of this fraction.
@@ -152,24 +157,29 @@ def feature_axis(
     return FeatureAxis(name, j, grid, observed, labels)
 
 
-def typical_range(values: Array) -> tuple[float, float]:
-    """Smallest and largest value but for those that are far beyond the others.
+def typical_range(values: Array, weight: Array | None = None) -> tuple[float, float]:
+    """Smallest and largest value but for those that are far beyond the others, by their weights.
 
-    Where most values are equal, such as zeros, all are typical.
+    Where most values without weights are equal, such as zeros, all are typical.
     """
     low, high = np.quantile(values, TYPICAL_QUANTILES)
     reach = TYPICAL_REACH * (high - low) or np.inf
+    if weight is not None:
+        low, high = weighted_quantiles(values, weight, np.array(RATE_QUANTILES))
+        reach = high - low
     kept = values[(values >= low - reach) & (values <= high + reach)]
     return float(kept.min()), float(kept.max())
 
 
-def height_limits(rows: Array, curves: Array) -> tuple[float, float]:
+def height_limits(rows: Array, curves: Array, exposure: Array | None = None) -> tuple[float, float]:
     """Limits of a vertical axis for the heights of rows and of curves, which may hold NaN.
 
-    They contain the typical rows, and the curves as far as these remain readable.
+    They contain the typical rows, by their exposure, and the curves as far as these remain
+    readable.
     """
-    rows, curves = rows[np.isfinite(rows)], curves[np.isfinite(curves)]
-    low, high = typical_range(rows if len(rows) else curves)
+    is_finite, curves = np.isfinite(rows), curves[np.isfinite(curves)]
+    weight = None if exposure is None else exposure[is_finite]
+    low, high = typical_range(rows[is_finite], weight) if is_finite.any() else typical_range(curves)
     reach = CURVE_REACH * (high - low) or np.inf
     shown = np.clip(np.append(curves, [low, high]), low - reach, high + reach)
     margin = ROWS_MARGIN * np.ptp(shown) or 1.0

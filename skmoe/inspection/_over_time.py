@@ -197,7 +197,7 @@ class TrajectoriesDisplay(RowsOverFeature):
         mixture = mixture_of(estimator)
         names = subject.check_names_of_experts(mixture, expert_names)
         coverage = None if coverage is None else check_coverage(coverage)
-        (j,) = subject.check_features("time", time, estimator, None, most=1)
+        (j,) = subject.check_features("time", time, estimator, most=1)
         table = subject.check_table(mixture, X)
         columns = getattr(table, "columns", getattr(estimator, "feature_names_in_", None))
         axis = feature_axis(table, j, feature_labels(columns, table.shape[1])[j], N_POINTS)

@@ -33,9 +33,6 @@ LEGEND_LABEL_WIDTH, MAX_NAMED_EXPERTS = 22, 6
 # distance.
 ATOM_WIDTH, BAR_FRACTION = 0.02, 0.8
 
-# Values that have bars; more are drawn as lines.
-MAX_BARS = 60
-
 # Opacity of the density of an expert.
 HUMP_OPACITY = 0.3
 
@@ -183,7 +180,6 @@ class PredictionDisplay(draw.Display):
         max_features: int = 8,
         offset: Any = None,
         units: Any = None,
-        feature_names: Sequence[str] | None = None,
         expert_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
@@ -212,8 +208,6 @@ class PredictionDisplay(draw.Display):
             that of the row.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None for rows.
-        feature_names : list of str of length n_features, default=None
-            Names of the features; None for those seen in fit, or x0, x1 and so on.
         expert_names : list of str of length n_experts, default=None
             Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of axes, default=None
@@ -236,7 +230,7 @@ class PredictionDisplay(draw.Display):
             another length than X. Also if the experts have no predictive distribution, if the
             coverage is not between 0 and 1, or if a number is not an integer in its range.
         """
-        found = subject.drawn_mixture(cls, estimator, X, feature_names, expert_names)
+        found = subject.drawn_mixture(cls, estimator, X, expert_names)
         estimator, X, note, labels, names = found
         is_class = is_classifier(estimator)
         coverage = None if coverage is None else check_coverage(coverage)
@@ -292,28 +286,25 @@ class PredictionDisplay(draw.Display):
     def _draw_distribution(self, ax: Any) -> None:
         """Densities, or bars, of the experts, with interval, mean and observed value."""
         is_discrete = not len(self.grid)
-        has_bars = is_discrete and len(self.values) <= MAX_BARS
         step = float(np.diff(self.values).min(initial=np.inf)) if len(self.values) > 1 else 1.0
         above: list[Any] = []
         if self.interval is not None and self.coverage is not None:
             ends = self.interval + 0.5 * step * is_discrete * np.array([-1.0, 1.0])
             label = draw.interval_label(self.coverage)
             above.append(ax.axvspan(*ends, **draw.BAND, label=label))
-        if has_bars:
+        if is_discrete:
             bars = self.values, self.probability, BAR_FRACTION * step
             self.experts_ = self._draw_bars(ax.bar, "bottom", *bars)
         else:
-            points = self.values if is_discrete else self.grid
-            curves = self.probability if is_discrete else self.density
             for k in np.flatnonzero(self.gate >= subject.MIN_GATE_SHOWN).tolist():
                 style: dict[str, Any] = {"color": draw.colour(k), "alpha": HUMP_OPACITY}
-                ax.fill_between(points, 0.0, curves[:, k], linewidth=0, **style)
+                ax.fill_between(self.grid, 0.0, self.density[:, k], linewidth=0, **style)
                 style = {"color": draw.colour(k), "linestyle": draw.dash(k), "linewidth": 1.8}
-                (self.experts_[k],) = ax.plot(points, curves[:, k], **style)
+                (self.experts_[k],) = ax.plot(self.grid, self.density[:, k], **style)
             style = {"color": "black", "linewidth": 1.2, "label": "mixture"}
-            above += ax.plot(points, curves.sum(axis=1), **style)
-            ax.set_xlim(points[[0, -1]])
-            if not is_discrete and len(self.values):
+            above += ax.plot(self.grid, self.density.sum(axis=1), **style)
+            ax.set_xlim(self.grid[[0, -1]])
+            if len(self.values):
                 self._draw_atoms(ax)
         ax.set_ylim(0.0, ax.get_ylim()[1] * (1.0 if is_discrete else HEADROOM))
         marks = ("prediction", self.prediction, ":"), ("observed", self.observed, "--")
@@ -334,7 +325,7 @@ class PredictionDisplay(draw.Display):
         for k in np.flatnonzero(self.gate >= subject.MIN_GATE_SHOWN).tolist():
             style = {"color": draw.colour(k), "hatch": draw.hatch(k), "edgecolor": "white"}
             artists[k] = bar(
-                at, probability[:, k], width, linewidth=0.6, **{start: end}, **style, **options
+                at, probability[:, k], width, linewidth=0, **{start: end}, **style, **options
             )
             end = end + probability[:, k]
         return artists
@@ -379,11 +370,12 @@ class PredictionDisplay(draw.Display):
     def _waterfall(self) -> list[Bar]:
         """The largest contributions, and the sum of the others."""
         gate, experts = self.gate_contributions, self.expert_contributions
-        labels = self.feature_labels
         size = np.abs(gate) + np.abs(experts)
         order, n_used = np.argsort(-size, kind="stable"), int(np.count_nonzero(size))
         n_shown = n_used if n_used <= self.max_features else self.max_features - 1
-        bars = [Bar(labels[j], float(experts[j]), float(gate[j])) for j in order[:n_shown]]
+        bars = [
+            Bar(self.feature_labels[j], float(experts[j]), float(gate[j])) for j in order[:n_shown]
+        ]
         others = order[n_shown:n_used]
         if len(others):
             name = f"{len(others)} other feature{'s' * (len(others) > 1)}"

@@ -128,7 +128,6 @@ class GateDisplay(draw.DisplayOfPanels):
         X: Any,
         features: Any = None,
         *,
-        feature_names: Sequence[str] | None = None,
         expert_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
@@ -146,8 +145,6 @@ class GateDisplay(draw.DisplayOfPanels):
             axis. A list makes a grid with a panel for each of its entries. None is the feature on
             which the gate depends most: the one with the largest range of log odds for one standard
             deviation.
-        feature_names : list of str of length n_features, default=None
-            Names of the features; None for those seen in fit, or x0, x1 and so on.
         expert_names : list of str of length n_experts, default=None
             Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of axes, default=None
@@ -169,9 +166,9 @@ class GateDisplay(draw.DisplayOfPanels):
             If a panel has more than two features, if one is unknown or constant, or if one of two
             features is not numeric. Also if there is not one name for each expert.
         """
-        found = drawn_mixture(cls, estimator, X, feature_names, expert_names)
+        found = drawn_mixture(cls, estimator, X, expert_names)
         estimator, X, note, labels, names = found
-        chosen = check_panels("features", features, estimator, feature_names, most=2)
+        chosen = check_panels("features", features, estimator, most=2)
         panels = [
             cls(
                 **gate_over(estimator, X, columns, labels),
@@ -390,7 +387,6 @@ class RegimesDisplay(draw.DisplayOfPanels):
         subsample: int | None = 1000,
         units: Any = None,
         offset: Any = None,
-        feature_names: Sequence[str] | None = None,
         expert_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
@@ -423,8 +419,6 @@ class RegimesDisplay(draw.DisplayOfPanels):
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
             exposure, as are the curves.
-        feature_names : list of str of length n_features, default=None
-            Names of the features; None for those seen in fit, or x0, x1 and so on.
         expert_names : list of str of length n_experts, default=None
             Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes, default=None
@@ -445,10 +439,10 @@ class RegimesDisplay(draw.DisplayOfPanels):
             If a feature, the class or the output is missing or unknown, or there is not one name
             for each expert.
         """
-        found = drawn_mixture(cls, estimator, X, feature_names, expert_names)
+        found = drawn_mixture(cls, estimator, X, expert_names)
         estimator, X, note, labels, names = found
         of_gate, of_experts = (
-            None if value is None else check_features(name, value, estimator, feature_names, 1)[0]
+            None if value is None else check_features(name, value, estimator, 1)[0]
             for name, value in (("gate_feature", gate_feature), ("features", features))
         )
         check_flag("adjust", adjust)
@@ -556,7 +550,8 @@ class RegimesDisplay(draw.DisplayOfPanels):
         low, high = np.transpose(ends)[..., None]
         counted = (self.responsibilities.T > 0.5) & (x >= low) & (x <= high)
         lines = np.concatenate([self.curves[k][self._is_over_rows(k)] for k in experts])
-        return height_limits(y[counted], lines)
+        exposure = None if self.exposure is None else np.tile(self.exposure, (len(y), 1))[counted]
+        return height_limits(y[counted], lines, exposure)
 
     def _is_over_rows(self, k: int) -> Array:
         """Whether points of a line are between rows that belong to the expert, if it has any."""

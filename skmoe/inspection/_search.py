@@ -20,9 +20,6 @@ Y_RANGE_FACTOR = 3.0
 # Iterations of each run that are left out of that range.
 N_STEEP_ITER = 3
 
-# Width of a bar.
-BAR_WIDTH = 0.38
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ConvergenceDisplay(draw.Display):
@@ -280,15 +277,14 @@ class NumberOfExpertsDisplay(draw.Display):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ResponsibilitiesDisplay(draw.Display):
-    """Usage of the experts, rows assigned to them, and certainty of the assignment.
+    """Usage of the experts, and certainty with which rows are assigned to them.
 
     Each row is assigned to the expert with the largest responsibility. Left: the mean
-    responsibility of each expert, and the fraction of the rows assigned to it. Right: its
-    responsibilities for those rows, a box between the quartiles with whiskers from the 5th to the
-    95th percentile; at the dashed line all experts are equally probable. Boxes near one mean that
-    the regimes are separate, boxes near the dashed line that they overlap. Where units are given,
-    such as customers or patients, these are counted instead of rows. See "Displays" in the user
-    guide.
+    responsibility of each expert. Right: its responsibilities for the rows assigned to it, a box
+    between the quartiles with whiskers from the 5th to the 95th percentile; at the dashed line all
+    experts are equally probable. Boxes near one mean that the regimes are separate, boxes near the
+    dashed line that they overlap. Where units are given, such as customers or patients, these are
+    counted instead of rows. See "Displays" in the user guide.
 
     Parameters
     ----------
@@ -303,15 +299,13 @@ class ResponsibilitiesDisplay(draw.Display):
     ----------
     usage : ndarray of shape (n_experts,)
         Mean responsibility.
-    assigned_share : ndarray of shape (n_experts,)
-        Fraction of the rows or units that are assigned to each expert.
     certainty : list of ndarray
         Responsibilities of each expert for the rows or units assigned to it.
     ax_ : ndarray of shape (2,) of matplotlib axes
         Axes of the plot.
     figure_ : matplotlib figure
         Figure of the plot.
-    usage_bars_, assigned_bars_ : matplotlib bars
+    usage_bars_ : matplotlib bars
         The bars on the left.
     boxes_ : list of matplotlib patches
         The boxes on the right, one for each expert with rows.
@@ -329,8 +323,6 @@ class ResponsibilitiesDisplay(draw.Display):
     >>> display = ResponsibilitiesDisplay(expert_names=names, responsibilities=responsibilities)
     >>> display.usage
     array([0.625, 0.375])
-    >>> display.assigned_share
-    array([0.75, 0.25])
     """
 
     expert_names: Sequence[str]
@@ -401,7 +393,7 @@ class ResponsibilitiesDisplay(draw.Display):
         ValueError
             If there is not one name for each expert.
         """
-        estimator, X, *_, names = drawn_mixture(cls, estimator, X, None, expert_names)
+        estimator, X, *_, names = drawn_mixture(cls, estimator, X, expert_names)
         by_row = {"units": units, "known_experts": known_experts}
         resp = estimator.responsibilities(X, y, offset=offset, **by_row)
         resp = resp if units is None else resp.proba
@@ -409,38 +401,22 @@ class ResponsibilitiesDisplay(draw.Display):
 
     def _draw(self, ax: Any) -> Any:
         axes = self._axes(ax, 2, draw.TWO_PANELS_SIZE)
-        self._draw_shares(axes[0])
-        self._draw_certainties(axes[1])
-        for cells in axes:
-            cells.set_xlabel("Expert")
-            draw.label_categories(cells, draw.beside_marks(self.expert_names))
-        return axes
-
-    def _draw_shares(self, ax: Any) -> None:
-        from matplotlib.patches import Patch
-
-        position = np.arange(len(self.usage))
-        colours = [draw.colour(k) for k in range(len(position))]
-        hatched: dict[str, Any] = {"facecolor": "white", "hatch": "////"}
-        edge: dict[str, Any] = {"edgecolor": colours, "linewidth": 1.5}
-        left, right = position - BAR_WIDTH / 2, position + BAR_WIDTH / 2
-        self.usage_bars_ = ax.bar(left, self.usage, BAR_WIDTH, facecolor=colours, **edge)
-        self.assigned_bars_ = ax.bar(right, self.assigned_share, BAR_WIDTH, **hatched, **edge)
-        usage = Patch(label="usage: mean responsibility", color=draw.LIGHT_GREY)
-        hatched |= {"edgecolor": draw.LIGHT_GREY, "label": "assigned: largest responsibility"}
-        draw.legend_above(ax, [usage, Patch(**hatched)])
-        ax.set_ylabel(f"Share of the {counted_noun(self.of_units)}s")
-
-    def _draw_certainties(self, ax: Any) -> None:
+        colours = [draw.colour(k) for k in range(len(self.usage))]
+        self.usage_bars_ = axes[0].bar(range(len(colours)), self.usage, 0.6, color=colours)
+        axes[0].set_ylabel(f"Share of the {counted_noun(self.of_units)}s")
         certainty = {k: rows for k, rows in enumerate(self.certainty) if len(rows)}
         style: dict[str, Any] = {"medianprops": {"color": "black", "linewidth": 2}, "widths": 0.6}
         style |= {"whis": (5, 95), "showfliers": False, "patch_artist": True}
-        boxes = ax.boxplot(list(certainty.values()), positions=list(certainty), **style)
+        boxes = axes[1].boxplot(list(certainty.values()), positions=list(certainty), **style)
         self.boxes_ = boxes["boxes"]
         for k, box in zip(certainty, self.boxes_, strict=True):
             box.set_facecolor(draw.colour(k))
         label = "all experts equally probable"
-        line = ax.axhline(1.0 / len(self.usage), label=label, **draw.REFERENCE)
-        draw.legend_above(ax, [line])
-        ax.set_ylabel(f"Responsibility for assigned {counted_noun(self.of_units)}s")
-        ax.set_ylim(0.0, 1.03)
+        line = axes[1].axhline(1.0 / len(self.usage), label=label, **draw.REFERENCE)
+        draw.legend_above(axes[1], [line])
+        axes[1].set_ylabel(f"Responsibility for assigned {counted_noun(self.of_units)}s")
+        axes[1].set_ylim(0.0, 1.03)
+        for cells in axes:
+            cells.set_xlabel("Expert")
+            draw.label_categories(cells, draw.beside_marks(self.expert_names))
+        return axes

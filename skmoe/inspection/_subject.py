@@ -55,19 +55,12 @@ def check_names(estimator: Any, feature_names: Sequence[str] | None) -> list[str
     return [printable_name(str(name)) for name in names]
 
 
-def check_features(
-    name: str,
-    value: Any,
-    estimator: Any,
-    feature_names: Sequence[str] | None,
-    most: int | None = None,
-) -> list[int]:
+def check_features(name: str, value: Any, estimator: Any, most: int | None = None) -> list[int]:
     """Indices of features, given by names, indices or a mask; all for None.
 
     With `most` it is one feature, or up to two, that must be given.
     """
-    of_fit = getattr(estimator, "feature_names_in_", None)
-    known: Any = of_fit if feature_names is None else feature_names
+    known = getattr(estimator, "feature_names_in_", None)
     chosen = check_columns(name, value, estimator.n_features_in_, known)
     if most is not None and (chosen is None or len(chosen) > most):
         number = {1: "one feature", 2: "one feature or two"}[most]
@@ -78,16 +71,14 @@ def check_features(
     return list(range(estimator.n_features_in_)) if chosen is None else [int(j) for j in chosen]
 
 
-def check_panels(
-    name: str, value: Any, estimator: Any, feature_names: Sequence[str] | None, most: int
-) -> list[list[int]]:
+def check_panels(name: str, value: Any, estimator: Any, most: int) -> list[list[int]]:
     """Indices of the features of each panel: a list has one entry for each; none for None."""
     if value is None:
         return []
     if isinstance(value, list) and not value:
         raise ValueError(f"{name} must not be empty. Pass None for the strongest feature.")
     panels = value if isinstance(value, list) else [value]
-    return [check_features(name, each, estimator, feature_names, most) for each in panels]
+    return [check_features(name, each, estimator, most) for each in panels]
 
 
 def check_names_of_experts(estimator: Any, names: Any) -> list[str]:
@@ -186,7 +177,6 @@ def drawn_mixture(
     display: Any,
     estimator: Any,
     X: Any = None,
-    feature_names: Sequence[str] | None = None,
     expert_names: Sequence[str] | None = None,
 ) -> tuple[Any, Any, str, list[str], list[str]]:
     """What a display draws: a mixture, rows, a note, and printable names of features and experts.
@@ -195,7 +185,7 @@ def drawn_mixture(
     """
     import_pyplot(f"{display.__name__}.from_estimator")
     mixture, X, note = find_mixture(estimator, X)
-    labels = check_names(mixture, feature_names)
+    labels = check_names(mixture, None)
     names = check_names_of_experts(mixture, expert_names)
     return mixture, None if X is None else check_table(mixture, X), note, labels, names
 
@@ -462,7 +452,7 @@ def row_density(
     steps = (at(experts.cdf, points) - at(experts.cdf_left, points)) * gate
     has_step = steps.sum(axis=1) > MIN_STEP
     found |= {"values": points[has_step], "probability": steps[has_step]}
-    if has_step.all():
+    if mixture.is_count or has_step.all():
         return found
     even = np.linspace(low, high, N_EVEN_POINTS)
     grid = np.unique(np.concatenate([even, points[~has_step]]))

@@ -155,27 +155,11 @@ def export_text(
         described = gate_lines(estimator, k, text_format)
         described += expert_lines(estimator, k, expert, text_format)
         lines += [f"  {line}" for line in described]
-    dropped = _dropped_lines(estimator, names)
-    return "\n".join(map(printable_line, [*lines, "", *dropped] if dropped else lines))
+    return "\n".join(map(printable_line, lines))
 
 
 def _gate_title(estimator: Any) -> str:
     return f"{gate_name(estimator.gate)} gate" if estimator.n_experts_ > 1 else "no gate"
-
-
-def _dropped_lines(estimator: Any, names: list[str]) -> list[str]:
-    """Features that gate or experts have dropped, if penalties of single features were found."""
-    derived = derived_gate_columns(estimator)
-    gate_names = names if derived is None else list(map(printable_name, derived))
-    lines = []
-    for part, penalty, own in (
-        ("experts", getattr(estimator, "alpha_", None), names),
-        ("gate", getattr(estimator, "gate_alpha_", None), gate_names),
-    ):
-        if isinstance(penalty, np.ndarray):
-            dropped = ", ".join(own[j] for j in np.flatnonzero(np.isposinf(penalty)))
-            lines.append(f"dropped by the {part}: {dropped or 'none'}")
-    return lines
 
 
 # --- the gate ---------------------------------------------------------------------------------

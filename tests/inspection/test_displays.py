@@ -244,8 +244,6 @@ WRONG = [
     ("expert_names", ["one"], "one name for each"),
     ("expert_names", "abc", "list"),
     ("expert_names", ["one", "one", "two"], "expert_names"),
-    ("feature_names", ["a"], "one name for each of the 3"),
-    ("feature_names", "abc", "list of names"),
     ("target", 1, "index of an output, from 0 to 0"),
     ("target", -1, "index of an output"),
     ("target", True, "index of an output"),
@@ -327,10 +325,10 @@ def odd_index(columns):
 
 
 @cache
-def fitted_on_frame(case):
+def fitted_on_frame(case, names=("x0", "x1", "x2")):
     """A fit whose features have names."""
     moe, X, y, given = CASES[case]()
-    frame = pd.DataFrame(X).add_prefix("x")
+    frame = pd.DataFrame(X, columns=names)
     given = {key: given[key] for key in ("units", "offset") if key in given}
     return fit_quietly(clone(moe), frame, y, **given)
 
@@ -380,7 +378,7 @@ def test_rows_of_weight_zero_are_absent(name, case):
     assert "inconsistent numbers of samples" in message
 
 
-@pytest.mark.parametrize("name", displays_with("standardize"))
+@pytest.mark.parametrize("name", ["CoefficientsDisplay", "SegmentProfileDisplay"])
 def test_weight_two_equals_two_rows(name):
     weight = np.arange(len(CASES["lines"]()[2])) % 3
     found = draw(name, "lines", sample_weight=weight.tolist())
@@ -503,9 +501,10 @@ def test_long_names_stay_in_the_figure_and_apart(name, features):
     if features and name != "GateDisplay" and (name != "ExpertsDisplay" or len(features) == 2):
         return  # those with a grid of panels
     moe, X, y, given = CASES[case_of(name)]()
+    names = tuple(f"{k} {LONG}" for k in range(X.shape[1]))
+    moe, X = fitted_on_frame(case_of(name), names), pd.DataFrame(X, columns=names)
     own = {"X": X, "y": pd.Series(y, name=LONG), "level": None} | given
     own["features"] = features
-    own["feature_names"] = [f"{k} {LONG}" for k in range(X.shape[1])]
     own["expert_names"] = [f"{k} {LONG}" for k in range(moe.n_experts_)]
     known = parameters_of(name)
     own = {key: own[key] for key in own if key in known}
@@ -548,16 +547,17 @@ def test_features_that_are_left_out_are_counted(name):
         assert not counted.search(all_texts(draw(name, "lines", features=[0])))
 
 
-NAMES_OF_FEATURES = ["price in $ of $x", "_a_b", "two\nlines"]
+NAMES_OF_FEATURES = ("price in $ of $x", "_a_b", "two\nlines")
 
 
-@pytest.mark.parametrize("name", displays_with("feature_names"))
+@pytest.mark.parametrize("name", [*displays_with("features"), "PredictionDisplay"])
 def test_names_may_hold_any_letters(name):
-    given = {"feature_names": NAMES_OF_FEATURES}
+    moe = fitted_on_frame(case_of(name), NAMES_OF_FEATURES)
+    given = {"X": pd.DataFrame(CASES[case_of(name)]()[1], columns=NAMES_OF_FEATURES)}
     if name in displays_with("expert_names"):
         names = ["_hidden", "$ and $", "a name of several words"]
         given["expert_names"] = names[: CASES[case_of(name)]()[0].n_experts_]
-    display = draw(name, case_of(name), **given)
+    display = draw(name, case_of(name), moe, **given)
     for one in display.figure_.findobj(Text):
         one.get_window_extent()  # dollars could begin a formula
     text = all_texts(display).replace(r"\$", "$").replace("_ ", "_")

@@ -328,19 +328,6 @@ def test_texts_of_nested_mixtures_and_importances():
     assert export_mermaid(moe).count("noise") == 1
 
 
-def test_dropped_features_are_named():
-    rng = np.random.default_rng(0)
-    table = rng.normal(size=(150, 4))
-    moe = fit_quietly(
-        regressor(**SHORT | {"n_experts": 1}, alpha="ard"),
-        table,
-        table[:, 0] + 0.1 * rng.normal(size=150),
-    )
-    dropped = [f"x{j}" for j in np.flatnonzero(np.isposinf(moe.alpha_))]
-    assert f"dropped by the experts: {', '.join(dropped) or 'none'}" in export_text(moe)
-    assert "dropped" not in export_text(fitted_case("linear-regressor"))
-
-
 def test_names_are_whole_and_printable():
     names = ["education_3._Some_College\x1b[1m", "year\n of  birth"]
     frame = pd.DataFrame(X + np.array([0.0, 2000.0]), columns=names)

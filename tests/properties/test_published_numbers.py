@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
-from skmoe.inspection import CoefficientsDisplay, SegmentProfileDisplay, export_text
+from skmoe.inspection import CoefficientsDisplay, export_text
 from support.fits import ALL_CASES, cases_of, fit_quietly, tables
 
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -201,30 +201,25 @@ def test_texts_have_the_coefficients_of_the_frame(published):
 
 
 def test_pictures_have_the_coefficients_of_the_frame(published):
-    """Per unit of the feature, of the last class or output; the gate's against the first expert."""
+    """Per unit of the feature, of the last class or output."""
     moe, X, y, given, _ = published
     frame, labels = published.frame, getattr(moe, "classes_", None)
     n_outputs = moe.predict_experts(X[:1]).size // moe.n_experts_
     options = {"target": labels[-1] if labels is not None else n_outputs - 1, "features": [0, 1]}
     options |= {"standardize": False, **given}
-    profile = SegmentProfileDisplay.from_estimator(moe, X, y, **options)
-    drawn = [profile]
-    if np.any(moe.expert_coef_):
-        drawn.append(CoefficientsDisplay.from_estimator(moe, X, y, by="expert", **options))
+    if not np.any(moe.expert_coef_):
+        return
+    display = CoefficientsDisplay.from_estimator(moe, X, y, by="expert", **options)
     plt.close("all")
     response = f"y{n_outputs - 1}" if labels is None and n_outputs > 1 else ""
     for k, j in np.ndindex(moe.n_experts_, 2):
         name, feature = moe.expert_names_[k], f"x{j}"
-        if ("gate", name, feature) in frame.index and profile.gate_effects is not None:
-            found = np.nan_to_num(profile.gate_effects[j, k])
-            assert_allclose(found, frame.loc[("gate", name, feature), "estimate"])
         parts = [part for part, *_ in frame.index if name in part.split(", ")]
         for part in dict.fromkeys([*parts, "all experts"]):
             if (part, response, feature) not in frame.index:
                 continue
             row = frame.loc[(part, response, feature)]
-            for display in drawn:
-                if np.isfinite(display.coefficients[j, k]):
-                    assert_allclose(display.coefficients[j, k], row["estimate"])
-                    if published.has_errors:
-                        assert_allclose(display.intervals[j, k], row[["lower", "upper"]].tolist())
+            if np.isfinite(display.coefficients[j, k]):
+                assert_allclose(display.coefficients[j, k], row["estimate"])
+                if published.has_errors:
+                    assert_allclose(display.intervals[j, k], row[["lower", "upper"]].tolist())

@@ -189,7 +189,7 @@ def export_html(
         "is_transformed": bool(note),
         "cards": make_cards(of_user, inputs, strongest, resp, shares),
         **describe_fit(report),
-        "pictures": make_pictures(report, target),
+        "pictures": make_pictures(report),
         "panel": panel,
         "charts": make_charts(panel),
         "scores": None if held_out is None else describe_scores(report, held_out),

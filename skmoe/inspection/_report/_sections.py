@@ -245,7 +245,7 @@ def _source(plt: Any, figure: Any) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def make_pictures(report: Report, target: Any) -> list[Picture]:
+def make_pictures(report: Report) -> list[Picture]:
     """Curves of times, calibration on held-out rows, and several experts with their features."""
     estimator, rows, held_out, pictures = report.mixture, report.rows, report.held_out, []
     if report.horizon is not None:
@@ -257,7 +257,7 @@ def make_pictures(report: Report, target: Any) -> list[Picture]:
     if held_out is not None:
         pictures += _calibration(report, held_out)
     if estimator.n_experts_ > 1:
-        options = {"max_features": report.max_features, "target": target} | rows.arguments
+        options = {"max_features": report.max_features} | rows.arguments
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
             source = draw(SegmentProfileDisplay, estimator, rows, **options)

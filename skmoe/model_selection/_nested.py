@@ -69,9 +69,8 @@ def likelihood_ratio_test(
         If an estimator is neither a mixture of experts nor a pipeline that ends in one.
     ValueError
         If the models are not nested, or have different numbers of experts or other families. Also
-        if one has experts that are not linear, or an option that has no likelihood, and if the
-        pipelines differ in their steps. The columns that the transformer of the smaller model's
-        gate makes must be linear combinations of those of the larger one.
+        if one has experts that are not linear, a transformer in its gate, or an option that has no
+        likelihood, and if the pipelines differ in their steps.
 
     Warns
     -----

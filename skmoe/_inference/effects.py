@@ -25,9 +25,8 @@ from skmoe._data.checks import check_choice
 from skmoe._data.extra_features import ExtraFeatures, predict_base
 from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import GATE, indicator_columns
-from skmoe._inference.inference import Inference, Term, delta_method
+from skmoe._inference.inference import WIDTH, Inference, Result, Term, delta_method
 from skmoe._inference.labels import Labels, printable_line, printable_name
-from skmoe._inference.results import WIDTH, Result
 from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import gate_scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 
 from skmoe._inference.coefficients import GATE, gate_columns, indicator_columns
 from skmoe._inference.comparisons import FitStatistics
-from skmoe._inference.inference import DEPENDENT, N_TABLE_DIGITS, Inference
+from skmoe._inference.inference import DEPENDENT, N_TABLE_DIGITS, WIDTH, Inference, frame_of
 from skmoe._inference.labels import (
     Labels,
     base_term,
@@ -25,7 +25,6 @@ from skmoe._inference.labels import (
     printable_line,
     printable_name,
 )
-from skmoe._inference.results import WIDTH, frame_of
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import MAX_SHIFT
 from skmoe._numerics.typing import TINY, Array
@@ -259,16 +258,20 @@ class Findings(NamedTuple):
     """What is known of a fit for its summary."""
 
     estimator: Any
-    attributes: Mapping[str, Any]  # of the estimator
     fitted: FittedMixture  # in the units of its input
     labels: Labels
     gate_reference: int
     coefficients: Inference | None = None
     statistics: FitStatistics | None = None  # with the data of the fit
-    inference: Inference | None = None
     has_weights: bool = False  # whether some are not one
     difference: str = ""  # of the data from those of the fit
     obstacle: str = ""  # why there are no standard errors
+
+    @property
+    def inference(self) -> Inference | None:
+        """The coefficients, if they have standard errors."""
+        found = self.coefficients
+        return found if found is not None and found.method else None
 
 
 def make_summary(found: Findings, level: float) -> Summary:
@@ -288,7 +291,7 @@ def make_summary(found: Findings, level: float) -> Summary:
                 kinds[k],
                 float(estimator.weights_[k]),
                 float(rows[k]),
-                float(found.attributes["_load"][k]),
+                float(estimator._load[k]),
                 np.sqrt(np.atleast_1d(variances[k])) if is_known else None,
                 effects,
                 float(of_own[k]),
@@ -365,7 +368,7 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
     """How to read the numbers."""
     estimator, inference, coefficients = found.estimator, found.inference, found.coefficients
     names, statistics = found.labels.experts, found.statistics
-    state = found.attributes["_training_state"]
+    state = estimator._training_state
     named = [penalty.name for penalty in penalties if (penalty.values > 0.0).any()]
     blocks = [] if coefficients is None else coefficients.blocks
     has_dispersions = any(not listed.block.is_main for listed in blocks)
@@ -499,7 +502,7 @@ def _gate(found: Findings) -> list[tuple[str, list[tuple[str, float]]]]:
     names = [found.labels.gate_features[j] for j in columns]
     ranges = getattr(estimator, "feature_range_", None)
     is_indicator = indicator_columns(fitted, ranges)[columns]
-    compete = np.maximum(found.attributes["_gate_overlap"], TINY)
+    compete = np.maximum(estimator._gate_overlap, TINY)
     np.fill_diagonal(compete, 0.0)
     compete /= compete.sum(axis=1, keepdims=True)
     described = []

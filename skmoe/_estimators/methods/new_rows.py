@@ -27,7 +27,7 @@ from skmoe._estimators.parameters.conflicts import KNOWN_EXPERTS, Choice, check_
 from skmoe._estimators.parameters.parameters import check_probabilities
 from skmoe._estimators.parameters.parts import check_takes_offset
 from skmoe._estimators.rows.training_data import TrainingState
-from skmoe._inference.results import UnitResponsibilities
+from skmoe._inference.inference import UnitResponsibilities
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning, warn_user

@@ -22,7 +22,6 @@ import numpy as np
 from scipy import sparse
 
 from skmoe._data.checks import check_choice
-from skmoe._data.extra_features import ExtraFeatures, predict_base
 from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import GATE, indicator_columns
 from skmoe._inference.inference import WIDTH, Inference, Result, Term, delta_method
@@ -352,13 +351,6 @@ class Explanation(Result, dict[str, Array]):
         return "\n".join(lines)
 
 
-def base_predictions(mixture: FittedMixture, X: Any) -> Array:
-    """Predictions of the base model (n, m) in units of y, or of class probabilities (n, C)."""
-    extra = cast(ExtraFeatures, mixture.preprocessor.extra_features)
-    prediction = predict_base(extra.base, X, extra.classes)
-    return prediction if extra.classes is None else np.exp(prediction)
-
-
 def has_gate_effects(fitted: FittedMixture, attributes: Mapping[str, Any]) -> bool:
     """Whether predictions are means, and the columns of `gate_coef_` are the features."""
     slopes = attributes.get("gate_coef_")
@@ -367,15 +359,15 @@ def has_gate_effects(fitted: FittedMixture, attributes: Mapping[str, Any]) -> bo
 
 
 def feature_effects(
-    fitted: FittedMixture, attributes: Mapping[str, Any], X: Any, offset: Array | None
+    fitted: FittedMixture, attributes: Mapping[str, Any], rows: Rows, gate: Array, means: Array
 ) -> Array:
     """Derivatives of predictions by the features, through the experts and the gate, (n, 2, m, p).
 
-    Of indicators they are the changes from zero to one, with the mean probabilities and the mean
-    predictions of both ends as weights, so that their sum is the whole change.
+    The rows have probabilities `gate` (K, n) and predictions `means` (K, m, n). Of indicators the
+    effects are the changes from zero to one, with the mean probabilities and the mean predictions
+    of both ends as weights, so that their sum is the whole change.
     """
     experts, units = fitted.mixture.experts, fitted.preprocessor
-    gate, means = np.exp(fitted.log_gate(X)), fitted.predict_experts(X, offset)
     names = "expert_coef_", "expert_dispersion_coef_"
     slopes = [np.nan_to_num(attributes[name]) for name in names if name in attributes]
     slopes = [own.reshape(len(gate), -1, own.shape[-1]) for own in slopes]
@@ -387,7 +379,7 @@ def feature_effects(
         scale = np.ones(1) if scaling is None else scaling.scale
         of_blocks = [
             experts.mean_slopes(theta, fitted.data(block))
-            for block, _ in units.transform_blocks(Rows(X, offset=offset))
+            for block, _ in units.transform_blocks(rows)
         ]
         by_predictor = list(scale[:, None] * np.concatenate(of_blocks, axis=-1))
     of_experts: Any = sum(
@@ -402,14 +394,14 @@ def feature_effects(
     if not experts.explains_mean:
         return effects
     columns = indicator_columns(fitted, attributes.get("feature_range_"))
-    changed = X.toarray() if sparse.issparse(X) and columns.any() else X
+    X = rows.X.toarray() if sparse.issparse(rows.X) and columns.any() else rows.X
     for j in np.flatnonzero(columns):
         ends = []
         for value in cast(Array, units.feature_range)[:, j]:
-            rows = np.array(changed)
-            rows[:, j] = value
-            probability = np.exp(fitted.log_gate(rows))[:, None]
-            ends.append((probability, fitted.predict_experts(rows, offset)))
+            changed = np.array(X)
+            changed[:, j] = value
+            probability = np.exp(fitted.log_gate(changed))[:, None]
+            ends.append((probability, fitted.predict_experts(changed, rows.offset)))
         (low_gate, low), (high_gate, high) = ends
         change = 0.5 * (low_gate + high_gate) * (high - low)
         effects[:, 0, :, j] = change.sum(axis=0).T

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -439,15 +439,15 @@ def describe_test(name: str, test: Any, subject: str) -> str:
 def _chosen_terms(inference: Any, terms: Sequence[Any], equal: bool) -> list[int]:
     """Indices of terms with a covariance, which a test must have."""
     known = [tuple(term) for term in inference.terms]
-    is_list = isinstance(terms, Iterable) and not isinstance(terms, str)
-    kinds = list | tuple | np.ndarray
-    given = [tuple(t) if isinstance(t, kinds) else t for t in terms] if is_list else []
-    unknown = [term for term in given if term not in known]
-    if not is_list or unknown or len(set(given)) < 1 + equal:
+    try:
+        given = dict.fromkeys(tuple(term) for term in terms)
+    except TypeError:
+        given = {}
+    if len(given) < 1 + equal or not given.keys() <= set(known):
         raise ValueError(
             f"terms must be {'at least two' if equal else 'a list'} of the terms of `terms`, each "
-            f"with part, response and name, such as {known[0]}; got "
-            f"{shown(unknown[0] if unknown else terms)}. Pass some of inference.terms."
+            f"with part, response and name, such as {known[0]}; got {shown(terms)}. Pass some of "
+            "inference.terms."
         )
     chosen = [known.index(term) for term in given]
     for i in chosen:

@@ -25,11 +25,12 @@ from skmoe._data.checks import (
     is_integer,
     shown,
 )
-from skmoe._data.rows import Rows, is_dask
+from skmoe._data.extra_features import predict_base
+from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import count_parameters, typical_model
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin, labels_of
-from skmoe._estimators.methods.new_rows import NewRowsMixin, supports_dask
+from skmoe._estimators.methods.new_rows import NewRowsMixin
 from skmoe._inference.coefficients import derivatives_of, list_coefficients, observed_errors
 from skmoe._inference.comparisons import (
     FitStatistics,
@@ -41,7 +42,6 @@ from skmoe._inference.effects import (
     AverageEffects,
     Explanation,
     average_effects_of,
-    base_predictions,
     feature_effects,
     has_gate_effects,
     standard_errors_of_means,
@@ -357,8 +357,6 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
     """Methods that describe a fitted mixture."""
 
     _squeeze_outputs: Any
-    predict_gate: Any
-    predict_experts: Any
     n_experts_: int
     _in_units: Any
     n_parameters_: float
@@ -827,28 +825,20 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         array([[ 1.],
                [-1.]])
         """
-        given = {} if offset is None else {"offset": offset}
-        self._check_mean()
-        arrays = {"gate": self.predict_gate(X), "experts": self.predict_experts(X, **given)}
-        if hasattr(self, "expert_coef_"):
-            effects = self._feature_effects(X, **given)
-            arrays["slope"] = effects[:, 0]
-            if has_gate_effects(self._fitted, vars(self)):
-                arrays["gate_effect"] = effects[:, 1]
-        extra = self._fitted.preprocessor.extra_features
-        if extra is not None and extra.base is not None:
-            arrays["base"] = self._base_predictions(X)
-        index = X.index if hasattr(X, "iloc") and not is_dask(X) else None
-        return Explanation(arrays, labels_of(self), index)
-
-    @supports_dask
-    def _feature_effects(self, X: Any, offset: Any = None) -> Array:
-        """Effects of the features through experts and gate, (n, 2, p) or (n, 2, m, p)."""
         rows = self._checked(Rows(X, offset=offset))
-        effects = feature_effects(self._fitted, vars(self), rows.X, rows.offset)
-        return effects[:, :, 0] if vars(self)["expert_coef_"].ndim == 2 else effects
-
-    @supports_dask
-    def _base_predictions(self, X: Any) -> Array:
-        """Predictions of the base model, of the shape of `predict` or `predict_proba`."""
-        return self._squeeze_outputs(base_predictions(self._fitted, self._checked(Rows(X)).X))
+        self._check_mean()
+        fitted, attributes = self._fitted, vars(self)
+        gate, means = np.exp(fitted.log_gate(rows.X)), fitted.predict_experts(rows.X, rows.offset)
+        arrays = {"gate": gate.T, "experts": self._squeeze_outputs(means.transpose(2, 0, 1))}
+        if hasattr(self, "expert_coef_"):
+            effects = feature_effects(fitted, attributes, rows, gate, means)
+            effects = effects[:, :, 0] if attributes["expert_coef_"].ndim == 2 else effects
+            arrays["slope"] = effects[:, 0]
+            if has_gate_effects(fitted, attributes):
+                arrays["gate_effect"] = effects[:, 1]
+        extra = fitted.preprocessor.extra_features
+        if extra is not None and extra.base is not None:
+            base = predict_base(extra.base, rows.X, extra.classes)
+            arrays["base"] = self._squeeze_outputs(base if extra.classes is None else np.exp(base))
+        index = X.index if hasattr(X, "iloc") else None
+        return Explanation(arrays, labels_of(self), index)

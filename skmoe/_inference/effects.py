@@ -202,7 +202,11 @@ def standard_errors_of_means(
     of_blocks = []
     for dataset, _ in fitted.preprocessor.transform_blocks(rows):
         data = fitted.data(dataset)
-        derivatives = _derivatives(fitted, lambda fit, at=data: fit.means(at)[:, -n_responses:])
+
+        def means(fit: FittedMixture, data: Data = data) -> Array:
+            return fit.means(data)[:, -n_responses:]
+
+        derivatives = _derivatives(fitted, means)
         found = np.empty(derivatives.shape[:-1])
         for k, response in np.ndindex(*found.shape[:2]):
             covariance, reasons = delta_method(inference, derivatives[k, response])

@@ -139,8 +139,6 @@ class Summary:
         Facts about the whole fit, by name.
     experts : list of ExpertSummary
         Summary of each expert.
-    inference : Inference or None
-        Coefficients with standard errors, if the data were given.
     level : float
         Confidence of the intervals.
     gate : str
@@ -161,12 +159,17 @@ class Summary:
     title: str
     facts: dict[str, str]
     experts: list[ExpertSummary]
-    inference: Inference | None
     level: float
     _coefficients: Inference | None
     gate: str
     notes: list[str]
     _counted: str = "row"
+
+    @property
+    def inference(self) -> Inference | None:
+        """Coefficients with standard errors, if the data were given."""
+        found = self._coefficients
+        return found if found is not None and found.method else None
 
     def to_frame(self, what: str = "coefficients") -> Any:
         """A pandas frame.
@@ -267,12 +270,6 @@ class Findings(NamedTuple):
     difference: str = ""  # of the data from those of the fit
     obstacle: str = ""  # why there are no standard errors
 
-    @property
-    def inference(self) -> Inference | None:
-        """The coefficients, if they have standard errors."""
-        found = self.coefficients
-        return found if found is not None and found.method else None
-
 
 def make_summary(found: Findings, level: float) -> Summary:
     """The summary of a fitted mixture, with intervals of the given confidence."""
@@ -316,7 +313,6 @@ def make_summary(found: Findings, level: float) -> Summary:
         f"{type(estimator).__name__}: {number}",
         _facts(found, penalties, maxima),
         experts,
-        found.inference,
         level,
         found.coefficients,
         f"log odds against {printable_name(names[found.gate_reference])}",
@@ -366,7 +362,7 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
 
 def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[str]:
     """How to read the numbers."""
-    estimator, inference, coefficients = found.estimator, found.inference, found.coefficients
+    estimator, coefficients = found.estimator, found.coefficients
     names, statistics = found.labels.experts, found.statistics
     state = estimator._training_state
     named = [penalty.name for penalty in penalties if (penalty.values > 0.0).any()]
@@ -396,18 +392,18 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
         for ratio in ([] if coefficients is None else coefficients.exponentials)
         if ratio.of
     ]
-    if inference is not None:
-        notes.append(f"Standard errors: {inference.method}.")
-        if inference.max_shift > MAX_SHIFT:
+    if coefficients is not None and coefficients.method:
+        notes.append(f"Standard errors: {coefficients.method}.")
+        if coefficients.max_shift > MAX_SHIFT:
             remedy = "Raise max_iter" if state.stream is None else "Repeat partial_fit, or use fit"
             notes.append(
                 "The fit has stopped before the maximum of the penalised likelihood: estimates "
-                f"are up to {inference.max_shift:.2g} standard errors away from it. {remedy}."
+                f"are up to {coefficients.max_shift:.2g} standard errors away from it. {remedy}."
             )
         notes += [
-            f"{name}: {text}" for name, text in FOOTNOTES.items() if name in inference.reasons
+            f"{name}: {text}" for name, text in FOOTNOTES.items() if name in coefficients.reasons
         ]
-        pairs = zip(inference.terms, inference.is_dependent, strict=True)
+        pairs = zip(coefficients.terms, coefficients.is_dependent, strict=True)
         columns = dict.fromkeys(printable_name(term.name) for term, marked in pairs if marked)
         notes += [f"{DEPENDENT}: {_describe_dependence(list(columns))}"] if columns else []
     elif coefficients is not None and statistics is None:

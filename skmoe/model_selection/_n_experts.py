@@ -389,8 +389,8 @@ def n_experts_table(
     numbers = sorted({check_integer("n_experts", number, least=1) for number in listed})
     if n_bootstrap is not None:
         check_integer("n_bootstrap", n_bootstrap, least=1)
-    given = {"sample_weight": sample_weight, "offset": offset, "units": units}
-    in_folds = {} if groups is None else {"groups": groups}
+    rows = Rows(X, y, sample_weight, offset, units)
+    given, in_folds = rows.arguments, {} if groups is None else {"groups": groups}
     fits, statistics, p_values = [], [], []
     for number in numbers:
         with warnings.catch_warnings(record=True) as caught:
@@ -399,7 +399,6 @@ def n_experts_table(
         for warning in caught:
             warn_user(f"With n_experts={number}: {warning.message}", warning.category)
         fits.append(fitted)
-        rows = Rows(X, y, sample_weight, offset, units)
         statistics.append(fitted._criteria("n_experts_table", rows))
         p_value = np.nan
         if n_bootstrap is not None and number > 1:

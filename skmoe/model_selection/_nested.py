@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skmoe._data.checks import shown
+from skmoe._data.rows import Rows
 from skmoe._data.steps import UnitPipeline
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.selection.likelihood_ratio import likelihood_ratio
@@ -113,10 +114,8 @@ def likelihood_ratio_test(
         )
     X, smaller, pipeline = without_steps(smaller, X, y, units)
     larger = larger if pipeline is None else larger.steps[-1][1]
-    given = {"sample_weight": sample_weight, "units": units, "offset": offset}
-    given |= {"known_experts": known_experts}
-    given = {name: values for name, values in given.items() if values is not None}
-    test = likelihood_ratio(smaller, larger, X, y, given)
+    rows = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+    test = likelihood_ratio(smaller, larger, rows)
     test.estimators = [with_mixture(pipeline, fitted) for fitted in test.estimators]
     return test
 

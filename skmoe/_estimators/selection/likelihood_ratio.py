@@ -185,27 +185,26 @@ class Structure(NamedTuple):
     is_ordered: bool  # whether experts have different slopes
 
 
-def likelihood_ratio(
-    smaller: Any, larger: Any, X: Any, y: Any, given: dict[str, Any]
-) -> NestedModelsTest:
-    """The test, for validated estimators and arguments of `fit` that are not None."""
+def likelihood_ratio(smaller: Any, larger: Any, rows: Rows) -> NestedModelsTest:
+    """The test for two mixtures and the rows of their fits."""
+    X, y, given = rows.X, rows.y, rows.arguments
 
     def log_likelihood(fitted: Any) -> float:
         return float(fitted.n_parameters_ - 0.5 * fitted.aic(X, y, **given))
 
-    pair = [_with_maximum_likelihood(one, X) for one in (smaller, larger)]
+    pair = [_with_maximum_likelihood(one, rows) for one in (smaller, larger)]
     _check_same(*pair)
-    structures = [_structure(one, X, y, given) for one in pair]
+    structures = [_structure(one, rows) for one in pair]
     _check_nested(*structures)
     fits = [one.fit(X, y, **given) for one in pair]
     reached = [log_likelihood(one) for one in fits]
     # Each may have missed the maximum that corresponds to that of the other.
     free = structures[0].is_ordered and not structures[1].is_ordered
-    free = free and "known_experts" not in given
+    free = free and rows.possible is None
     unweighted = {name: values for name, values in given.items() if name != "sample_weight"}
     for target, source in ((0, 1), (1, 0)):
         resp = fits[source].responsibilities(X, y, **unweighted)
-        resp = resp.rows(given["units"]) if "units" in given else resp
+        resp = resp if rows.unit is None else resp.rows(rows.unit)
         # Experts of one model may be those of the other in any order.
         numbers = range(resp.shape[1])
         in_all_orders = free and target == 0 and len(numbers) <= MAX_ORDERED
@@ -232,11 +231,11 @@ def likelihood_ratio(
     return test
 
 
-def _with_maximum_likelihood(estimator: Any, X: Any) -> Any:
+def _with_maximum_likelihood(estimator: Any, rows: Rows) -> Any:
     """A clone without penalties."""
     check_conflicts({NESTED: NESTED} | chosen_options(estimator))
     params = estimator._validate_parameters()
-    check_conflicts({NESTED: NESTED} | chosen_rows(params, Rows(X)))
+    check_conflicts({NESTED: NESTED} | chosen_rows(params, rows))
     penalties = {"alpha": NO_PENALTY, "gate_alpha": NO_PENALTY}
     if not params.task.is_classification:
         penalties["dispersion_prior"] = 0.0
@@ -265,11 +264,9 @@ def _check_same(smaller: Any, larger: Any) -> None:
             )
 
 
-def _structure(model: Any, X: Any, y: Any, given: dict[str, Any]) -> Structure:
+def _structure(model: Any, rows: Rows) -> Structure:
     """What a model estimates, by the blocks of its mixture."""
     params = model._validate_parameters()
-    weight, offset, units = map(given.get, ("sample_weight", "offset", "units"))
-    rows = Rows(X, y, weight, offset, units, possible=given.get("known_experts"))
     data = validate_training_data(model, params, rows)
     experts = build_problem(model, params, data).em_problem.mixture.experts
     columns, of_gate = (

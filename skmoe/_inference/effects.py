@@ -149,8 +149,7 @@ def average_effects_of(
     for name, low, high, width in changes:
         ends = map(fitted.preprocessor.transform_blocks, (low, high))
         blocks = [
-            Ends([fitted.data(rows) for rows, _ in pair], [a for _, a in pair], *sizes)
-            for sizes in [(width, n_responses)]
+            Ends([fitted.data(rows) for rows, _ in pair], [a for _, a in pair], width, n_responses)
             for pair in zip(*ends, strict=True)
         ]
         effects = partial(_effects, blocks)

@@ -60,6 +60,9 @@ from skmoe.protocols import Block, SupportsDistribution
 
 COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
 
+# Arguments of the fit that methods about it need, besides an offset and units.
+WEIGHING = ("sample_weight", "known_experts")
+
 # Relative difference of the sums of the same weights that is attributed to round-off.
 SAME_WEIGHT_RTOL = 1e-6
 
@@ -189,7 +192,8 @@ def _clusters(rows: Rows, method: str) -> Array:
 
 def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
     """The rows for the method `name`, and whether they are those of the fit."""
-    rows = estimator._validate_rows_of_fit(name, given)
+    rows, _ = estimator._checked_units(name, given, *WEIGHING)
+    rows = rows.of_positive_weight()
     fitted, weight = estimator._fitted, estimator._effective_weight(rows.y, rows.weight)
     is_stream = estimator._training_state.stream is not None
     # The lower bound of estimators and of a base is that of predictions of other folds.
@@ -772,8 +776,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 "such number. Compare models by the log density of held-out rows (score_samples) "
                 "instead."
             )
-        rows = self._validate_rows_of_fit(criterion, given)
-        return fit_statistics(self._fitted, rows, self.n_parameters_)
+        rows, _ = self._checked_units(criterion, given, *WEIGHING)
+        return fit_statistics(self._fitted, rows.of_positive_weight(), self.n_parameters_)
 
     # --- explanation ---
 

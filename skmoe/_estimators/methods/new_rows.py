@@ -213,11 +213,6 @@ class NewRowsMixin:
                     FitMismatchWarning,
                 )
 
-    def _validate_rows_of_fit(self, method: str, given: Rows) -> Rows:
-        """The rows of the fit, checked, without those of weight zero."""
-        rows, _ = self._checked_units(method, given, "sample_weight", "known_experts")
-        return rows.of_positive_weight()
-
     def _validate_gate_proba(self, gate_proba: Any, n_rows: int) -> Array | None:
         """Given probabilities of the experts, (K, n); None for those of the gate."""
         if gate_proba is None:

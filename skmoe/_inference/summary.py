@@ -442,8 +442,7 @@ def _equations(found: Findings, families: Sequence[Any]) -> list[str]:
         of = f"class {classes[1]}" if len(classes) == 2 else "the classes"
         equations = [f"log odds of {of} against class {classes[0]}{added}"]
     elif families:
-        values = {"response": "y", "predictor": predictor}
-        equations = [family.equation.format(**values) for family in families]
+        equations = [each.equation.format(response="y", predictor=predictor) for each in families]
     if len(set(equations)) == 1:
         return [f"Experts: {equations[0]}."]
     pairs = zip(found.labels.experts, equations, strict=True)

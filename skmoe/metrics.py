@@ -15,16 +15,14 @@ from sklearn.exceptions import UndefinedMetricWarning
 
 from skmoe._data.censored_targets import (
     bounds_of,
-    check_max_time,
     check_numbers_of,
     check_survival,
-    followed_until,
     point_values,
     times_and_events,
 )
 from skmoe._data.row_checks import check_weights
 from skmoe._data.sklearn_adapter import requests_metadata, split_pipeline, transform_by
-from skmoe._numerics.event_times import EventTable, concordance, crps_of_bounds, integrated_brier
+from skmoe._numerics.event_times import concordance, crps_of_bounds, integrated_brier
 from skmoe._numerics.probability import weighted_mean
 from skmoe.distributions import PredictiveDistribution, check_coverage
 from skmoe.exceptions import warn_user
@@ -220,15 +218,10 @@ def neg_energy_score_scorer(
     return -_mean(_distribution(estimator, X, offset).energy_score(y), sample_weight)
 
 
-def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
+def make_survival_scorers() -> dict[str, Scorer]:
     """Scorers of predicted times of events, for `scoring=` of `cross_validate`.
 
     See "Time to an event" in the user guide.
-
-    Parameters
-    ----------
-    max_time : float, default=None
-        Time after which events are not counted; None for the last event of each set of rows.
 
     Returns
     -------
@@ -239,15 +232,10 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
         `censored_crps`, at 200 times from zero. They start at the smallest y if it is negative.
         Of rows with one event the Brier score is that at its time.
 
-    Raises
-    ------
-    ValueError
-        If `max_time` is neither None nor a finite number.
-
     Warns
     -----
     UndefinedMetricWarning
-        If a score is NaN, since the rows have too few events until `max_time`.
+        If a score is NaN, since the rows have too few events.
 
     See Also
     --------
@@ -269,29 +257,23 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
     >>> bool(scores["test_concordance"].mean() > 0.8)
     True
     """
-    check_max_time(max_time)
 
     def undefined(name: str) -> float:
-        until, remedy = "", ""
-        if max_time is not None:
-            until, remedy = f" until max_time={max_time:g}", ", or a larger max_time"
         warn_user(
-            f'The score "{name}" is NaN, since y has too few events{until}. Use folds that each '
-            f"have some, such as those of StratifiedKFold by the event{remedy}.",
+            f'The score "{name}" is NaN, since y has too few events. Use folds that each '
+            "have some, such as those of StratifiedKFold by the event.",
             UndefinedMetricWarning,
         )
         return np.nan
 
     def concordance_of(model: Any, X: Any, y: Any, weight: Any, given: dict[str, Any]) -> float:
-        y = followed_until(bounds_of(y), max_time)
-        score = float(model.score(X, y, sample_weight=weight, **given))
+        score = float(model.score(X, bounds_of(y), sample_weight=weight, **given))
         return undefined("concordance") if np.isnan(score) else score
 
     def brier_of(model: Any, X: Any, y: Any, weight: Any, given: dict[str, Any]) -> float:
         time, event = times_and_events("the integrated Brier score", y)
         known = time[event & (check_weights(weight, len(time)) > 0.0)]
         first, last = known.min(initial=np.inf), known.max(initial=-np.inf)
-        last = last if max_time is None else max_time
         if first > last:
             return undefined("neg_integrated_brier")
         grid = np.unique(np.linspace(first, last, 100))
@@ -300,7 +282,7 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
 
     def crps_of(model: Any, X: Any, y: Any, weight: Any, given: dict[str, Any]) -> float:
         known = point_values(bounds_of(y)[check_weights(weight, len(y)) > 0.0])
-        first, last = min(known.min(), 0.0), known.max() if max_time is None else max_time
+        first, last = min(known.min(), 0.0), known.max()
         if first >= last:
             return undefined("neg_censored_crps")
         grid = np.linspace(first, last, 200)
@@ -315,14 +297,7 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
     }
 
 
-def concordance_index(
-    y: Any,
-    prediction: Any,
-    *,
-    sample_weight: Any = None,
-    ipcw: bool = False,
-    max_time: float | None = None,
-) -> float:
+def concordance_index(y: Any, prediction: Any, *, sample_weight: Any = None) -> float:
     """Share of the pairs of rows that are predicted in the right order [1]_.
 
     Pairs count whose order is known: one event is observed before the other, or before the end of
@@ -337,11 +312,6 @@ def concordance_index(
         risk.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
-    ipcw : bool, default=False
-        Weigh pairs by the inverse squared probability that the earlier row is observed until its
-        event, so that the index does not depend on the distribution of censored times [2]_.
-    max_time : float, default=None
-        Time after which events are not counted, for which `ipcw` needs some observed rows.
 
     Returns
     -------
@@ -352,9 +322,6 @@ def concordance_index(
     ----------
     .. [1] F. E. Harrell, R. M. Califf, D. B. Pryor, K. L. Lee and R. A. Rosati (1982), "Evaluating
        the yield of medical tests", Journal of the American Medical Association 247, 2543-2546.
-    .. [2] H. Uno, T. Cai, M. J. Pencina, R. B. D'Agostino and L. J. Wei (2011), "On the
-       C-statistics for evaluating overall adequacy of risk prediction procedures with censored
-       survival data", Statistics in Medicine 30, 1105-1117.
 
     Examples
     --------
@@ -373,13 +340,7 @@ def concordance_index(
         )
     present = weight > 0.0
     bounds, prediction, weight = bounds[present], prediction[present], weight[present]
-    factor = np.ones(len(bounds))
-    if ipcw:
-        time, event = times_and_events("ipcw=True", bounds)
-        observed = EventTable.of(time, event, weight).observed_share(time, before=True)
-        factor = observed**-2.0
-    bounds = followed_until(bounds, check_max_time(max_time))
-    return concordance(bounds["lower"], bounds["upper"], prediction, weight, factor)
+    return concordance(bounds["lower"], bounds["upper"], prediction, weight)
 
 
 def integrated_brier_score(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -220,17 +219,6 @@ def check_some_known(y: Array, weight: Array) -> None:
             )
 
 
-def check_max_time(value: Any) -> float | None:
-    """Validate the time at which observations end: a number, or None."""
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if value is not None and not (is_number and np.isfinite(value)):
-        raise ValueError(
-            f"max_time must be a finite number, or None for no limit; got {shown(value)}. Pass a "
-            "time in the units of y."
-        )
-    return value
-
-
 def check_survival(survival: Any, times: Any, n_rows: int, n_times: int = 1) -> tuple[Array, Array]:
     """Validate probabilities (n_rows, q) of no event until q increasing times."""
     survival, times = _numbers("survival", survival), _numbers("times", times)
@@ -283,16 +271,6 @@ def point_values(y: Array) -> Array:
     low = np.where(np.isfinite(lower), lower, np.where(np.isfinite(upper), upper, 0.0))
     high = np.where(np.isfinite(upper), upper, low)
     return np.asarray(low + 0.5 * (high - low))
-
-
-def followed_until(y: Array, max_time: float | None) -> Array:
-    """Bounds as if observations had ended at a time; None for no limit."""
-    if max_time is None:
-        return y
-    later, y = y["upper"] > max_time, y.copy()
-    y["upper"][later] = np.inf
-    y["lower"] = np.minimum(y["lower"], max_time)
-    return y
 
 
 def map_target(y: Array, increasing: Callable[[Array], Array]) -> Array:

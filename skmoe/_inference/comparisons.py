@@ -25,8 +25,7 @@ from scipy.special import entr
 
 from skmoe._data.checks import check_choice
 from skmoe._data.rows import Rows
-from skmoe._inference.inference import LEVEL
-from skmoe._inference.results import Result, frame_of
+from skmoe._inference.inference import LEVEL, Result, frame_of
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.probability import log_normalise
 from skmoe._numerics.typing import Array

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 
 from skmoe._inference.coefficients import GATE, gate_columns, indicator_columns
 from skmoe._inference.comparisons import FitStatistics
-from skmoe._inference.inference import DEPENDENT, N_TABLE_DIGITS, Inference
+from skmoe._inference.inference import DEPENDENT, N_TABLE_DIGITS, WIDTH, Inference, frame_of
 from skmoe._inference.labels import (
     Labels,
     base_term,
@@ -25,7 +25,6 @@ from skmoe._inference.labels import (
     printable_line,
     printable_name,
 )
-from skmoe._inference.results import WIDTH, frame_of
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import MAX_SHIFT
 from skmoe._numerics.typing import TINY, Array
@@ -140,8 +139,6 @@ class Summary:
         Facts about the whole fit, by name.
     experts : list of ExpertSummary
         Summary of each expert.
-    inference : Inference or None
-        Coefficients with standard errors, if the data were given.
     level : float
         Confidence of the intervals.
     gate : str
@@ -162,12 +159,17 @@ class Summary:
     title: str
     facts: dict[str, str]
     experts: list[ExpertSummary]
-    inference: Inference | None
     level: float
     _coefficients: Inference | None
     gate: str
     notes: list[str]
     _counted: str = "row"
+
+    @property
+    def inference(self) -> Inference | None:
+        """Coefficients with standard errors, if the data were given."""
+        found = self._coefficients
+        return found if found is not None and found.method else None
 
     def to_frame(self, what: str = "coefficients") -> Any:
         """A pandas frame.
@@ -259,13 +261,11 @@ class Findings(NamedTuple):
     """What is known of a fit for its summary."""
 
     estimator: Any
-    attributes: Mapping[str, Any]  # of the estimator
     fitted: FittedMixture  # in the units of its input
     labels: Labels
     gate_reference: int
     coefficients: Inference | None = None
     statistics: FitStatistics | None = None  # with the data of the fit
-    inference: Inference | None = None
     has_weights: bool = False  # whether some are not one
     difference: str = ""  # of the data from those of the fit
     obstacle: str = ""  # why there are no standard errors
@@ -288,7 +288,7 @@ def make_summary(found: Findings, level: float) -> Summary:
                 kinds[k],
                 float(estimator.weights_[k]),
                 float(rows[k]),
-                float(found.attributes["_load"][k]),
+                float(estimator._load[k]),
                 np.sqrt(np.atleast_1d(variances[k])) if is_known else None,
                 effects,
                 float(of_own[k]),
@@ -313,7 +313,6 @@ def make_summary(found: Findings, level: float) -> Summary:
         f"{type(estimator).__name__}: {number}",
         _facts(found, penalties, maxima),
         experts,
-        found.inference,
         level,
         found.coefficients,
         f"log odds against {printable_name(names[found.gate_reference])}",
@@ -363,9 +362,9 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
 
 def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[str]:
     """How to read the numbers."""
-    estimator, inference, coefficients = found.estimator, found.inference, found.coefficients
+    estimator, coefficients = found.estimator, found.coefficients
     names, statistics = found.labels.experts, found.statistics
-    state = found.attributes["_training_state"]
+    state = estimator._training_state
     named = [penalty.name for penalty in penalties if (penalty.values > 0.0).any()]
     blocks = [] if coefficients is None else coefficients.blocks
     has_dispersions = any(not listed.block.is_main for listed in blocks)
@@ -393,18 +392,18 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
         for ratio in ([] if coefficients is None else coefficients.exponentials)
         if ratio.of
     ]
-    if inference is not None:
-        notes.append(f"Standard errors: {inference.method}.")
-        if inference.max_shift > MAX_SHIFT:
+    if coefficients is not None and coefficients.method:
+        notes.append(f"Standard errors: {coefficients.method}.")
+        if coefficients.max_shift > MAX_SHIFT:
             remedy = "Raise max_iter" if state.stream is None else "Repeat partial_fit, or use fit"
             notes.append(
                 "The fit has stopped before the maximum of the penalised likelihood: estimates "
-                f"are up to {inference.max_shift:.2g} standard errors away from it. {remedy}."
+                f"are up to {coefficients.max_shift:.2g} standard errors away from it. {remedy}."
             )
         notes += [
-            f"{name}: {text}" for name, text in FOOTNOTES.items() if name in inference.reasons
+            f"{name}: {text}" for name, text in FOOTNOTES.items() if name in coefficients.reasons
         ]
-        pairs = zip(inference.terms, inference.is_dependent, strict=True)
+        pairs = zip(coefficients.terms, coefficients.is_dependent, strict=True)
         columns = dict.fromkeys(printable_name(term.name) for term, marked in pairs if marked)
         notes += [f"{DEPENDENT}: {_describe_dependence(list(columns))}"] if columns else []
     elif coefficients is not None and statistics is None:
@@ -443,8 +442,7 @@ def _equations(found: Findings, families: Sequence[Any]) -> list[str]:
         of = f"class {classes[1]}" if len(classes) == 2 else "the classes"
         equations = [f"log odds of {of} against class {classes[0]}{added}"]
     elif families:
-        values = {"response": "y", "predictor": predictor}
-        equations = [family.equation.format(**values) for family in families]
+        equations = [each.equation.format(response="y", predictor=predictor) for each in families]
     if len(set(equations)) == 1:
         return [f"Experts: {equations[0]}."]
     pairs = zip(found.labels.experts, equations, strict=True)
@@ -499,7 +497,7 @@ def _gate(found: Findings) -> list[tuple[str, list[tuple[str, float]]]]:
     names = [found.labels.gate_features[j] for j in columns]
     ranges = getattr(estimator, "feature_range_", None)
     is_indicator = indicator_columns(fitted, ranges)[columns]
-    compete = np.maximum(found.attributes["_gate_overlap"], TINY)
+    compete = np.maximum(estimator._gate_overlap, TINY)
     np.fill_diagonal(compete, 0.0)
     compete /= compete.sum(axis=1, keepdims=True)
     described = []

@@ -92,14 +92,12 @@ def _integrals_of_squares(grid: Array, values: Array, end: Any) -> Array:
     return until[rows, cell] + (first * first + first * last + last * last) / 3.0 * width
 
 
-def concordance(
-    lower: Array, upper: Array, prediction: Array, weight: Array, factor: Array | float = 1.0
-) -> float:
+def concordance(lower: Array, upper: Array, prediction: Array, weight: Array) -> float:
     """Share of pairs of rows in a known order whose predictions are in this order.
 
-    Equal predictions count a half. Pairs have the product of their weights, times the factor of
-    the earlier row. NaN without a pair. The pairs of ranks that first differ in the same binary
-    digit are counted together, so that the time is that of sorting.
+    Equal predictions count a half. Pairs have the product of their weights. NaN without a pair. The
+    pairs of ranks that first differ in the same binary digit are counted together, so that the time
+    is that of sorting.
     """
     is_exact = lower == upper
     ends, starts = upper + np.where(is_exact, 0, -1j), lower + np.where(is_exact, 0, 1j)
@@ -113,7 +111,7 @@ def concordance(
         later = (start[late] >> digit + 1) * len(values) + position[late]
         order = np.argsort(later)
         sums = np.append(0.0, np.cumsum(weight[late][order]))
-        own, key = (weight * factor)[early], group + position[early]
+        own, key = weight[early], group + position[early]
         first, last, below, below_or_equal = (
             sums[np.searchsorted(later[order], keys)]
             for keys in (group, group + len(values), key, key + 1)

@@ -12,8 +12,7 @@ estimators return, and the functions for the number of experts. No one construct
 
 from skmoe._inference.comparisons import NExpertsTable, NExpertsTest
 from skmoe._inference.effects import AverageEffects, Explanation
-from skmoe._inference.inference import Inference, NestedModelsTest
-from skmoe._inference.results import Maxima, UnitResponsibilities
+from skmoe._inference.inference import Inference, Maxima, NestedModelsTest, UnitResponsibilities
 from skmoe._inference.summary import ExpertSummary, Summary
 from skmoe.inspection._calibration import (
     CalibrationDisplay,

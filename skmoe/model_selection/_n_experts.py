@@ -13,7 +13,16 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.checks import check_integer, check_n_jobs, shown
 from skmoe._data.rows import Rows
-from skmoe._estimators.parameters.conflicts import SELECTION, TEST, check_conflicts, chosen_options
+from skmoe._estimators.parameters.conflicts import (
+    ESTIMATORS,
+    INIT,
+    LIST,
+    SELECTION,
+    SLOPES,
+    TEST,
+    check_conflicts,
+    chosen_options,
+)
 from skmoe._estimators.parameters.parameters import check_verbose
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest, draw_sequentially
@@ -164,14 +173,13 @@ def n_experts_test(
     check_is_mixture("estimator", estimator)
     X, estimator = without_steps(estimator, X, y, units)[:2]
     given = Rows(X, y, sample_weight, offset, units)
-    tested = _validate_estimator(estimator, n_experts, given)
     check_integer("n_bootstrap", n_bootstrap, least=1)
     if n_exceedances is not None:
         check_integer("n_exceedances", n_exceedances, least=1)
     n_jobs, verbose = check_n_jobs(n_jobs), check_verbose("verbose", verbose)
     generator = check_random_state(random_state)
-    data = _validate_rows(tested, given)
-    test = LikelihoodRatioTest(tested, tested.n_experts, data.rows.n_rows)
+    tested, data = _validated(estimator, n_experts, given)
+    test = LikelihoodRatioTest(tested, data.rows.n_rows)
     seed = int(generator.randint(np.iinfo(np.int32).max))
     null = test.fit_null(data, seed)
     observed = test.ratio(null, data, seed)
@@ -203,38 +211,32 @@ def n_experts_test(
     )
 
 
-def _validate_estimator(estimator: Any, n_experts: Any, given: Rows) -> Any:
-    """A clone with K experts, of which K and K + 1 can be fitted and drawn from."""
+def _validated(estimator: Any, n_experts: Any, given: Rows) -> tuple[Any, TrainingData]:
+    """A clone with K experts, and rows in memory to which K + 1 can be fitted.
+
+    Rows of weight two are there twice.
+    """
     chosen = {TEST: TEST} | chosen_options(estimator)
     if n_experts is not None:
         chosen.pop(SELECTION, None)
     check_conflicts(chosen)
     number = estimator.n_experts if n_experts is None else n_experts
     fewer = check_integer("n_experts", number, least=1)
-    tested = clone(estimator)
-    for number in (fewer + 1, fewer):
-        options = {"n_experts": number}
-        params = tested.set_params(**options)._validate_parameters()
-        check_conflicts({TEST: TEST} | chosen_rows(params, given))
-        if isinstance(params.family, Experts):
-            require(params.family, SupportsDistribution, TEST)
-    return tested
-
-
-def _validate_rows(tested: Any, given: Rows) -> TrainingData:
-    """The rows in memory, those of weight two twice."""
-    more = clone(tested).set_params(n_experts=tested.n_experts + 1)
-    data = validate_training_data(more, more._validate_parameters(), given)
+    more = clone(estimator).set_params(n_experts=fewer + 1)
+    params = more._validate_parameters()
+    check_conflicts({TEST: TEST} | chosen_rows(params, given))
+    if isinstance(params.family, Experts):
+        require(params.family, SupportsDistribution, TEST)
+    data = validate_training_data(more, params, given)
     weight, counts = data.rows.weight, data.rows.weight.astype(int)
-    fractional = np.flatnonzero(counts != weight)
-    if len(fractional):
-        row = int(fractional[0])
+    if (counts != weight).any():
+        row = int((counts != weight).argmax())
         raise ValueError(
             f"sample_weight must hold integers, which count the rows that {TEST} draws; row {row} "
             f"has weight {weight[row]:g}. Leave weights out that do not count rows."
         )
     index = np.repeat(np.arange(len(weight)), counts)
-    return data.select(index, np.ones(len(index)))
+    return more.set_params(n_experts=fewer), data.select(index, np.ones(len(index)))
 
 
 def n_experts_table(
@@ -370,7 +372,13 @@ def n_experts_table(
     """
     check_is_mixture("estimator", estimator)
     X, estimator, pipeline = without_steps(estimator, X, y, units)
-    tabulated = _validate_tabulated(estimator, init)
+    tabulated = estimator if init is None else clone(estimator).set_params(init=init)
+    fixed = {
+        option: words
+        for option, words in chosen_options(tabulated).items()
+        if option in (ESTIMATORS, INIT, LIST, SLOPES)
+    }
+    check_conflicts({TEST: "n_experts_table"} | fixed)
     verbose = check_verbose("verbose", verbose)
     listed = list(n_experts) if isinstance(n_experts, Iterable) else []
     if not listed or isinstance(n_experts, str):
@@ -381,13 +389,16 @@ def n_experts_table(
     numbers = sorted({check_integer("n_experts", number, least=1) for number in listed})
     if n_bootstrap is not None:
         check_integer("n_bootstrap", n_bootstrap, least=1)
-    given = {"sample_weight": sample_weight, "offset": offset, "units": units}
-    in_folds = {} if groups is None else {"groups": groups}
+    rows = Rows(X, y, sample_weight, offset, units)
+    given, in_folds = rows.arguments, {} if groups is None else {"groups": groups}
     fits, statistics, p_values = [], [], []
     for number in numbers:
-        fitted = _fit_with_number(tabulated, number, X, y, given | in_folds)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fitted = clone(tabulated).set_params(n_experts=number).fit(X, y, **given, **in_folds)
+        for warning in caught:
+            warn_user(f"With n_experts={number}: {warning.message}", warning.category)
         fits.append(fitted)
-        rows = Rows(X, y, sample_weight, offset, units)
         statistics.append(fitted._criteria("n_experts_table", rows))
         p_value = np.nan
         if n_bootstrap is not None and number > 1:
@@ -400,31 +411,3 @@ def n_experts_table(
     table = NExpertsTable(fits, statistics, p_values)
     table.estimators = [with_mixture(pipeline, fitted) for fitted in fits]
     return table
-
-
-def _fit_with_number(tabulated: Any, number: int, X: Any, y: Any, given: dict[str, Any]) -> Any:
-    """The fit of a number of experts, whose warnings name it."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        fitted = clone(tabulated).set_params(n_experts=number).fit(X, y, **given)
-    for warning in caught:
-        text = f"With n_experts={number}: {warning.message}"
-        warn_user(text, warning.category)
-    return fitted
-
-
-def _validate_tabulated(estimator: Any, init: Any) -> Any:
-    """A clone whose fits with several numbers of experts have criteria.
-
-    `init` replaces that of the estimator, if it is not None.
-    """
-    tabulated = clone(estimator)
-    if init is not None:
-        tabulated.set_params(init=init)
-    # The test needs these at their defaults, since it draws targets.
-    unused = ("a base", "top_k", "class_weight", 'class_weight="balanced"', SELECTION)
-    chosen = chosen_options(tabulated).items()
-    counted = {option: words for option, words in chosen if option not in unused}
-    check_conflicts({TEST: "n_experts_table"} | counted)
-    tabulated.set_params(n_experts=1)._validate_parameters()
-    return tabulated

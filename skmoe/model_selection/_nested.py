@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skmoe._data.checks import shown
+from skmoe._data.rows import Rows
 from skmoe._data.steps import UnitPipeline
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.selection.likelihood_ratio import likelihood_ratio
@@ -69,9 +70,8 @@ def likelihood_ratio_test(
         If an estimator is neither a mixture of experts nor a pipeline that ends in one.
     ValueError
         If the models are not nested, or have different numbers of experts or other families. Also
-        if one has experts that are not linear, or an option that has no likelihood, and if the
-        pipelines differ in their steps. The columns that the transformer of the smaller model's
-        gate makes must be linear combinations of those of the larger one.
+        if one has experts that are not linear, a transformer in its gate, or an option that has no
+        likelihood, and if the pipelines differ in their steps.
 
     Warns
     -----
@@ -114,10 +114,8 @@ def likelihood_ratio_test(
         )
     X, smaller, pipeline = without_steps(smaller, X, y, units)
     larger = larger if pipeline is None else larger.steps[-1][1]
-    given = {"sample_weight": sample_weight, "units": units, "offset": offset}
-    given |= {"known_experts": known_experts}
-    given = {name: values for name, values in given.items() if values is not None}
-    test = likelihood_ratio(smaller, larger, X, y, given)
+    rows = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+    test = likelihood_ratio(smaller, larger, rows)
     test.estimators = [with_mixture(pipeline, fitted) for fitted in test.estimators]
     return test
 

@@ -42,7 +42,7 @@ FEATURES = {
         "_numerics/event_times.py",
         "families/_censored.py",
     ],
-    "units": ["_data/units.py", "_inference/results.py:UnitResponsibilities.rows"],
+    "units": ["_data/units.py", "_inference/inference.py:UnitResponsibilities.rows"],
     "blocks of rows": ["_data/blocks.py", "_estimators/rows/first_pass.py"],
     "signs and shared slopes": ["_numerics/signed_steps.py"],
     "slopes of some experts": ["_estimators/parameters/parts.py:expert_columns"],

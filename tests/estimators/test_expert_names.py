@@ -65,9 +65,9 @@ def test_names_are_numbers_until_they_are_set_and_after_they_are_removed(fits):
             (value, ["list", "2 experts"])
             for value in ("ab", b"ab", 7, {"a", "b"}, {"a": 1, "b": 2})
         ),
-        (["a", 1], ["strings", "expert 1 is 1", "str(name)"]),
+        (["a", 1], ["strings", "expert 1 is 1", "a name of its own"]),
         ([None, "a"], ["strings", "expert 0 is None"]),
-        (["a", "a"], ["differ", "experts 0 and 1", "'a'"]),
+        (["a", "a"], ["differ", "expert 1 is 'a'"]),
         (["a b", "a \n b"], ["differ"]),  # printed alike
         (["a", ""], ["empty", "expert 1 is ''"]),
         (["\t", "b"], ["empty", "expert 0"]),

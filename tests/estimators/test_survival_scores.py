@@ -56,29 +56,12 @@ def test_concordance_of_limited_values_is_that_of_the_reversed_axis():
     reversed_axis = concordance_index(left_censored(-time, event), -prediction)
     y = right_censored(time, event)
     assert_allclose(reversed_axis, concordance_index(y, prediction))
-    # Events after the last time are not counted.
-    as_if_ended = right_censored(np.minimum(time, 7.0), event & (time <= 7.0))
-    expected = concordance_index(as_if_ended, prediction)
-    assert_allclose(concordance_index(y, prediction, max_time=7.0), expected)
 
 
 def test_overlapping_intervals_are_in_no_order():
     y = interval_censored([0.0, 1.0, 5.0], [2.0, 3.0, 6.0])
     assert_allclose(concordance_index(y, [1.0, 0.0, 2.0]), 1.0)
     assert np.isnan(concordance_index(y[:2], [1.0, 0.0]))
-
-
-def test_inverse_weights_remove_the_influence_of_censoring():
-    """Of two groups with other orders, early ends of observations leave out mostly late pairs."""
-    rng = np.random.default_rng(0)
-    time = rng.exponential(size=4000)
-    prediction = np.where(time < 1.0, -time, time)  # the order is wrong for early events
-    end = rng.exponential(0.7, size=len(time))
-    y, until = right_censored(np.minimum(time, end), time <= end), 2.0
-    expected = concordance_index(time, prediction, max_time=until)
-    weighted = concordance_index(y, prediction, ipcw=True, max_time=until)
-    assert abs(weighted - expected) < 0.02
-    assert abs(concordance_index(y, prediction, max_time=until) - expected) > 0.05
 
 
 def test_brier_score_of_known_times_is_a_squared_error():
@@ -180,11 +163,11 @@ def test_scores_of_cross_validation(family):
 SCORES = ["concordance", "neg_integrated_brier", "neg_censored_crps"]
 
 
-def warned_scores(y, max_time=None):
+def warned_scores(y):
     """Scores of rows, and the scores that warnings name."""
     X, known = table(40)
     moe = MixtureOfExpertsRegressor(1, family="weibull").fit(X, known)
-    scorers, found = make_survival_scorers(max_time), {}
+    scorers, found = make_survival_scorers(), {}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for name in SCORES:
@@ -192,32 +175,21 @@ def warned_scores(y, max_time=None):
     messages = [str(w.message) for w in caught if w.category is UndefinedMetricWarning]
     assert all("too few events" in message for message in messages)
     named = [name for name in SCORES if any(f'"{name}"' in message for message in messages)]
-    return found, named, messages
+    return found, named
 
 
 @pytest.mark.parametrize(
-    ("event", "max_time", "undefined"),
+    ("factor", "event", "undefined"),
     [
-        (np.zeros(40), None, SCORES[:2]),
-        (np.arange(40) == 5, None, []),
-        (np.arange(40) % 2, 1e-4, SCORES[:2]),
-        (np.arange(40) % 2, -1.0, SCORES),
+        (1.0, np.zeros(40), SCORES[:2]),
+        (1.0, np.arange(40) == 5, []),
+        (0.0, np.zeros(40), SCORES),
     ],
 )
-def test_scores_without_events_are_nan_with_a_warning_that_names_them(event, max_time, undefined):
-    y = right_censored(table(40)[1]["lower"], event)
-    found, named, messages = warned_scores(y, max_time)
+def test_scores_without_events_are_nan_with_a_warning_that_names_them(factor, event, undefined):
+    found, named = warned_scores(right_censored(factor * table(40)[1]["lower"], event))
     assert named == undefined
     assert [name for name in SCORES if np.isnan(found[name])] == undefined
-    until = "" if max_time is None else f"until max_time={max_time:g}"
-    assert all(until in message for message in messages)
-
-
-@pytest.mark.parametrize("value", ["a", np.nan, np.inf, True, [1.0]])
-def test_max_time_is_a_number(value):
-    y = right_censored([1.0, 2.0], [1, 1])
-    for make in (make_survival_scorers, lambda t: concordance_index(y, [1, 2], max_time=t)):
-        assert_refused(refusal(make, value), "max_time must be", "finite", value, "units of y")
 
 
 @pytest.mark.parametrize("value", [1.5, -0.1, np.nan])

@@ -13,8 +13,8 @@ from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
 from skmoe._estimators.fitting.problem import FitProblem
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.rows.training_data import TrainingState
+from skmoe._inference.inference import Maxima
 from skmoe._inference.labels import describe_spikes, feature_labels, printable_name
-from skmoe._inference.results import Maxima
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Run, aitken_gap
 from skmoe._mixture.fitted import FittedMixture, Usage, n_needed_experts, spikes

@@ -33,7 +33,7 @@ from skmoe._estimators.rows.training_data import (
     present_rows,
     validate_training_data,
 )
-from skmoe._inference.results import Maxima
+from skmoe._inference.inference import Maxima
 from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.groups import MAX_DENSE
 from skmoe._mixture.mixture import Mixture

@@ -99,22 +99,16 @@ def check_expert_names(parameter: str, names: Any, n_experts: int) -> list[str]:
             f"{parameter} must be a list with one name for each of the {n_experts} experts; got "
             f"{given}. Pass None for {', '.join(default_expert_names(n_experts)[:2])} and so on."
         )
-    printed = [printable_name(name) if isinstance(name, str) else name for name in listed]
+    printed = [printable_name(name) if isinstance(name, str) else "" for name in listed]
+    taken = ["", GATE, ALL_EXPERTS]
     for k, name in enumerate(printed):
-        given = f"that of expert {k} is {shown(listed[k])}"
-        if not isinstance(name, str):
-            rule, remedy = "be strings", "Use str(name)."
-        elif not name:
-            rule, remedy = "not be empty", "Give each expert a name that can be read."
-        elif name in (GATE, ALL_EXPERTS):
-            rule = f"not be {GATE!r} or {ALL_EXPERTS!r}, which tables use for other terms"
-            remedy = "Use another name."
-        elif name in printed[:k]:
-            given = f"experts {printed.index(name)} and {k} are both {shown(name)}"
-            rule, remedy = "differ", "Give each expert a name of its own."
-        else:
-            continue
-        raise ValueError(f"{parameter} must {rule}; {given}. {remedy}")
+        if name in taken:
+            raise ValueError(
+                f"{parameter} must be strings that differ, not empty and neither {GATE!r} nor "
+                f"{ALL_EXPERTS!r}, which tables use for other terms; that of expert {k} is "
+                f"{shown(listed[k])}. Give each expert a name of its own."
+            )
+        taken.append(name)
     return [str(name) for name in listed]
 
 

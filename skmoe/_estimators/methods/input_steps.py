@@ -21,6 +21,8 @@ from skmoe._data.sklearn_adapter import split_pipeline
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._mixture.fitted import FittedMixture
 
+SCALERS = StandardScaler, RobustScaler, MinMaxScaler, MaxAbsScaler
+
 
 def mixture_of(estimator: Any) -> Any:
     """The mixture of experts in which a fitted pipeline or search ends, for the X of these.
@@ -209,15 +211,8 @@ def _scaling(step: Any) -> Standardization | None:
     """What a scaler does to the columns: centre and scale, each (p,) or a number."""
     if isinstance(step, ColumnScaling):
         return None if step.inverse else step.scaling
-    if isinstance(step, StandardScaler):
-        center, is_centred = step.mean_, step.with_mean
-    elif isinstance(step, RobustScaler):
-        center, is_centred = step.center_, step.with_centering
-    elif isinstance(step, MinMaxScaler) and not step.clip:
-        return Standardization(-step.min_ / step.scale_, 1.0 / step.scale_)
-    elif isinstance(step, MaxAbsScaler) and not getattr(step, "clip", False):
-        return Standardization(np.zeros(1), step.scale_)
-    else:
+    if not isinstance(step, SCALERS) or getattr(step, "clip", False):
         return None
     scale = np.ones(1) if step.scale_ is None else step.scale_
-    return Standardization(center if is_centred else np.zeros(1), scale)
+    scale = 1.0 / scale if isinstance(step, MinMaxScaler) else scale
+    return Standardization(step.inverse_transform(np.zeros((1, step.n_features_in_)))[0], scale)

@@ -27,7 +27,7 @@ from skmoe._estimators.parameters.conflicts import KNOWN_EXPERTS, Choice, check_
 from skmoe._estimators.parameters.parameters import check_probabilities
 from skmoe._estimators.parameters.parts import check_takes_offset
 from skmoe._estimators.rows.training_data import TrainingState
-from skmoe._inference.results import UnitResponsibilities
+from skmoe._inference.inference import UnitResponsibilities
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning, warn_user
@@ -212,11 +212,6 @@ class NewRowsMixin:
                     f"Pass it: {method}({data}, {name}=...).",
                     FitMismatchWarning,
                 )
-
-    def _validate_rows_of_fit(self, method: str, given: Rows) -> Rows:
-        """The rows of the fit, checked, without those of weight zero."""
-        rows, _ = self._checked_units(method, given, "sample_weight", "known_experts")
-        return rows.of_positive_weight()
 
     def _validate_gate_proba(self, gate_proba: Any, n_rows: int) -> Array | None:
         """Given probabilities of the experts, (K, n); None for those of the gate."""

@@ -49,6 +49,10 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "its statistic is chi-squared for linear experts without penalties and signs. "
         'Use expert="linear" and monotonic_cst=None.'
     ),
+    ((NESTED,), (TRANSFORMER,)): (
+        "gates are nested if the features of one are those of the other and more. "
+        "Use gates without a transformer, or compare the models by their bic."
+    ),
     ((TEST,), ("class_weight", CENSORED)): (
         "targets are drawn, which have values, and classes of equal weight. "
         "Leave it out, or compare held-out log densities."

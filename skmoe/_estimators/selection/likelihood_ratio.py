@@ -13,27 +13,18 @@ from typing import Any, NamedTuple
 import joblib
 import numpy as np
 from joblib import effective_n_jobs
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.checks import shown
 from skmoe._data.rows import Rows
-from skmoe._estimators.fitting.problem import add_extra_features, build_problem
-from skmoe._estimators.methods.coefficient_inference import draw_target
-from skmoe._estimators.parameters.conflicts import (
-    NESTED,
-    TRANSFORMER,
-    check_conflicts,
-    chosen_options,
-)
-from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.parameters.parts import resolve_families
+from skmoe._estimators.fitting.problem import build_problem
+from skmoe._estimators.methods.inference import draw_target
+from skmoe._estimators.parameters.conflicts import NESTED, check_conflicts, chosen_options
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.n_experts import Trial, fit_trial
 from skmoe._inference.inference import NestedModelsTest
-from skmoe._numerics.typing import Array
 from skmoe.exceptions import warn_user
 from skmoe.protocols import LinearPredictor
 
@@ -42,9 +33,6 @@ from skmoe.protocols import LinearPredictor
 # Log-likelihood that EM may leave to be gained, if `tol` times the number of rows is more. Smaller
 # differences of log-likelihoods count as none.
 MAX_MISSING_LIKELIHOOD = 0.02
-
-# Searches for K + 1 experts with at least the likelihood of K; the second has twice the starts.
-MAX_SEARCHES = 2
 
 # Replicates that a job is given at a time: with one, jobs wait for each other, and of many, more
 # are drawn in vain before the test stops.
@@ -68,7 +56,8 @@ class LikelihoodRatioTest:
     likelihood of fewer experts.
     """
 
-    def __init__(self, estimator: Any, n_experts: int, n_rows: int) -> None:
+    def __init__(self, estimator: Any, n_rows: int) -> None:
+        n_experts = estimator.n_experts
         tol = min(estimator.tol, MAX_MISSING_LIKELIHOOD / n_rows)
         changed = {"warm_start": False, "verbose": 0, "n_jobs": 1, "tol": tol}
         # The fits of a likelihood ratio have the same penalties.
@@ -93,10 +82,8 @@ class LikelihoodRatioTest:
         """
         more = self.n_experts + 1
         best = self._best_fit(data, more, [null, self.estimator.init], seed, null)
-        for search in range(1, MAX_SEARCHES):
-            if best.log_likelihood() >= null.log_likelihood() - self.tolerance:
-                break
-            again = self._best_fit(data, more, ["search"], seed + search, null)
+        if best.log_likelihood() < null.log_likelihood() - self.tolerance:
+            again = self._best_fit(data, more, ["search"], seed + 1, null)
             best = max(best, again, key=Trial.log_likelihood)
         pair = null.log_likelihood(), best.log_likelihood()
         gain = pair[1] - pair[0]
@@ -112,10 +99,9 @@ class LikelihoodRatioTest:
     ) -> LikelihoodRatio:
         """The ratio of a target drawn from the fit of K experts."""
         rng = np.random.RandomState(np.random.MT19937(seed))
-        rows = data.rows.of_n_experts(self.n_experts)
-        rows = rows if rows.unit is None else rows._replace(unit=rows.unit_codes)
+        rows = null.rows
         drawn = rows._replace(y=draw_target(null.fitted_estimator(), rows, rng))
-        start_seed = int(rng.randint(np.iinfo(np.int32).max - MAX_SEARCHES))
+        start_seed = int(rng.randint(np.iinfo(np.int32).max - 2))
         # EM starts with the responsibilities under the parameters from which the target was drawn:
         # the maximum is close to them. A warm start would keep the scale of the target of the first
         # fit, to which the penalties refer.
@@ -185,9 +171,6 @@ SAME = ("expert", "family", "class_weight")
 # Penalties of maximum likelihood, which keep matrices regular.
 NO_PENALTY = 1e-9
 
-# Relative size of a column, or a singular value, that counts as zero.
-SPAN_TOL = 1e-7
-
 # Largest number of experts of which all orders are tried.
 MAX_ORDERED = 4
 
@@ -199,32 +182,29 @@ class Structure(NamedTuple):
     coordinates: dict[tuple[int, int, str, int | None], int]
     gate: set[int]  # features of the gate
     gate_kind: str  # of its class and options
-    gate_columns: Array | None  # centred (n, q), where a gate has a transformer
     is_ordered: bool  # whether experts have different slopes
 
 
-def likelihood_ratio(
-    smaller: Any, larger: Any, X: Any, y: Any, given: dict[str, Any]
-) -> NestedModelsTest:
-    """The test, for validated estimators and arguments of `fit` that are not None."""
+def likelihood_ratio(smaller: Any, larger: Any, rows: Rows) -> NestedModelsTest:
+    """The test for two mixtures and the rows of their fits."""
+    X, y, given = rows.X, rows.y, rows.arguments
 
     def log_likelihood(fitted: Any) -> float:
         return float(fitted.n_parameters_ - 0.5 * fitted.aic(X, y, **given))
 
-    pair = [_with_maximum_likelihood(one, X) for one in (smaller, larger)]
+    pair = [_with_maximum_likelihood(one, rows) for one in (smaller, larger)]
     _check_same(*pair)
-    transforms = any(TRANSFORMER in chosen_options(one) for one in pair)
-    structures = [_structure(one, X, y, given, transforms) for one in pair]
+    structures = [_structure(one, rows) for one in pair]
     _check_nested(*structures)
     fits = [one.fit(X, y, **given) for one in pair]
     reached = [log_likelihood(one) for one in fits]
     # Each may have missed the maximum that corresponds to that of the other.
     free = structures[0].is_ordered and not structures[1].is_ordered
-    free = free and "known_experts" not in given
+    free = free and rows.possible is None
     unweighted = {name: values for name, values in given.items() if name != "sample_weight"}
     for target, source in ((0, 1), (1, 0)):
         resp = fits[source].responsibilities(X, y, **unweighted)
-        resp = resp.rows(given["units"]) if "units" in given else resp
+        resp = resp if rows.unit is None else resp.rows(rows.unit)
         # Experts of one model may be those of the other in any order.
         numbers = range(resp.shape[1])
         in_all_orders = free and target == 0 and len(numbers) <= MAX_ORDERED
@@ -251,18 +231,16 @@ def likelihood_ratio(
     return test
 
 
-def _with_maximum_likelihood(estimator: Any, X: Any) -> Any:
+def _with_maximum_likelihood(estimator: Any, rows: Rows) -> Any:
     """A clone without penalties."""
     check_conflicts({NESTED: NESTED} | chosen_options(estimator))
-    families = resolve_families(getattr(estimator, "family", "normal"), estimator.n_experts)
-    check_conflicts({NESTED: NESTED} | chosen_options(estimator, families))
+    params = estimator._validate_parameters()
+    check_conflicts({NESTED: NESTED} | chosen_rows(params, rows))
     penalties = {"alpha": NO_PENALTY, "gate_alpha": NO_PENALTY}
-    if "dispersion_prior" in estimator.get_params(deep=False):
+    if not params.task.is_classification:
         penalties["dispersion_prior"] = 0.0
-    gate = estimator._validate_parameters().gate.with_options({"balance": 0.0})
-    model = clone(estimator).set_params(**penalties, gate=gate, warm_start=False)
-    check_conflicts({NESTED: NESTED} | chosen_rows(model._validate_parameters(), Rows(X)))
-    return model
+    gate = params.gate.with_options({"balance": 0.0})
+    return clone(estimator).set_params(**penalties, gate=gate, warm_start=False)
 
 
 def _check_same(smaller: Any, larger: Any) -> None:
@@ -286,11 +264,9 @@ def _check_same(smaller: Any, larger: Any) -> None:
             )
 
 
-def _structure(model: Any, X: Any, y: Any, given: dict[str, Any], transforms: bool) -> Structure:
+def _structure(model: Any, rows: Rows) -> Structure:
     """What a model estimates, by the blocks of its mixture."""
     params = model._validate_parameters()
-    weight, offset, units = map(given.get, ("sample_weight", "offset", "units"))
-    rows = Rows(X, y, weight, offset, units, possible=given.get("known_experts"))
     data = validate_training_data(model, params, rows)
     experts = build_problem(model, params, data).em_problem.mixture.experts
     columns, of_gate = (
@@ -312,37 +288,9 @@ def _structure(model: Any, X: Any, y: Any, given: dict[str, Any], transforms: bo
     return Structure(
         coordinates,
         {int(j) for j in of_gate} if params.gate.depends_on_features else set(),
-        joblib.hash(params.gate.with_options({"transformer": None})),
-        _gate_columns(params, data) if transforms else None,
+        joblib.hash(params.gate),
         not experts.are_exchangeable,
     )
-
-
-def _gate_columns(params: FitParameters, data: TrainingData) -> Array:
-    """Columns (n, q) of the gate, centred."""
-    if not params.gate.depends_on_features:
-        return np.empty((data.rows.n_rows, 0))
-    if params.gate.transformer is not None:
-        data = add_extra_features(params, data)[0]
-    chosen = data.columns["gate"]
-    X = data.X if chosen is None else data.X[:, chosen]
-    columns = X.toarray() if sparse.issparse(X) else np.asarray(X, dtype=np.float64)
-    return np.asarray(columns - columns.mean(axis=0))
-
-
-def _basis(columns: Array) -> Array:
-    """An orthonormal basis (n, r) of the span of centred columns (n, q)."""
-    norms = np.linalg.norm(columns, axis=0)
-    left, values, _ = np.linalg.svd(columns[:, norms > 0.0] / norms[norms > 0.0], False)
-    return left[:, values > SPAN_TOL * values.max(initial=0.0)]
-
-
-def _is_spanned(columns: Array, others: Array) -> bool:
-    """Whether centred columns (n, q) are linear combinations of others (n, r)."""
-    basis = _basis(others)
-    rest = columns - basis @ (basis.T @ columns)
-    norms = np.linalg.norm(columns, axis=0)
-    return bool((np.linalg.norm(rest, axis=0) <= SPAN_TOL * norms).all())
 
 
 def _check_nested(smaller: Structure, larger: Structure) -> None:
@@ -360,13 +308,8 @@ def _check_nested(smaller: Structure, larger: Structure) -> None:
         own = smaller.coordinates.get(key)
         if of_larger.setdefault(coordinate, own) != own:
             reasons.append("experts share a slope or a dispersion in larger, and not in smaller")
-    if smaller.gate_columns is None or larger.gate_columns is None:
-        if not smaller.gate <= larger.gate:
-            reasons.append("the gate of smaller has a feature that the gate of larger has not")
-    elif not _is_spanned(smaller.gate_columns, larger.gate_columns):
-        reasons.append(
-            "columns of the gate of smaller are no linear combinations of those of larger"
-        )
+    if not smaller.gate <= larger.gate:
+        reasons.append("the gate of smaller has a feature that the gate of larger has not")
     if smaller.gate_kind != larger.gate_kind and smaller.gate:
         reasons.append("the gates are of different kinds")
     if reasons:
@@ -374,11 +317,3 @@ def _check_nested(smaller: Structure, larger: Structure) -> None:
             f"larger must contain smaller; {reasons[0]}. Exchange the models, or compare them by "
             "their bic."
         )
-    for name, columns in (("smaller", smaller.gate_columns), ("larger", larger.gate_columns)):
-        rank, number = (0, 0) if columns is None else (_basis(columns).shape[1], columns.shape[1])
-        if rank < number:
-            raise ValueError(
-                f"the gate of {name} must have linearly independent columns, whose coefficients "
-                f"are counted; its {number} columns have the rank {rank}. Leave one of them out, "
-                'as SplineTransformer(include_bias=False) and OneHotEncoder(drop="first") do.'
-            )

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skmoe._data.checks import numbers, shown
-from skmoe._data.rows import has_bounds
+from skmoe._data.checks import has_bounds, numbers, shown
 from skmoe._numerics.typing import Array
 
 # An entry of a target: equal bounds of an exact value, infinite ones where an interval is open.

@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe._data.encoding import encoded_names
 from skmoe._data.preprocessing import is_outside_ranges
 from skmoe._data.rows import Rows
-from skmoe._estimators.fitting.attributes import attributes_of_fit, order_by_share, warn_of_fit
 from skmoe._estimators.fitting.monitor import (
     NO_TASK,
     CallbackSupportMixin,
@@ -21,7 +20,13 @@ from skmoe._estimators.fitting.monitor import (
     make_monitors,
     with_callbacks,
 )
-from skmoe._estimators.fitting.problem import PRIVATE_ATTRIBUTES, build_problem
+from skmoe._estimators.fitting.problem import (
+    PRIVATE_ATTRIBUTES,
+    attributes_of_fit,
+    build_problem,
+    order_by_share,
+    warn_of_fit,
+)
 from skmoe._estimators.methods.expert_names import ExpertsReprMixin
 from skmoe._estimators.methods.inference import ReportingMixin
 from skmoe._estimators.methods.input_steps import InputSteps

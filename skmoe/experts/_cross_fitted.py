@@ -20,8 +20,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.folds import cross_fit_splits
 from skmoe._data.preprocessing import Standardization
-from skmoe._data.row_checks import add_feature_note
-from skmoe._data.rows import Dataset, RawFeatures, index_rows
+from skmoe._data.rows import Dataset, RawFeatures, add_feature_note, index_rows
 from skmoe._data.sklearn_adapter import (
     check_means,
     check_prediction,

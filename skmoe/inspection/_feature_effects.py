@@ -12,8 +12,7 @@ from sklearn.utils import Bunch
 
 from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_choice, check_columns, check_integer, check_real
-from skmoe._data.row_checks import check_weights
-from skmoe._data.rows import Rows, index_rows
+from skmoe._data.rows import Rows, check_weights, index_rows
 from skmoe._estimators.methods.coefficient_inference import infer_average_effects, predicts_steps
 from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._inference.effects import AverageEffects

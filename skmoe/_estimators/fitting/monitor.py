@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from skmoe._estimators.fitting.attributes import attributes_of_run
-from skmoe._estimators.fitting.problem import FitProblem
+from skmoe._estimators.fitting.problem import FitProblem, attributes_of_run
 from skmoe._mixture.em import Run
 from skmoe._mixture.search import MAX_REINITIALIZATIONS
 

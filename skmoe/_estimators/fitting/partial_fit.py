@@ -10,10 +10,8 @@ from scipy.optimize import linear_sum_assignment
 
 from skmoe._data.checks import check_real
 from skmoe._data.preprocessing import fit_feature_range
-from skmoe._data.row_checks import check_two_classes
-from skmoe._data.rows import Rows, concat
-from skmoe._estimators.fitting.attributes import OF_USAGE, attributes_of_mixture
-from skmoe._estimators.fitting.problem import build_problem
+from skmoe._data.rows import Rows, check_two_classes, concat
+from skmoe._estimators.fitting.problem import OF_USAGE, attributes_of_mixture, build_problem
 from skmoe._estimators.parameters.conflicts import (
     ESTIMATORS,
     STREAM,

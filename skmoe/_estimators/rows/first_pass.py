@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 
 from skmoe._data.blocks import ENTRIES, DaskBlocks, RowBlocks, dask_blocks
 from skmoe._data.censored_targets import point_values
-from skmoe._data.checks import check_columns, shown
+from skmoe._data.checks import check_columns, has_bounds, shown
 from skmoe._data.encoding import numeric_names
 from skmoe._data.preprocessing import (
     CONSTANT_RTOL,
@@ -26,20 +26,22 @@ from skmoe._data.preprocessing import (
     fit_standardization,
     merge_feature_ranges,
 )
-from skmoe._data.row_checks import RowRules, check_size, checked_rows, class_codes, class_weights
 from skmoe._data.rows import (
     SAMPLE_SEED,
     Dataset,
+    RowRules,
     Rows,
+    check_size,
+    checked_rows,
+    class_codes,
+    class_weights,
     concat,
-    has_bounds,
     is_dask,
     split_into_blocks,
 )
 from skmoe._data.units import check_gate_columns, encode_units, unit_runs
-from skmoe._estimators.parameters.parameters import FitParameters
+from skmoe._estimators.parameters.parameters import FitParameters, identity_scaling
 from skmoe._estimators.parameters.parts import check_takes_offset
-from skmoe._estimators.parameters.tasks import identity_scaling
 from skmoe._estimators.rows.training_data import (
     TrainingData,
     check_enough_rows,

@@ -24,7 +24,7 @@ from skmoe._data.censored_targets import (
     point_values,
     shown_target,
 )
-from skmoe._data.checks import check_columns, check_signs, shown
+from skmoe._data.checks import check_columns, check_signs, has_bounds, shown
 from skmoe._data.encoding import (
     Encoder,
     category_codes,
@@ -35,13 +35,14 @@ from skmoe._data.encoding import (
     numeric_names,
 )
 from skmoe._data.preprocessing import Standardization, distinct_rows
-from skmoe._data.row_checks import (
+from skmoe._data.rows import (
     RowRules,
+    Rows,
     check_numbers,
     checked_rows,
     class_codes,
+    is_dask,
 )
-from skmoe._data.rows import Rows, has_bounds, is_dask
 from skmoe._data.units import check_gate_columns, check_init_of_units, encode_units, unit_runs
 from skmoe._estimators.parameters.conflicts import (
     BLOCKS,
@@ -52,13 +53,12 @@ from skmoe._estimators.parameters.conflicts import (
     check_conflicts,
     chosen_options,
 )
-from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters, check_init
+from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters, Task, check_init
 from skmoe._estimators.parameters.parts import (
     accepts_missing,
     check_takes_offset,
     expert_columns,
 )
-from skmoe._estimators.parameters.tasks import Task
 from skmoe._numerics.typing import Array, Design
 
 # Codes of a status: no event or event.

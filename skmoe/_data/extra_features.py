@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.validation import check_array, has_fit_parameter
 
-from skmoe._data.folds import N_CROSS_FIT_FOLDS, check_several_folds, feasible_folds
+from skmoe._data.folds import N_CROSS_FIT_FOLDS, check_several_folds, make_folds
 from skmoe._data.rows import Rows, index_rows
 from skmoe._data.sklearn_adapter import check_finite, fit_estimator, groups_of_folds
 from skmoe._numerics.typing import Array, Design
@@ -76,7 +76,7 @@ class ExtraFeatures(NamedTuple):
             return fit_estimator(base, seed, X, target[index], weight[index], metadata)
 
         n_folds = 2 if rows.n_rows > MAX_ROWS_WITH_MORE_FOLDS else N_CROSS_FIT_FOLDS
-        fold = feasible_folds(n_folds, codes, group, rows.n_rows, seed)
+        fold = make_folds(n_folds, codes, group, rows.n_rows, seed)
         check_several_folds("base", fold, group)
         tests = [np.flatnonzero(fold == j) for j in range(int(fold.max()) + 1)]
         parts = []

@@ -21,35 +21,29 @@ N_PARTS_OF_LARGE_STACK = 3
 FINER_GROUPS = "Leave groups out, or give finer ones."
 
 
-def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int) -> Array:
-    """Fold of each of n rows, (n,): stratified by class codes, with groups in one fold."""
+def make_folds(
+    max_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int
+) -> Array:
+    """Fold of each of n rows, (n,), with as many folds as rows and groups permit.
+
+    Groups are in one fold. The folds are stratified by class codes unless a class has fewer rows
+    than there are folds. With a single row or group all rows are in fold 0.
+    """
+    n_folds = min(max_folds, n if groups is None else len(np.unique(groups)))
+    fold = np.zeros(n, dtype=int)
+    if n_folds < 2:
+        return fold
+    if codes is not None and int(np.bincount(codes).min()) < n_folds:
+        codes = None
     if groups is not None and codes is None:
         splitter = GroupKFold(n_folds)
     else:
         of_codes = StratifiedKFold if groups is None else StratifiedGroupKFold
         kind = KFold if codes is None else of_codes
         splitter = kind(n_folds, shuffle=True, random_state=seed)
-    fold = np.empty(n, dtype=int)
-    rows = np.zeros((n, 1))
-    for j, (_, test) in enumerate(splitter.split(rows, codes, groups)):
+    for j, (_, test) in enumerate(splitter.split(np.zeros((n, 1)), codes, groups)):
         fold[test] = j
     return fold
-
-
-def feasible_folds(
-    max_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int
-) -> Array:
-    """Fold of each row, (n,), with as many folds as rows and groups permit.
-
-    The folds are stratified unless a class has fewer rows than there are folds. With a single row
-    or group all rows are in fold 0.
-    """
-    n_folds = min(max_folds, n if groups is None else len(np.unique(groups)))
-    if n_folds < 2:
-        return np.zeros(n, dtype=int)
-    if codes is not None and int(np.bincount(codes).min()) < n_folds:
-        codes = None
-    return make_folds(n_folds, codes, groups, n, seed)
 
 
 def check_several_folds(name: str, fold: Array, groups: Array | None, remedy: str = "") -> None:
@@ -75,7 +69,7 @@ def assign_folds(
     if cross_fit != "auto":
         n_folds = check_number_of_folds('cross_fit="auto"', int(cross_fit), codes, features)
         return features._replace(fold=make_folds(n_folds, *rows))
-    fold = feasible_folds(N_CROSS_FIT_FOLDS, *rows)
+    fold = make_folds(N_CROSS_FIT_FOLDS, *rows)
     if features.groups is not None:
         check_several_folds('cross_fit="auto"', fold, features.groups)
     return features._replace(fold=fold) if fold.any() else features
@@ -93,7 +87,7 @@ def assign_folds_of_stack(
         n_folds = check_number_of_folds("cv=None", cv, codes, features)
         return features._replace(fold=make_folds(n_folds, *rows))
     is_large = features.shape[0] > MAX_ROWS_OF_STACK_WITH_FOLDS
-    fold = feasible_folds(N_PARTS_OF_LARGE_STACK if is_large else N_CROSS_FIT_FOLDS, *rows)
+    fold = make_folds(N_PARTS_OF_LARGE_STACK if is_large else N_CROSS_FIT_FOLDS, *rows)
     check_several_folds("cv", fold, features.groups, "Give more rows.")
     return features._replace(fold=-fold if is_large else fold)
 

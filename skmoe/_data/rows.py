@@ -565,11 +565,25 @@ def checked_target(y: Any, rules: RowRules, n_rows: int) -> Array:
         raise ValueError(f"X and y must have the same number of rows; got {n_rows} and {found}.")
     if of_classes:
         return values if rules.classes is None else class_codes(values, rules.classes)
-    check_size(values, whole=rules.is_first and not rules.is_block)
+    # Squares must be representable. In a part of the rows all values may be close to zero.
+    points, whole = (
+        point_values(values) if is_censored else values,
+        rules.is_first and not rules.is_block,
+    )
+    largest = np.atleast_1d(np.abs(points).max(axis=0, initial=0.0))
+    wrong = (largest > MAX_TARGET) | (whole & (largest > 0.0) & (largest < MIN_TARGET))
+    if wrong.any():
+        raise ValueError(
+            f"y must hold numbers of at most {MAX_TARGET:g} in absolute value, and one larger than "
+            f"{MIN_TARGET:g}, whose squares are finite and positive; the largest is "
+            f"{largest[wrong].max():g}. Multiply y by a constant."
+        )
     if rules.n_outputs is not None:
         values = values[:, None] if values.ndim == 1 else values
         if values.shape[1] != rules.n_outputs:
-            check_same_outputs(values.shape[1], rules.n_outputs)
+            raise ValueError(
+                f"y must have the {rules.n_outputs} output(s) seen in fit; got {values.shape[1]}."
+            )
     return values
 
 
@@ -636,28 +650,6 @@ def _check_kind(y: Any, given: Array) -> None:
             "MixtureOfExpertsClassifier. For ordered categories pass their codes, as y.cat.codes "
             'or y.codes are, with family="ordinal".'
         )
-
-
-def check_size(y: Array, *, whole: bool) -> None:
-    """Outputs (n,) or (n, m) must have representable squares.
-
-    `whole` is False for a part of the rows, in which all values may be close to zero.
-    """
-    values = point_values(y) if has_bounds(y) else y
-    largest = np.atleast_1d(np.abs(values).max(axis=0, initial=0.0))
-    wrong = (largest > MAX_TARGET) | (whole & (largest > 0.0) & (largest < MIN_TARGET))
-    if wrong.any():
-        raise ValueError(
-            f"y must hold numbers of at most {MAX_TARGET:g} in absolute value, and one larger than "
-            f"{MIN_TARGET:g}, whose squares are finite and positive; the largest is "
-            f"{largest[wrong].max():g}. Multiply y by a constant."
-        )
-
-
-def check_same_outputs(n_outputs: int, n_before: int) -> None:
-    """The number of outputs must be that of the fit."""
-    if n_outputs != n_before:
-        raise ValueError(f"y must have the {n_before} output(s) seen in fit; got {n_outputs}.")
 
 
 # --- classes --------------------------------------------------------------------------------------

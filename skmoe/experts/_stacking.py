@@ -40,6 +40,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.special import log_softmax
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.folds import learning_curve_splits
@@ -48,7 +49,6 @@ from skmoe._data.sklearn_adapter import has_density, log_density, predict_compon
 from skmoe._mixture.data import Data
 from skmoe._mixture.experts import Experts
 from skmoe._mixture.groups import Group
-from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import OrdinalComponents, predictive_distribution
 from skmoe.distributions._components import NestedComponents
@@ -297,7 +297,7 @@ def _at_spread(components: Any, center: Array, spread: float) -> Any:
 
 def _at_temperature(probabilities: Array, temperature: float) -> Array:
     """Class probabilities (C, n) at a temperature: below one they are more certain."""
-    return np.exp(log_softmax(np.log(probabilities) / temperature))
+    return np.exp(log_softmax(np.log(probabilities) / temperature, axis=0))
 
 
 def _is_location_scale(components: Any) -> bool:

@@ -10,11 +10,10 @@ from scipy import sparse
 
 from skmoe._numerics.linalg import (
     conjugate_gradients,
-    linear_predictor,
+    product,
     split_offset,
     squared,
     sum_over_blocks,
-    weighted_column_sums,
     weighted_products,
     with_offset,
 )
@@ -37,9 +36,9 @@ def test_products_with_a_design_are_plain_sums(make):
     rng = np.random.default_rng(0)
     design = make(DESIGN)
     coef, weights = rng.normal(size=(2, 3, 4)), rng.uniform(size=(2, 3, 60))
-    assert_allclose(linear_predictor(coef, design), np.einsum("kcd,nd->kcn", coef, DESIGN))
+    assert_allclose(product(coef, design.T), np.einsum("kcd,nd->kcn", coef, DESIGN))
     sums = np.einsum("kcn,nd->kcd", weights, DESIGN)
-    assert_allclose(weighted_column_sums(weights, design), sums)
+    assert_allclose(product(weights, design), sums)
 
 
 MAKERS = {"array": np.asarray, "sparse": sparse.csr_array, "ones": lambda design: None}
@@ -94,14 +93,14 @@ def test_products_with_designs_in_single_precision_are_in_double():
     rng = np.random.default_rng(0)
     design = DESIGN.astype(np.float32)
     weights, coef = np.stack([WEIGHT, WEIGHT[::-1]]), rng.normal(size=(2, 3, 4))
-    for product, operand in (
-        (linear_predictor, coef),
-        (weighted_column_sums, weights),
+    for of_design, operand in (
+        (lambda coef, design: product(coef, design.T), coef),
+        (product, weights),
         (lambda weights, design: weighted_products(design, design, weights), weights),
     ):
-        found = product(operand, design)
+        found = of_design(operand, design)
         assert found.dtype == np.float64
-        assert_allclose(found, product(operand, DESIGN), rtol=1e-4, atol=1e-4)
+        assert_allclose(found, of_design(operand, DESIGN), rtol=1e-4, atol=1e-4)
 
 
 def test_conjugate_gradients_solve_each_system_and_are_never_worse_than_zero():

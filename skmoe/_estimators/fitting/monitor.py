@@ -132,7 +132,7 @@ class FitMonitor:
 
     def _in_units(self, run: Run) -> float:
         """The lower bound of a run in the units of y."""
-        return run.lower_bound - self.problem.preprocessor.log_jacobian
+        return run.lower_bound - self.problem.preprocessor.log_jacobian()
 
     def _end(self, task: FitTask, run: Run) -> bool:
         return task.end(lambda: attributes_of_run(self.problem, run))

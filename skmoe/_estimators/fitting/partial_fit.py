@@ -218,7 +218,7 @@ def _attributes(fitted: FittedMixture, stream: Stream, batch: Rows) -> dict[str,
     mixture, theta, preprocessor = fitted
     blocks = blocks_of(mixture, preprocessor.transform_units(batch))
     assert stream.sums is not None
-    bound = float(stream.sums.log_likelihood[0] / stream.sums.weight) - preprocessor.log_jacobian
+    bound = float(stream.sums.log_likelihood[0] / stream.sums.weight) - preprocessor.log_jacobian()
     usage = expert_usage(mixture, theta, blocks)
     return {
         **attributes_of_mixture(fitted),

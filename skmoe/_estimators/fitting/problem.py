@@ -413,8 +413,7 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     n_columns = len(preprocessor.feature_scaling.scale if gate_columns is None else gate_columns)
     coef = mixture.gate.coefficients(of_gate, n_columns + 1)
     if coef is not None:
-        slopes, intercepts = preprocessor.raw_coefficients(coef, gate_columns)
-        slopes = slopes if extra is None else slopes[:, gate_columns]
+        slopes, intercepts = preprocessor.expert_coefficients(coef, of_gate=True)
         attributes |= {"gate_coef_": slopes, "gate_intercept_": intercepts}
     if mixture.experts.link:
         attributes["link_"] = mixture.experts.link
@@ -432,7 +431,7 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
 
 def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
     """Attributes of a run of EM."""
-    lower_bounds = np.array(run.lower_bounds) - problem.preprocessor.log_jacobian
+    lower_bounds = np.array(run.lower_bounds) - problem.preprocessor.log_jacobian()
     fitted = attributes_of_mixture(problem.make_fitted(run.theta, run.mixture))
     return {
         **problem.attributes,
@@ -451,7 +450,7 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
     """Attributes at the end of a fit."""
     run, mass = found.run, usage.responsibility_mass
     attributes = attributes_of_run(problem, run)
-    experts, log_jacobian = run.mixture.experts, problem.preprocessor.log_jacobian
+    experts, log_jacobian = run.mixture.experts, problem.preprocessor.log_jacobian()
     # Experts that fit a few rows nearly exactly, or all of theirs. If all dispersions are at their
     # bound, y is a function of X, and nothing is wrong.
     at_bound = experts.dispersion_at_bound(run.mixture.split(run.theta)[0])

@@ -31,8 +31,8 @@ from skmoe._data.rows import (
     Dataset,
     RowRules,
     Rows,
-    check_size,
     checked_rows,
+    checked_target,
     class_codes,
     class_weights,
     concat,
@@ -44,7 +44,6 @@ from skmoe._estimators.parameters.parameters import FitParameters, identity_scal
 from skmoe._estimators.parameters.parts import check_takes_offset
 from skmoe._estimators.rows.training_data import (
     TrainingData,
-    check_enough_rows,
     check_support,
     with_class_weights,
     with_columns,
@@ -281,7 +280,8 @@ def first_pass(
         weighted = zip(classes.tolist(), weights.tolist(), strict=True)
         features = {label: features[label]._replace(weight=w) for label, w in weighted if w > 0.0}
     else:
-        check_size(sample.y, whole=True)
+        whole = RowRules(None, of_classes=False, n_experts=params.n_experts, is_first=True)
+        checked_target(sample.y, whole, sample.n_rows)
         attributes["_single_output"] = sample.y.ndim == 1
         target_scaling = found.outputs[None].scaling(1.0)
         if has_bounds(sample.y) or not params.standardizes_target:
@@ -291,7 +291,6 @@ def first_pass(
     attributes["_row_arguments"] = tuple(sorted(found.row_arguments))
     source.params, source.blocks = params._replace(task=task), blocks
     source.n_rows, source.has_known = found.n_rows, found.n_known > 0
-    check_enough_rows(params.n_experts, sample.n_rows, "rows")
     data = with_class_weights(task, with_columns(estimator, params, sample, attributes))
     return data._replace(
         feature_scaling=reduce(merge_moments, features.values()).scaling(np.inf),

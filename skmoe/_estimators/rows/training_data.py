@@ -375,7 +375,7 @@ def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
         codes = encode_units(rows.unit)[1]
     order, first = distinct_rows(data.X, y, rows.weight, others, ties, codes)
     data = data.select(order[first], np.add.reduceat(rows.weight[order], first))
-    n_separate, what = len(first), "distinct rows with positive weight"
+    n_separate, what = len(first), "rows that are distinct and of positive weight"
     if codes is not None:
         data = data._replace(rows=data.rows._replace(unit=unit_runs(data.rows.unit)))
         n_separate, what = int(codes.max()) + 1, "units with rows of positive weight"

@@ -12,7 +12,6 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from skmoe._data.checks import check_real
-from skmoe._data.folds import assign_folds_of_stack
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.sklearn_adapter import experts_of, final_estimator
 from skmoe._estimators.base import BaseMixture
@@ -165,7 +164,6 @@ class _GatedStacking(BaseMixture):
             expert_parameter="estimators",
             estimator_experts=StackedModels,
             cross_fit=self.cv,
-            assign_folds=assign_folds_of_stack,
         )
 
     # --- fit ---

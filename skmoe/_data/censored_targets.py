@@ -295,9 +295,7 @@ def followed_until(y: Array, max_time: float | None) -> Array:
 
 
 def map_target(y: Array, increasing: Callable[[Array], Array]) -> Array:
-    """The target after an increasing map of its values."""
-    if not has_bounds(y):
-        return increasing(y)
+    """Bounds after an increasing map of their values."""
     lower = increasing(y["lower"])
     mapped = np.empty(lower.shape, dtype=BOUNDS)
     mapped["lower"], mapped["upper"] = lower, increasing(y["upper"])
@@ -306,8 +304,6 @@ def map_target(y: Array, increasing: Callable[[Array], Array]) -> Array:
 
 def known_weight(y: Array, weight: Array) -> Array:
     """Weights of rows (n,): zero where nothing is known of the outputs, (n,) or (n, m)."""
-    if not has_bounds(y):
-        return weight
     known = np.isfinite(y["lower"]) | np.isfinite(y["upper"])
     return np.where(known.any(axis=tuple(range(1, known.ndim))), weight, 0.0)
 

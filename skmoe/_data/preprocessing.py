@@ -157,12 +157,6 @@ class Preprocessor(NamedTuple):
             return self.extra_features.n_features
         return len(self.feature_scaling.scale)
 
-    @property
-    def n_gate_columns(self) -> int:
-        """Number of columns of the design matrix of the gate."""
-        columns = self.gate_columns
-        return 1 + (len(self.feature_scaling.scale) if columns is None else len(columns))
-
     def extend_range(self, other: Array) -> Preprocessor:
         """The same with the ranges of further rows."""
         assert self.feature_range is not None

@@ -33,7 +33,7 @@ from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.methods.new_rows import ObservedRowsMixin, supports_dask
 from skmoe._estimators.parameters.conflicts import selects_number
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
-from skmoe._estimators.parameters.parts import accepts_missing, holds_out_rows, uses_groups
+from skmoe._estimators.parameters.parts import accepts_missing, uses_groups
 from skmoe._estimators.rows.training_data import (
     FitOptions,
     TrainingData,
@@ -341,7 +341,7 @@ class BaseMixtureOfExperts(BaseMixture):
     @property
     def _uses_groups(self) -> bool:
         """Whether `fit` takes groups, which `_data.nested_estimators` asks of inner estimators."""
-        return holds_out_rows(self.n_experts) or uses_groups(self)
+        return uses_groups(self)
 
     def fit(
         self,

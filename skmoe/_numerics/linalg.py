@@ -211,11 +211,6 @@ class OffsetDesign:
         return OffsetDesign(self.matrix[index], self.offset[..., index])
 
 
-def with_offset(design: Any, offset: Array | float | None) -> Any:
-    """A design with an offset; the design itself for an offset of None, or of 0.0."""
-    return OffsetDesign(design, offset) if isinstance(offset, np.ndarray) else design
-
-
 def split_offset(design: Any) -> tuple[Any, Array | float]:
     """Design matrix and offset, (n,) or (m, n), of a design; 0.0 without an offset."""
     if isinstance(design, OffsetDesign):

@@ -18,7 +18,6 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.folds import cross_fit_splits
 from skmoe._data.preprocessing import Standardization
 from skmoe._data.rows import Dataset, RawFeatures, add_feature_note, index_rows
 from skmoe._data.sklearn_adapter import (
@@ -395,7 +394,10 @@ class CrossFittedExperts(Experts):
 
     def fits_of(self, numbers: list[int], training: Training) -> Iterator[tuple[Any, Array, Array]]:
         """Models without each fold, out-of-fold predictions (m, n) and logs (S, n) of experts."""
-        splits, every = list(cross_fit_splits(training.features)), np.arange(training.y.shape[-1])
+        fold, every = training.features.fold, np.arange(training.y.shape[-1])
+        splits = [(every, every)]
+        if fold is not None:
+            splits = [(every[fold != j], every[fold == j]) for j in range(int(fold.max()) + 1)]
         order = np.argsort(np.concatenate([test for _, test in splits]))
         n_folds = len(splits)
         splits += [(every, every[:0])] * self.n_fits_to_all_rows

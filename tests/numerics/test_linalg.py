@@ -9,13 +9,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skmoe._numerics.linalg import (
+    OffsetDesign,
     conjugate_gradients,
     product,
     split_offset,
     squared,
     sum_over_blocks,
     weighted_products,
-    with_offset,
 )
 
 
@@ -143,13 +143,12 @@ def test_conjugate_gradients_leave_coordinates_without_curvature_at_zero():
 def test_rows_of_a_design_keep_their_offset(as_matrix, shape):
     rng = np.random.default_rng(0)
     matrix, offset = as_matrix(rng.normal(size=(7, 3))), rng.normal(size=shape)
-    design = with_offset(matrix, offset)
+    design = OffsetDesign(matrix, offset)
     assert design.shape == (7, 3)
     for index in (slice(2, 5), np.array([6, 0]), np.arange(7) > 3):
         rows, own = split_offset(design[index])
         assert_array_equal(own, offset[..., index])
         assert abs(rows - matrix[index]).max() == 0.0
-    assert with_offset(matrix, None) is matrix
     assert split_offset(matrix) == (matrix, 0.0)
 
 

@@ -23,7 +23,7 @@ from skmoe._data.preprocessing import (
     fit_standardization,
     keeping_sparse,
 )
-from skmoe._data.rows import SAMPLE_SEED, Dataset, Rows, is_dask, select_raw_features
+from skmoe._data.rows import SAMPLE_SEED, Dataset, Rows, assign_folds, is_dask, select_raw_features
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import (
@@ -196,7 +196,10 @@ def _assemble(
         raw_features = select_raw_features(data.rows, data.columns["mean"])
         codes = target.y if params.task.is_classification else None
         fold_seed = int(fit_seed.generate_state(1)[0] % MAX_SEED)
-        raw_features = params.assign_folds(raw_features, codes, params.cross_fit, fold_seed)
+        raw_features = assign_folds(
+            *(raw_features, codes, params.cross_fit, fold_seed),
+            of_stack=params.expert_parameter == "estimators",
+        )
         init_design = design_matrix(data.X, feature_scaling, None)
     rows = preprocessor.assemble(data.X, target.y, data.rows, raw_features)
     init, unit = data.init, data.rows.unit

@@ -25,9 +25,8 @@ from skmoe._data.checks import (
     has_bounds,
     shown,
 )
-from skmoe._data.folds import assign_folds
 from skmoe._data.preprocessing import Standardization, fit_standardization
-from skmoe._data.rows import RawFeatures, Rows, by_output, check_two_classes, class_weights
+from skmoe._data.rows import Rows, by_output, check_two_classes, class_weights
 from skmoe._estimators.parameters.conflicts import (
     NORMAL,
     PARAMETERS_OF_OPTIONS,
@@ -41,7 +40,6 @@ from skmoe._estimators.parameters.parts import (
     check_blocks,
     check_estimator,
     check_length,
-    name_of_density,
     resolve_experts,
     resolve_families,
     resolve_gate,
@@ -321,10 +319,6 @@ RULES: dict[str, Callable[[str, Any], Any]] = {
     "verbose": check_verbose,
 }
 
-# Adds folds to the features of experts that are estimators, given class codes, `cross_fit` and a
-# seed.
-FoldAssignment = Callable[[RawFeatures, Array | None, Any, int], RawFeatures]
-
 
 class FitParameters(NamedTuple):
     """Validated constructor parameters, and the parts of the mixture that they choose."""
@@ -363,14 +357,15 @@ class FitParameters(NamedTuple):
     warm_start: bool = False
     # The parameter that `expert` was given by, for messages.
     expert_parameter: str = "expert"
-    # Of experts that are estimators: their folds, and their class.
-    assign_folds: FoldAssignment = assign_folds
+    # The class of experts that are estimators.
     estimator_experts: type[CrossFittedExperts] = CrossFittedExperts
 
     @property
     def family_name(self) -> str:
         """The parameter that chooses the conditional distribution of y, for messages."""
-        return name_of_density(self.expert, self.family_option)
+        is_own = isinstance(next(iter(listed(self.expert)), None), PARAMETRIC)
+        name, value = ("expert", self.expert) if is_own else ("family", self.family_option)
+        return f'{name}="{value}"' if isinstance(value, str) else f"{name}={value!r}"
 
     @property
     def standardizes_target(self) -> bool:

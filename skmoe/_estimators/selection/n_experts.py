@@ -27,8 +27,7 @@ from sklearn.base import is_classifier
 
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.checks import is_integer, shown
-from skmoe._data.folds import check_several_folds, make_folds
-from skmoe._data.rows import Rows, check_metadata
+from skmoe._data.rows import Rows, check_metadata, check_several_folds, make_folds
 from skmoe._data.units import n_known_experts
 from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
 from skmoe._estimators.fitting.problem import FitProblem, attributes_of_run, build_problem

@@ -134,7 +134,15 @@ def predict_base(base: Any, X: Any, classes: Array | None, link: str = "identity
         prediction = np.asarray(base.predict(X), dtype=float)
         prediction = prediction.reshape(len(prediction), -1)
         check_finite("base", prediction)
-        return np.log(check_positive(base, prediction)) if link == "log" else prediction
+        if link != "log":
+            return prediction
+        if not (prediction > 0.0).all():
+            raise ValueError(
+                "base must predict positive numbers, whose logs are added to the linear predictors "
+                f"of experts with a log link; {base!r} predicted {np.min(prediction):g}. Use a "
+                'model with a log link, such as HistGradientBoostingRegressor(loss="poisson").'
+            )
+        return np.log(prediction)
     probs = np.full((X.shape[0], len(classes)), MIN_BASE_PROBABILITY)
     columns = np.searchsorted(classes, base.classes_)
     probs[:, columns] = np.maximum(base.predict_proba(X), MIN_BASE_PROBABILITY)
@@ -143,17 +151,6 @@ def predict_base(base: Any, X: Any, classes: Array | None, link: str = "identity
 
 
 # --- validation -------------------------------------------------------------------------------
-
-
-def check_positive(base: Any, prediction: Array) -> Array:
-    """Under a log link the base model must predict positive numbers."""
-    if not (prediction > 0.0).all():
-        raise ValueError(
-            f"base must predict positive numbers, whose logs are added to the linear predictors of "
-            f"experts with a log link; {base!r} predicted {np.min(prediction):g}. Use a model with "
-            f'a log link, such as HistGradientBoostingRegressor(loss="poisson").'
-        )
-    return prediction
 
 
 def check_transformed(transformer: Any, transformed: Any, n_rows: int) -> None:

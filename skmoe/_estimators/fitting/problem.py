@@ -66,7 +66,7 @@ from skmoe.exceptions import (
 )
 from skmoe.experts._cross_fitted import Fits
 from skmoe.experts._mean_family import MeanFamily
-from skmoe.experts._named_estimators import resolve_estimators
+from skmoe.experts._named_estimators import named_pipeline
 from skmoe.protocols import Experts, Gate
 
 # Number of rows for the initialisation on larger data sets: per coefficient, and minimum.
@@ -280,8 +280,10 @@ def _make_experts(
         categories = [i for i, j in enumerate(columns) if j in categories]
     n_folds = 1 if raw_features.fold is None else int(raw_features.fold.max()) + 1
     shape = n_experts, n_folds + params.estimator_experts.n_fits_to_all_rows
-    resolved = resolve_estimators(
-        params.estimators * copies, params.task.name, params.alpha, raw_features.X, categories
+    of_pipeline = params.task.name, params.alpha, raw_features.X, categories
+    resolved = tuple(
+        named_pipeline(each, *of_pipeline) if isinstance(each, str) else each
+        for each in params.estimators * copies
     )
     seeds = np.random.default_rng(seed).integers(2**31 - 1, size=shape)
     classes = data.attributes.get("classes_")

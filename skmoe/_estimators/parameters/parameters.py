@@ -48,7 +48,7 @@ from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.partitions import INITIALIZERS, InitData
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
-from skmoe.distributions._checks import check_random_state
+from skmoe.distributions._base import check_random_state
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._linear import EXPERTS
 from skmoe.experts._mean_family import MeanFamily
@@ -542,16 +542,6 @@ def _penalties(
 
 
 # --- probabilities of the experts -------------------------------------------------------------
-
-
-def check_init(init: Any, n_rows: int, n_experts: int) -> Array:
-    """Validate initial responsibilities (n, K) that sum to one."""
-    try:
-        resp = np.array(init, dtype=np.float64)
-    except (TypeError, ValueError):
-        resp = np.empty(0)
-    check_probabilities("init as an array of responsibilities", resp, n_rows, n_experts)
-    return resp
 
 
 def check_probabilities(name: str, values: Array, n_rows: int, n_experts: int) -> None:

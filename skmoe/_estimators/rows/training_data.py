@@ -53,7 +53,12 @@ from skmoe._estimators.parameters.conflicts import (
     check_conflicts,
     chosen_options,
 )
-from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters, Task, check_init
+from skmoe._estimators.parameters.parameters import (
+    INIT_SUM_TOL,
+    FitParameters,
+    Task,
+    check_probabilities,
+)
 from skmoe._estimators.parameters.parts import (
     accepts_missing,
     check_takes_offset,
@@ -236,9 +241,13 @@ def with_columns(
     signs: tuple[int, ...] = ()
     if params.monotonic_cst is not None:
         signs = check_signs(params.monotonic_cst, columns, n_features, names)
-    init = params.init
+    init, of_init = params.init, (rows.n_rows, params.n_experts)
     if not isinstance(init, str):
-        init = check_init(init, rows.n_rows, params.n_experts)
+        try:
+            init = np.array(init, dtype=np.float64)
+        except (TypeError, ValueError):
+            init = np.empty(0)
+        check_probabilities("init as an array of responsibilities", init, *of_init)
         if rows.unit is not None:
             check_init_of_units(init, rows.unit, INIT_SUM_TOL)
         init = init.T

@@ -48,7 +48,17 @@ class ExtraFeatures(NamedTuple):
         weight = {"sample_weight": rows.weight} if takes_weight else {}
         fitted = clone(transformer).fit(X, rows.y, **weight)
         transformed = fitted.transform(X)
-        check_transformed(transformer, transformed, X.shape[0])
+        try:
+            shape = check_array(transformed, accept_sparse=True, ensure_min_features=0).shape
+            wrong = "" if shape[0] == X.shape[0] else f"shape {shape}"
+        except (TypeError, ValueError) as error:
+            wrong = str(error)
+        if wrong:
+            raise ValueError(
+                f"The transformer of the gate must keep the {X.shape[0]} rows that it is given, as "
+                f"a table of finite numbers; {transformer!r} made others: {wrong}. Choose one that "
+                "transforms features, and impute or encode before it, in a pipeline."
+            )
         input_names = names if columns is None else [names[j] for j in columns]
         try:
             found = [str(name) for name in fitted.get_feature_names_out(input_names)]
@@ -148,21 +158,3 @@ def predict_base(base: Any, X: Any, classes: Array | None, link: str = "identity
     probs[:, columns] = np.maximum(base.predict_proba(X), MIN_BASE_PROBABILITY)
     check_finite("base", probs)
     return np.log(probs / probs.sum(axis=1, keepdims=True))
-
-
-# --- validation -------------------------------------------------------------------------------
-
-
-def check_transformed(transformer: Any, transformed: Any, n_rows: int) -> None:
-    """The gate transformer must return finite numbers of shape (n_rows, n_columns)."""
-    try:
-        shape = check_array(transformed, accept_sparse=True, ensure_min_features=0).shape
-        found = "" if shape[0] == n_rows else f"shape {shape}"
-    except (TypeError, ValueError) as error:
-        found = str(error)
-    if found:
-        raise ValueError(
-            f"The transformer of the gate must keep the {n_rows} rows that it is given, as a table "
-            f"of finite numbers; {transformer!r} made others: {found}. Choose one that transforms "
-            "features, and impute or encode before it, in a pipeline."
-        )

@@ -126,12 +126,6 @@ def experts_to_refit(learned: Learned, resp: Array) -> list[int]:
     return np.flatnonzero((change > REFIT_TOL * mass) & may_go_on).tolist()
 
 
-def rows_to_fit(rows: Array, resp: Array, k: int) -> Array:
-    """Rows with more than a negligible responsibility of expert k; all rows if these are few."""
-    kept = rows[resp[k, rows] > MIN_RESPONSIBILITY * resp[:, rows].sum(axis=0)]
-    return kept if len(kept) >= MIN_FIT_ROWS else rows
-
-
 class Training(NamedTuple):
     """The rows of a fit, and the responsibilities of the experts times the weights, (K, n)."""
 
@@ -419,7 +413,10 @@ class CrossFittedExperts(Experts):
         """Model of expert k without fold j, its predictions and logs (S, n) in that fold."""
         features, y, resp = training
         try:
-            model = self._fit(k, j, training, rows_to_fit(train, resp, k))
+            # Those of more than negligible responsibility, unless these are few.
+            kept = train[resp[k, train] > MIN_RESPONSIBILITY * resp[:, train].sum(axis=0)]
+            kept = kept if len(kept) >= MIN_FIT_ROWS else train
+            model = self._fit(k, j, training, kept)
             X, y, offset = index_rows(features.X, test), y[..., test], features.offset
             if not len(test):
                 return model, y, y

@@ -10,7 +10,6 @@ from typing import Any, Self, cast
 
 import numpy as np
 from sklearn.utils import Bunch
-from sklearn.utils.metaestimators import _BaseComposition
 
 from skmoe._data.checks import check_real
 from skmoe._data.rows import Dataset, Rows
@@ -44,7 +43,7 @@ Names = tuple[str, ...]
 
 
 @dataclass(eq=False, repr=False)
-class _GatedStacking(BaseMixture, _BaseComposition):
+class _GatedStacking(BaseMixture):
     """What both stacks have in common."""
 
     estimators: Any
@@ -83,7 +82,13 @@ class _GatedStacking(BaseMixture, _BaseComposition):
         params : dict
             Parameters and their values.
         """
-        params: dict[str, Any] = self._get_params("estimators", deep=deep)
+        params: dict[str, Any] = super().get_params(deep=deep)
+        if deep:
+            for name, model in self._pairs():
+                params[name] = model
+                if hasattr(model, "get_params"):
+                    of_model = model.get_params(deep=True)
+                    params |= {f"{name}__{key}": value for key, value in of_model.items()}
         return params
 
     def set_params(self, **params: Any) -> Self:
@@ -100,16 +105,28 @@ class _GatedStacking(BaseMixture, _BaseComposition):
         self : estimator
             The stack.
         """
-        self._set_params("estimators", **params)
-        return self
+        if "estimators" in params:
+            self.estimators = params.pop("estimators")
+        own = self.get_params(deep=False)
+        names = {name for name, _ in self._pairs()} - set(own)
+        replaced = {name: params.pop(name) for name in names & set(params)}
+        if replaced:
+            self.estimators = [(name, replaced.get(name, old)) for name, old in self._pairs()]
+        return super().set_params(**params)
+
+    def _pairs(self) -> list[tuple[str, Any]]:
+        """Names and models; nothing if `estimators` is no list of pairs."""
+        entries = self.estimators if isinstance(self.estimators, list | tuple) else []
+        is_pair = [isinstance(entry, list | tuple) and len(entry) == 2 for entry in entries]
+        return [(name, model) for name, model in entries] if all(is_pair) else []
 
     @property
     def _expert_parameter(self) -> tuple[str, Any]:
         return "estimators", experts_of(self)
 
     def _experts_by_name(self) -> dict[str, Any]:
-        pairs = self.estimators if isinstance(self.estimators, list | tuple) else ()
-        if not pairs or any(not isinstance(p, list | tuple) or len(p) != 2 for p in pairs):
+        pairs = self._pairs()
+        if not pairs:
             raise ValueError(
                 "estimators must be a list of pairs of a name and a model, such as "
                 f'[("trees", RandomForestRegressor()), ("ridge", Ridge())]; got '

@@ -309,6 +309,7 @@ PACKAGES_OF_FITS = {
     "_mixture",
     "experts",
     "families",
+    "protocols",
     "gates",
     "recipes",
     "stacking",

@@ -63,7 +63,7 @@ FEATURES = {
     ],
     "experts and gates of users": ["_mixture/own.py", "protocols/"],
     "many coefficients": ["_numerics/linalg.py:conjugate_gradients"],
-    "numbers of experts": ["_estimators/selection/"],
+    "tests of the number of experts": ["_estimators/selection/likelihood_ratio.py"],
     "streams": ["_mixture/stream.py", "_estimators/fitting/partial_fit.py"],
     "warm starts": [
         "_estimators/fitting/problem.py:_continue",
@@ -95,6 +95,7 @@ def executed_by():
     moe = MixtureOfExpertsRegressor(random_state=0)
     calls = {
         "fit": lambda: moe.fit(X, y),
+        "fit of four experts": lambda: MixtureOfExpertsRegressor(4, random_state=0).fit(X, y),
         "summary": lambda: moe.summary(X, y),
         "predict": lambda: moe.predict(X),
         "predict_dist": lambda: moe.predict_dist(X),

@@ -56,7 +56,7 @@ from skmoe._mixture.search import COUNTED_SEARCHES, Found
 from skmoe._mixture.starts import Problem
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import is_collapsed
-from skmoe._numerics.typing import Array, Design
+from skmoe._numerics.typing import Array
 from skmoe.exceptions import (
     CollapsedExpertsWarning,
     DegenerateExpertWarning,
@@ -209,7 +209,21 @@ def _assemble(
         init = init[:, first] if not isinstance(init, str) and init.ndim == 2 else init
         if data.unit_factor != 1.0:
             rows = rows.take(np.arange(len(first)), data.unit_factor)
-    init_data = _make_init_data(params, target, rows, init_design)
+    # The initialisation has all rows, or a sample of many.
+    targets, size, sample = target.init_targets, MAX_INIT_ROWS, rows
+    if init_design is None:  # estimators have no coefficients
+        n_columns = rows.gate_design.shape[1] + len(targets) * rows.expert_design.shape[1]
+        wanted = int(INIT_ROWS_PER_COEFFICIENT * params.n_experts * n_columns)
+        size = min(max(wanted, MIN_INIT_ROWS), MAX_INIT_ROWS)
+    if rows.n_rows > size:
+        kept = sample_of(rows, size, np.random.default_rng(SAMPLE_SEED))
+        index = rows.rows_of(kept)
+        # Penalties must have the same weight relative to the sample as to all rows.
+        sample = rows.take(kept, rows.weight.sum() / rows.weight[index].sum())
+        init_design = None if init_design is None else init_design[index]
+        targets = targets[:, index]
+    signed = not params.task.is_classification
+    init_data = make_init_data(sample, targets, init_design, signed=signed)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
     if rows.units is not None or rows.possible is not None:
         check_rows_are_possible(params, experts, rows)
@@ -225,25 +239,6 @@ def _assemble(
         em_problem = _warm_start(em_problem, params.penalties, previous)
     attributes = data.attributes | {"n_experts_": params.n_experts}
     return FitProblem(em_problem, preprocessor, attributes, penalties=params.penalties)
-
-
-def _make_init_data(
-    params: FitParameters, target: TrainingTarget, rows: Dataset, init_design: Design | None
-) -> InitData:
-    """Rows for the initialisation: all rows, or a sample of many."""
-    signed, targets, size = not params.task.is_classification, target.init_targets, MAX_INIT_ROWS
-    if init_design is None:  # estimators have no coefficients
-        n_columns = rows.gate_design.shape[1] + len(targets) * rows.expert_design.shape[1]
-        wanted = int(INIT_ROWS_PER_COEFFICIENT * params.n_experts * n_columns)
-        size = min(max(wanted, MIN_INIT_ROWS), MAX_INIT_ROWS)
-    if rows.n_rows <= size:
-        return make_init_data(rows, targets, init_design, signed=signed)
-    kept = sample_of(rows, size, np.random.default_rng(SAMPLE_SEED))
-    index = rows.rows_of(kept)
-    # Penalties must have the same weight relative to the sample as to all rows.
-    sample = rows.take(kept, rows.weight.sum() / rows.weight[index].sum())
-    design = None if init_design is None else init_design[index]
-    return make_init_data(sample, targets[:, index], design, signed=signed)
 
 
 def _make_experts(

@@ -12,13 +12,11 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from skmoe._data.checks import check_real
-from skmoe._data.folds import assign_folds_of_stack
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.sklearn_adapter import experts_of, final_estimator
 from skmoe._estimators.base import BaseMixture
-from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._estimators.fitting.monitor import FitTask
-from skmoe._estimators.fitting.problem import FitProblem
+from skmoe._estimators.fitting.problem import FitProblem, attributes_of_mixture
 from skmoe._estimators.methods.expert_names import check_expert_names
 from skmoe._estimators.methods.predictive import MixtureClassifierMixin, MixtureRegressorMixin
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
@@ -166,7 +164,6 @@ class _GatedStacking(BaseMixture):
             expert_parameter="estimators",
             estimator_experts=StackedModels,
             cross_fit=self.cv,
-            assign_folds=assign_folds_of_stack,
         )
 
     # --- fit ---

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skmoe._data.checks import numbers, shown
-from skmoe._data.rows import has_bounds
+from skmoe._data.checks import has_bounds, numbers, shown
 from skmoe._numerics.typing import Array
 
 # An entry of a target: equal bounds of an exact value, infinite ones where an interval is open.
@@ -274,9 +273,7 @@ def point_values(y: Array) -> Array:
 
 
 def map_target(y: Array, increasing: Callable[[Array], Array]) -> Array:
-    """The target after an increasing map of its values."""
-    if not has_bounds(y):
-        return increasing(y)
+    """Bounds after an increasing map of their values."""
     lower = increasing(y["lower"])
     mapped = np.empty(lower.shape, dtype=BOUNDS)
     mapped["lower"], mapped["upper"] = lower, increasing(y["upper"])
@@ -285,8 +282,6 @@ def map_target(y: Array, increasing: Callable[[Array], Array]) -> Array:
 
 def known_weight(y: Array, weight: Array) -> Array:
     """Weights of rows (n,): zero where nothing is known of the outputs, (n,) or (n, m)."""
-    if not has_bounds(y):
-        return weight
     known = np.isfinite(y["lower"]) | np.isfinite(y["upper"])
     return np.where(known.any(axis=tuple(range(1, known.ndim))), weight, 0.0)
 

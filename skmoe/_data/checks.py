@@ -30,6 +30,11 @@ def shown(value: Any) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
+def has_bounds(y: Any) -> bool:
+    """Whether a target is a structured array, which holds bounds or events."""
+    return getattr(getattr(y, "dtype", None), "names", None) is not None
+
+
 def is_integer(value: Any) -> bool:
     """Whether a value is an integer, and no boolean."""
     return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)

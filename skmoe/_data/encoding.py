@@ -99,12 +99,9 @@ def encode(encoder: Encoder, X: Any) -> Array:
 def numeric_names(names: Array | None, encoder: Encoder | None, n_columns: int) -> list[str]:
     """Names of the numeric features: those of X, or x0, x1, ..., or encoded ones."""
     own = [f"x{j}" for j in range(n_columns)] if names is None else [str(name) for name in names]
-    return own if encoder is None else encoded_names(encoder, own)
-
-
-def encoded_names(encoder: Encoder, names: Any) -> list[str]:
-    """Names of the encoded features."""
-    return [feature.name(str(names[feature.column])) for feature in encoder.features]
+    if encoder is None:
+        return own
+    return [feature.name(own[feature.column]) for feature in encoder.features]
 
 
 def encoded_columns(encoder: Encoder, columns: Array | None) -> Array | None:

@@ -13,8 +13,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.validation import check_array, has_fit_parameter
 
-from skmoe._data.folds import N_CROSS_FIT_FOLDS, check_several_folds, feasible_folds
-from skmoe._data.rows import Rows, index_rows
+from skmoe._data.rows import N_CROSS_FIT_FOLDS, Rows, check_several_folds, index_rows, make_folds
 from skmoe._data.sklearn_adapter import check_finite, fit_estimator, groups_of_folds
 from skmoe._numerics.typing import Array, Design
 
@@ -49,7 +48,17 @@ class ExtraFeatures(NamedTuple):
         weight = {"sample_weight": rows.weight} if takes_weight else {}
         fitted = clone(transformer).fit(X, rows.y, **weight)
         transformed = fitted.transform(X)
-        check_transformed(transformer, transformed, X.shape[0])
+        try:
+            shape = check_array(transformed, accept_sparse=True, ensure_min_features=0).shape
+            wrong = "" if shape[0] == X.shape[0] else f"shape {shape}"
+        except (TypeError, ValueError) as error:
+            wrong = str(error)
+        if wrong:
+            raise ValueError(
+                f"The transformer of the gate must keep the {X.shape[0]} rows that it is given, as "
+                f"a table of finite numbers; {transformer!r} made others: {wrong}. Choose one that "
+                "transforms features, and impute or encode before it, in a pipeline."
+            )
         input_names = names if columns is None else [names[j] for j in columns]
         try:
             found = [str(name) for name in fitted.get_feature_names_out(input_names)]
@@ -76,7 +85,7 @@ class ExtraFeatures(NamedTuple):
             return fit_estimator(base, seed, X, target[index], weight[index], metadata)
 
         n_folds = 2 if rows.n_rows > MAX_ROWS_WITH_MORE_FOLDS else N_CROSS_FIT_FOLDS
-        fold = feasible_folds(n_folds, codes, group, rows.n_rows, seed)
+        fold = make_folds(n_folds, codes, group, rows.n_rows, seed)
         check_several_folds("base", fold, group)
         tests = [np.flatnonzero(fold == j) for j in range(int(fold.max()) + 1)]
         parts = []
@@ -135,38 +144,17 @@ def predict_base(base: Any, X: Any, classes: Array | None, link: str = "identity
         prediction = np.asarray(base.predict(X), dtype=float)
         prediction = prediction.reshape(len(prediction), -1)
         check_finite("base", prediction)
-        return np.log(check_positive(base, prediction)) if link == "log" else prediction
+        if link != "log":
+            return prediction
+        if not (prediction > 0.0).all():
+            raise ValueError(
+                "base must predict positive numbers, whose logs are added to the linear predictors "
+                f"of experts with a log link; {base!r} predicted {np.min(prediction):g}. Use a "
+                'model with a log link, such as HistGradientBoostingRegressor(loss="poisson").'
+            )
+        return np.log(prediction)
     probs = np.full((X.shape[0], len(classes)), MIN_BASE_PROBABILITY)
     columns = np.searchsorted(classes, base.classes_)
     probs[:, columns] = np.maximum(base.predict_proba(X), MIN_BASE_PROBABILITY)
     check_finite("base", probs)
     return np.log(probs / probs.sum(axis=1, keepdims=True))
-
-
-# --- validation -------------------------------------------------------------------------------
-
-
-def check_positive(base: Any, prediction: Array) -> Array:
-    """Under a log link the base model must predict positive numbers."""
-    if not (prediction > 0.0).all():
-        raise ValueError(
-            f"base must predict positive numbers, whose logs are added to the linear predictors of "
-            f"experts with a log link; {base!r} predicted {np.min(prediction):g}. Use a model with "
-            f'a log link, such as HistGradientBoostingRegressor(loss="poisson").'
-        )
-    return prediction
-
-
-def check_transformed(transformer: Any, transformed: Any, n_rows: int) -> None:
-    """The gate transformer must return finite numbers of shape (n_rows, n_columns)."""
-    try:
-        shape = check_array(transformed, accept_sparse=True, ensure_min_features=0).shape
-        found = "" if shape[0] == n_rows else f"shape {shape}"
-    except (TypeError, ValueError) as error:
-        found = str(error)
-    if found:
-        raise ValueError(
-            f"The transformer of the gate must keep the {n_rows} rows that it is given, as a table "
-            f"of finite numbers; {transformer!r} made others: {found}. Choose one that transforms "
-            "features, and impute or encode before it, in a pipeline."
-        )

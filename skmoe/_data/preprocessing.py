@@ -13,17 +13,10 @@ from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from skmoe._data.censored_targets import is_exact, map_target
+from skmoe._data.checks import has_bounds
 from skmoe._data.encoding import Encoder, encode, is_new_to_encoder, numeric_values, origin_columns
 from skmoe._data.extra_features import ExtraFeatures, append_columns, predict_base
-from skmoe._data.rows import (
-    BLOCK_ROWS,
-    Dataset,
-    RawFeatures,
-    Rows,
-    by_output,
-    has_bounds,
-    select_raw_features,
-)
+from skmoe._data.rows import BLOCK_ROWS, Dataset, RawFeatures, Rows, by_output, select_raw_features
 from skmoe._data.units import make_units
 from skmoe._numerics.linalg import OffsetDesign
 from skmoe._numerics.typing import Array, Design
@@ -145,18 +138,15 @@ class Preprocessor(NamedTuple):
         center, scale = self.target_scaling
         return center[:, None] + scale[:, None] * mean
 
-    @property
-    def log_jacobian(self) -> float:
-        """Log density of the standardised target minus log density of y, for each row."""
+    def log_jacobian(self, target: Any = None) -> Any:
+        """Log density of the standardised target minus log density of y, for each row.
+
+        Of a target (m, n) with bounds it is (n,): intervals have probabilities, not densities.
+        """
         if self.target_scaling is None:
             return 0.0
-        return float(np.log(self.target_scaling.scale).sum())
-
-    def log_jacobian_of(self, target: Array) -> Array | float:
-        """The same for each row of a target (m, n): intervals have probabilities, not densities."""
-        if self.target_scaling is None or not has_bounds(target):
-            return self.log_jacobian
-        return np.asarray(np.log(self.target_scaling.scale) @ is_exact(target))
+        logs = np.log(self.target_scaling.scale)
+        return logs @ is_exact(target) if has_bounds(target) else float(logs.sum())
 
     # --- features ---
 
@@ -166,12 +156,6 @@ class Preprocessor(NamedTuple):
         if self.extra_features is not None:
             return self.extra_features.n_features
         return len(self.feature_scaling.scale)
-
-    @property
-    def n_gate_columns(self) -> int:
-        """Number of columns of the design matrix of the gate."""
-        columns = self.gate_columns
-        return 1 + (len(self.feature_scaling.scale) if columns is None else len(columns))
 
     def extend_range(self, other: Array) -> Preprocessor:
         """The same with the ranges of further rows."""
@@ -213,25 +197,21 @@ class Preprocessor(NamedTuple):
         origin = np.arange(self.n_features) if encoder is None else origin_columns(encoder)
         return np.asarray(origin[slice(None) if columns is None else columns])
 
-    def expert_coefficients(self, coef: Array) -> tuple[Array, Array]:
-        """Slopes (..., p) and intercepts (...) in raw units, from coefficients of the experts.
+    def expert_coefficients(self, coef: Array, *, of_gate: bool = False) -> tuple[Array, Array]:
+        """Slopes (..., p) and intercepts (...) in raw units, from coefficients (..., d) of a part.
 
-        The slopes of extra features are left out.
+        Features that the part does not use get slope zero. The slopes of extra features of the
+        experts are left out; those of the gate are of the columns of `gate_coef_`.
         """
-        slopes, intercepts = self.raw_coefficients(coef, self.expert_columns)
-        extra = self.extra_features
-        return slopes if extra is None else slopes[..., : extra.n_features], intercepts
-
-    def raw_coefficients(self, coef: Array, columns: Array | None) -> tuple[Array, Array]:
-        """Slopes (..., p) and intercepts (...) in raw units, from coefficients (..., d).
-
-        Columns that are not among `columns` get slope zero.
-        """
-        center, scale = self.feature_scaling
+        (center, scale), extra = self.feature_scaling, self.extra_features
+        columns = self.gate_columns if of_gate else self.expert_columns
         index = slice(None) if columns is None else columns
         slopes = np.zeros((*coef.shape[:-1], len(scale)))
         slopes[..., index] = coef[..., :-1] / scale[index]
-        return slopes, coef[..., -1] - slopes @ center
+        intercepts = coef[..., -1] - slopes @ center
+        if extra is not None:
+            slopes = slopes[..., index if of_gate else slice(extra.n_features)]
+        return slopes, intercepts
 
     def feature_values(self, values: Array, *, of_gate: bool) -> Array:
         """Values of the features, NaN for those not used, from those of the columns of a part.

@@ -1,4 +1,8 @@
-"""Rows: as users give them, as gate and experts are fitted to them, and in blocks."""
+"""Rows: as users give them, checked, and in the form in which gate and experts are fitted.
+
+Arguments with an entry for each row are checked and converted once, those of a fit, of one of its
+blocks, and of new rows. Errors name the argument, the rule, the value or the column, and a remedy.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+from sklearn.utils import assert_all_finite
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from skmoe._data.units import Units, encode_units, join_groups
+from skmoe._data.censored_targets import checked_bounds, is_exact, known_weight, point_values
+from skmoe._data.checks import has_bounds, numbers, shown
+from skmoe._data.encoding import (
+    MISSING_STRINGS,
+    Encoder,
+    column_of,
+    is_category,
+    is_frame,
+    numeric_values,
+)
+from skmoe._data.units import Units, check_known_experts, encode_units, join_groups
 from skmoe._numerics.linalg import OffsetDesign
 from skmoe._numerics.typing import Array, Design
 
@@ -145,11 +163,6 @@ def _with_units_apart(tables: Sequence[Rows]) -> Sequence[Rows]:
         n_units = int(unit.max(initial=n_units - 1)) + 1
         numbered.append(rows._replace(unit=unit))
     return numbered
-
-
-def has_bounds(y: Any) -> bool:
-    """Whether a target is a structured array, which holds bounds or events."""
-    return getattr(getattr(y, "dtype", None), "names", None) is not None
 
 
 class RawFeatures(NamedTuple):
@@ -294,3 +307,590 @@ def select_raw_features(rows: Rows, columns: Array | None) -> RawFeatures:
     if columns is not None:
         X = X.iloc[:, columns] if hasattr(X, "iloc") else X[:, columns]
     return RawFeatures(X, None, dict(rows.metadata), by_output(rows.offset), rows.fold_group)
+
+
+# Largest absolute offset: its exponential is finite.
+MAX_OFFSET = 500.0
+# Largest total of the weights: sums of weighted squares of standardised values stay finite.
+MAX_TOTAL_WEIGHT = 1e140
+# Largest absolute value of an output, and smallest of the largest values of an output: variances,
+# which are squares, stay finite and positive.
+MAX_TARGET = 1e140
+MIN_TARGET = 1e-140
+
+# Parts of messages of scikit-learn, NumPy and pandas on features that are no finite numbers.
+CONVERSION_ERRORS = ("X contains", "convert", "dtype", "DType", "float()", "promote")
+
+
+# Which numbers are bad features, by their names there, and messages on their column.
+BAD_NUMBERS: dict[str, tuple[Any, str]] = {
+    "NaN": (
+        np.isnan,
+        "X must have no missing values unless every expert accepts them; {} of X contains NaN. "
+        "Impute it in a pipeline by SimpleImputer(add_indicator=True), or use experts that accept "
+        'missing values, which take longer: expert="tree", n_init=1.',
+    ),
+    "infinity": (
+        np.isinf,
+        "X must be finite; {} of X contains infinity, or a value too large for its type. Replace "
+        "it by a finite value.",
+    ),
+}
+
+
+class RowRules(NamedTuple):
+    """What rows must be, besides what holds for all rows."""
+
+    owner: Any  # estimator that has, or receives, the number and the names of the features
+    of_classes: bool
+    n_experts: int
+    is_first: bool = False  # whether the owner receives them: there was no fit before
+    is_block: bool = False  # of a fit, so that weights may all be zero
+    takes_frames: bool = False  # for experts that are estimators
+    allow_nan: bool = False
+    encoder: Encoder | None = None  # that a fit has found
+    n_outputs: int | None = None  # of the fit
+    classes: Array | None = None  # of the fit
+
+
+def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
+    """The rows, of which each argument is checked and converted: nothing below asks again.
+
+    Without a target y is None. Offsets that are all zero, and known experts that are all unknown,
+    are None too. Labels are encoded if the classes are known.
+    """
+    X, n_outputs = checked_features(given.X, rules), rules.n_outputs or 1
+    y, offset, possible = None, None, None
+    n_rows = X.shape[0]
+    weight = np.ones(n_rows)
+    if given.weight is not None:
+        weight = check_weights(given.weight, n_rows, may_be_zero=rules.is_block)
+    if has_target:
+        y = checked_target(given.y, rules, n_rows)
+        n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        if has_bounds(y):
+            weight = known_weight(y, weight)
+            y = point_values(y) if not rules.is_block and is_exact(y).all() else y
+    if given.offset is not None:
+        offset = check_offset(given.offset, n_rows, n_outputs)
+        offset = offset if np.any(offset) else None
+    named = {"units": given.unit, "known_experts": given.possible, "groups": given.group}
+    metadata: dict[str, Array] = {}
+    if given.metadata or any(values is not None for values in named.values()):
+        metadata = check_metadata(named | dict(given.metadata), n_rows)
+    unit, group, known = (metadata.pop(name, None) for name in ("units", "groups", "known_experts"))
+    if known is not None:
+        possible = check_known_experts(known, rules.n_experts, weight, unit)
+    return Rows(X, y, weight, offset, unit, group, metadata, possible)
+
+
+# --- features -------------------------------------------------------------------------------------
+
+
+def checked_features(X: Any, rules: RowRules) -> Any:
+    """Features as an array, a CSR array, or a data frame for experts that take these.
+
+    Errors of scikit-learn are replaced by those that name the column and a remedy.
+    """
+    encoder, is_first = rules.encoder, rules.is_first
+    if rules.takes_frames and is_frame(X):
+        X = validate_data(rules.owner, X, reset=is_first, skip_check_array=True)
+        if encoder is not None:
+            check_numbers(X, encoder)
+        return X
+    if encoder is not None and encoder.is_frame and encoder.categorical_columns:
+        raise ValueError(
+            "X must be a data frame with the columns of the fit, of which those at positions "
+            f"{encoder.categorical_columns} hold categories; got an array. Pass a data frame."
+        )
+    if type(X) is not np.ndarray or X.dtype.kind not in "fiub":
+        _check_types(X)
+    is_dense = not sparse.issparse(X)
+    try:
+        X = validate_data(
+            rules.owner,
+            X,
+            reset=is_first,
+            accept_sparse="csr",
+            dtype=np.float64 if rules.is_block else [np.float64, np.float32],
+            ensure_all_finite="allow-nan" if rules.allow_nan and is_dense else True,
+            ensure_min_samples=0 if rules.is_block else 1 + is_first,
+        )
+    except (TypeError, ValueError) as error:
+        message = _message(X, str(error))
+        if not message:
+            raise
+        raise ValueError(message) from None
+    if is_dense:
+        return X
+    return as_csr(X) if encoder is None else X.toarray()
+
+
+def _check_types(X: Any) -> None:
+    """X must have no types that a conversion would misread: durations, categories, fields."""
+    if has_bounds(X):
+        raise ValueError(
+            f"X must be an array of numbers; got a structured array with the fields "
+            f"{', '.join(X.dtype.names)}. Convert it by "
+            "numpy.lib.recfunctions.structured_to_unstructured."
+        )
+    if X is None:
+        raise ValueError(
+            "X must hold a row of features for each value of y; got None. For experts without "
+            'features pass a column of ones, with expert_features=[] and gate="constant".'
+        )
+    has_types = (hasattr(X, "dtype") or hasattr(X, "dtypes")) and np.ndim(X) == 2
+    dtypes = getattr(X, "dtypes", [getattr(X, "dtype", None)]) if has_types else []
+    # Units of durations would be counted, and categories such as "10" taken as amounts.
+    if any(getattr(dtype, "kind", None) in ("m", "M") or is_category(dtype) for dtype in dtypes):
+        raise ValueError(_message(X, ""))
+
+
+def add_feature_note(error: Exception, X: Any) -> None:
+    """Add a note on the column of X that is the reason of an error, if there is one."""
+    known = any(part in str(error) for part in CONVERSION_ERRORS)
+    message = _message(X, str(error)) if known else ""
+    if message:
+        error.add_note(message)
+
+
+def check_numbers(X: Any, encoder: Encoder) -> None:
+    """X must not contain infinity, and missing numbers only if all experts accept them."""
+    values = numeric_values(encoder, X)
+    for is_bad, message in (BAD_NUMBERS["infinity"], BAD_NUMBERS["NaN"]):
+        columns = np.flatnonzero(is_bad(values).any(axis=0))
+        if len(columns) and not (encoder.allow_nan and is_bad is np.isnan):
+            raise ValueError(message.format(_column_name(X, encoder.numeric_columns[columns[0]])))
+
+
+def _message(X: Any, error: str) -> str:
+    """Message for an error of scikit-learn or NumPy; empty if no column is its reason."""
+    bad = next((bad for name, bad in BAD_NUMBERS.items() if f"X contains {name}" in error), None)
+    if bad is not None and sparse.issparse(X):
+        columns = sparse.coo_array(X).col[bad[0](sparse.coo_array(X).data)]
+        return bad[1].format(f"column {columns.min()}") if len(columns) else ""
+    if sparse.issparse(X) or len(np.shape(X)) != 2 or (bad is None and "feature" in error):
+        return ""
+    X = X if hasattr(X, "columns") else np.asarray(X)
+    for j in range(X.shape[1]):
+        name, values, remedy = _column_name(X, j), np.asarray(column_of(X, j)), ""
+        if bad is not None:
+            if bad[0](as_numbers(values)).any():
+                return bad[1].format(name)
+            continue
+        if values.dtype.kind in "mM":
+            return (
+                f"X must hold numbers; {name} holds {values.dtype}. Convert it, such as to days "
+                "since a date, or to month and weekday."
+            )
+        found = first_text(values) if values.dtype.kind in "OUST" else None
+        text = None if found is None else shown(found)
+        if text is None and is_category(getattr(column_of(X, j), "dtype", None)):
+            text = f"the category {shown(values.tolist()[0])}"
+            remedy = " If they are amounts, convert them by astype(float)."
+        if text is not None:
+            return (
+                f"X must hold numbers; {name} holds {text}. Encode categories in a pipeline by "
+                'OneHotEncoder(drop="first"), or pass a data frame and use experts that accept '
+                f'categories, which take longer: expert="tree", n_init=1.{remedy}'
+            )
+    return ""
+
+
+def _column_name(X: Any, j: int) -> str:
+    """A column in a message: its name, or its index."""
+    return f"column {X.columns[j]!r}" if hasattr(X, "columns") else f"column {j}"
+
+
+def as_csr(X: Any) -> Any:
+    """Sparse input as a CSR array with sorted indices and no duplicates.
+
+    Indices are 32-bit integers where they can be: trees accept no others.
+    """
+    X = sparse.csr_array(X)
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    if X.indices.dtype != np.int32 and max(X.nnz, *X.shape) <= np.iinfo(np.int32).max:
+        indices, indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)
+        X = sparse.csr_array((X.data, indices, indptr), shape=X.shape)
+    return X
+
+
+def first_text(values: Array) -> Any:
+    """The first text that is no number, nor stands for a missing value; None if there is none."""
+    for value in values:
+        if isinstance(value, str | bytes) and value not in MISSING_STRINGS:
+            try:
+                float(value)
+            except ValueError:
+                return value.item() if isinstance(value, np.generic) else value
+    return None
+
+
+def as_numbers(values: Array) -> Array:
+    """Values as floating-point numbers; zeros for what is none."""
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError):  # `pandas.NA` has no conversion
+        missing = [value is None or str(value) in ("nan", "<NA>") for value in values]
+        return np.where(missing, np.nan, 0.0)
+
+
+# --- targets --------------------------------------------------------------------------------------
+
+
+def checked_target(y: Any, rules: RowRules, n_rows: int) -> Array:
+    """Labels or their codes (n,), outputs (n,) or (n, m), or bounds of them.
+
+    What is wrong with an array of numbers is asked after an error.
+    """
+    of_classes, is_censored = rules.of_classes, has_bounds(y)
+    is_plain = type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "fiub"
+    if of_classes or not (is_plain or is_censored):
+        check_target(y, of_classes)
+    if of_classes:
+        values = np.asarray(column_or_1d(y, warn=True))
+        assert_all_finite(values, input_name="y")
+    elif is_censored:
+        values = checked_bounds(y)
+    else:
+        options = {"ensure_2d": False, "ensure_min_samples": 0}
+        try:
+            values = check_array(y, dtype=np.float64, input_name="y", **options)
+        except ValueError:
+            check_target(y, of_classes)
+            raise
+    if values.shape[:1] != (n_rows,):
+        found = len(values) if values.ndim else "one number"
+        raise ValueError(f"X and y must have the same number of rows; got {n_rows} and {found}.")
+    if of_classes:
+        return values if rules.classes is None else class_codes(values, rules.classes)
+    # Squares must be representable. In a part of the rows all values may be close to zero.
+    points, whole = (
+        point_values(values) if is_censored else values,
+        rules.is_first and not rules.is_block,
+    )
+    largest = np.atleast_1d(np.abs(points).max(axis=0, initial=0.0))
+    wrong = (largest > MAX_TARGET) | (whole & (largest > 0.0) & (largest < MIN_TARGET))
+    if wrong.any():
+        raise ValueError(
+            f"y must hold numbers of at most {MAX_TARGET:g} in absolute value, and one larger than "
+            f"{MIN_TARGET:g}, whose squares are finite and positive; the largest is "
+            f"{largest[wrong].max():g}. Multiply y by a constant."
+        )
+    if rules.n_outputs is not None:
+        values = values[:, None] if values.ndim == 1 else values
+        if values.shape[1] != rules.n_outputs:
+            raise ValueError(
+                f"y must have the {rules.n_outputs} output(s) seen in fit; got {values.shape[1]}."
+            )
+    return values
+
+
+def check_target(y: Any, is_classification: bool) -> None:
+    """A target must be dense; outputs must be numbers, labels of one kind."""
+    if y is None:
+        raise ValueError(
+            "y must hold a value for each row of X: the estimator requires y to be passed, but the "
+            "target y is None. Pass it after X."
+        )
+    if sparse.issparse(y):
+        raise ValueError(
+            f"y must be a dense array; got a {type(y).__name__}. Pass y.toarray().ravel()."
+        )
+    if is_classification and has_bounds(y):
+        raise ValueError(
+            "y must hold labels of classes, which cannot be censored; got a structured array with "
+            f"the fields {', '.join(y.dtype.names)}. Use MixtureOfExpertsRegressor for times."
+        )
+    given = np.asarray(y)
+    if is_classification and given.dtype.kind == "O" and given.ndim == 1:
+        check_labels("y", given)
+        return
+    if not is_classification:
+        _check_kind(y, given)
+    values = given.ravel() if given.dtype.kind in "fO" else np.zeros(given.size)
+    missing = np.argwhere(np.isnan(as_numbers(values)).reshape(given.shape))
+    if len(missing) and given.ndim > 0:
+        raise ValueError(
+            f"y must have no missing values; y contains NaN in row {missing[0][0]}. Drop such rows "
+            "from X, y and all other arguments: kept = ~np.isnan(y). If values are missing at "
+            "random, the likelihood of the other rows is the right one."
+        )
+
+
+def _check_kind(y: Any, given: Array) -> None:
+    """Outputs must be no dates, pairs, categories or texts."""
+    if given.dtype.kind in "mM":
+        raise ValueError(
+            f"y must hold numbers; got {given.dtype}. Convert it, such as to days since a date."
+        )
+    if given.ndim > 0 and len(given):
+        # Pairs of bounds, or of a time and an event, are no numbers of two outputs.
+        row: Any = (y if isinstance(y, list | tuple) else given)[0]
+        is_pair = given.ndim == 1 and isinstance(row, tuple | list | np.void)
+        if given.ndim == 2:
+            is_pair = len({isinstance(value, bool | np.bool_) for value in row}) == 2
+            is_open = given.dtype.kind == "f" and given.shape[1] == 2 and np.isposinf(given).any()
+            is_pair |= bool(is_open)
+        if is_pair:
+            raise ValueError(
+                "y must hold one number for each row and output; got pairs, such as "
+                f"({', '.join(str(value) for value in row)}). Use skmoe.data for bounds, or for "
+                "times and events; or convert truth values and infinity for several outputs."
+            )
+    if given.dtype.kind not in "OUS":
+        return
+    text, first = first_text(given.ravel()), given.ravel()[0]
+    of_categories = is_category(getattr(y, "dtype", None))
+    if text is not None or (of_categories and isinstance(first, str)):
+        found = shown(first if text is None else text)
+        raise ValueError(
+            f"y must hold numbers; got {'the category ' * of_categories}{found}. For labels use "
+            "MixtureOfExpertsClassifier. For ordered categories pass their codes, as y.cat.codes "
+            'or y.codes are, with family="ordinal".'
+        )
+
+
+# --- classes --------------------------------------------------------------------------------------
+
+
+def class_codes(y: Array, classes: Array) -> Array:
+    """Codes of labels; they must be among the classes of the fit."""
+    codes = np.searchsorted(classes, y)
+    codes = np.minimum(codes, len(classes) - 1)
+    unknown = classes[codes] != y
+    if unknown.any():
+        raise ValueError(
+            f"y must hold classes seen in fit, {classes.tolist()}; got {y[unknown].tolist()[0]!r}."
+        )
+    return codes
+
+
+def check_two_classes(classes: Array) -> None:
+    """There must be at least two classes."""
+    if len(classes) < 2:
+        raise ValueError(
+            f"y must have at least two classes with positive weight; got one class: "
+            f"{classes.tolist()}. A classifier needs rows of two classes or more."
+        )
+
+
+def class_weights(class_weight: Any, classes: Array, codes: Array, weight: Array) -> Array:
+    """Row weights (n,) times class weights.
+
+    "balanced" uses the total weight of each class, so that a row of weight two counts twice.
+    """
+    if class_weight is None:
+        return weight
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        totals = np.bincount(codes, weight, minlength=len(classes))
+        factor = totals.sum() / (np.count_nonzero(totals) * np.where(totals > 0, totals, np.inf))
+    else:
+        try:
+            factor = compute_class_weight(dict(class_weight), classes=classes, y=classes[codes])
+        except (TypeError, ValueError):
+            factor = np.full(len(classes), np.nan)
+        if not (np.isfinite(factor).all() and (factor >= 0).all() and (factor > 0).any()):
+            raise ValueError(
+                'class_weight must be None, "balanced" or a dict from class to weight, of finite '
+                f"non-negative weights, not all zero, for classes among {classes.tolist()}; got "
+                f"{shown(class_weight)}. Pass such a dict."
+            )
+    with np.errstate(over="ignore"):
+        weight = weight * factor[codes]
+    check_total_weight("sample_weight times class_weight", weight)
+    return weight
+
+
+# --- weights, offsets and labels ------------------------------------------------------------------
+
+
+def check_weights(sample_weight: Any, n_rows: int, *, may_be_zero: bool = False) -> Array:
+    """Row weights (n,): finite, non-negative, not all zero; None stands for weights of one."""
+    if sample_weight is None:
+        return np.ones(n_rows)
+    weight = numbers("sample_weight", sample_weight, "Pass one number for each row.")
+    if weight.ndim == 0:
+        weight = np.full(n_rows, float(weight))
+    if weight.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight must have one entry for each of the {n_rows} rows of X, in one "
+            f"dimension; got shape {weight.shape}."
+        )
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
+    if len(wrong):
+        raise ValueError(
+            f"sample_weight must be finite and not negative; row {wrong[0]} holds "
+            f"{weight[wrong[0]]:g}. Drop such rows."
+        )
+    check_total_weight("sample_weight", weight)
+    if not (may_be_zero or (weight > 0).any()):
+        raise ValueError(
+            "sample_weight must not be zero for every row: all weights are zero. "
+            "Give at least some rows a positive weight."
+        )
+    return weight
+
+
+def check_total_weight(name: str, weight: Array) -> None:
+    """The sum of the weights, and sums of weighted squares, must be finite."""
+    largest = float(weight.max(initial=0.0))
+    if largest * len(weight) > MAX_TOTAL_WEIGHT:
+        raise ValueError(
+            f"{name} must give weights with a sum of at most {MAX_TOTAL_WEIGHT:g}; the largest "
+            f"weight of {len(weight)} rows is {largest:g}. Divide the weights by their mean."
+        )
+
+
+def check_offset(offset: Any, n_rows: int, n_outputs: int) -> Array:
+    """Offsets of the linear predictors, (n,) or (n, m): finite numbers."""
+    values = numbers("offset", offset, "For exposures pass np.log(exposure).")
+    if values.shape not in ((n_rows,), (n_rows, n_outputs)):
+        raise ValueError(
+            f"offset must have shape (n_samples,) or (n_samples, n_outputs), here {(n_rows,)} or "
+            f"{(n_rows, n_outputs)}; got shape {values.shape}. Give one number for each row of X."
+        )
+    wrong = ~(np.abs(values) <= MAX_OFFSET)
+    if wrong.any():
+        raise ValueError(
+            f"offset must lie between -{MAX_OFFSET:g} and {MAX_OFFSET:g}, as logarithms of "
+            f"exposures do; row {np.argwhere(wrong)[0, 0]} holds {values[wrong][0]:g}. Pass "
+            "np.log(exposure), and remove rows without exposure."
+        )
+    return values.ravel() if n_outputs == 1 else values
+
+
+def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]:
+    """Metadata as arrays, which must have one entry for each row; None is dropped."""
+    arrays = {name: np.asarray(values) for name, values in metadata.items() if values is not None}
+    for name, values in arrays.items():
+        if values.ndim == 0 and values.dtype.kind in "US":
+            raise ValueError(
+                f"{name} must hold one label for each of the {n_rows} rows of X; got the text "
+                f"{shown(values.item())}. If it names a column, pass the column: "
+                f"{name}=frame[{shown(values.item())}]."
+            )
+        if values.ndim == 0 or len(values) != n_rows:
+            raise ValueError(
+                f"{name} must have one entry for each of the {n_rows} rows of X; got shape "
+                f"{values.shape}."
+            )
+        if name in ("groups", "units", "cluster"):
+            check_labels(name, values)
+    return arrays
+
+
+def check_labels(name: str, labels: Array) -> None:
+    """Labels must be of one kind, so that they can be sorted, and none may be missing."""
+    if labels.ndim != 1:
+        raise ValueError(f"{name} must have one dimension; got shape {labels.shape}.")
+    try:
+        # What differs from itself is NaN, or a missing date; for `pandas.NA` there is an error.
+        is_missing = bool((labels != labels).any()) or None in labels.tolist()
+        np.unique(labels)
+    except TypeError:
+        is_missing = True
+    if is_missing:
+        distinct = {shown(label): label for label in labels.tolist()}
+        raise ValueError(
+            f"{name} must hold labels of one kind, all numbers or all strings, and none missing; "
+            f"got {shown(list(distinct.values())[:5])}. Drop rows without a label, and convert the "
+            "others."
+        )
+
+
+# --- folds ----------------------------------------------------------------------------------------
+
+# Number of folds of cross_fit="auto", of a stack, and of a base.
+N_CROSS_FIT_FOLDS = 5
+
+# A stack of more rows than this holds out one of so many parts, once: it has enough rows for the
+# weights of the models, and each fold costs one fit of every model.
+MAX_ROWS_OF_STACK_WITH_FOLDS = 5_000
+N_PARTS_OF_LARGE_STACK = 3
+
+FINER_GROUPS = "Leave groups out, or give finer ones."
+
+
+def make_folds(
+    max_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int
+) -> Array:
+    """Fold of each of n rows, (n,), with as many folds as rows and groups permit.
+
+    Groups are in one fold. The folds are stratified by class codes unless a class has fewer rows
+    than there are folds. With a single row or group all rows are in fold 0.
+    """
+    n_folds = min(max_folds, n if groups is None else len(np.unique(groups)))
+    fold = np.zeros(n, dtype=int)
+    if n_folds < 2:
+        return fold
+    if codes is not None and int(np.bincount(codes).min()) < n_folds:
+        codes = None
+    if groups is not None and codes is None:
+        splitter = GroupKFold(n_folds)
+    else:
+        of_codes = StratifiedKFold if groups is None else StratifiedGroupKFold
+        kind = KFold if codes is None else of_codes
+        splitter = kind(n_folds, shuffle=True, random_state=seed)
+    for j, (_, test) in enumerate(splitter.split(np.zeros((n, 1)), codes, groups)):
+        fold[test] = j
+    return fold
+
+
+def check_several_folds(name: str, fold: Array, groups: Array | None, remedy: str = "") -> None:
+    """Out-of-fold predictions need at least two folds, so two distinct rows or two groups."""
+    if fold.any():
+        return
+    unit = "distinct rows"
+    remedy = remedy or f"Leave {name.split('=')[0]} out, or give more rows."
+    if groups is not None:
+        unit, remedy = "groups", FINER_GROUPS
+    raise ValueError(
+        f"{name} needs rows that are left out of its fits: at least 2 {unit}; got 1. {remedy}"
+    )
+
+
+def assign_folds(
+    features: RawFeatures, codes: Array | None, n_folds: Any, seed: int, *, of_stack: bool = False
+) -> RawFeatures:
+    """Features with the fold of each row: `cross_fit`, or `cv` of models that are stacked.
+
+    Of many rows of a stack one part is held out, once. The others are in folds with negative
+    numbers.
+    """
+    name, default = ("cv", "cv=None") if of_stack else ('cross_fit="auto"', 'cross_fit="auto"')
+    rows = codes, features.groups, features.shape[0], seed
+    if n_folds is False:
+        return features
+    if n_folds not in ("auto", None):
+        check_number_of_folds(default, int(n_folds), codes, features)
+        return features._replace(fold=make_folds(int(n_folds), *rows))
+    is_large = of_stack and features.shape[0] > MAX_ROWS_OF_STACK_WITH_FOLDS
+    fold = make_folds(N_PARTS_OF_LARGE_STACK if is_large else N_CROSS_FIT_FOLDS, *rows)
+    if of_stack or features.groups is not None:
+        check_several_folds(name, fold, features.groups, "Give more rows." if of_stack else "")
+    return features._replace(fold=-fold if is_large else fold) if fold.any() else features
+
+
+def check_number_of_folds(
+    default: str, n_folds: int, codes: Array | None, features: RawFeatures
+) -> None:
+    """There must not be more folds than rows, groups, or rows of a class.
+
+    The default is the name and the value of the parameter for as many folds as are possible.
+    """
+    found = {"rows": features.shape[0]}
+    if features.groups is not None:
+        found["groups"] = len(np.unique(features.groups))
+    if codes is not None:
+        found["rows of the smallest class"] = int(np.bincount(codes).min())
+    for name, most in found.items():
+        if n_folds > most:
+            remedy = f"Use at most {most} folds, or {default}." if most > 1 else f"Use {default}."
+            remedy = FINER_GROUPS if most == 1 and name == "groups" else remedy
+            raise ValueError(
+                f"{default.split('=')[0]}={n_folds} must not exceed the number of {name}, {most}. "
+                f"{remedy}"
+            )

@@ -14,7 +14,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skmoe._data.checks import check_integer
 from skmoe._data.encoding import column_of, holds_numbers
-from skmoe._data.row_checks import RowRules, checked_features, first_text
+from skmoe._data.rows import RowRules, checked_features, first_text
 from skmoe._numerics.typing import Array
 
 # Times are counted from one of them if all are farther from zero than this multiple of their range:

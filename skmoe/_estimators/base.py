@@ -10,10 +10,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.encoding import encoded_names
+from skmoe._data.encoding import numeric_names
 from skmoe._data.preprocessing import is_outside_ranges
 from skmoe._data.rows import Rows
-from skmoe._estimators.fitting.attributes import attributes_of_fit, order_by_share, warn_of_fit
 from skmoe._estimators.fitting.monitor import (
     NO_TASK,
     CallbackSupportMixin,
@@ -21,14 +20,20 @@ from skmoe._estimators.fitting.monitor import (
     make_monitors,
     with_callbacks,
 )
-from skmoe._estimators.fitting.problem import PRIVATE_ATTRIBUTES, build_problem
+from skmoe._estimators.fitting.problem import (
+    PRIVATE_ATTRIBUTES,
+    attributes_of_fit,
+    build_problem,
+    order_by_share,
+    warn_of_fit,
+)
 from skmoe._estimators.methods.expert_names import ExpertsReprMixin
 from skmoe._estimators.methods.inference import ReportingMixin
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.methods.new_rows import ObservedRowsMixin, supports_dask
 from skmoe._estimators.parameters.conflicts import selects_number
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
-from skmoe._estimators.parameters.parts import accepts_missing, holds_out_rows, uses_groups
+from skmoe._estimators.parameters.parts import accepts_missing, uses_groups
 from skmoe._estimators.rows.training_data import (
     FitOptions,
     TrainingData,
@@ -36,7 +41,6 @@ from skmoe._estimators.rows.training_data import (
     make_router,
 )
 from skmoe._estimators.selection.n_experts import with_selected_n_experts
-from skmoe._inference.labels import feature_labels
 from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.search import fit_starts
 from skmoe._mixture.starts import blocks_of
@@ -181,9 +185,7 @@ class BaseMixture(
         check_is_fitted(self)
         preprocessor, extra = self._fitted.preprocessor, self._fitted.preprocessor.extra_features
         given = getattr(self, "feature_names_in_", None)
-        names = feature_labels(given, self.n_features_in_)
-        if preprocessor.encoder is not None:
-            names = encoded_names(preprocessor.encoder, np.array(names, dtype=object))
+        names = numeric_names(given, preprocessor.encoder, self.n_features_in_)
         if extra is None:
             return np.array(names, dtype=object)
         return np.array([*names, *extra.names], dtype=object)[preprocessor.gate_columns]
@@ -336,7 +338,7 @@ class BaseMixtureOfExperts(BaseMixture):
     @property
     def _uses_groups(self) -> bool:
         """Whether `fit` takes groups, which `_data.nested_estimators` asks of inner estimators."""
-        return holds_out_rows(self.n_experts) or uses_groups(self)
+        return uses_groups(self)
 
     def fit(
         self,

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import log_softmax
 
 from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data, at_values
 from skmoe._mixture.described import DescribedExperts, LinearPart, Shown
 from skmoe._mixture.groups import OF_GATE, Block, Group, Limits
 from skmoe._mixture.joint_prior import JointPrior
 from skmoe._mixture.mixture import EStep, Prior
-from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import take_rows
@@ -425,7 +425,7 @@ class Gate(LinearPart):
         """Coefficients (K, d) of the logits, or logs of constant probabilities as intercepts."""
         contrasts = self.family.contrasts
         if self.is_constant:
-            logs = log_softmax(contrasts @ theta[:, None])
+            logs = log_softmax(contrasts @ theta[:, None], axis=0)
             return np.hstack([np.zeros((len(contrasts), n_columns - 1)), logs])
         vectors = theta.reshape(contrasts.shape[1], n_columns)
         return np.asarray(contrasts @ vectors)

@@ -63,7 +63,7 @@ class FittedMixture(NamedTuple):
     @underflow_to_zero
     def log_joint(self, rows: Rows) -> Array:
         """Log joint density of expert and y, of rows (K, n) or units (K, U)."""
-        log_jacobian, joint = self.preprocessor.log_jacobian_of, self.mixture.log_joint
+        log_jacobian, joint = self.preprocessor.log_jacobian, self.mixture.log_joint
         theta = self.theta[None]
         if rows.unit is not None:
             data = self.data(self.preprocessor.transform_units(rows))
@@ -112,7 +112,7 @@ class FittedMixture(NamedTuple):
             usage = mixture.usage(theta, [data])
             logs = mixture.log_gate(theta, data)
             total = total + balance_prior(mixture.balance, logs, weight, usage)[0]
-        return float(total[0]) / data.weight - self.preprocessor.log_jacobian
+        return float(total[0]) / data.weight - self.preprocessor.log_jacobian()
 
     # --- blocks of rows ---
 

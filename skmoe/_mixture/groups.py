@@ -17,9 +17,8 @@ from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data
 from skmoe._numerics.linalg import (
     conjugate_gradients,
     inverse_of,
-    linear_predictor,
+    product,
     squared,
-    weighted_column_sums,
     weighted_products,
 )
 from skmoe._numerics.typing import TINY, Array
@@ -92,7 +91,7 @@ class ImplicitCurvature:
         total = np.zeros(vector.shape)
         for designs, weights in self.blocks:
             changes = [
-                own if design is None else linear_predictor(own, design)
+                own if design is None else product(own, design.T)
                 for design, own in zip(designs, (vector[..., s] for s in self.slices), strict=True)
             ]
             for (t, u), weight in weights.items():
@@ -122,7 +121,7 @@ class ImplicitCurvature:
 def _sums(weighted: Array, design: Any) -> Array:
     if design is None:
         return np.asarray(weighted.sum(axis=-1, keepdims=True))
-    return weighted_column_sums(weighted, design)
+    return product(weighted, design)
 
 
 # How far beyond the bounds at the means of the features log dispersions of rows can lie: of those
@@ -210,7 +209,7 @@ class Group:
         etas: list[Array] = []
         for (role, _), index in zip(self.runs, self.of_runs, strict=True):
             coef = np.moveaxis(theta[:, index], 0, 2)
-            etas += [*(coef if role == CONSTANT else linear_predictor(coef, data.designs[role]))]
+            etas += [*(coef if role == CONSTANT else product(coef, data.designs[role].T))]
         if data.offset is not None and MEAN in self.roles and self.family.link == "log":
             of_output = data.offset if data.offset.ndim == 1 else data.offset[self.output]
             etas[0] = etas[0] + of_output
@@ -270,7 +269,7 @@ class Group:
             else:
                 own = [scores[t] for t in chosen]
                 stacked = own[0][None] if len(own) == 1 else np.stack(own)
-                sums = weighted_column_sums(stacked, data.designs[role])
+                sums = product(stacked, data.designs[role])
             gradient[:, index] = np.moveaxis(sums, 2, 0)
 
     def curvature(self, information: Any, weight: Array, data: Data, dense: bool) -> Any:

@@ -39,25 +39,19 @@ CG_MAX_ITER = 40
 # --- products with a design -------------------------------------------------------------------
 
 
-def linear_predictor(coef: Array, design: Design) -> Array:
-    """Linear predictors `coef @ design.T` of shape (..., n) for coefficients (..., d)."""
-    flat = coef.reshape(-1, coef.shape[-1])
+def product(values: Array, matrix: Design) -> Array:
+    """Products `values @ matrix`, (..., b), of values (..., a) with a matrix (a, b).
+
+    It is a design for sums of its rows, with weights, and the transpose of a design for linear
+    predictors.
+    """
+    flat = values.reshape(-1, values.shape[-1])
     # For CSR the product must have the sparse operand on the left.
-    if sparse.issparse(design):
-        product = np.ascontiguousarray((design @ flat.T).T)
+    if sparse.issparse(matrix):
+        found = np.ascontiguousarray((matrix.T @ flat.T).T)
     else:
-        product = np.asarray(flat.astype(design.dtype, copy=False) @ design.T, dtype=np.float64)
-    return product.reshape(*coef.shape[:-1], design.shape[0])
-
-
-def weighted_column_sums(weights: Array, design: Design) -> Array:
-    """Weighted column sums `weights @ design` of shape (..., d) for weights (..., n)."""
-    flat = weights.reshape(-1, weights.shape[-1])
-    if sparse.issparse(design):
-        sums = (design.T @ flat.T).T
-    else:
-        sums = np.asarray(flat.astype(design.dtype, copy=False) @ design, dtype=np.float64)
-    return sums.reshape(*weights.shape[:-1], design.shape[1])
+        found = np.asarray(flat.astype(matrix.dtype, copy=False) @ matrix, dtype=np.float64)
+    return found.reshape(*values.shape[:-1], matrix.shape[1])
 
 
 def weighted_products(
@@ -71,7 +65,7 @@ def weighted_products(
     if first is None and second is None:
         return np.asarray(weights.sum(axis=1)[:, None, None])
     if first is None or second is None:
-        sums = weighted_column_sums(weights, second if first is None else first)
+        sums = product(weights, second if first is None else first)
         return sums[:, None, :] if first is None else sums[..., None]
     is_same, n_columns, key = first is second, first.shape[1], id(first)
     if sparse.issparse(first) and first.nnz > MAX_SPARSE_DENSITY * first.shape[0] * n_columns:
@@ -92,7 +86,7 @@ def weighted_products(
                 kept[key] = columns
         products[:, a, b] = products[:, b, a] = weights @ columns.T
         return products
-    for product, weight in zip(products, weights, strict=True):
+    for own, weight in zip(products, weights, strict=True):
         left, right, used = first, second, np.flatnonzero(weight)
         if 2 * len(used) < len(weight):
             left, right, weight = first[used], second[used], weight[used]
@@ -100,12 +94,12 @@ def weighted_products(
             scaled = left.copy()
             scaled.data *= np.repeat(weight, np.diff(left.indptr))
             found = scaled.T @ right
-            product[:] = found.toarray() if sparse.issparse(found) else found
+            own[:] = found.toarray() if sparse.issparse(found) else found
         elif is_same and left.size * n_columns > MAX_SMALL_PRODUCT and weight.min() >= 0.0:
             root = left.T * np.sqrt(weight)
-            product[:] = root @ root.T  # numpy calls the symmetric product: one triangle only
+            own[:] = root @ root.T  # numpy calls the symmetric product: one triangle only
         else:
-            product[:] = (left.T * weight) @ right
+            own[:] = (left.T * weight) @ right
     return products
 
 
@@ -215,11 +209,6 @@ class OffsetDesign:
     def __getitem__(self, index: Array | slice) -> OffsetDesign:
         """The rows at an index."""
         return OffsetDesign(self.matrix[index], self.offset[..., index])
-
-
-def with_offset(design: Any, offset: Array | float | None) -> Any:
-    """A design with an offset; the design itself for an offset of None, or of 0.0."""
-    return OffsetDesign(design, offset) if isinstance(offset, np.ndarray) else design
 
 
 def split_offset(design: Any) -> tuple[Any, Array | float]:

@@ -37,17 +37,6 @@ def log_probability(probability: Array) -> Array:
         return np.log(probability)
 
 
-def exp_of_logs(log_values: Array) -> Array:
-    """Exponentials, which are zero below `LOG_TINY`: those that underflow take ten times as long.
-
-    That of `LOG_TINY` is subtracted, which is less than the round-off of all that are needed.
-    """
-    values = np.maximum(log_values, LOG_TINY)
-    np.exp(values, out=values)
-    values -= np.exp(LOG_TINY)
-    return values
-
-
 def log_total(logs: Iterator[Array]) -> Array:
     """Log of the sum of exponentials; the terms are added one by one to save memory."""
     total = next(logs)
@@ -108,18 +97,15 @@ def log_normalise(joint: Array) -> tuple[Array, Array]:
         joint = np.where(impossible, 0.0, joint)
         resp, log_density = log_normalise(joint)
         return resp, np.where(impossible, -np.inf, log_density)
-    shifted = joint - peak
-    resp = exp_of_logs(shifted)
+    resp = joint - peak
+    # Exponentials that underflow take ten times as long, and what is below `LOG_TINY` is zero. Its
+    # exponential is less than the round-off of all that are needed.
+    np.maximum(resp, LOG_TINY, out=resp)
+    np.exp(resp, out=resp)
+    resp -= np.exp(LOG_TINY)
     total = resp.sum(axis=0)
     resp /= total
     return resp, peak + np.log(total)
-
-
-def log_softmax(logits: Array, axis: int = 0) -> Array:
-    """Log of the softmax along one axis."""
-    shifted = logits - logits.max(axis=axis, keepdims=True)
-    shifted -= np.log(exp_of_logs(shifted).sum(axis=axis, keepdims=True))
-    return shifted
 
 
 def normalised_top_k(log_probs: Array, top_k: int | None) -> Array:

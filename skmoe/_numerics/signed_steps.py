@@ -5,13 +5,14 @@ regression is the regression itself, or the first one of those that share the co
 where the regression lacks it.
 
 A sign is 1 for a coefficient that is at least zero, -1 for one that is at most zero, and 0 for any
-other. The active-set method for the quadratic model with bounds is that of bounded least squares
-[1]_. As the quadratic is concave, no step is worse than none.
+other. The active-set method for the quadratic model with bounds is that of non-negative least
+squares [1]_, begun at the coefficients that are zero already. As the quadratic is concave, no step
+is worse than none.
 
 References
 ----------
-.. [1] P. B. Stark and R. L. Parker (1995), "Bounded-variable least-squares: an algorithm and
-   applications", Computational Statistics 10, 129-141.
+.. [1] C. L. Lawson and R. J. Hanson (1974), "Solving Least Squares Problems", Prentice-Hall,
+   chapter 23.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import lsq_linear
 
+from skmoe._numerics.linalg import inverse_of
 from skmoe._numerics.typing import Array
 
 
@@ -55,26 +56,43 @@ def are_exchangeable(slopes: Sequence[Sequence[int]]) -> bool:
     return bool((is_own | (numbers == numbers[:1]).all(axis=0)).all())
 
 
-# Eigenvalues of the curvature in units of its diagonal that are zero.
-LEAST_EIGENVALUE = 1e-12
+# Gradients of coefficients in units of their curvature, relative to the largest one, that lead away
+# from a bound by no more than round-off.
+GRADIENT_RTOL = 1e-12
+
+# Most changes of the active set, for each coefficient.
+MAX_CHANGES_PER_COEFFICIENT = 10
 
 
 def signed_step(matrix: Array, gradient: Array, coef: Array, signs: Array) -> Array:
     """Step (d,) with the largest gain g's - s'Hs / 2 after which coefficients have their signs.
 
-    The matrix H (d, d) is positive semidefinite, and the coefficients have their signs before. With
-    a root R of H, R'R = H, it is a bounded least-squares problem.
+    The matrix H (d, d) is positive semidefinite, and the coefficients have their signs before.
     """
     diagonal = np.diag(matrix)
     unit = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
-    values, vectors = np.linalg.eigh(matrix * unit[:, None] * unit)
-    kept = values > LEAST_EIGENVALUE
-    root, along = np.sqrt(values[kept]), vectors[:, kept].T
-    least, most = np.where(signs > 0, -coef, -np.inf), np.where(signs < 0, -coef, np.inf)
-    found = lsq_linear(
-        root[:, None] * along, along @ (gradient * unit) / root, (least / unit, most / unit), "bvls"
-    )
-    return np.clip(np.where(found.active_mask != 0, -coef, found.x * unit), least, most)
+    matrix, gradient, start = matrix * unit[:, None] * unit, gradient * unit, coef / unit
+    # Coefficients that are zero because of their sign.
+    step, held = np.zeros_like(coef), (signs != 0) & (coef == 0.0) & (signs * gradient <= 0.0)
+    least = GRADIENT_RTOL * np.abs(gradient).max(initial=0.0)
+    for _ in range(MAX_CHANGES_PER_COEFFICIENT * len(coef)):
+        free, ahead = ~held, step.copy()
+        if free.any():
+            rest = gradient[free] - matrix[np.ix_(free, held)] @ step[held]
+            ahead[free] = inverse_of(matrix[np.ix_(free, free)]) @ rest
+        beyond = free & (signs * (start + ahead) < 0.0)
+        if beyond.any():
+            way = (start + step)[beyond] / (step - ahead)[beyond]
+            step += way.min() * (ahead - step)
+            held[np.flatnonzero(beyond)[way == way.min()]] = True
+            step[held] = -start[held]
+            continue
+        step = ahead
+        inward = np.where(held, signs * (gradient - matrix @ step), 0.0)
+        if inward.max(initial=0.0) <= least:
+            break
+        held[inward.argmax()] = False
+    return np.where(held, -coef, step * unit)
 
 
 def step_within(step: Array, inverse: Array, normals: Array, room: Array) -> Array:

@@ -8,7 +8,7 @@ derive from `Components`.
 """
 
 from skmoe._moved import earlier_names
-from skmoe.distributions._checks import check_coverage as check_coverage
+from skmoe.distributions._base import check_coverage as check_coverage
 from skmoe.distributions._components import ComponentFunctions, Components
 from skmoe.distributions._components import JointComponents as JointComponents
 from skmoe.distributions._components import concatenate_rows as concatenate_rows

@@ -10,8 +10,7 @@ from numpy.typing import ArrayLike
 
 from skmoe._numerics.probability import mean_distance, underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import RowMixtures
-from skmoe.distributions._checks import check_coverage
+from skmoe.distributions._base import RowMixtures, check_coverage
 from skmoe.distributions._components import (
     JointComponents,
     NestedComponents,

@@ -18,10 +18,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.folds import cross_fit_splits
 from skmoe._data.preprocessing import Standardization
-from skmoe._data.row_checks import add_feature_note
-from skmoe._data.rows import Dataset, RawFeatures, index_rows
+from skmoe._data.rows import Dataset, RawFeatures, add_feature_note, index_rows
 from skmoe._data.sklearn_adapter import (
     check_means,
     check_prediction,
@@ -126,12 +124,6 @@ def experts_to_refit(learned: Learned, resp: Array) -> list[int]:
     have_settled = last_change <= SETTLED_FRACTION * change.sum()
     may_go_on = ~learned.waits | (have_settled & (change > REFIT_TOL_OF_WAITING * mass))
     return np.flatnonzero((change > REFIT_TOL * mass) & may_go_on).tolist()
-
-
-def rows_to_fit(rows: Array, resp: Array, k: int) -> Array:
-    """Rows with more than a negligible responsibility of expert k; all rows if these are few."""
-    kept = rows[resp[k, rows] > MIN_RESPONSIBILITY * resp[:, rows].sum(axis=0)]
-    return kept if len(kept) >= MIN_FIT_ROWS else rows
 
 
 class Training(NamedTuple):
@@ -396,7 +388,10 @@ class CrossFittedExperts(Experts):
 
     def fits_of(self, numbers: list[int], training: Training) -> Iterator[tuple[Any, Array, Array]]:
         """Models without each fold, out-of-fold predictions (m, n) and logs (S, n) of experts."""
-        splits, every = list(cross_fit_splits(training.features)), np.arange(training.y.shape[-1])
+        fold, every = training.features.fold, np.arange(training.y.shape[-1])
+        splits = [(every, every)]
+        if fold is not None:
+            splits = [(every[fold != j], every[fold == j]) for j in range(int(fold.max()) + 1)]
         order = np.argsort(np.concatenate([test for _, test in splits]))
         n_folds = len(splits)
         splits += [(every, every[:0])] * self.n_fits_to_all_rows
@@ -418,7 +413,10 @@ class CrossFittedExperts(Experts):
         """Model of expert k without fold j, its predictions and logs (S, n) in that fold."""
         features, y, resp = training
         try:
-            model = self._fit(k, j, training, rows_to_fit(train, resp, k))
+            # Those of more than negligible responsibility, unless these are few.
+            kept = train[resp[k, train] > MIN_RESPONSIBILITY * resp[:, train].sum(axis=0)]
+            kept = kept if len(kept) >= MIN_FIT_ROWS else train
+            model = self._fit(k, j, training, kept)
             X, y, offset = index_rows(features.X, test), y[..., test], features.offset
             if not len(test):
                 return model, y, y

@@ -9,8 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from skmoe._data.censored_targets import is_exact, point_values
-from skmoe._data.checks import check_choice, check_flag, check_real
-from skmoe._data.rows import has_bounds
+from skmoe._data.checks import check_choice, check_flag, check_real, has_bounds
 from skmoe._mixture.experts import Experts
 from skmoe._mixture.groups import outermost_rows
 from skmoe._numerics.linalg import split_offset

@@ -36,21 +36,11 @@ def as_categories(X: Any) -> Array:
     return np.column_stack([category_column(X, j) for j in range(X.shape[1])])
 
 
-def resolve_estimators(
-    experts: list[Any], task: str, alpha: float, X: Any, categories: list[int]
-) -> tuple[Any, ...]:
-    """Estimators, with names replaced by pipelines for the features X.
+def named_pipeline(name: str, task: str, alpha: float, X: Any, categories: list[int]) -> Any:
+    """A named estimator after one-hot encoding and, for linear models, imputation and scaling.
 
-    `categories` are the indices of the categorical columns.
+    `categories` are the indices of the categorical columns of the features X.
     """
-    return tuple(
-        _make_pipeline(expert, task, alpha, X, categories) if isinstance(expert, str) else expert
-        for expert in experts
-    )
-
-
-def _make_pipeline(name: str, task: str, alpha: float, X: Any, categories: list[int]) -> Any:
-    """A named estimator after one-hot encoding and, for linear models, imputation and scaling."""
     estimator = clone(NAMED_ESTIMATORS[name][task])
     steps = []
     if categories:

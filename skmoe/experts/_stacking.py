@@ -40,15 +40,14 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.special import log_softmax
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.folds import learning_curve_splits
 from skmoe._data.rows import Dataset
 from skmoe._data.sklearn_adapter import has_density, log_density, predict_components, takes_weights
 from skmoe._mixture.data import Data
 from skmoe._mixture.experts import Experts
 from skmoe._mixture.groups import Group
-from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import OrdinalComponents, predictive_distribution
 from skmoe.distributions._components import NestedComponents
@@ -79,6 +78,19 @@ MIN_ROWS_OF_CURVE = 50.0
 # prior of an exponent of zero has the weight of so many held-out rows.
 MAX_ERROR_EXPONENT = 1.0
 PRIOR_HELD_OUT_ROWS = 20.0
+
+
+def learning_curve_splits(fold: Array) -> tuple[Array, Array, Array] | None:
+    """Indices of the rows of a fit without fold 0, of half of these, and of the rows of fold 0.
+
+    A half is one half of the other folds, so that groups are not divided. None if there are fewer
+    than two other folds.
+    """
+    others = np.setdiff1d(fold, [0])
+    if len(others) < 2:
+        return None
+    half = np.isin(fold, others[: len(others) // 2])
+    return np.flatnonzero(fold), np.flatnonzero(half), np.flatnonzero(fold == 0)
 
 
 class StackedModels(CrossFittedExperts):
@@ -297,7 +309,7 @@ def _at_spread(components: Any, center: Array, spread: float) -> Any:
 
 def _at_temperature(probabilities: Array, temperature: float) -> Array:
     """Class probabilities (C, n) at a temperature: below one they are more certain."""
-    return np.exp(log_softmax(np.log(probabilities) / temperature))
+    return np.exp(log_softmax(np.log(probabilities) / temperature, axis=0))
 
 
 def _is_location_scale(components: Any) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from skmoe._data.censored_targets import is_exact, point_values
-from skmoe._data.rows import has_bounds
+from skmoe._data.checks import has_bounds
 from skmoe._numerics.typing import TINY, Array
 from skmoe.families._base import Curvature, Family, absolute, along, of_others, score
 

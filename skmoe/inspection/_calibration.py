@@ -11,8 +11,7 @@ from scipy.stats import binom
 from sklearn.utils import check_consistent_length
 
 from skmoe._data.censored_targets import checked_bounds, times_and_events
-from skmoe._data.checks import check_integer, check_level
-from skmoe._data.rows import has_bounds
+from skmoe._data.checks import check_integer, check_level, has_bounds
 from skmoe._inference.labels import format_percent
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array

@@ -12,14 +12,13 @@ from sklearn.utils import Bunch
 
 from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_choice, check_columns, check_integer, check_real
-from skmoe._data.row_checks import check_weights
-from skmoe._data.rows import Rows, index_rows
+from skmoe._data.rows import Rows, check_weights, index_rows
 from skmoe._estimators.methods.inference import infer_average_effects, predicts_steps
 from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._inference.effects import AverageEffects
 from skmoe._inference.labels import counted_noun, feature_labels
 from skmoe._numerics.typing import Array
-from skmoe.distributions._checks import check_random_state
+from skmoe.distributions._base import check_random_state
 from skmoe.families._censored import has_atom_of_others
 from skmoe.inspection import _grid as grid
 from skmoe.inspection import _style as draw

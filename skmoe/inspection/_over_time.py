@@ -10,7 +10,8 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.rows import Rows, has_bounds
+from skmoe._data.checks import has_bounds
+from skmoe._data.rows import Rows
 from skmoe._estimators.methods.inference import infer_means
 from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._inference.labels import feature_labels

@@ -14,9 +14,8 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_array
 
 from skmoe._data.censored_targets import check_numbers_of, point_values
-from skmoe._data.checks import check_columns, check_integer, shown
-from skmoe._data.row_checks import check_weights
-from skmoe._data.rows import Rows, has_bounds, index_rows
+from skmoe._data.checks import check_columns, check_integer, has_bounds, shown
+from skmoe._data.rows import Rows, check_weights, index_rows
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods.expert_names import check_expert_names

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from skmoe._mixture.em import Objective
-from skmoe._numerics.linalg import with_offset
+from skmoe._numerics.linalg import OffsetDesign
 from skmoe.distributions import predictive_distribution
 from skmoe.experts import LinearExperts
 from skmoe.families import FAMILIES
@@ -20,10 +20,9 @@ ESTIMATES = {"noise_variance": (0.8, 1.3), "variance_floor": (0.01, 0.5)}
 def experts_of(families, y, weight=None, offset=None, n_experts=2, **options):
     """Experts of a fit to outputs (m, n)."""
     rows = rows_of(y, n_rows=y.shape[-1])
-    rows = rows._replace(
-        expert_design=with_offset(rows.expert_design, offset),
-        weight=rows.weight if weight is None else weight,
-    )
+    rows = rows._replace(weight=rows.weight if weight is None else weight)
+    if offset is not None:
+        rows = rows._replace(expert_design=OffsetDesign(rows.expert_design, offset))
     experts = LinearExperts(tuple(families), **options)
     estimates = {name: values[: len(y)] for name, values in ESTIMATES.items()}
     return experts.experts_of(rows, no_scaling(len(y)), n_experts, estimates, {}), rows

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._estimators.fitting.attributes import warn_maxima
+from skmoe._estimators.fitting.problem import warn_maxima
 from skmoe.families import Normal
 from skmoe.inspection import Maxima
 from support.fits import FIXED, FIXED_OF_CLASSES, ends_of_starts, fit_quietly, fixed_penalties

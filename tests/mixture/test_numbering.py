@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
-from skmoe._estimators.fitting.attributes import order_by_share
+from skmoe._estimators.fitting.problem import order_by_share
 from skmoe.data import RowBlocks
 from support.fits import CASES, X, Y, fit_quietly, fitted, fitted_case, regressor
 from support.mixtures import linear

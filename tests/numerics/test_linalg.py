@@ -9,14 +9,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skmoe._numerics.linalg import (
+    OffsetDesign,
     conjugate_gradients,
-    linear_predictor,
+    product,
     split_offset,
     squared,
     sum_over_blocks,
-    weighted_column_sums,
     weighted_products,
-    with_offset,
 )
 
 
@@ -37,9 +36,9 @@ def test_products_with_a_design_are_plain_sums(make):
     rng = np.random.default_rng(0)
     design = make(DESIGN)
     coef, weights = rng.normal(size=(2, 3, 4)), rng.uniform(size=(2, 3, 60))
-    assert_allclose(linear_predictor(coef, design), np.einsum("kcd,nd->kcn", coef, DESIGN))
+    assert_allclose(product(coef, design.T), np.einsum("kcd,nd->kcn", coef, DESIGN))
     sums = np.einsum("kcn,nd->kcd", weights, DESIGN)
-    assert_allclose(weighted_column_sums(weights, design), sums)
+    assert_allclose(product(weights, design), sums)
 
 
 MAKERS = {"array": np.asarray, "sparse": sparse.csr_array, "ones": lambda design: None}
@@ -94,14 +93,14 @@ def test_products_with_designs_in_single_precision_are_in_double():
     rng = np.random.default_rng(0)
     design = DESIGN.astype(np.float32)
     weights, coef = np.stack([WEIGHT, WEIGHT[::-1]]), rng.normal(size=(2, 3, 4))
-    for product, operand in (
-        (linear_predictor, coef),
-        (weighted_column_sums, weights),
+    for of_design, operand in (
+        (lambda coef, design: product(coef, design.T), coef),
+        (product, weights),
         (lambda weights, design: weighted_products(design, design, weights), weights),
     ):
-        found = product(operand, design)
+        found = of_design(operand, design)
         assert found.dtype == np.float64
-        assert_allclose(found, product(operand, DESIGN), rtol=1e-4, atol=1e-4)
+        assert_allclose(found, of_design(operand, DESIGN), rtol=1e-4, atol=1e-4)
 
 
 def test_conjugate_gradients_solve_each_system_and_are_never_worse_than_zero():
@@ -144,13 +143,12 @@ def test_conjugate_gradients_leave_coordinates_without_curvature_at_zero():
 def test_rows_of_a_design_keep_their_offset(as_matrix, shape):
     rng = np.random.default_rng(0)
     matrix, offset = as_matrix(rng.normal(size=(7, 3))), rng.normal(size=shape)
-    design = with_offset(matrix, offset)
+    design = OffsetDesign(matrix, offset)
     assert design.shape == (7, 3)
     for index in (slice(2, 5), np.array([6, 0]), np.arange(7) > 3):
         rows, own = split_offset(design[index])
         assert_array_equal(own, offset[..., index])
         assert abs(rows - matrix[index]).max() == 0.0
-    assert with_offset(matrix, None) is matrix
     assert split_offset(matrix) == (matrix, 0.0)
 
 

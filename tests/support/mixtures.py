@@ -12,7 +12,7 @@ from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, fitted_to
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
-from skmoe._numerics.linalg import with_offset
+from skmoe._numerics.linalg import OffsetDesign
 from skmoe.data import interval_censored
 from skmoe.experts import LinearExperts, LogisticExperts
 from skmoe.gates import ConstantGate, SoftmaxGate
@@ -148,7 +148,7 @@ def with_offsets(case):
     """The same with an offset of each row."""
     offset = np.random.default_rng(4).normal(size=case.rows.n_rows)
     rows = case.rows
-    return case._replace(rows=rows._replace(expert_design=with_offset(rows.expert_design, offset)))
+    return case._replace(rows=rows._replace(expert_design=OffsetDesign(rows.expert_design, offset)))
 
 
 def with_designs(case, change):

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._estimators.parameters.tasks import estimate_noise_variance
+from skmoe._estimators.parameters.parameters import estimate_noise_variance
 from skmoe.exceptions import FitMismatchWarning, WeightsWarning
 from support.fits import fit_quietly, loads
 from support.recording_estimators import (

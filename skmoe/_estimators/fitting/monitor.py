@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from skmoe._estimators.fitting.attributes import attributes_of_run
-from skmoe._estimators.fitting.problem import FitProblem
+from skmoe._estimators.fitting.problem import FitProblem, attributes_of_run
 from skmoe._mixture.em import Run
 from skmoe._mixture.search import MAX_REINITIALIZATIONS
 
@@ -133,7 +132,7 @@ class FitMonitor:
 
     def _in_units(self, run: Run) -> float:
         """The lower bound of a run in the units of y."""
-        return run.lower_bound - self.problem.preprocessor.log_jacobian
+        return run.lower_bound - self.problem.preprocessor.log_jacobian()
 
     def _end(self, task: FitTask, run: Run) -> bool:
         return task.end(lambda: attributes_of_run(self.problem, run))

@@ -10,10 +10,8 @@ from scipy.optimize import linear_sum_assignment
 
 from skmoe._data.checks import check_real
 from skmoe._data.preprocessing import fit_feature_range
-from skmoe._data.row_checks import check_two_classes
-from skmoe._data.rows import Rows, concat
-from skmoe._estimators.fitting.attributes import OF_USAGE, attributes_of_mixture
-from skmoe._estimators.fitting.problem import build_problem
+from skmoe._data.rows import Rows, check_two_classes, concat
+from skmoe._estimators.fitting.problem import OF_USAGE, attributes_of_mixture, build_problem
 from skmoe._estimators.parameters.conflicts import (
     ESTIMATORS,
     STREAM,
@@ -220,7 +218,7 @@ def _attributes(fitted: FittedMixture, stream: Stream, batch: Rows) -> dict[str,
     mixture, theta, preprocessor = fitted
     blocks = blocks_of(mixture, preprocessor.transform_units(batch))
     assert stream.sums is not None
-    bound = float(stream.sums.log_likelihood[0] / stream.sums.weight) - preprocessor.log_jacobian
+    bound = float(stream.sums.log_likelihood[0] / stream.sums.weight) - preprocessor.log_jacobian()
     usage = expert_usage(mixture, theta, blocks)
     return {
         **attributes_of_mixture(fitted),

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.preprocessing import Standardization, composed
 from skmoe._data.sklearn_adapter import split_pipeline
-from skmoe._estimators.fitting.attributes import attributes_of_mixture
+from skmoe._estimators.fitting.problem import attributes_of_mixture
 from skmoe._mixture.fitted import FittedMixture
 
 SCALERS = StandardScaler, RobustScaler, MinMaxScaler, MaxAbsScaler

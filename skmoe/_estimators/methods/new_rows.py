@@ -17,8 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.blocks import chunk_sizes, chunks_of
 from skmoe._data.encoding import encode, numeric_names
-from skmoe._data.row_checks import RowRules, check_target, checked_rows
-from skmoe._data.rows import Rows, is_dask
+from skmoe._data.rows import RowRules, Rows, check_target, checked_rows, is_dask
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import check_gate_columns, encode_units
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin

@@ -71,13 +71,6 @@ def resolve_families(value: Any, n_experts: int) -> tuple[Family, ...]:
     return families[:1] if all(family == families[0] for family in families) else families
 
 
-def name_of_density(expert: Any, family: Any) -> str:
-    """The parameter that chooses the conditional distribution of y, for messages."""
-    is_own = isinstance(next(iter(listed(expert)), None), PARAMETRIC)
-    name, value = ("expert", expert) if is_own else ("family", family)
-    return f'{name}="{value}"' if isinstance(value, str) else f"{name}={value!r}"
-
-
 def _family(value: Any) -> Family:
     if isinstance(value, Family):
         value.check_options()
@@ -138,14 +131,14 @@ def check_blocks(experts: Experts) -> None:
         )
 
 
-def holds_out_rows(n_experts: Any) -> bool:
-    """Whether the number of experts is selected by held-out rows: "auto", or candidates."""
-    return selects_number(n_experts) and (not isinstance(n_experts, str) or n_experts == "auto")
-
-
 def uses_groups(estimator: Any) -> bool:
-    """Whether the fit uses `groups` (cross-fitted experts or a base model)."""
-    return estimator.base is not None or not is_parametric(estimator.expert)
+    """Whether the fit uses `groups`: for a base, estimators as experts, or a number of experts.
+
+    By a criterion no rows are held out.
+    """
+    number = estimator.n_experts
+    holds_out = selects_number(number) and (not isinstance(number, str) or number == "auto")
+    return holds_out or estimator.base is not None or not is_parametric(estimator.expert)
 
 
 def check_estimator(

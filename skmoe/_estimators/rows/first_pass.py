@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 
 from skmoe._data.blocks import ENTRIES, DaskBlocks, RowBlocks, dask_blocks
 from skmoe._data.censored_targets import point_values
-from skmoe._data.checks import check_columns, shown
+from skmoe._data.checks import check_columns, has_bounds, shown
 from skmoe._data.encoding import numeric_names
 from skmoe._data.preprocessing import (
     CONSTANT_RTOL,
@@ -26,23 +26,24 @@ from skmoe._data.preprocessing import (
     fit_standardization,
     merge_feature_ranges,
 )
-from skmoe._data.row_checks import RowRules, check_size, checked_rows, class_codes, class_weights
 from skmoe._data.rows import (
     SAMPLE_SEED,
     Dataset,
+    RowRules,
     Rows,
+    checked_rows,
+    checked_target,
+    class_codes,
+    class_weights,
     concat,
-    has_bounds,
     is_dask,
     split_into_blocks,
 )
 from skmoe._data.units import check_gate_columns, encode_units, unit_runs
-from skmoe._estimators.parameters.parameters import FitParameters
+from skmoe._estimators.parameters.parameters import FitParameters, identity_scaling
 from skmoe._estimators.parameters.parts import check_takes_offset
-from skmoe._estimators.parameters.tasks import identity_scaling
 from skmoe._estimators.rows.training_data import (
     TrainingData,
-    check_enough_rows,
     check_support,
     with_class_weights,
     with_columns,
@@ -279,7 +280,8 @@ def first_pass(
         weighted = zip(classes.tolist(), weights.tolist(), strict=True)
         features = {label: features[label]._replace(weight=w) for label, w in weighted if w > 0.0}
     else:
-        check_size(sample.y, whole=True)
+        whole = RowRules(None, of_classes=False, n_experts=params.n_experts, is_first=True)
+        checked_target(sample.y, whole, sample.n_rows)
         attributes["_single_output"] = sample.y.ndim == 1
         target_scaling = found.outputs[None].scaling(1.0)
         if has_bounds(sample.y) or not params.standardizes_target:
@@ -289,7 +291,6 @@ def first_pass(
     attributes["_row_arguments"] = tuple(sorted(found.row_arguments))
     source.params, source.blocks = params._replace(task=task), blocks
     source.n_rows, source.has_known = found.n_rows, found.n_known > 0
-    check_enough_rows(params.n_experts, sample.n_rows, "rows")
     data = with_class_weights(task, with_columns(estimator, params, sample, attributes))
     return data._replace(
         feature_scaling=reduce(merge_moments, features.values()).scaling(np.inf),

@@ -24,7 +24,7 @@ from skmoe._data.censored_targets import (
     point_values,
     shown_target,
 )
-from skmoe._data.checks import check_columns, check_signs, shown
+from skmoe._data.checks import check_columns, check_signs, has_bounds, shown
 from skmoe._data.encoding import (
     Encoder,
     category_codes,
@@ -35,13 +35,14 @@ from skmoe._data.encoding import (
     numeric_names,
 )
 from skmoe._data.preprocessing import Standardization, distinct_rows
-from skmoe._data.row_checks import (
+from skmoe._data.rows import (
     RowRules,
+    Rows,
     check_numbers,
     checked_rows,
     class_codes,
+    is_dask,
 )
-from skmoe._data.rows import Rows, has_bounds, is_dask
 from skmoe._data.units import check_gate_columns, check_init_of_units, encode_units, unit_runs
 from skmoe._estimators.parameters.conflicts import (
     BLOCKS,
@@ -52,13 +53,17 @@ from skmoe._estimators.parameters.conflicts import (
     check_conflicts,
     chosen_options,
 )
-from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters, check_init
+from skmoe._estimators.parameters.parameters import (
+    INIT_SUM_TOL,
+    FitParameters,
+    Task,
+    check_probabilities,
+)
 from skmoe._estimators.parameters.parts import (
     accepts_missing,
     check_takes_offset,
     expert_columns,
 )
-from skmoe._estimators.parameters.tasks import Task
 from skmoe._numerics.typing import Array, Design
 
 # Codes of a status: no event or event.
@@ -194,7 +199,6 @@ def validate_training_data(estimator: Any, params: FitParameters, given: Rows) -
     if params.uses_estimators:
         rules = rules._replace(takes_frames=True, allow_nan=accepts_missing(params.expert))
     rows = checked_rows(given, rules)
-    check_enough_rows(params.n_experts, rows.n_rows, "rows")
     attributes: dict[str, Any] = {"n_features_in_": owner.n_features_in_}
     if hasattr(owner, "feature_names_in_"):
         attributes["feature_names_in_"] = owner.feature_names_in_
@@ -210,8 +214,6 @@ def validate_training_data(estimator: Any, params: FitParameters, given: Rows) -
             check_some_known(rows.y, rows.weight)
     if rows.unit is not None:
         attributes["n_units_"] = len(np.unique(rows.unit[rows.weight > 0.0]))
-        of_units = "units with rows of positive weight"
-        check_enough_rows(params.n_experts, attributes["n_units_"], of_units)
     if rows.possible is not None:
         attributes["n_known_"] = rows.n_known
     attributes["_row_arguments"] = ()
@@ -239,9 +241,13 @@ def with_columns(
     signs: tuple[int, ...] = ()
     if params.monotonic_cst is not None:
         signs = check_signs(params.monotonic_cst, columns, n_features, names)
-    init = params.init
+    init, of_init = params.init, (rows.n_rows, params.n_experts)
     if not isinstance(init, str):
-        init = check_init(init, rows.n_rows, params.n_experts)
+        try:
+            init = np.array(init, dtype=np.float64)
+        except (TypeError, ValueError):
+            init = np.empty(0)
+        check_probabilities("init as an array of responsibilities", init, *of_init)
         if rows.unit is not None:
             check_init_of_units(init, rows.unit, INIT_SUM_TOL)
         init = init.T
@@ -356,25 +362,12 @@ def present_rows(params: FitParameters, data: TrainingData) -> TrainingData:
 def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
     """The distinct rows, with their total weights and in the order of `distinct_rows`.
 
-    So copies of a row are in one fold, and starts do not depend on the order of the rows. The rows
-    of a unit, which have numbers then, follow each other.
+    So copies of a row are in one fold, and starts do not depend on the order of the rows. Rows with
+    other groups, offsets, metadata or initial responsibilities, or of which other things are known,
+    are different. The rows of a unit, which have numbers then, follow each other.
     """
-    order, first = distinct_rows_of(params, data)
-    data = data.select(order[first], np.add.reduceat(data.rows.weight[order], first))
-    if data.rows.unit is not None:
-        return data._replace(rows=data.rows._replace(unit=unit_runs(data.rows.unit)))
-    check_enough_rows(params.n_experts, data.rows.n_rows)
-    return data
-
-
-def distinct_rows_of(params: FitParameters, data: TrainingData) -> tuple[Array, Array]:
-    """What `distinct_rows` finds in the rows of a fit.
-
-    Rows with other groups, offsets, metadata or initial responsibilities, or of which other things
-    are known, are different.
-    """
-    rows, y = data.rows, data.rows.y
-    others = [] if rows.group is None else [np.unique(rows.group, return_inverse=True)[1]]
+    rows, y, codes = data.rows, data.rows.y, None
+    others = [] if rows.group is None else [encode_units(rows.group)[1]]
     others += [] if rows.offset is None else [*np.atleast_2d(rows.offset.T)]
     if data.encoder is not None:  # infrequent categories are merged in data.X
         others += [*category_codes(data.encoder, rows.X).T]
@@ -387,8 +380,20 @@ def distinct_rows_of(params: FitParameters, data: TrainingData) -> tuple[Array, 
         ties.append(np.unique(labels, return_inverse=True)[1])
     if not isinstance(data.init, str) and data.init.ndim == 2:  # one vector is coefficients
         ties += [*data.init]
-    codes = None if rows.unit is None else encode_units(rows.unit)[1]
-    return distinct_rows(data.X, y, rows.weight, others, ties, codes)
+    if rows.unit is not None:
+        codes = encode_units(rows.unit)[1]
+    order, first = distinct_rows(data.X, y, rows.weight, others, ties, codes)
+    data = data.select(order[first], np.add.reduceat(rows.weight[order], first))
+    n_separate, what = len(first), "rows that are distinct and of positive weight"
+    if codes is not None:
+        data = data._replace(rows=data.rows._replace(unit=unit_runs(data.rows.unit)))
+        n_separate, what = int(codes.max()) + 1, "units with rows of positive weight"
+    if params.n_experts > n_separate:
+        raise ValueError(
+            f"n_experts must not exceed the number of {what}, {n_separate} (n_samples = "
+            f"{rows.n_rows}); got {shown(params.n_experts)}. Use fewer experts or more data."
+        )
+    return data
 
 
 # --- metadata -----------------------------------------------------------------------------------
@@ -438,14 +443,3 @@ def _flatten_pipeline_routing(expert: Any, arguments: dict[str, str]) -> dict[st
         for method in ("fit", "fit_transform")
         for argument, name in steps.get(step, {}).get(method, {}).items()
     }
-
-
-def check_enough_rows(
-    n_experts: int, n_rows: int, rows: str = "distinct rows with positive weight"
-) -> None:
-    """There must not be more experts than rows."""
-    if n_experts > n_rows:
-        raise ValueError(
-            f"n_experts must not exceed the number of {rows}, {n_rows} (n_samples = {n_rows}); got "
-            f"{shown(n_experts)}. Use fewer experts or more data."
-        )

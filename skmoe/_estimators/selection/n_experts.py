@@ -27,13 +27,10 @@ from sklearn.base import is_classifier
 
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.checks import is_integer, shown
-from skmoe._data.folds import check_several_folds, feasible_folds
-from skmoe._data.row_checks import check_metadata
-from skmoe._data.rows import Rows
+from skmoe._data.rows import Rows, check_metadata, check_several_folds, make_folds
 from skmoe._data.units import n_known_experts
-from skmoe._estimators.fitting.attributes import attributes_of_run
 from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
-from skmoe._estimators.fitting.problem import FitProblem, build_problem
+from skmoe._estimators.fitting.problem import FitProblem, attributes_of_run, build_problem
 from skmoe._estimators.parameters.conflicts import (
     check_conflicts,
     chosen_options,
@@ -441,7 +438,7 @@ class Trial(NamedTuple):
 
     def _log_jacobian(self, data: Data) -> Array:
         """Log density of standardised targets minus that of targets, of rows or units (U,)."""
-        of_rows = self.problem.preprocessor.log_jacobian_of(data.rows.y)
+        of_rows = self.problem.preprocessor.log_jacobian(data.rows.y)
         return np.asarray(data.sharing.total(np.broadcast_to(of_rows, data.rows.weight.shape)))
 
 
@@ -586,7 +583,7 @@ def _left_out(data: TrainingData, by_class: bool, n_partitions: int) -> Array:
             labels, groups = np.unique(groups, return_inverse=True)
             groups = np.random.default_rng(seed).permutation(len(labels))[groups]
         of_copies = None if groups is None else groups[index]
-        fold = feasible_folds(N_SELECTION_FOLDS, codes, of_copies, len(index), seed)
+        fold = make_folds(N_SELECTION_FOLDS, codes, of_copies, len(index), seed)
         if not fold.any():
             remedy = "Give n_experts as an integer, or give more rows."
             check_several_folds("n_experts selected by held-out rows", fold, of_copies, remedy)

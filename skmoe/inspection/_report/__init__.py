@@ -16,8 +16,8 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.censored_targets import bounds_of, times_and_events
-from skmoe._data.checks import check_integer, shown
-from skmoe._data.rows import Rows, has_bounds
+from skmoe._data.checks import check_integer, has_bounds, shown
+from skmoe._data.rows import Rows
 from skmoe._inference.labels import counted_noun, printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage

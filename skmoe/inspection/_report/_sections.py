@@ -15,8 +15,9 @@ from sklearn.base import is_classifier
 from sklearn.calibration import CalibrationDisplay as ClassCalibrationDisplay
 
 from skmoe._data.censored_targets import point_values, times_and_events
+from skmoe._data.checks import has_bounds
 from skmoe._data.encoding import encode, make_encoder
-from skmoe._data.rows import Rows, has_bounds
+from skmoe._data.rows import Rows
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._inference.labels import (

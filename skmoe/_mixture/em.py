@@ -16,9 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.data import CONSTANT
-from skmoe._mixture.groups import Group, ImplicitCurvature, Inverse, invert
-from skmoe._mixture.mixture import EStep, Mixture
+from skmoe._mixture.mixture import (
+    CONSTANT,
+    EStep,
+    Group,
+    ImplicitCurvature,
+    Inverse,
+    Mixture,
+    invert,
+)
 from skmoe._numerics.signed_steps import signed_step, step_within
 from skmoe._numerics.typing import TINY, Array
 
@@ -479,7 +485,7 @@ def fitted_to(
     Those of the experts are of rows, (K, S, n), and those of the gate of rows or units, (K, S, U).
     """
     blocks = list(objective.blocks)
-    sizes = np.cumsum([[d.rows.n_rows, len(d.sharing.gate_weight)] for d in blocks], axis=0).T
+    sizes = np.cumsum([[d.rows.n_rows, len(d.rows.gate_weight)] for d in blocks], axis=0).T
     given = (
         np.split(own, ends[:-1], axis=2)
         for own, ends in zip((of_experts, of_gate), sizes, strict=True)
@@ -503,13 +509,13 @@ def without_rows(
        Proceedings of ICML, 664-671.
     """
     thetas, blocks = np.repeat(theta[None], len(left_out), axis=0), list(objective.blocks)
-    ends = np.cumsum([len(data.sharing.gate_weight) for data in blocks])
+    ends = np.cumsum([len(data.rows.gate_weight) for data in blocks])
     counted = np.split(1.0 - left_out, ends[:-1], axis=1)
     blocks = [data.replace(counted=own) for data, own in zip(blocks, counted, strict=True)]
     thetas = side_by_side(objective._replace(blocks=blocks), thetas, n_iter, step=OVERRELAXED)[0]
     found = [objective.mixture.responsibilities(thetas, data) for data in blocks]
     masses = sum(
-        (resp * own) @ data.sharing.gate_weight
+        (resp * own) @ data.rows.gate_weight
         for (resp, _), own, data in zip(found, counted, blocks, strict=True)
     )
     return np.concatenate([own for _, own in found], axis=1), np.asarray(masses)

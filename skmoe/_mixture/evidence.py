@@ -31,9 +31,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.data import DISPERSION, GATE_ROLE, MEAN
 from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Pace, Run, State, em
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import DISPERSION, GATE_ROLE, MEAN, Mixture
 from skmoe._numerics.evidence import (
     MIN_STRENGTH,
     Slopes,

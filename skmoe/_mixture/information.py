@@ -28,9 +28,8 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import block_diag
 
-from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, Observer, Pace, Run, em
-from skmoe._mixture.mixture import At, Mixture
+from skmoe._mixture.mixture import At, Data, Mixture
 from skmoe._numerics.linalg import add_fields, sum_over_blocks, weighted_products
 from skmoe._numerics.signed_steps import signed_step
 from skmoe._numerics.typing import TINY, Array
@@ -64,7 +63,7 @@ def observed_information(
     elif clusters is None:
         sums = sum_over_blocks(partial(_of_units, mixture, theta, with_scores), blocks)
     else:
-        sizes = np.cumsum([len(block.sharing.gate_weight) for block in blocks])
+        sizes = np.cumsum([len(block.rows.gate_weight) for block in blocks])
         of_blocks = [np.append(own, clusters.max()) for own in np.split(clusters, sizes[:-1])]
         of_block = partial(_of_units, mixture, theta, True)
         sums = reduce(add_fields, map(of_block, blocks, of_blocks))
@@ -173,13 +172,13 @@ def _of_units(
     split, size = mixture.experts.size, mixture.size
     at = mixture.at(theta[None], data)
     resp = data.posterior(at.log_gate, at.logs, mixture.top_k)[0][:, 0]
-    weight = data.sharing.gate_weight
+    weight = data.rows.gate_weight
     hessian, mean = np.zeros((size, size)), np.zeros((size, len(weight)))
     of_experts = _expert_derivatives(mixture, theta, at, data, resp)
     of_gate = gate_scores(mixture, at.log_gate, data)
     for k, (index, rows, complete) in enumerate(of_experts):
         hessian[index[:, None], index] += complete
-        scores = np.concatenate([data.sharing.total(rows), of_gate[k]])
+        scores = np.concatenate([data.total(rows), of_gate[k]])
         where = np.append(index, np.arange(split, size))
         weighted = scores * resp[k]
         mean[where] += weighted
@@ -195,7 +194,7 @@ def _of_units(
     elif with_scores:
         products = weighted @ mean.T
     gradient = mean @ weight
-    return hessian, gradient, products, data.sharing.to_rows(resp) @ data.rows.weight
+    return hessian, gradient, products, data.rows.row_responsibilities(resp) @ data.rows.weight
 
 
 def _expert_derivatives(
@@ -205,7 +204,7 @@ def _expert_derivatives(
 
     The Hessian has the weights of the rows times the responsibilities (K, U).
     """
-    experts, weight = mixture.experts, data.sharing.to_rows(resp) * data.rows.weight
+    experts, weight = mixture.experts, data.rows.row_responsibilities(resp) * data.rows.weight
     if not experts.is_linear:
         of_own: Any = experts.derivatives(mixture.split(theta)[0], data, weight)
         return list(of_own)
@@ -230,7 +229,7 @@ def _expert_derivatives(
 
 def gate_scores(mixture: Mixture, log_gate: Array, data: Data) -> list[Array]:
     """Gradients of the log probability of each expert in the coefficients of the gate, (G, U)."""
-    group, n_rows = mixture.gate_group, len(data.sharing.gate_weight)
+    group, n_rows = mixture.gate_group, len(data.rows.gate_weight)
     if group is None:
         return [np.zeros((0, n_rows))]
     columns = _columns(data.designs.get(group.roles[0]), n_rows)
@@ -265,7 +264,7 @@ def _with_balance(mixture: Mixture, theta: Array, blocks: Any, found: Informatio
     usage = mixture.usage(theta[None], blocks)[:, 0]
 
     def of_block(data: Data) -> tuple[Array, Array]:
-        at, weight = mixture.at(theta[None], data), data.sharing.gate_weight
+        at, weight = mixture.at(theta[None], data), data.rows.gate_weight
         logs = np.broadcast_to(at.log_gate[:, 0], (len(usage), len(weight)))
         share = weight * np.exp(logs) / np.maximum(usage, TINY)[:, None]
         hessian = -gate_hessian(mixture, at, data, share.sum(axis=0))

@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.groups import Group
-from skmoe._mixture.mixture import Prior
+from skmoe._mixture.mixture import Group, Prior
 from skmoe._numerics.covariances import (
     correlation_matrix,
     covariance_coordinates,

@@ -31,12 +31,11 @@ from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.rows import Dataset
-from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, Pace, Run, em, threads
 from skmoe._mixture.evidence import search_penalties
 from skmoe._mixture.fitted import spikes
 from skmoe._mixture.information import end_at_maximum, has_newton_steps
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.partitions import LABEL_SMOOTHING, unit_features
 from skmoe._mixture.starts import (
     N_ITER_FIRST_ROUND,

@@ -20,10 +20,9 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.utils.parallel import delayed
 
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._mixture.data import Data
 from skmoe._mixture.em import RTOL, Objective, Run, aitken_gap, em, fitted_to, side_by_side
 from skmoe._mixture.evidence import Penalty
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.partitions import (
     KNOWN,
     InitData,
@@ -357,7 +356,7 @@ def in_known_numbers(objective: Objective, theta: Array) -> Array:
         own = Data(data.rows._replace(possible=None), mixture.experts.dispersion_columns)
         joint = mixture.log_joint(theta[None], own)[:, 0]
         is_known = possible & (possible.sum(axis=0) == 1)
-        weighted = np.maximum(joint, IMPOSSIBLE_LOG_DENSITY) * data.sharing.gate_weight
+        weighted = np.maximum(joint, IMPOSSIBLE_LOG_DENSITY) * data.rows.gate_weight
         return np.asarray(weighted @ is_known.T)
 
     scores = sum_over_blocks(of_block, objective.blocks)

@@ -40,7 +40,7 @@ HOOKS = {"on_fit_task_begin", "call_on_fit_task_begin"}
 # Named tuples have these methods.
 OF_NAMED_TUPLES = {"_replace", "_fields", "_asdict"}
 
-MAX_LINES, MAX_LINES_OF_FUNCTION, MAX_PARAMETERS = 600, 80, 6
+MAX_LINES, MAX_LINES_OF_FUNCTION, MAX_PARAMETERS = 900, 80, 6
 # Public functions whose parameters are choices or data of the user.
 MANY_PARAMETERS = {"fit", "partial_fit", "inference", "summary"}
 MANY_PARAMETERS |= {"n_experts_table", "n_experts_test", "trajectories"}

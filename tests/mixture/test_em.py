@@ -245,7 +245,7 @@ def test_steps_to_responsibilities_never_lower_the_expected_log_likelihood(name)
     theta, values = mixture.start[None], []
     for n_steps in range(6):
         at = fitted_to(own.objective, theta, *given, n_steps)
-        to_given = data.with_given(given)
+        to_given = data.replace(given=given)
         total = mixture.e_step_block(at, to_given, curvature=False).log_likelihood
         values.append((total - mixture.penalty(at))[0])
     assert (np.diff(values) >= -1e-9).all()

@@ -15,10 +15,9 @@ from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.rows.training_data import TrainingState
 from skmoe._inference.labels import describe_spikes, feature_labels, printable_name
 from skmoe._inference.results import Maxima
-from skmoe._mixture.data import Data
 from skmoe._mixture.em import Run, aitken_gap
 from skmoe._mixture.fitted import FittedMixture, Usage, n_needed_experts, spikes
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.search import COUNTED_SEARCHES, Found
 from skmoe._mixture.starts import Problem
 from skmoe._numerics.evidence import is_dropped

@@ -40,10 +40,9 @@ from skmoe._estimators.rows.training_data import (
     present_rows,
     validate_training_data,
 )
-from skmoe._mixture.data import Data
 from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.partitions import InitData, make_init_data, possible_experts, sample_of
 from skmoe._mixture.starts import Problem

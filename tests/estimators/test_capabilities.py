@@ -5,14 +5,12 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.tree import DecisionTreeClassifier
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
 from skmoe.experts import LinearExperts
 from skmoe.families import Uniform
 from skmoe.gates import ConstantGate
-from skmoe.stacking import GatedStackingClassifier
 from support.fits import X as ALL_X
 from support.fits import Y as ALL_Y
 from support.fits import fit_quietly
@@ -45,8 +43,8 @@ def test_rows_come_in_parts_where_the_table_of_conflicts_does_not_refuse_it(opti
 
 # Parameters, units and weights, and the name and further words of the message.
 REFUSED_UNITS = [
-    ({"gate": "constant"}, np.zeros(N_ROWS), None, "units", "two", "got one"),
-    ({"gate": "constant"}, UNITS, UNITS == 3, "units", "positive weight", "3"),
+    ({"gate": "constant"}, np.zeros(N_ROWS), None, "n_experts", "number of units", "1"),
+    ({"gate": "constant"}, UNITS, UNITS == 3, "n_experts", "positive weight", "1"),
     ({"gate": "constant", "n_experts": 3}, UNITS, UNITS < 2, "n_experts", "units", "2"),
     ({}, UNITS, None, "gate_features", "constant", "'x0'", 'gate="constant"'),
     ({"gate_features": [1]}, UNITS, None, "gate_features", "constant", "'x1'"),
@@ -122,12 +120,3 @@ def test_given_probabilities_of_experts_are_checked(shape, row, word):
     assert_allclose(slightly.mean, own.mean, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["predict_dist", "predict_interval", "predict_quantile"])
-@pytest.mark.parametrize(
-    "moe",
-    [MixtureOfExpertsClassifier(), GatedStackingClassifier([("one", DecisionTreeClassifier())])],
-)
-def test_classifiers_name_what_they_have_in_place_of_methods_of_regressors(moe, name):
-    words = f"has no {name}", "predict_proba", "family='ordinal'"
-    assert_refused(refusal(getattr, moe, name), type(moe).__name__, *words)
-    assert not hasattr(moe, name)

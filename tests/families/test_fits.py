@@ -188,7 +188,7 @@ def test_values_outside_the_support_are_refused(family, y, words):
         ({"family": Uniform}, "family", ["one of"]),
         ({"family": ["normal", "gamma", "gamma"]}, "family", ["one entry", "n_experts=2"]),
         ({"family": "ordinal"}, 'family="ordinal"', ["2 to 30 different values"]),
-        ({"family": "ordinal", "expert": "tree"}, "family='ordinal'", ['expert="linear"', "tree"]),
+        ({"family": "ordinal", "expert": "tree"}, "expert='tree'", ['expert="linear"', "ordinal"]),
         (
             {"family": ["normal", "student_t"], "dispersion": "shared"},
             "dispersion='shared'",

@@ -149,7 +149,7 @@ def test_text_and_forest_plot_show_slopes_at_their_bound():
     row = display.feature_names.index("x2")
     assert_array_equal(display.coefficients[row], 0.0)
     assert np.isnan(display.intervals[row]).all()
-    assert "On the vertical line: slopes at their bound." in caption_of(display.figure_)
+    assert "On the vertical line: dropped, or at their bound." in caption_of(display.figure_)
 
 
 @pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])

@@ -343,7 +343,6 @@ def test_a_bootstrap_draws_whole_units():
     ("units", "words"),
     [
         (np.arange(N_ROWS - 1), ("one entry", "200 rows")),
-        (np.zeros(N_ROWS), ("two distinct labels",)),
         (np.where(np.arange(N_ROWS) == 7, np.nan, np.arange(200.0)), ("missing",)),
         ([None, *range(N_ROWS - 1)], ("missing",)),
         (np.zeros((N_ROWS, 2)), ("one dimension",)),

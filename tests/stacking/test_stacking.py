@@ -499,7 +499,7 @@ def test_texts_and_progress(capsys):
     assert "itself a mixture of 2 experts" in text
     assert "average of" not in text
     assert "DecisionTreeRegressor" in export_mermaid(moe)
-    assert "DecisionTreeRegressor, 8 leaves" in str(moe.summary(X, Y))
+    assert "DecisionTreeRegressor" in str(moe.summary(X, Y))
     assert "DecisionTreeRegressor" in moe._repr_html_()
     fit_quietly(with_names(), X, Y)
     assert not capsys.readouterr().out

@@ -399,7 +399,7 @@ FIRST_BATCH = [
         *("partial_fit", "1201 columns", "1000", "gate_features"),
     ),
     # A method that is not there says why.
-    (REGRESSOR("auto"), {}, "partial_fit cannot be used", "n_experts=2"),
+    (REGRESSOR("auto"), {}, "partial_fit cannot be used", "n_experts=4"),
     (REGRESSOR(2, expert="tree"), {}, "partial_fit cannot be used", "all rows", "sample"),
     (REGRESSOR(2, expert=DecisionTreeRegressor()), {}, "partial_fit cannot be used", "sample"),
     (CLASSIFIER(2, class_weight="balanced"), {}, "partial_fit cannot be used", "dict"),

@@ -32,7 +32,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Pace, Run, State, em
-from skmoe._mixture.mixture import DISPERSION, GATE_ROLE, MEAN, Mixture
+from skmoe._mixture.experts import PENALTY_OF_ROLE
+from skmoe._mixture.mixture import GATE_ROLE, MEAN, Mixture
 from skmoe._numerics.evidence import (
     MIN_STRENGTH,
     Slopes,
@@ -72,9 +73,6 @@ MIN_LOSS = 0.1
 
 # Largest number of runs to convergence.
 MAX_FINAL_RUNS = 3
-
-# Which penalty the slopes of a role have.
-PENALTY_OF_ROLE = {GATE_ROLE: "alpha", MEAN: "alpha", DISPERSION: "dispersion_alpha"}
 
 
 class Penalty(NamedTuple):

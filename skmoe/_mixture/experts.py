@@ -48,6 +48,10 @@ OTHER_INITIAL_SHARE = 0.05
 DISPERSION_COEF, DISPERSION_INTERCEPT = "expert_dispersion_coef_", "expert_dispersion_intercept_"
 
 
+# Which penalty the slopes of a role have.
+PENALTY_OF_ROLE = {GATE_ROLE: "alpha", MEAN: "alpha", DISPERSION: "dispersion_alpha"}
+
+
 class Shown(NamedTuple):
     """A block of coefficients as tables list it, and where they are among the estimated ones.
 
@@ -64,15 +68,53 @@ class LinearPart:
     is_linear = True
     has_derivatives = True
     needs_all_rows = False
-    blocks: Any
+    families: Sequence[Any] = ()
+    shared_dispersion = False
+    # Coordinate of the log scale of each expert and output, -1 without one, (K, m), and of that to
+    # which the precision of each coefficient is relative, (D,).
+    scale_index = np.full((1, 1), -1)
+    own_scales: Array
+    blocks: list[Block]
     size: int
+    n_outputs: int
     free: Array
     first: Array
     lower: Array
     upper: Array
-    prior: Any
-    penalties: dict[str, Any]
-    set_penalties: Any
+    unit_variance: Array
+    groups: list[Group]
+
+    def set_penalties(self, penalties: dict[str, Any]) -> None:
+        """Sets the prior that penalties are."""
+        self.penalties = penalties
+        # Squares that the uncertainty of slopes adds to those of residuals, (K, m) or a number.
+        added = np.array(penalties.get("predictor_squares", 0.0))
+        self.added_squares = np.diagonal(added, axis1=1, axis2=2) if added.ndim == 3 else added
+        precision, strength, squares = np.zeros((3, self.size))
+        for block in self.blocks:
+            if block.role != CONSTANT:
+                slopes = slice(block.where.start, block.where.stop - 1)
+                precision[slopes] = penalties[PENALTY_OF_ROLE[block.role]]
+        has_scale = self.scale_index >= 0
+        if has_scale.any():
+            rows, noise = penalties["dispersion_prior"], np.array(penalties["noise_variance"])
+            of_noise = rows * noise + self.added_squares
+            of_noise = np.broadcast_to(of_noise, has_scale.shape) * self.unit_variance
+            if self.shared_dispersion:  # a shared scale has one prior
+                has_scale[1 + has_scale.any(axis=1).argmax() :] = False
+            strength[self.scale_index[has_scale]] = rows
+            squares[self.scale_index[has_scale]] = of_noise[has_scale]
+        if len(self.first) < self.size:
+            precision = precision / np.maximum(np.bincount(self.free + 1)[self.free + 1], 1)
+        self.prior = Prior.of(precision, self.own_scales, strength, squares)
+        if any(family.couples_outputs for family in self.families):
+            std = np.sqrt(self.unit_variance)
+            products = added * std[:, :, None] * std[:, None]
+            if self.shared_dispersion:
+                products[1:] = 0.0
+            index = np.arange(self.n_outputs)
+            products[:, index, index] = squares[self.scale_index]
+            self.prior = JointPrior.of_group(self.prior, self.groups[0], products)
 
     def with_penalties(self, changes: dict[str, Any]) -> Any:
         """The same part with other penalties."""
@@ -199,10 +241,8 @@ class Experts(LinearPart):
         """Sets where coefficients begin and end, and where the log scales are."""
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
         self.flat, self.start = np.zeros((2, self.size))
-        # Coordinate of the log scale of each expert and output, -1 without one, (K, m), and expert
-        # and output of each vector of slopes of a mean.
         self.scale_index = np.full((self.n_experts, self.n_outputs), -1)
-        owners = []
+        owners, of_slopes = [], []  # expert and output of each vector of slopes of a mean
         for k, number, t, _, where in self.blocks:
             family, last = self.families[k], where.stop - 1
             n_means, is_joint = family.roles.count(MEAN), family.couples_outputs
@@ -210,6 +250,7 @@ class Experts(LinearPart):
             output = (t if t < n_means else t - n_means) if is_joint else number
             if t < n_means:
                 owners.append((k, min(output, self.n_outputs - 1)))
+                of_slopes.append(slice(where.start, last))
                 for column, sign in enumerate(self.signs):
                     if sign:
                         (self.lower if sign > 0 else self.upper)[where.start + column] = 0.0
@@ -221,6 +262,9 @@ class Experts(LinearPart):
                 low, high = np.log(floor[output] * unit), high + np.log(max(unit, 1.0))
             self.lower[last], self.upper[last], self.flat[last] = low, high, family.flat_margin
         self.slope_owners = np.array(owners, dtype=int).reshape(-1, 2).T
+        self.own_scales = np.full(self.size, -1)
+        for owner, slopes in zip(owners, of_slopes, strict=True):
+            self.own_scales[slopes] = self.scale_index[owner]
         for group in self.groups if self.dispersion_columns else ():
             if DISPERSION in group.roles:
                 last = group.index[group.roles.index(DISPERSION)][:, -1]
@@ -245,44 +289,6 @@ class Experts(LinearPart):
         used, first = np.unique(index, return_index=True)
         self.first, used = first[used >= 0], used[used >= 0]
         self.free = np.where(index < 0, -1, np.searchsorted(used, index))
-
-    # --- the prior ---
-
-    def set_penalties(self, penalties: dict[str, Any]) -> None:
-        """Sets the prior that penalties are."""
-        self.penalties = penalties
-        # Squares that the uncertainty of slopes adds to those of residuals, (K, m) or a number.
-        added = np.array(penalties.get("predictor_squares", 0.0))
-        self.added_squares = np.diagonal(added, axis1=1, axis2=2) if added.ndim == 3 else added
-        precision, strength, squares = np.zeros((3, self.size))
-        scale, owners = np.full(self.size, -1), iter(self.slope_owners.T.tolist())
-        for block in self.blocks:
-            slopes = slice(block.where.start, block.where.stop - 1)
-            if block.role == MEAN:
-                precision[slopes] = penalties["alpha"]
-                scale[slopes] = self.scale_index[tuple(next(owners))]
-            elif block.role == DISPERSION:
-                precision[slopes] = penalties["dispersion_alpha"]
-        has_scale = self.scale_index >= 0
-        if has_scale.any():
-            rows, noise = penalties["dispersion_prior"], np.array(penalties["noise_variance"])
-            of_noise = rows * noise + self.added_squares
-            of_noise = np.broadcast_to(of_noise, has_scale.shape) * self.unit_variance
-            if self.shared_dispersion:  # a shared scale has one prior
-                has_scale[1 + has_scale.any(axis=1).argmax() :] = False
-            strength[self.scale_index[has_scale]] = rows
-            squares[self.scale_index[has_scale]] = of_noise[has_scale]
-        if len(self.first) < self.size:
-            precision = precision / np.maximum(np.bincount(self.free + 1)[self.free + 1], 1)
-        self.prior = Prior.of(precision, scale, strength, squares)
-        if any(family.couples_outputs for family in self.families):
-            std = np.sqrt(self.unit_variance)
-            products = added * std[:, :, None] * std[:, None]
-            if self.shared_dispersion:
-                products[1:] = 0.0
-            index = np.arange(self.n_outputs)
-            products[:, index, index] = squares[self.scale_index]
-            self.prior = JointPrior.of_group(self.prior, self.groups[0], products)
 
     # --- predictions ---
 
@@ -645,20 +651,10 @@ class Gate(LinearPart):
         self.free = self.first = np.arange(self.size)
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
         self.flat = self.start = np.zeros(self.size)
-        self.family, self.is_constant, self.depends_on_features = (
-            family,
-            not n_columns,
-            n_columns > 0,
-        )
+        self.own_scales = np.full(self.size, -1)
+        self.family, self.is_constant = family, not n_columns
+        self.depends_on_features = not self.is_constant
         self.set_penalties({} if self.is_constant else {"alpha": alpha})
-
-    def set_penalties(self, penalties: dict[str, Any]) -> None:
-        """Sets the prior that penalties are."""
-        self.penalties, precision = penalties, np.zeros(self.size)
-        for block in self.blocks if penalties else ():
-            precision[block.where.start : block.where.stop - 1] = penalties["alpha"]
-        none = np.zeros(self.size)
-        self.prior = Prior.of(precision, np.full(self.size, -1), none, none)
 
     can_reorder = True
 

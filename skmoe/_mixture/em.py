@@ -313,26 +313,29 @@ class Objective(NamedTuple):
     rtol: float = RTOL["float64"]
     n_rows: int = 0
 
-    def at(self, theta: Array, known: State | None = None, total: EStep | None = None) -> State:
+    def at(
+        self,
+        theta: Array,
+        known: State | None = None,
+        total: EStep | None = None,
+        *,
+        curvature: bool = True,
+    ) -> State:
         """The state at vectors (S, D), with the curvature of another one if that is given.
 
-        Sums over rows with curvatures, which do not depend on penalties, may be known.
+        Sums over rows with curvatures, which do not depend on penalties, may be known. A state
+        without curvature has a lower bound, and leads nowhere.
         """
-        mixture = self.mixture
+        mixture, curvature = self.mixture, curvature and known is None
         if total is None:
             total = mixture.e_step(
-                theta, self.blocks, curvature=known is None, map_blocks=self.map_blocks
+                theta, self.blocks, curvature=curvature, map_blocks=self.map_blocks
             )
         bound = (total.log_likelihood - mixture.penalty(theta)) / total.weight
         if known is not None:
             return State(theta, bound, total, known.curvature, known.age + 1, mixture)
-        return State(theta, bound, total, inverted(mixture, theta, total), 0, mixture)
-
-    def lower_bound(self, theta: Array) -> float:
-        """Penalised log-likelihood per row at one vector, (1, D)."""
-        total = self.mixture.e_step(theta, self.blocks, curvature=False, map_blocks=self.map_blocks)
-        penalty = self.mixture.penalty(theta)
-        return float((total.log_likelihood - penalty)[0] / total.weight)
+        own = inverted(mixture, theta, total) if curvature else None
+        return State(theta, bound, total, own, 0, mixture)
 
     def ahead(self, state: State, step: float = 1.0) -> Array:
         """The vectors a step ahead."""

@@ -399,7 +399,7 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int, observer: Obser
         while not reached > run.lower_bound and fraction > MIN_FRACTION:
             fraction /= 2.0
             theta = objective.mixture.bounded((run.theta + fraction * step.change)[None])
-            reached = objective.lower_bound(theta)
+            reached = float(objective.at(theta, curvature=False).lower_bound[0])
         if not reached > run.lower_bound:
             break
         run = run._replace(theta=theta[0], lower_bounds=[*run.lower_bounds, reached])

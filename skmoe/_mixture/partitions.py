@@ -64,29 +64,12 @@ class InitData(NamedTuple):
     rows: Dataset
     X: Array  # selected columns with a canonical sign, dense (n, p)
     Y: Array  # outputs with a canonical sign, or class indicators, (m, n)
-    outputs: Array  # indices of the outputs of Y among those of the data set
-
-    def sample(self, size: int, rng: np.random.Generator) -> InitData:
-        """A random sample of about `size` rows, or of the units with so many.
-
-        Weights are increased, so that penalties have the same weight relative to the sample.
-        """
-        rows = self.rows
-        if rows.n_rows <= size:
-            return self
-        kept = sample_of(rows, size, rng)
-        return self.part(kept, rows.weight.sum() / rows.weight[rows.rows_of(kept)].sum())
+    outputs: Array  # index in Y of each output of the data set, or class
 
     def part(self, kept: Array, factor: float = 1.0) -> InitData:
         """The data of some rows or units, whose weights are multiplied by a factor."""
         rows, index = self.rows.take(kept, factor), self.rows.rows_of(kept)
         return self._replace(rows=rows, X=self.X[index], Y=self.Y[:, index])
-
-    def for_outputs(self, values: Array) -> Array:
-        """Values for each output in the order of the data set, from those in the canonical one."""
-        ordered = np.empty_like(values)
-        ordered[self.outputs] = values
-        return ordered
 
 
 def sample_of(
@@ -136,7 +119,7 @@ def make_init_data(
     X = (X * form.column_signs)[:, form.columns]
     varies = np.ptp(X, axis=0) > 0.0
     # Constant columns would change the random numbers of the others.
-    return InitData(rows, X[:, varies] if varies.any() else X, Y, form.outputs)
+    return InitData(rows, X[:, varies] if varies.any() else X, Y, np.argsort(form.outputs))
 
 
 # --- initializers -----------------------------------------------------------------------------

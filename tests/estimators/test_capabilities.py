@@ -118,5 +118,3 @@ def test_given_probabilities_of_experts_are_checked(shape, row, word):
         moe.predict_dist(X, gate_proba=factor * moe.predict_gate(X)) for factor in (1, 1 + 9e-7)
     )
     assert_allclose(slightly.mean, own.mean, rtol=1e-12)
-
-

@@ -23,7 +23,6 @@ from skmoe._mixture.mixture import (
     Prior,
     at_values,
 )
-from skmoe._numerics.covariances import covariance_matrix
 from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
@@ -74,6 +73,7 @@ class LinearPart:
     # which the precision of each coefficient is relative, (D,).
     scale_index = np.full((1, 1), -1)
     own_scales: Array
+    prior: Any
     blocks: list[Block]
     size: int
     n_outputs: int
@@ -400,7 +400,7 @@ class Experts(LinearPart):
         resp = (resp + TINY**0.5) * support
         return np.asarray(resp / np.maximum(resp.sum(axis=0), TINY))
 
-    # --- scales ---
+    # --- scales, from coefficients of the experts or of a mixture, where they come first ---
 
     def log_scales(self, theta: Array, data: Data) -> Array | None:
         """Logs of the scales at rows, (K, m, n) or (K, m, 1), NaN for experts without one.
@@ -458,26 +458,23 @@ class Experts(LinearPart):
 
     def shown(self, k: int) -> list[Shown]:
         """The blocks of one expert: the predictor of the mean, and the dispersions."""
-        return [Shown(block, self.free[where]) for block, where in self._located(k)]
-
-    def _located(self, k: int) -> list[tuple[ShownBlock, Array]]:
-        """These blocks, and where they are in the vector of all coefficients."""
         family, own = self.families[k], [b for b in self.blocks if b.part == k]
         by_predictor = [[b for b in own if b.predictor == t] for t in range(len(family.roles))]
         n_means = family.roles.count(MEAN)
         means, others = [b for b in own if b.predictor < n_means], by_predictor[n_means:]
         if family.couples_outputs:  # a block of all variances, and one of all correlations
             others = [own[n_means : 2 * n_means], own[2 * n_means :]]
-        found: list[tuple[ShownBlock, Array]] = []
+        found: list[tuple[ShownBlock, list[Block]]] = []
         if means:
             named: Any = {"link": family.link, "ratios": family.measures}
-            block = LinearPredictor(**named, contrasts=contrasts_of(family))
-            found.append((block, _coordinates(means)))
+            found.append((LinearPredictor(**named, contrasts=contrasts_of(family)), means))
         for dispersion, blocks in zip(family.dispersions, others, strict=False):
             varies = blocks[0].role == DISPERSION
-            own_block = self._varying(dispersion.name) if varies else dispersion
-            found.append((own_block, _coordinates(blocks)))
-        return found
+            found.append((self._varying(dispersion.name) if varies else dispersion, blocks))
+        return [
+            Shown(block, np.concatenate([self.free[each.where] for each in blocks]))
+            for block, blocks in found
+        ]
 
     def _varying(self, name: str) -> LinearPredictor:
         """The predictor of the log of a dispersion that depends on features."""
@@ -509,7 +506,17 @@ class Experts(LinearPart):
         The intercepts of experts without linear predictor, and dispersions that an expert does not
         have, are NaN. `units` is the preprocessor.
         """
-        slopes, intercepts = units.expert_coefficients(self._vectors(theta))
+        is_held = ((theta == self.lower) | (theta == self.upper)) & (self.free >= 0)
+        both = np.stack([theta, is_held])
+        n_vectors = self.families[0].roles.count(MEAN) if self.is_classifier else self.n_outputs
+        vectors = np.zeros((2, self.n_experts, n_vectors, self.n_columns))
+        for k, output, predictor, role, where in self.blocks:
+            if role == MEAN:
+                by_predictor = self.is_classifier or self.families[k].couples_outputs
+                vectors[:, k, predictor if by_predictor else output] = both[:, where]
+        contrasts = contrasts_of(self.families[0]) if self.is_classifier else None
+        vectors = vectors if contrasts is None else contrasts @ vectors
+        slopes, intercepts = units.expert_coefficients(vectors[0])
         unit = np.ones(1)
         if units.target_scaling is not None:
             center, unit = units.target_scaling
@@ -519,40 +526,18 @@ class Experts(LinearPart):
         found |= self._dispersions(theta, units, unit)
         if intercepts.shape[1] == 1:
             found = {name: values[:, 0] for name, values in found.items()}
-        if any(family.couples_outputs for family in self.families):
-            found["expert_covariance_"] = self._covariances(theta, unit)
-        if self.signs:
-            is_held = (theta == self.lower) | (theta == self.upper)
-            is_held = (is_held & (self.free >= 0)).astype(float)  # absent slopes are zero as well
-            held = units.expert_coefficients(self._vectors(is_held))[0] != 0.0
+        if self.prior.joint:  # of the outputs, or of their logarithms
+            power = self.families[0].standardizes_target
+            covariances = self.prior.joint.covariance(theta) * np.outer(unit, unit) ** power
+            found["expert_covariance_"] = covariances
+        if self.signs:  # absent slopes are zero as well
+            held = units.expert_coefficients(vectors[1])[0] != 0.0
             found["slopes_at_bound_"] = held.reshape(found["expert_coef_"].shape)
         is_normal = all(family == Normal() for family in self.families)
         if self.is_classifier or (is_normal and not self.slopes and not self.dispersion_columns):
             return found
         families = [family.in_units(units.target_scaling) for family in self.families]
         return found | {"families_": families}
-
-    def _vectors(self, theta: Array) -> Array:
-        """Coefficients (K, V, d) of the linear predictors of the means; zeros without any."""
-        of_means = [theta[block.where] for block in self.blocks if block.role == MEAN]
-        if self.is_classifier:
-            contrasts = getattr(self.families[0], "contrasts", np.eye(1))
-            contrasts = np.eye(1) if len(contrasts) == 2 else contrasts  # log odds are shown
-            vectors = np.reshape(of_means, (self.n_experts, -1, self.n_columns))
-            return np.asarray(contrasts @ vectors)
-        found = np.zeros((self.n_experts, self.n_outputs, self.n_columns))
-        for k, output, own in zip(*self.slope_owners, of_means, strict=True):
-            found[k, output] = own
-        return found
-
-    def _logs(self, theta: Array, k: int) -> list[Array]:
-        """Logs (m,) of the dispersions of an expert, at the means of the features."""
-        widths = {True: 1, False: 1 + len(self.dispersion_columns)}
-        return [
-            theta[where].reshape(-1, widths[block.is_dispersion])[:, -1]
-            for block, where in self._located(k)
-            if not block.is_main
-        ]
 
     def _dispersions(self, theta: Array, units: Any, unit: Array) -> dict[str, Any]:
         """Dispersions, and predictors of their logs, of each expert and output."""
@@ -565,7 +550,7 @@ class Experts(LinearPart):
             number = predictor - family.roles.count(MEAN)
             if family.couples_outputs:  # all variances, and then all correlations
                 output, number = number, int(number >= self.n_outputs)
-            dispersion = family.dispersions[number] if number >= 0 else None
+            dispersion = family.dispersions[number] if role != MEAN else None
             if dispersion is None or isinstance(dispersion, Correlation):
                 continue
             value = np.exp(theta[where.stop - 1])
@@ -587,15 +572,6 @@ class Experts(LinearPart):
                 own = np.concatenate([known, own[..., None]], axis=-1)
             found[dispersion.attribute] = own
         return found
-
-    def _covariances(self, theta: Array, unit: Array) -> Array:
-        """Covariance matrices (K, m, m) of the outputs, or of their logarithms."""
-        matrices = []
-        for k, family in enumerate(self.families):
-            log_variance, *fisher_z = self._logs(theta, k)
-            matrix = covariance_matrix(log_variance, np.concatenate([np.zeros(0), *fisher_z]))
-            matrices.append(matrix * np.outer(unit, unit) ** family.standardizes_target)
-        return np.stack(matrices)
 
     # --- sums and derivatives at rows ---
 
@@ -692,7 +668,3 @@ def contrasts_of(family: Any) -> Array | None:
     """
     is_shown = not isinstance(family, Categorical) or family.n_classes == 2
     return None if is_shown else family.contrasts
-
-
-def _coordinates(blocks: Sequence[Any]) -> Array:
-    return np.concatenate([np.r_[block.where] for block in blocks])

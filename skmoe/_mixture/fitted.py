@@ -253,7 +253,7 @@ def spikes(mixture: Mixture, theta: Array, data: Data, total: Array) -> Array:
     few = ROWS_PER_COEFFICIENT_OF_SPIKE * experts.sizes + MORE_ROWS
     # At the least, all rows of an expert have the largest weight.
     is_large = n_experts == 1 or (total >= few * data.rows.weight.max()).all()
-    log_scale = None if is_large else experts.log_scales(mixture.split(theta)[0], data)
+    log_scale = None if is_large else experts.log_scales(theta, data)
     if log_scale is None:
         return np.zeros(n_experts, dtype=bool)
     resp = mixture.responsibilities(theta[None], data)[0][:, 0]

@@ -68,8 +68,10 @@ def observed_information(
         of_block = partial(_of_units, mixture, theta, True)
         sums = reduce(add_fields, map(of_block, blocks, of_blocks))
         sums = (*sums[:2], sums[2].T @ sums[2], *sums[3:])
-    found = Information(*sums)
-    found = found._replace(observed=mixture.penalty_hessian(theta) - found.observed)
+    hessian = mixture.prior.hessian(theta)
+    for part, where in mixture.own:
+        hessian[where, where] = part.penalty_hessian(theta[where])
+    found = Information(hessian - sums[0], *sums[1:])
     return _with_balance(mixture, theta, blocks, found) if mixture.balance else found
 
 
@@ -299,6 +301,9 @@ MAX_STEPS_IN_A_ROW = 10
 MIN_FRACTION = 1.0 / 64.0
 EM_ITERATIONS_BETWEEN = 25
 
+# These iterations are extrapolated from the first one on.
+EXTRAPOLATED = Pace(n_plain=0)
+
 # Most coefficients, and multiplications for an information matrix, of fits with Newton steps.
 MAX_COEFFICIENTS = 600
 MAX_MULTIPLICATIONS = 1e11
@@ -349,19 +354,13 @@ def end_at_maximum(
         if run.converged or run.stopped or n_left <= 0:
             return run
         before = run.lower_bound
-        run = _more(objective, run, min(EM_ITERATIONS_BETWEEN, n_left), 0.0, observer)
+        n_iter = min(EM_ITERATIONS_BETWEEN, n_left)
+        run = em(objective, run, n_iter, 0.0, observer, EXTRAPOLATED)
         if run.stopped:
             return run._replace(converged=False)
         if run.lower_bound - before <= objective.rtol * (1.0 + abs(before)):
             return run._replace(converged=True)  # no step leads upward
     return run
-
-
-def _more(
-    objective: Objective, run: Run, n_iter: int, tol: float, observer: Observer | None
-) -> Run:
-    """More iterations of EM, which are extrapolated from the first one on."""
-    return em(objective, run, n_iter, tol, observer, Pace(n_plain=0))
 
 
 def _until_nothing_is_gained(
@@ -372,10 +371,11 @@ def _until_nothing_is_gained(
     The gain of an extrapolation, beside those of the iterations after it, looks as if the
     log-likelihood were close to its limit.
     """
-    run = _more(objective, run, max(max_iter - run.n_iter, 0), tol, observer)
+    n_left = max(max_iter - run.n_iter, 0)
+    run = em(objective, run, n_left, tol, observer, EXTRAPOLATED)
     while run.converged and not run.stopped and run.n_iter < max_iter:
         begun = run._replace(lower_bounds=[], n_earlier=run.n_iter)
-        again = _more(objective, begun, max_iter - run.n_iter, tol, observer)
+        again = em(objective, begun, max_iter - run.n_iter, tol, observer, EXTRAPOLATED)
         gain = again.lower_bound - run.lower_bound
         bounds = [*run.lower_bounds, *again.lower_bounds]
         run = again._replace(lower_bounds=bounds, n_earlier=run.n_earlier)

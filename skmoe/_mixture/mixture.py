@@ -677,13 +677,6 @@ class Mixture:
             gradient[where] = part.penalty_gradient(theta[where])
         return np.asarray(gradient)
 
-    def penalty_hessian(self, theta: Array) -> Array:
-        """Hessian of the penalty at one vector, (D, D)."""
-        hessian = self.prior.hessian(theta)
-        for part, where in self.own:
-            hessian[where, where] = part.penalty_hessian(theta[where])
-        return np.asarray(hessian)
-
     def bounded(self, theta: Array) -> Array:
         """The nearest valid coefficients (S, D)."""
         theta = np.clip(theta, self.lower, self.upper)

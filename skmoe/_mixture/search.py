@@ -187,9 +187,7 @@ def distinct_best(problem: Problem, runs: Sequence[Run], most: int) -> list[int]
 
     Runs with a dispersion at its bound come last: their likelihood has no maximum.
     """
-    of_experts = [run.mixture.split(run.theta)[0] for run in runs]
-    pairs = zip(runs, of_experts, strict=True)
-    at_bound = [run.mixture.experts.dispersion_at_bound(own).any() for run, own in pairs]
+    at_bound = [run.mixture.experts.dispersion_at_bound(run.theta).any() for run in runs]
     order = sorted(range(len(runs)), key=lambda i: (at_bound[i], -runs[i].lower_bound))
     tol = SAME_LOG_LIKELIHOOD / problem.rows.weight.sum()
     chosen: list[int] = []
@@ -209,9 +207,7 @@ def maxima_of_runs(
     """
     rows, total = problem.rows, float(problem.rows.weight.sum())
     found: list[Maximum] = []
-    of_experts = [run.mixture.split(run.theta)[0] for run in runs]
-    pairs = zip(runs, of_experts, strict=True)
-    proper = [r for r, own in pairs if not r.mixture.experts.dispersion_at_bound(own).any()]
+    proper = [r for r in runs if not r.mixture.experts.dispersion_at_bound(r.theta).any()]
     for run in sorted(proper or runs, key=lambda run: -run.lower_bound):
         if found and (found[-1].lower_bound - run.lower_bound) * total < tolerance:
             found[-1] = found[-1]._replace(n_times=found[-1].n_times + 1)

@@ -91,27 +91,19 @@ def inverted(mixture: Any, theta: Array, total: Any) -> Curvatures:
         found.append(invert(matrix[None], mixture.reduced(of_prior)[None, :, :n_own]))
         pairs = [pair for pair in pairs if pair[0] is mixture.gate_group]
     for group, matrices in pairs:
-        if prior.joint and group is not mixture.gate_group:
-            found.append(_inverted_joint(prior, theta, group, matrices, diagonal))
-            continue
-        found.append(invert(matrices, np.moveaxis(diagonal[:, group.coordinates], 0, 1)))
-    own = [
+        own, is_joint = np.moveaxis(diagonal[:, group.coordinates], 0, 1), bool(prior.joint)
+        is_joint = is_joint and group is not mixture.gate_group
+        if is_joint and not isinstance(matrices, ImplicitCurvature):
+            # Slopes of several outputs are not independent in the prior.
+            matrices, means = matrices.copy(), group.means
+            matrices[..., means, means] += np.moveaxis(prior.of_means(theta), 0, 1)
+            own = np.where(np.arange(own.shape[-1]) < means.stop, 0.0, own)
+        found.append(invert(matrices, own))
+    of_users = [
         part.invert(theta[:, where], sums.curvature)
         for (part, where), sums in zip(mixture.own, total.own, strict=True)
     ]
-    return Curvatures(curvature, found, own)
-
-
-def _inverted_joint(
-    prior: Any, theta: Array, group: Group, matrices: Any, diagonal: Array
-) -> Inverse:
-    """Those of outputs whose slopes are not independent in the prior."""
-    own = np.moveaxis(diagonal[:, group.coordinates], 0, 1)
-    if isinstance(matrices, ImplicitCurvature):
-        return invert(matrices, own)
-    matrices, means = matrices.copy(), group.means
-    matrices[..., means, means] += np.moveaxis(prior.of_means(theta), 0, 1)
-    return invert(matrices, np.where(np.arange(own.shape[-1]) < means.stop, 0.0, own))
+    return Curvatures(curvature, found, of_users)
 
 
 def direction(

@@ -25,12 +25,12 @@ from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.partitions import (
     KNOWN,
+    LABEL_SMOOTHING,
     InitData,
     StartJob,
     initial_responsibilities,
     restricted,
     sample_of,
-    smoothed,
     start_jobs,
     unit_features,
 )
@@ -403,7 +403,10 @@ def start_responsibilities(problem: Problem, job: StartJob) -> tuple[Array, Arra
             resp = in_matching_order(resp, known_shares(rows.possible)[owners], weight, tie_rng)
     left = 1.0 - resp.sum(axis=0)
     counted = 1.0 - left + left / len(left)
-    resp = smoothed(resp) if experts.needs_all_rows else resp + left / len(resp)
+    if experts.needs_all_rows:
+        resp = LABEL_SMOOTHING * resp + (1.0 - LABEL_SMOOTHING) / len(resp)
+    else:
+        resp = resp + left / len(resp)
     if not (experts.has_one_family and experts.are_exchangeable) or rows.possible is not None:
         resp = _of_different_experts(problem, job, resp, rng)
     if rows.units is None:

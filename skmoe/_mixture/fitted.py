@@ -149,13 +149,10 @@ class FittedMixture(NamedTuple):
         return self.preprocessor.unstandardize_mean(means)
 
     def _mean(self, data: Data, log_gate: Array) -> Array:
-        gate_prob = np.exp(log_gate)
-        if self.mixture.top_k is not None:
-            return self._routed_mean(data, gate_prob)
-        return np.asarray((self.means(data) * gate_prob[:, None]).sum(axis=0))
-
-    def _routed_mean(self, data: Data, gate_prob: Array) -> Array:
         """Mean of the mixture; each expert predicts only the rows that are routed to it."""
+        gate_prob = np.exp(log_gate)
+        if self.mixture.top_k is None:
+            return np.asarray((self.means(data) * gate_prob[:, None]).sum(axis=0))
         mean: Array | float = 0.0
         for k, prob in enumerate(gate_prob):
             routed = np.flatnonzero(prob)

@@ -28,9 +28,8 @@ from skmoe._estimators.parameters.parts import (
     few_values,
     models_of_values,
 )
-from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.own import OwnGate
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.experts._stacking import GivenDensities, StackedModels

@@ -21,9 +21,9 @@ from scipy import sparse
 from skmoe._data.rows import Dataset
 from skmoe._inference.inference import DIRECTION_TOL, NOT_DETERMINED, Exponentials, Inference, Term
 from skmoe._inference.labels import Labels
-from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import EIGENVALUE_TOL, newton_step
+from skmoe._mixture.mixture import Data
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Block, LinearPredictor, Measure
@@ -401,10 +401,10 @@ def _is_separated(
     if mixture.experts.can_separate:
         of_experts = mixture.split(theta)[0]
         resp = mixture.responsibilities(theta[None], data)[0][:, 0]
-        own = data.sharing.to_rows(resp) * data.rows.weight
+        own = data.rows.row_responsibilities(resp) * data.rows.weight
         information = mixture.experts.intercept_information(of_experts, data, own)
     proba = np.exp(mixture.log_gate(theta[None], data)[:, 0])
-    of_gate = (proba * (1.0 - proba) * data.sharing.gate_weight).sum(axis=1)
+    of_gate = (proba * (1.0 - proba) * data.rows.gate_weight).sum(axis=1)
     found = []
     for listed in blocks:
         rows: Any = np.inf if listed.expert is None else weight[listed.expert]

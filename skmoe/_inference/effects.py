@@ -26,8 +26,8 @@ from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import GATE, indicator_columns
 from skmoe._inference.inference import WIDTH, Inference, Result, Term, delta_method
 from skmoe._inference.labels import Labels, printable_line, printable_name
-from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.mixture import Data
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import TINY, Array
 from skmoe._optional import import_pandas

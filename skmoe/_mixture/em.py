@@ -16,9 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.data import CONSTANT
-from skmoe._mixture.groups import Group, ImplicitCurvature, Inverse, invert
-from skmoe._mixture.mixture import EStep, Mixture
+from skmoe._mixture.mixture import (
+    CONSTANT,
+    EStep,
+    Group,
+    ImplicitCurvature,
+    Inverse,
+    Mixture,
+    invert,
+)
 from skmoe._numerics.signed_steps import signed_step, step_within
 from skmoe._numerics.typing import TINY, Array
 
@@ -85,27 +91,19 @@ def inverted(mixture: Any, theta: Array, total: Any) -> Curvatures:
         found.append(invert(matrix[None], mixture.reduced(of_prior)[None, :, :n_own]))
         pairs = [pair for pair in pairs if pair[0] is mixture.gate_group]
     for group, matrices in pairs:
-        if prior.joint and group is not mixture.gate_group:
-            found.append(_inverted_joint(prior, theta, group, matrices, diagonal))
-            continue
-        found.append(invert(matrices, np.moveaxis(diagonal[:, group.coordinates], 0, 1)))
-    own = [
+        own, is_joint = np.moveaxis(diagonal[:, group.coordinates], 0, 1), bool(prior.joint)
+        is_joint = is_joint and group is not mixture.gate_group
+        if is_joint and not isinstance(matrices, ImplicitCurvature):
+            # Slopes of several outputs are not independent in the prior.
+            matrices, means = matrices.copy(), group.means
+            matrices[..., means, means] += np.moveaxis(prior.of_means(theta), 0, 1)
+            own = np.where(np.arange(own.shape[-1]) < means.stop, 0.0, own)
+        found.append(invert(matrices, own))
+    of_users = [
         part.invert(theta[:, where], sums.curvature)
         for (part, where), sums in zip(mixture.own, total.own, strict=True)
     ]
-    return Curvatures(curvature, found, own)
-
-
-def _inverted_joint(
-    prior: Any, theta: Array, group: Group, matrices: Any, diagonal: Array
-) -> Inverse:
-    """Those of outputs whose slopes are not independent in the prior."""
-    own = np.moveaxis(diagonal[:, group.coordinates], 0, 1)
-    if isinstance(matrices, ImplicitCurvature):
-        return invert(matrices, own)
-    matrices, means = matrices.copy(), group.means
-    matrices[..., means, means] += np.moveaxis(prior.of_means(theta), 0, 1)
-    return invert(matrices, np.where(np.arange(own.shape[-1]) < means.stop, 0.0, own))
+    return Curvatures(curvature, found, of_users)
 
 
 def direction(
@@ -307,26 +305,29 @@ class Objective(NamedTuple):
     rtol: float = RTOL["float64"]
     n_rows: int = 0
 
-    def at(self, theta: Array, known: State | None = None, total: EStep | None = None) -> State:
+    def at(
+        self,
+        theta: Array,
+        known: State | None = None,
+        total: EStep | None = None,
+        *,
+        curvature: bool = True,
+    ) -> State:
         """The state at vectors (S, D), with the curvature of another one if that is given.
 
-        Sums over rows with curvatures, which do not depend on penalties, may be known.
+        Sums over rows with curvatures, which do not depend on penalties, may be known. A state
+        without curvature has a lower bound, and leads nowhere.
         """
-        mixture = self.mixture
+        mixture, curvature = self.mixture, curvature and known is None
         if total is None:
             total = mixture.e_step(
-                theta, self.blocks, curvature=known is None, map_blocks=self.map_blocks
+                theta, self.blocks, curvature=curvature, map_blocks=self.map_blocks
             )
         bound = (total.log_likelihood - mixture.penalty(theta)) / total.weight
         if known is not None:
             return State(theta, bound, total, known.curvature, known.age + 1, mixture)
-        return State(theta, bound, total, inverted(mixture, theta, total), 0, mixture)
-
-    def lower_bound(self, theta: Array) -> float:
-        """Penalised log-likelihood per row at one vector, (1, D)."""
-        total = self.mixture.e_step(theta, self.blocks, curvature=False, map_blocks=self.map_blocks)
-        penalty = self.mixture.penalty(theta)
-        return float((total.log_likelihood - penalty)[0] / total.weight)
+        own = inverted(mixture, theta, total) if curvature else None
+        return State(theta, bound, total, own, 0, mixture)
 
     def ahead(self, state: State, step: float = 1.0) -> Array:
         """The vectors a step ahead."""
@@ -479,7 +480,7 @@ def fitted_to(
     Those of the experts are of rows, (K, S, n), and those of the gate of rows or units, (K, S, U).
     """
     blocks = list(objective.blocks)
-    sizes = np.cumsum([[d.rows.n_rows, len(d.sharing.gate_weight)] for d in blocks], axis=0).T
+    sizes = np.cumsum([[d.rows.n_rows, len(d.rows.gate_weight)] for d in blocks], axis=0).T
     given = (
         np.split(own, ends[:-1], axis=2)
         for own, ends in zip((of_experts, of_gate), sizes, strict=True)
@@ -503,13 +504,13 @@ def without_rows(
        Proceedings of ICML, 664-671.
     """
     thetas, blocks = np.repeat(theta[None], len(left_out), axis=0), list(objective.blocks)
-    ends = np.cumsum([len(data.sharing.gate_weight) for data in blocks])
+    ends = np.cumsum([len(data.rows.gate_weight) for data in blocks])
     counted = np.split(1.0 - left_out, ends[:-1], axis=1)
     blocks = [data.replace(counted=own) for data, own in zip(blocks, counted, strict=True)]
     thetas = side_by_side(objective._replace(blocks=blocks), thetas, n_iter, step=OVERRELAXED)[0]
     found = [objective.mixture.responsibilities(thetas, data) for data in blocks]
     masses = sum(
-        (resp * own) @ data.sharing.gate_weight
+        (resp * own) @ data.rows.gate_weight
         for (resp, _), own, data in zip(found, counted, blocks, strict=True)
     )
     return np.concatenate([own for _, own in found], axis=1), np.asarray(masses)

@@ -31,9 +31,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.data import DISPERSION, GATE_ROLE, MEAN
 from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Pace, Run, State, em
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.experts import PENALTY_OF_ROLE
+from skmoe._mixture.mixture import GATE_ROLE, MEAN, Mixture
 from skmoe._numerics.evidence import (
     MIN_STRENGTH,
     Slopes,
@@ -73,9 +73,6 @@ MIN_LOSS = 0.1
 
 # Largest number of runs to convergence.
 MAX_FINAL_RUNS = 3
-
-# Which penalty the slopes of a role have.
-PENALTY_OF_ROLE = {GATE_ROLE: "alpha", MEAN: "alpha", DISPERSION: "dispersion_alpha"}
 
 
 class Penalty(NamedTuple):
@@ -226,7 +223,7 @@ def _update_of_scales(
     left out. Experts without a scale have no part in the prior.
     """
     experts, own = state.mixture.experts, slopes.get(("experts", "alpha"))
-    scale, rows = experts.scales(state.mixture.split(state.theta[0])[0], state.total)
+    scale, rows = experts.scales(state.theta[0], state.total)
     before = experts.penalties["dispersion_prior"], *experts.penalties["noise_variance"]
     determined, n_used, found = np.zeros(rows.shape), 0.0, {}
     if own is not None:
@@ -244,8 +241,8 @@ def _update_of_scales(
         freedom = np.maximum(1.0 - (determined + 1.0) / np.maximum(rows, TINY), MIN_FREEDOM)
         found["predictor_squares"] = np.nan_to_num(squares * (1.0 / freedom - 1.0))
         if experts.prior.joint:
-            theta = state.theta[0, : experts.size]
-            found["predictor_squares"] = experts.prior.products(theta, found["predictor_squares"])
+            products = experts.prior.products(state.theta[0], found["predictor_squares"])
+            found["predictor_squares"] = products
     if "dispersion_prior" not in fields:
         return found, 0.0, 0.0
     has_scale = ~np.isnan(squares).any(axis=1)
@@ -308,7 +305,7 @@ def penalised_slopes(state: State) -> dict[tuple[str, str], Slopes]:
     noise = np.ones(mixture.size)  # part of each scale
     if experts.is_linear:
         has_scale = experts.scale_index >= 0
-        shares = experts.noise_shares(theta[: experts.size], total)
+        shares = experts.noise_shares(theta, total)
         noise[experts.scale_index[has_scale]] = shares[has_scale]
     if prior.joint:
         theta, gradient = prior.independent(theta, gradient, noise)

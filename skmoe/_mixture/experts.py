@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from copy import copy
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import log_softmax
 
-from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data, at_values
-from skmoe._mixture.described import DescribedExperts, LinearPart, Shown
-from skmoe._mixture.groups import OF_GATE, Block, Group, Limits
 from skmoe._mixture.joint_prior import JointPrior
-from skmoe._mixture.mixture import EStep, Prior
+from skmoe._mixture.mixture import (
+    CONSTANT,
+    DISPERSION,
+    GATE_ROLE,
+    MEAN,
+    OF_GATE,
+    Block,
+    Data,
+    EStep,
+    Group,
+    Limits,
+    Prior,
+    at_values,
+)
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import take_rows
+from skmoe.families import Normal
 from skmoe.families._base import of_output
+from skmoe.families._categorical import Categorical
 from skmoe.families._censored import of_target
-from skmoe.protocols import LinearPredictor
+from skmoe.protocols import Block as ShownBlock
+from skmoe.protocols import Correlation, Dispersion, LinearPredictor
 
 # Least part of a scale that is noise.
 MIN_NOISE_SHARE = 0.1
@@ -29,8 +43,111 @@ MIN_NOISE_SHARE = 0.1
 INITIAL_SHARE_OF_ATOM = 0.5
 OTHER_INITIAL_SHARE = 0.05
 
+# Attributes of the logs of dispersions that depend on features.
+DISPERSION_COEF, DISPERSION_INTERCEPT = "expert_dispersion_coef_", "expert_dispersion_intercept_"
 
-class Experts(DescribedExperts):
+
+# Which penalty the slopes of a role have.
+PENALTY_OF_ROLE = {GATE_ROLE: "alpha", MEAN: "alpha", DISPERSION: "dispersion_alpha"}
+
+
+class Shown(NamedTuple):
+    """A block of coefficients as tables list it, and where they are among the estimated ones.
+
+    Those of a predictor are its coefficient vectors, one after the other; -1 for absent ones.
+    """
+
+    block: ShownBlock
+    where: Array
+
+
+class LinearPart:
+    """What gate and experts with linear predictors have in common."""
+
+    is_linear = True
+    has_derivatives = True
+    needs_all_rows = False
+    families: Sequence[Any] = ()
+    shared_dispersion = False
+    # Coordinate of the log scale of each expert and output, -1 without one, (K, m), and of that to
+    # which the precision of each coefficient is relative, (D,).
+    scale_index = np.full((1, 1), -1)
+    own_scales: Array
+    prior: Any
+    blocks: list[Block]
+    size: int
+    n_outputs: int
+    free: Array
+    first: Array
+    lower: Array
+    upper: Array
+    unit_variance: Array
+    groups: list[Group]
+
+    def set_penalties(self, penalties: dict[str, Any]) -> None:
+        """Sets the prior that penalties are."""
+        self.penalties = penalties
+        # Squares that the uncertainty of slopes adds to those of residuals, (K, m) or a number.
+        added = np.array(penalties.get("predictor_squares", 0.0))
+        self.added_squares = np.diagonal(added, axis1=1, axis2=2) if added.ndim == 3 else added
+        precision, strength, squares = np.zeros((3, self.size))
+        for block in self.blocks:
+            if block.role != CONSTANT:
+                slopes = slice(block.where.start, block.where.stop - 1)
+                precision[slopes] = penalties[PENALTY_OF_ROLE[block.role]]
+        has_scale = self.scale_index >= 0
+        if has_scale.any():
+            rows, noise = penalties["dispersion_prior"], np.array(penalties["noise_variance"])
+            of_noise = rows * noise + self.added_squares
+            of_noise = np.broadcast_to(of_noise, has_scale.shape) * self.unit_variance
+            if self.shared_dispersion:  # a shared scale has one prior
+                has_scale[1 + has_scale.any(axis=1).argmax() :] = False
+            strength[self.scale_index[has_scale]] = rows
+            squares[self.scale_index[has_scale]] = of_noise[has_scale]
+        if len(self.first) < self.size:
+            precision = precision / np.maximum(np.bincount(self.free + 1)[self.free + 1], 1)
+        self.prior = Prior.of(precision, self.own_scales, strength, squares)
+        if any(family.couples_outputs for family in self.families):
+            std = np.sqrt(self.unit_variance)
+            products = added * std[:, :, None] * std[:, None]
+            if self.shared_dispersion:
+                products[1:] = 0.0
+            index = np.arange(self.n_outputs)
+            products[:, index, index] = squares[self.scale_index]
+            self.prior = JointPrior.of_group(self.prior, self.groups[0], products)
+
+    def with_penalties(self, changes: dict[str, Any]) -> Any:
+        """The same part with other penalties."""
+        other = copy(self)
+        other.set_penalties(self.penalties | changes)
+        return other
+
+    def changed(self, **values: Any) -> Any:
+        """The same part with other attributes."""
+        other = copy(self)
+        vars(other).update(values)
+        return other
+
+    def n_parameters(self, theta: Array) -> float:
+        """Number of coefficients that are estimated; those that are shared count once.
+
+        Slopes that are zero in all vectors, as those of constant and of dropped features, do not
+        count, unless it is their sign that keeps them there.
+        """
+        is_counted = np.zeros(self.size, dtype=bool)
+        is_counted[self.first] = True
+        vectors = [np.r_[b.where] for b in self.blocks if b.role in (MEAN, GATE_ROLE)]
+        if vectors:
+            index = np.stack(vectors)
+            has_sign = (self.lower == 0.0) | (self.upper == 0.0)
+            is_used = (theta != 0.0) | (has_sign & ~self.prior.dropped)
+            is_used = is_used[index].any(axis=0)
+            is_used[-1] = True
+            is_counted[index] &= is_used
+        return float(is_counted.sum())
+
+
+class Experts(LinearPart):
     """Experts whose families have linear predictors.
 
     Parameters
@@ -124,10 +241,8 @@ class Experts(DescribedExperts):
         """Sets where coefficients begin and end, and where the log scales are."""
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
         self.flat, self.start = np.zeros((2, self.size))
-        # Coordinate of the log scale of each expert and output, -1 without one, (K, m), and expert
-        # and output of each vector of slopes of a mean.
         self.scale_index = np.full((self.n_experts, self.n_outputs), -1)
-        owners = []
+        owners, of_slopes = [], []  # expert and output of each vector of slopes of a mean
         for k, number, t, _, where in self.blocks:
             family, last = self.families[k], where.stop - 1
             n_means, is_joint = family.roles.count(MEAN), family.couples_outputs
@@ -135,6 +250,7 @@ class Experts(DescribedExperts):
             output = (t if t < n_means else t - n_means) if is_joint else number
             if t < n_means:
                 owners.append((k, min(output, self.n_outputs - 1)))
+                of_slopes.append(slice(where.start, last))
                 for column, sign in enumerate(self.signs):
                     if sign:
                         (self.lower if sign > 0 else self.upper)[where.start + column] = 0.0
@@ -146,6 +262,9 @@ class Experts(DescribedExperts):
                 low, high = np.log(floor[output] * unit), high + np.log(max(unit, 1.0))
             self.lower[last], self.upper[last], self.flat[last] = low, high, family.flat_margin
         self.slope_owners = np.array(owners, dtype=int).reshape(-1, 2).T
+        self.own_scales = np.full(self.size, -1)
+        for owner, slopes in zip(owners, of_slopes, strict=True):
+            self.own_scales[slopes] = self.scale_index[owner]
         for group in self.groups if self.dispersion_columns else ():
             if DISPERSION in group.roles:
                 last = group.index[group.roles.index(DISPERSION)][:, -1]
@@ -170,44 +289,6 @@ class Experts(DescribedExperts):
         used, first = np.unique(index, return_index=True)
         self.first, used = first[used >= 0], used[used >= 0]
         self.free = np.where(index < 0, -1, np.searchsorted(used, index))
-
-    # --- the prior ---
-
-    def set_penalties(self, penalties: dict[str, Any]) -> None:
-        """Sets the prior that penalties are."""
-        self.penalties = penalties
-        # Squares that the uncertainty of slopes adds to those of residuals, (K, m) or a number.
-        added = np.array(penalties.get("predictor_squares", 0.0))
-        self.added_squares = np.diagonal(added, axis1=1, axis2=2) if added.ndim == 3 else added
-        precision, strength, squares = np.zeros((3, self.size))
-        scale, owners = np.full(self.size, -1), iter(self.slope_owners.T.tolist())
-        for block in self.blocks:
-            slopes = slice(block.where.start, block.where.stop - 1)
-            if block.role == MEAN:
-                precision[slopes] = penalties["alpha"]
-                scale[slopes] = self.scale_index[tuple(next(owners))]
-            elif block.role == DISPERSION:
-                precision[slopes] = penalties["dispersion_alpha"]
-        has_scale = self.scale_index >= 0
-        if has_scale.any():
-            rows, noise = penalties["dispersion_prior"], np.array(penalties["noise_variance"])
-            of_noise = rows * noise + self.added_squares
-            of_noise = np.broadcast_to(of_noise, has_scale.shape) * self.unit_variance
-            if self.shared_dispersion:  # a shared scale has one prior
-                has_scale[1 + has_scale.any(axis=1).argmax() :] = False
-            strength[self.scale_index[has_scale]] = rows
-            squares[self.scale_index[has_scale]] = of_noise[has_scale]
-        if len(self.first) < self.size:
-            precision = precision / np.maximum(np.bincount(self.free + 1)[self.free + 1], 1)
-        self.prior = Prior.of(precision, scale, strength, squares)
-        if any(family.couples_outputs for family in self.families):
-            std = np.sqrt(self.unit_variance)
-            products = added * std[:, :, None] * std[:, None]
-            if self.shared_dispersion:
-                products[1:] = 0.0
-            index = np.arange(self.n_outputs)
-            products[:, index, index] = squares[self.scale_index]
-            self.prior = JointPrior.of_group(self.prior, self.groups[0], products)
 
     # --- predictions ---
 
@@ -319,7 +400,7 @@ class Experts(DescribedExperts):
         resp = (resp + TINY**0.5) * support
         return np.asarray(resp / np.maximum(resp.sum(axis=0), TINY))
 
-    # --- scales ---
+    # --- scales, from coefficients of the experts or of a mixture, where they come first ---
 
     def log_scales(self, theta: Array, data: Data) -> Array | None:
         """Logs of the scales at rows, (K, m, n) or (K, m, 1), NaN for experts without one.
@@ -373,6 +454,165 @@ class Experts(DescribedExperts):
         scale = np.where(self.scale_index < 0, np.nan, scale / self.unit_variance)
         return scale, np.repeat(total.counts[:, :1], self.n_outputs, axis=1)
 
+    # --- blocks ---
+
+    def shown(self, k: int) -> list[Shown]:
+        """The blocks of one expert: the predictor of the mean, and the dispersions."""
+        family, own = self.families[k], [b for b in self.blocks if b.part == k]
+        by_predictor = [[b for b in own if b.predictor == t] for t in range(len(family.roles))]
+        n_means = family.roles.count(MEAN)
+        means, others = [b for b in own if b.predictor < n_means], by_predictor[n_means:]
+        if family.couples_outputs:  # a block of all variances, and one of all correlations
+            others = [own[n_means : 2 * n_means], own[2 * n_means :]]
+        found: list[tuple[ShownBlock, list[Block]]] = []
+        if means:
+            named: Any = {"link": family.link, "ratios": family.measures}
+            found.append((LinearPredictor(**named, contrasts=contrasts_of(family)), means))
+        for dispersion, blocks in zip(family.dispersions, others, strict=False):
+            varies = blocks[0].role == DISPERSION
+            found.append((self._varying(dispersion.name) if varies else dispersion, blocks))
+        return [
+            Shown(block, np.concatenate([self.free[each.where] for each in blocks]))
+            for block, blocks in found
+        ]
+
+    def _varying(self, name: str) -> LinearPredictor:
+        """The predictor of the log of a dispersion that depends on features."""
+        names = DISPERSION_COEF, DISPERSION_INTERCEPT, "dispersion_alpha"
+        return LinearPredictor(
+            name, "log_dispersion", "log", *names, columns=self.dispersion_columns
+        )
+
+    @property
+    def all_blocks(self) -> tuple[ShownBlock, ...]:
+        """The blocks that any expert has."""
+        of_means, varying = LinearPredictor(link=self.link), []
+        if self.is_classifier:
+            contrasts = contrasts_of(self.families[0])
+            of_means = LinearPredictor(link="softmax", contrasts=contrasts)
+        constant: dict[Dispersion, Dispersion] = {}
+        for family in dict.fromkeys(self.families):
+            varies = bool(self.dispersion_columns) and DISPERSION in family.roles
+            varying += [d.name for d in family.dispersions[: int(varies)]]
+            constant |= {d: d for d in family.dispersions[int(varies) :]}
+        name = varying[0] if len(set(varying)) == 1 else "dispersion"
+        return (of_means, *([self._varying(name)] if varying else []), *constant.values())
+
+    # --- fitted attributes ---
+
+    def attributes(self, theta: Array, units: Any) -> dict[str, Any]:
+        """Coefficients and dispersions in the units of the data, by the names of attributes.
+
+        The intercepts of experts without linear predictor, and dispersions that an expert does not
+        have, are NaN. `units` is the preprocessor.
+        """
+        is_held = ((theta == self.lower) | (theta == self.upper)) & (self.free >= 0)
+        both = np.stack([theta, is_held])
+        n_vectors = self.families[0].roles.count(MEAN) if self.is_classifier else self.n_outputs
+        vectors = np.zeros((2, self.n_experts, n_vectors, self.n_columns))
+        for k, output, predictor, role, where in self.blocks:
+            if role == MEAN:
+                by_predictor = self.is_classifier or self.families[k].couples_outputs
+                vectors[:, k, predictor if by_predictor else output] = both[:, where]
+        contrasts = contrasts_of(self.families[0]) if self.is_classifier else None
+        vectors = vectors if contrasts is None else contrasts @ vectors
+        slopes, intercepts = units.expert_coefficients(vectors[0])
+        unit = np.ones(1)
+        if units.target_scaling is not None:
+            center, unit = units.target_scaling
+            slopes, intercepts = slopes * unit[:, None], center + unit * intercepts
+            intercepts[[MEAN not in family.roles for family in self.families]] = np.nan
+        found = {"expert_coef_": slopes, "expert_intercept_": intercepts}
+        found |= self._dispersions(theta, units, unit)
+        if intercepts.shape[1] == 1:
+            found = {name: values[:, 0] for name, values in found.items()}
+        if self.prior.joint:  # of the outputs, or of their logarithms
+            power = self.families[0].standardizes_target
+            covariances = self.prior.joint.covariance(theta) * np.outer(unit, unit) ** power
+            found["expert_covariance_"] = covariances
+        if self.signs:  # absent slopes are zero as well
+            held = units.expert_coefficients(vectors[1])[0] != 0.0
+            found["slopes_at_bound_"] = held.reshape(found["expert_coef_"].shape)
+        is_normal = all(family == Normal() for family in self.families)
+        if self.is_classifier or (is_normal and not self.slopes and not self.dispersion_columns):
+            return found
+        families = [family.in_units(units.target_scaling) for family in self.families]
+        return found | {"families_": families}
+
+    def _dispersions(self, theta: Array, units: Any, unit: Array) -> dict[str, Any]:
+        """Dispersions, and predictors of their logs, of each expert and output."""
+        shape = self.n_experts, self.n_outputs
+        found: dict[str, Any] = {}
+        of_features = np.full((*shape, self.n_columns), np.nan)
+        values: dict[Dispersion, Array] = {}
+        for k, output, predictor, role, where in self.blocks:
+            family = self.families[k]
+            number = predictor - family.roles.count(MEAN)
+            if family.couples_outputs:  # all variances, and then all correlations
+                output, number = number, int(number >= self.n_outputs)
+            dispersion = family.dispersions[number] if role != MEAN else None
+            if dispersion is None or isinstance(dispersion, Correlation):
+                continue
+            value = np.exp(theta[where.stop - 1])
+            if number == 0:
+                value = value * np.broadcast_to(family.dispersion_unit, shape[1])[output]
+                value = value * unit[output] ** 2 if family.standardizes_target else value
+            values.setdefault(dispersion, np.full(shape, np.nan))[k, output] = value
+            if role == DISPERSION:
+                of_features[k, output] = 0.0
+                of_features[k, output, self.dispersion_columns] = theta[where][:-1]
+                of_features[k, output, -1] = np.log(value)
+        if self.dispersion_columns:
+            predictors = units.expert_coefficients(of_features)
+            predictors[0][np.isnan(of_features[..., -1])] = np.nan
+            found |= zip((DISPERSION_COEF, DISPERSION_INTERCEPT), predictors, strict=True)
+        for dispersion, own in values.items():
+            if dispersion.position is not None:
+                known = found.get(dispersion.attribute, np.zeros((*shape, 0)))
+                own = np.concatenate([known, own[..., None]], axis=-1)
+            found[dispersion.attribute] = own
+        return found
+
+    # --- sums and derivatives at rows ---
+
+    def intercept_information(self, theta: Array, data: Data, weight: Array) -> Array:
+        """Information about the intercept of each response of each expert, (K, V).
+
+        `weight` (K, n) is that of rows. A row counts for a logit by p (1 - p): not at all where the
+        choice is certain.
+        """
+        contrasts = contrasts_of(self.families[0])
+        n_vectors = self.n_outputs if contrasts is None else len(contrasts)
+        found = np.full((self.n_experts, n_vectors), np.inf)
+        for k, group, family, eta in self.of_experts(theta, data, range(self.n_experts)):
+            family, y, _ = self.target(group, data)
+            n_means = group.roles.count(MEAN)
+            terms: Any = family.derivatives(y, eta) if n_means else [0, 0, {}]
+            _, _, information, *_ = terms
+            matrix = np.zeros((n_means, n_means))
+            for (t, u), values in information.items():
+                if u < n_means:
+                    matrix[t, u] = matrix[u, t] = (weight[k] * values).sum()
+            if contrasts is not None:
+                found[k] = ((contrasts @ matrix) * contrasts).sum(axis=1)
+            elif n_means:
+                found[k, group.output or 0] = matrix[0, 0]
+        return found
+
+    def mean_slopes(self, theta: Array, data: Data) -> Array:
+        """Derivatives (B, K, m, n) of the means by their linear predictors.
+
+        With dispersions that depend on features B is two: there are those by their logs as well.
+        """
+        roles = (MEAN, DISPERSION) if self.dispersion_columns else (MEAN,)
+        found = np.zeros((len(roles), self.n_experts, self.n_outputs, data.rows.n_rows))
+        for k, group, family, eta in self.of_experts(theta, data, range(self.n_experts)):
+            output = slice(None) if group.output is None else group.output
+            for t, slope in enumerate(family.mean_derivatives(eta)):
+                if group.roles[t] in roles:
+                    found[roles.index(group.roles[t]), k, output] += slope
+        return found
+
 
 class Gate(LinearPart):
     """A softmax gate: the categorical family, whose target are responsibilities."""
@@ -387,20 +627,10 @@ class Gate(LinearPart):
         self.free = self.first = np.arange(self.size)
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
         self.flat = self.start = np.zeros(self.size)
-        self.family, self.is_constant, self.depends_on_features = (
-            family,
-            not n_columns,
-            n_columns > 0,
-        )
+        self.own_scales = np.full(self.size, -1)
+        self.family, self.is_constant = family, not n_columns
+        self.depends_on_features = not self.is_constant
         self.set_penalties({} if self.is_constant else {"alpha": alpha})
-
-    def set_penalties(self, penalties: dict[str, Any]) -> None:
-        """Sets the prior that penalties are."""
-        self.penalties, precision = penalties, np.zeros(self.size)
-        for block in self.blocks if penalties else ():
-            precision[block.where.start : block.where.stop - 1] = penalties["alpha"]
-        none = np.zeros(self.size)
-        self.prior = Prior.of(precision, np.full(self.size, -1), none, none)
 
     can_reorder = True
 
@@ -429,3 +659,12 @@ class Gate(LinearPart):
             return np.hstack([np.zeros((len(contrasts), n_columns - 1)), logs])
         vectors = theta.reshape(contrasts.shape[1], n_columns)
         return np.asarray(contrasts @ vectors)
+
+
+def contrasts_of(family: Any) -> Array | None:
+    """Matrix (V, T) from the predictors of a family to those that are shown; None if the same.
+
+    The predictor of two classes is their log odds, which is shown.
+    """
+    is_shown = not isinstance(family, Categorical) or family.n_classes == 2
+    return None if is_shown else family.contrasts

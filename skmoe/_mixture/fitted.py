@@ -9,8 +9,7 @@ import numpy as np
 
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows
-from skmoe._mixture.data import Data
-from skmoe._mixture.mixture import Mixture, balance_prior
+from skmoe._mixture.mixture import Data, Mixture, balance_prior
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import (
     is_collapsed,
@@ -69,7 +68,7 @@ class FittedMixture(NamedTuple):
             data = self.data(self.preprocessor.transform_units(rows))
             of_units = joint(theta, data, routed=True)[:, 0]
             of_rows = np.broadcast_to(log_jacobian(data.rows.y), data.rows.weight.shape)
-            return np.asarray(of_units - data.sharing.total(of_rows))
+            return np.asarray(of_units - data.total(of_rows))
         parts = [
             joint(theta, self.data(block), routed=True)[:, 0] - log_jacobian(block.y)
             for block, _ in self.preprocessor.transform_blocks(rows)
@@ -106,7 +105,7 @@ class FittedMixture(NamedTuple):
 
     def lower_bound(self, data: Data) -> float:
         """Penalised log-likelihood per row in the units of y, which EM maximises."""
-        mixture, theta, weight = self.mixture, self.theta[None], data.sharing.gate_weight
+        mixture, theta, weight = self.mixture, self.theta[None], data.rows.gate_weight
         total = mixture.responsibilities(theta, data)[1] @ weight - mixture.penalty(theta)
         if mixture.balance:
             usage = mixture.usage(theta, [data])
@@ -138,7 +137,7 @@ class FittedMixture(NamedTuple):
     def gate_logs(self, data: Data) -> Array:
         """Log probabilities (K, n) of the experts in predictions for a block of rows."""
         logs = self.mixture.log_gate(self.theta[None], data, routed=True)[:, 0]
-        n_rows = len(data.sharing.gate_weight)
+        n_rows = len(data.rows.gate_weight)
         return logs if logs.shape[1] == n_rows else np.repeat(logs, n_rows, axis=1)
 
     def _of_experts(self) -> Array:
@@ -150,13 +149,10 @@ class FittedMixture(NamedTuple):
         return self.preprocessor.unstandardize_mean(means)
 
     def _mean(self, data: Data, log_gate: Array) -> Array:
-        gate_prob = np.exp(log_gate)
-        if self.mixture.top_k is not None:
-            return self._routed_mean(data, gate_prob)
-        return np.asarray((self.means(data) * gate_prob[:, None]).sum(axis=0))
-
-    def _routed_mean(self, data: Data, gate_prob: Array) -> Array:
         """Mean of the mixture; each expert predicts only the rows that are routed to it."""
+        gate_prob = np.exp(log_gate)
+        if self.mixture.top_k is None:
+            return np.asarray((self.means(data) * gate_prob[:, None]).sum(axis=0))
         mean: Array | float = 0.0
         for k, prob in enumerate(gate_prob):
             routed = np.flatnonzero(prob)
@@ -205,13 +201,13 @@ def expert_usage(mixture: Mixture, theta: Array, blocks: Any) -> Usage:
     """Usage of the experts on the rows of all blocks."""
 
     def of_block(data: Data) -> Usage:
-        n_rows = len(data.sharing.gate_weight)
+        n_rows = len(data.rows.gate_weight)
         log_gate = mixture.log_gate(theta[None], data)[:, 0]
         log_gate = np.broadcast_to(log_gate, (mixture.n_experts, n_rows))
         routed = log_gate if mixture.top_k is None else normalised_top_k(log_gate, mixture.top_k)
         gate_prob = np.exp(routed)
-        weighted = gate_prob * data.sharing.gate_weight
-        unit_weight = data.sharing.unit_weight
+        weighted = gate_prob * data.rows.gate_weight
+        unit_weight = data.rows.unit_weight
         if mixture.top_k is None:  # the most probable one of each row
             is_routed = np.arange(mixture.n_experts)[:, None] == log_gate.argmax(axis=0)
         else:
@@ -254,11 +250,11 @@ def spikes(mixture: Mixture, theta: Array, data: Data, total: Array) -> Array:
     few = ROWS_PER_COEFFICIENT_OF_SPIKE * experts.sizes + MORE_ROWS
     # At the least, all rows of an expert have the largest weight.
     is_large = n_experts == 1 or (total >= few * data.rows.weight.max()).all()
-    log_scale = None if is_large else experts.log_scales(mixture.split(theta)[0], data)
+    log_scale = None if is_large else experts.log_scales(theta, data)
     if log_scale is None:
         return np.zeros(n_experts, dtype=bool)
     resp = mixture.responsibilities(theta[None], data)[0][:, 0]
-    resp = data.sharing.to_rows(resp) * data.rows.weight
+    resp = data.rows.row_responsibilities(resp) * data.rows.weight
     mass, squares = resp.sum(axis=1), np.square(resp).sum(axis=1)
     size = total.sum() / mass.sum() * np.square(mass) / np.where(squares > 0.0, squares, 1.0)
     found = np.zeros(n_experts, dtype=bool)
@@ -276,10 +272,10 @@ def spikes(mixture: Mixture, theta: Array, data: Data, total: Array) -> Array:
 def n_needed_experts(mixture: Mixture, theta: Array, data: Data) -> int:
     """Number of experts without those that have collapsed, or that another one can replace."""
     resp = mixture.responsibilities(theta[None], data)[0][:, 0]
-    unit_weight = data.sharing.unit_weight
+    unit_weight = data.rows.unit_weight
     mass = resp @ unit_weight
     kept = np.flatnonzero(~is_collapsed(mass)).tolist()
-    logs = data.sharing.total(mixture.at(theta[None], data).logs[:, 0])
+    logs = data.total(mixture.at(theta[None], data).logs[:, 0])
     for k in sorted(kept, key=lambda k: mass[k]):
         of_k = resp[k] * unit_weight
         own = of_k > 0.0

@@ -28,9 +28,8 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import block_diag
 
-from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, Observer, Pace, Run, em
-from skmoe._mixture.mixture import At, Mixture
+from skmoe._mixture.mixture import At, Data, Mixture
 from skmoe._numerics.linalg import add_fields, sum_over_blocks, weighted_products
 from skmoe._numerics.signed_steps import signed_step
 from skmoe._numerics.typing import TINY, Array
@@ -64,13 +63,15 @@ def observed_information(
     elif clusters is None:
         sums = sum_over_blocks(partial(_of_units, mixture, theta, with_scores), blocks)
     else:
-        sizes = np.cumsum([len(block.sharing.gate_weight) for block in blocks])
+        sizes = np.cumsum([len(block.rows.gate_weight) for block in blocks])
         of_blocks = [np.append(own, clusters.max()) for own in np.split(clusters, sizes[:-1])]
         of_block = partial(_of_units, mixture, theta, True)
         sums = reduce(add_fields, map(of_block, blocks, of_blocks))
         sums = (*sums[:2], sums[2].T @ sums[2], *sums[3:])
-    found = Information(*sums)
-    found = found._replace(observed=mixture.penalty_hessian(theta) - found.observed)
+    hessian = mixture.prior.hessian(theta)
+    for part, where in mixture.own:
+        hessian[where, where] = part.penalty_hessian(theta[where])
+    found = Information(hessian - sums[0], *sums[1:])
     return _with_balance(mixture, theta, blocks, found) if mixture.balance else found
 
 
@@ -173,13 +174,13 @@ def _of_units(
     split, size = mixture.experts.size, mixture.size
     at = mixture.at(theta[None], data)
     resp = data.posterior(at.log_gate, at.logs, mixture.top_k)[0][:, 0]
-    weight = data.sharing.gate_weight
+    weight = data.rows.gate_weight
     hessian, mean = np.zeros((size, size)), np.zeros((size, len(weight)))
     of_experts = _expert_derivatives(mixture, theta, at, data, resp)
     of_gate = gate_scores(mixture, at.log_gate, data)
     for k, (index, rows, complete) in enumerate(of_experts):
         hessian[index[:, None], index] += complete
-        scores = np.concatenate([data.sharing.total(rows), of_gate[k]])
+        scores = np.concatenate([data.total(rows), of_gate[k]])
         where = np.append(index, np.arange(split, size))
         weighted = scores * resp[k]
         mean[where] += weighted
@@ -195,7 +196,7 @@ def _of_units(
     elif with_scores:
         products = weighted @ mean.T
     gradient = mean @ weight
-    return hessian, gradient, products, data.sharing.to_rows(resp) @ data.rows.weight
+    return hessian, gradient, products, data.rows.row_responsibilities(resp) @ data.rows.weight
 
 
 def _expert_derivatives(
@@ -205,7 +206,7 @@ def _expert_derivatives(
 
     The Hessian has the weights of the rows times the responsibilities (K, U).
     """
-    experts, weight = mixture.experts, data.sharing.to_rows(resp) * data.rows.weight
+    experts, weight = mixture.experts, data.rows.row_responsibilities(resp) * data.rows.weight
     if not experts.is_linear:
         of_own: Any = experts.derivatives(mixture.split(theta)[0], data, weight)
         return list(of_own)
@@ -230,7 +231,7 @@ def _expert_derivatives(
 
 def gate_scores(mixture: Mixture, log_gate: Array, data: Data) -> list[Array]:
     """Gradients of the log probability of each expert in the coefficients of the gate, (G, U)."""
-    group, n_rows = mixture.gate_group, len(data.sharing.gate_weight)
+    group, n_rows = mixture.gate_group, len(data.rows.gate_weight)
     if group is None:
         return [np.zeros((0, n_rows))]
     columns = _columns(data.designs.get(group.roles[0]), n_rows)
@@ -265,7 +266,7 @@ def _with_balance(mixture: Mixture, theta: Array, blocks: Any, found: Informatio
     usage = mixture.usage(theta[None], blocks)[:, 0]
 
     def of_block(data: Data) -> tuple[Array, Array]:
-        at, weight = mixture.at(theta[None], data), data.sharing.gate_weight
+        at, weight = mixture.at(theta[None], data), data.rows.gate_weight
         logs = np.broadcast_to(at.log_gate[:, 0], (len(usage), len(weight)))
         share = weight * np.exp(logs) / np.maximum(usage, TINY)[:, None]
         hessian = -gate_hessian(mixture, at, data, share.sum(axis=0))
@@ -299,6 +300,9 @@ CURVATURE = 100.0
 MAX_STEPS_IN_A_ROW = 10
 MIN_FRACTION = 1.0 / 64.0
 EM_ITERATIONS_BETWEEN = 25
+
+# These iterations are extrapolated from the first one on.
+EXTRAPOLATED = Pace(n_plain=0)
 
 # Most coefficients, and multiplications for an information matrix, of fits with Newton steps.
 MAX_COEFFICIENTS = 600
@@ -350,19 +354,13 @@ def end_at_maximum(
         if run.converged or run.stopped or n_left <= 0:
             return run
         before = run.lower_bound
-        run = _more(objective, run, min(EM_ITERATIONS_BETWEEN, n_left), 0.0, observer)
+        n_iter = min(EM_ITERATIONS_BETWEEN, n_left)
+        run = em(objective, run, n_iter, 0.0, observer, EXTRAPOLATED)
         if run.stopped:
             return run._replace(converged=False)
         if run.lower_bound - before <= objective.rtol * (1.0 + abs(before)):
             return run._replace(converged=True)  # no step leads upward
     return run
-
-
-def _more(
-    objective: Objective, run: Run, n_iter: int, tol: float, observer: Observer | None
-) -> Run:
-    """More iterations of EM, which are extrapolated from the first one on."""
-    return em(objective, run, n_iter, tol, observer, Pace(n_plain=0))
 
 
 def _until_nothing_is_gained(
@@ -373,10 +371,11 @@ def _until_nothing_is_gained(
     The gain of an extrapolation, beside those of the iterations after it, looks as if the
     log-likelihood were close to its limit.
     """
-    run = _more(objective, run, max(max_iter - run.n_iter, 0), tol, observer)
+    n_left = max(max_iter - run.n_iter, 0)
+    run = em(objective, run, n_left, tol, observer, EXTRAPOLATED)
     while run.converged and not run.stopped and run.n_iter < max_iter:
         begun = run._replace(lower_bounds=[], n_earlier=run.n_iter)
-        again = _more(objective, begun, max_iter - run.n_iter, tol, observer)
+        again = em(objective, begun, max_iter - run.n_iter, tol, observer, EXTRAPOLATED)
         gain = again.lower_bound - run.lower_bound
         bounds = [*run.lower_bounds, *again.lower_bounds]
         run = again._replace(lower_bounds=bounds, n_earlier=run.n_earlier)
@@ -400,7 +399,7 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int, observer: Obser
         while not reached > run.lower_bound and fraction > MIN_FRACTION:
             fraction /= 2.0
             theta = objective.mixture.bounded((run.theta + fraction * step.change)[None])
-            reached = objective.lower_bound(theta)
+            reached = float(objective.at(theta, curvature=False).lower_bound[0])
         if not reached > run.lower_bound:
             break
         run = run._replace(theta=theta[0], lower_bounds=[*run.lower_bounds, reached])

@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.groups import Group
-from skmoe._mixture.mixture import Prior
+from skmoe._mixture.mixture import Group, Prior
 from skmoe._numerics.covariances import (
     correlation_matrix,
     covariance_coordinates,
@@ -69,7 +68,10 @@ class Outputs(NamedTuple):
         """Gradients by the coordinates, from those by the entries of the covariances."""
         covariance = self.covariance(theta)
         first, second = pairs_of(covariance.shape[-1])
-        by_z = 2.0 * gradient[..., first, second] * _slopes_by_z(theta, self)
+        std = np.exp(0.5 * theta[..., self.log_variance])
+        by_z = std[..., first] * std[..., second]
+        by_z = by_z * (1.0 - np.square(np.tanh(theta[..., self.fisher_z])))
+        by_z = 2.0 * gradient[..., first, second] * by_z
         return np.concatenate([(gradient * covariance).sum(axis=-1), by_z], axis=-1)
 
 
@@ -173,11 +175,3 @@ class JointPrior(Prior):
         gradient[joint.means] = np.exp(-log_variance)[..., None] * by_mean
         theta[joint.means] = matrix @ theta[joint.means]
         return theta, gradient
-
-
-def _slopes_by_z(theta: Array, joint: Outputs) -> Array:
-    """Derivatives of the covariances of pairs of outputs by Fisher's z."""
-    first, second = pairs_of(joint.log_variance.shape[1])
-    std = np.exp(0.5 * theta[..., joint.log_variance])
-    slopes = std[..., first] * std[..., second]
-    return np.asarray(slopes * (1.0 - np.square(np.tanh(theta[..., joint.fisher_z]))))

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from skmoe._mixture.data import Data
-from skmoe._mixture.described import Shown
-from skmoe._mixture.mixture import flat
+from skmoe._mixture.experts import Shown
+from skmoe._mixture.mixture import Data, flat
 from skmoe._numerics.typing import Array
 
 # Step of the differences that are derivatives, relative to one plus the size of a coefficient.

@@ -22,7 +22,6 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skmoe._data.preprocessing import canonical_form
 from skmoe._data.rows import Dataset
-from skmoe._data.units import Units
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import TINY, Array, Design
@@ -53,40 +52,18 @@ RELATIVE_RIDGE = 1e-3
 SHRINKAGE_ROWS = 1.0
 
 
-def smoothed(resp: Array) -> Array:
-    """Responsibilities (K, n) of which a part is divided equally among all experts."""
-    return LABEL_SMOOTHING * resp + (1.0 - LABEL_SMOOTHING) / len(resp)
-
-
 class InitData(NamedTuple):
     """Rows for the initialisation, with columns and outputs in a canonical order."""
 
     rows: Dataset
     X: Array  # selected columns with a canonical sign, dense (n, p)
     Y: Array  # outputs with a canonical sign, or class indicators, (m, n)
-    outputs: Array  # indices of the outputs of Y among those of the data set
-
-    def sample(self, size: int, rng: np.random.Generator) -> InitData:
-        """A random sample of about `size` rows, or of the units with so many.
-
-        Weights are increased, so that penalties have the same weight relative to the sample.
-        """
-        rows = self.rows
-        if rows.n_rows <= size:
-            return self
-        kept = sample_of(rows, size, rng)
-        return self.part(kept, rows.weight.sum() / rows.weight[rows.rows_of(kept)].sum())
+    outputs: Array  # index in Y of each output of the data set, or class
 
     def part(self, kept: Array, factor: float = 1.0) -> InitData:
         """The data of some rows or units, whose weights are multiplied by a factor."""
         rows, index = self.rows.take(kept, factor), self.rows.rows_of(kept)
         return self._replace(rows=rows, X=self.X[index], Y=self.Y[:, index])
-
-    def for_outputs(self, values: Array) -> Array:
-        """Values for each output in the order of the data set, from those in the canonical one."""
-        ordered = np.empty_like(values)
-        ordered[self.outputs] = values
-        return ordered
 
 
 def sample_of(
@@ -136,7 +113,7 @@ def make_init_data(
     X = (X * form.column_signs)[:, form.columns]
     varies = np.ptp(X, axis=0) > 0.0
     # Constant columns would change the random numbers of the others.
-    return InitData(rows, X[:, varies] if varies.any() else X, Y, form.outputs)
+    return InitData(rows, X[:, varies] if varies.any() else X, Y, np.argsort(form.outputs))
 
 
 # --- initializers -----------------------------------------------------------------------------
@@ -408,29 +385,21 @@ def unit_features(init_data: InitData) -> tuple[Array, Array, Array]:
     gram = weighted.T @ design
     ridge = 1e-3 * np.trace(gram) / len(gram)
     coef = np.linalg.solve(gram + ridge * np.eye(len(gram)), weighted.T @ Y.T)
-    deviation = _unit_deviations(units, design, weight, Y - (design @ coef).T)
+    residual = Y - (design @ coef).T
+    # Ridge coefficients of the residuals in each unit, (m * d, U). The penalty is that of a prior
+    # under which rows vary as much as in all data.
+    mean_square = weight @ np.square(design) / weight.sum()
+    unit_design = design / np.sqrt(np.where(mean_square > 0.0, mean_square, 1.0))
+    grams = [units.sum_rows(column * weight * unit_design.T).T for column in unit_design.T]
+    cross = np.stack([units.sum_rows(unit_design.T * (weight * r)) for r in residual])
+    penalised = np.stack(grams, axis=1) + SHRINKAGE_ROWS * np.eye(len(gram))
+    solved = np.linalg.solve(penalised, cross.transpose(2, 1, 0))  # (U, d, m)
+    deviation = solved.transpose(2, 1, 0).reshape(-1, len(units.starts))
     means = units.sum_rows(weighted[:, :-1].T) / units.sum_rows(weight)
     centred = deviation - deviation.mean(axis=1, keepdims=True)
     largest = centred.std(axis=1).max(initial=0.0)
     targets = centred / largest if largest > 0.0 else centred
     return means.T, targets, units.sum_rows(weight)
-
-
-def _unit_deviations(units: Units, design: Array, weight: Array, residual: Array) -> Array:
-    """Ridge coefficients of the residuals (m, n) in each unit, (m * d, U)."""
-    n_columns = design.shape[1]
-    # The penalty is that of a prior under which rows vary as much as in all data.
-    mean_square = weight @ np.square(design) / weight.sum()
-    scale = np.sqrt(np.where(mean_square > 0.0, mean_square, 1.0))
-    unit_design = design / scale
-    gram = np.empty((len(units.starts), n_columns, n_columns))
-    for j in range(n_columns):
-        products = unit_design[:, j] * weight * unit_design.T
-        gram[:, j] = units.sum_rows(products).T
-    cross = np.stack([units.sum_rows(unit_design.T * (weight * r)) for r in residual])
-    gram += SHRINKAGE_ROWS * np.eye(n_columns)
-    solved = np.linalg.solve(gram, cross.transpose(2, 1, 0))  # (U, d, m)
-    return solved.transpose(2, 1, 0).reshape(-1, len(units.starts))
 
 
 def possible_experts(experts: Any, rows: Dataset) -> Array | None:

@@ -31,18 +31,16 @@ from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.rows import Dataset
-from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, Pace, Run, em, threads
 from skmoe._mixture.evidence import search_penalties
 from skmoe._mixture.fitted import spikes
 from skmoe._mixture.information import end_at_maximum, has_newton_steps
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.partitions import LABEL_SMOOTHING, unit_features
 from skmoe._mixture.starts import (
     N_ITER_FIRST_ROUND,
     SAME_LOG_LIKELIHOOD,
     Problem,
-    Started,
     begun,
     blocks_of,
     first_rounds,
@@ -147,14 +145,28 @@ def fit_starts(
     rows, experts, found = problem.rows, problem.mixture.experts, None
     if isinstance(problem.init, str):
         on_sample = problem.on_sample()
-        found = _compared_starts(on_sample, start_monitors, n_jobs)
+        # Experts that are estimators use the jobs for their own fits. Of starts side by side only
+        # the best few go on: processes would take longer to begin.
+        workers = Parallel(
+            n_jobs=None if experts.needs_all_rows else n_jobs,
+            prefer="processes" if problem.init == "search" else "threads",
+        )
+        for own in start_monitors:
+            if own:
+                own.start()
+        is_search = problem.init == "search" and not experts.needs_all_rows
+        compared = _searches if is_search else _successive_halving
+        found = compared(on_sample, start_monitors, workers)
+        for own, run in zip(start_monitors, found.starts, strict=True):
+            if own:
+                own.end(run)
         objective, theta = problem.objective(found.run.mixture), found.run.theta
         # The previous iterations count if the rows are the same.
         bounds = found.run.lower_bounds if rows is on_sample.rows else []
         if not bounds and experts.needs_all_rows:
-            own = found.run.mixture.experts.without_training_state()
-            own = found.run.mixture.with_part("experts", own)
-            resp = own.responsibilities(theta[None], Data(rows))[0][:, 0]
+            of_run = found.run.mixture.experts.without_training_state()
+            mixture = found.run.mixture.with_part("experts", of_run)
+            resp = mixture.responsibilities(theta[None], Data(rows))[0][:, 0]
             objective, theta = begun(problem.objective(), resp, rows)
         elif not bounds and rows.has_known:  # of which the sample may have had few
             theta = in_known_numbers(objective, theta)
@@ -170,59 +182,12 @@ def fit_starts(
     return Found(run, [run]) if found is None else found._replace(run=run)
 
 
-def _compared_starts(
-    problem: Problem, monitors: Sequence[Monitor | None], n_jobs: int | None
-) -> Found:
-    """The start or search that is kept, the values that all have reached, and what was counted."""
-    is_search = problem.init == "search" and not problem.mixture.experts.needs_all_rows
-    # Experts that are estimators use the jobs for their own fits. Of starts side by side only the
-    # best few go on: processes would take longer to begin.
-    workers = Parallel(
-        n_jobs=None if problem.mixture.experts.needs_all_rows else n_jobs,
-        prefer="processes" if problem.init == "search" else "threads",
-    )
-    for monitor in monitors:
-        if monitor:
-            monitor.start()
-    if is_search:
-        searches = zip(problem.seeds, monitors, strict=True)
-        ends = workers(delayed(_search)(problem, *own) for own in searches)
-        runs = [run for run, _ in ends]
-    else:
-        started = _successive_halving(problem, monitors, workers)
-        runs = [own.run for own in started]
-    for monitor, run in zip(monitors, runs, strict=True):
-        if monitor:
-            monitor.end(run)
-    kept = distinct_best(problem, runs, 1)[0]
-    found = Found(runs[kept], runs, kept=kept)
-    if is_search:
-        if len(runs) == 1:
-            return found._replace(maxima=ends[0][1], counted=RUNS_OF_SEARCH)
-        return found._replace(maxima=maxima_of_runs(problem, runs), counted=COUNTED_SEARCHES)
-    longest = max(len(run.lower_bounds) for run in runs)
-    distinct: dict[bytes, Run] = {}
-    for run, resp in started:
-        if run.converged or len(run.lower_bounds) == longest:
-            # Starts from equal partitions, whatever the order of the experts, count as one.
-            rounded = np.round(resp, 5).astype(np.float32)
-            distinct[b"".join(sorted(row.tobytes() for row in rounded))] = run
-    tolerance = max(SAME_MAXIMUM, problem.tol * problem.rows.weight.sum())
-    counted = "different starts"
-    if any(not run.converged and len(run.lower_bounds) < longest for run in runs):
-        counted += f" that converged or ran longest, of {len(runs)} in all"
-    maxima = maxima_of_runs(problem, [*distinct.values()], tolerance)
-    return found._replace(maxima=maxima, counted=counted)
-
-
 def distinct_best(problem: Problem, runs: Sequence[Run], most: int) -> list[int]:
     """Indices of the best runs, best first, without those that have reached the same lower bound.
 
     Runs with a dispersion at its bound come last: their likelihood has no maximum.
     """
-    of_experts = [run.mixture.split(run.theta)[0] for run in runs]
-    pairs = zip(runs, of_experts, strict=True)
-    at_bound = [run.mixture.experts.dispersion_at_bound(own).any() for run, own in pairs]
+    at_bound = [run.mixture.experts.dispersion_at_bound(run.theta).any() for run in runs]
     order = sorted(range(len(runs)), key=lambda i: (at_bound[i], -runs[i].lower_bound))
     tol = SAME_LOG_LIKELIHOOD / problem.rows.weight.sum()
     chosen: list[int] = []
@@ -242,9 +207,7 @@ def maxima_of_runs(
     """
     rows, total = problem.rows, float(problem.rows.weight.sum())
     found: list[Maximum] = []
-    of_experts = [run.mixture.split(run.theta)[0] for run in runs]
-    pairs = zip(runs, of_experts, strict=True)
-    proper = [r for r, own in pairs if not r.mixture.experts.dispersion_at_bound(own).any()]
+    proper = [r for r in runs if not r.mixture.experts.dispersion_at_bound(r.theta).any()]
     for run in sorted(proper or runs, key=lambda run: -run.lower_bound):
         if found and (found[-1].lower_bound - run.lower_bound) * total < tolerance:
             found[-1] = found[-1]._replace(n_times=found[-1].n_times + 1)
@@ -262,7 +225,7 @@ def maxima_of_runs(
 
 def _successive_halving(
     problem: Problem, monitors: Sequence[Monitor | None], workers: Parallel
-) -> list[Started]:
+) -> Found:
     """Run all starts, then the best of them with twice as many iterations, until two are left."""
     mixture, init = problem.mixture, str(problem.init)
     started = first_rounds(problem, init, problem.seeds, monitors, workers)
@@ -280,7 +243,21 @@ def _successive_halving(
             longer.append(delayed(em)(objective, run, most, problem.tol, monitors[i], pace))
         for i, run in zip(chosen, workers(longer), strict=True):
             started[i] = started[i]._replace(run=run)
-    return started
+    runs = [own.run for own in started]
+    longest = max(len(run.lower_bounds) for run in runs)
+    distinct: dict[bytes, Run] = {}
+    for run, resp in started:
+        if run.converged or len(run.lower_bounds) == longest:
+            # Starts from equal partitions, whatever the order of the experts, count as one.
+            rounded = np.round(resp, 5).astype(np.float32)
+            distinct[b"".join(sorted(row.tobytes() for row in rounded))] = run
+    tolerance = max(SAME_MAXIMUM, problem.tol * problem.rows.weight.sum())
+    counted = "different starts"
+    if any(not run.converged and len(run.lower_bounds) < longest for run in runs):
+        counted += f" that converged or ran longest, of {len(runs)} in all"
+    kept = distinct_best(problem, runs, 1)[0]
+    maxima = maxima_of_runs(problem, [*distinct.values()], tolerance)
+    return Found(runs[kept], runs, maxima, counted, kept)
 
 
 # Newton's steps take over from EM at this gain per row where the tolerance is smaller, as they
@@ -455,6 +432,17 @@ def _with_reinitialized_experts(
 
 
 # --- a thorough search ------------------------------------------------------------------------
+
+
+def _searches(problem: Problem, monitors: Sequence[Monitor | None], workers: Parallel) -> Found:
+    """Searches from several seeds, and what they have reached; of one search what its runs have."""
+    searches = zip(problem.seeds, monitors, strict=True)
+    ends = workers(delayed(_search)(problem, *own) for own in searches)
+    runs = [run for run, _ in ends]
+    kept = distinct_best(problem, runs, 1)[0]
+    if len(runs) == 1:
+        return Found(runs[kept], runs, ends[0][1], RUNS_OF_SEARCH, kept)
+    return Found(runs[kept], runs, maxima_of_runs(problem, runs), COUNTED_SEARCHES, kept)
 
 
 def _search(

@@ -20,17 +20,17 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.utils.parallel import delayed
 
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._mixture.data import Data
 from skmoe._mixture.em import RTOL, Objective, Run, aitken_gap, em, fitted_to, side_by_side
 from skmoe._mixture.evidence import Penalty
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.partitions import (
     KNOWN,
+    LABEL_SMOOTHING,
     InitData,
     StartJob,
     initial_responsibilities,
     restricted,
-    smoothed,
+    sample_of,
     start_jobs,
     unit_features,
 )
@@ -136,10 +136,16 @@ class Problem(NamedTuple):
         return min(rows.n_rows, max(wanted, MIN_ROWS_OF_STARTS))
 
     def on_sample(self) -> Problem:
-        """The problem on the rows on which starts are compared."""
-        init_data, size = self.init_data, self.n_rows_of_starts
-        if size < init_data.rows.n_rows:
-            init_data = init_data.sample(size, np.random.default_rng(self.seeds[0].spawn(1)[0]))
+        """The problem on the rows, or units, on which starts are compared.
+
+        Weights are increased, so that penalties have the same weight relative to the sample.
+        """
+        init_data, rows, size = self.init_data, self.init_data.rows, self.n_rows_of_starts
+        if size < rows.n_rows:
+            rng = np.random.default_rng(self.seeds[0].spawn(1)[0])
+            kept = sample_of(rows, size, rng)
+            factor = rows.weight.sum() / rows.weight[rows.rows_of(kept)].sum()
+            init_data = init_data.part(kept, factor)
         return self._replace(rows=init_data.rows, init_data=init_data)
 
     def objective(self, mixture: Mixture | None = None) -> Objective:
@@ -237,35 +243,17 @@ def begun(objective: Objective, resp: Array, rows: Dataset) -> tuple[Objective, 
 def with_split_experts(problem: Problem, run: Run) -> Problem:
     """The problem that begins at a run with fewer experts, of which the worst are split in two.
 
-    Several kinds of partitions of their rows are compared, beside starts like those of a fit.
-    Estimators, which are costly, begin at the first one.
+    Those are split whose rows have the lowest densities, beside that of a dense row. Several kinds
+    of partitions of their rows are compared, beside starts like those of a fit. Estimators, which
+    are costly, begin at the first one.
     """
-    if problem.mixture.experts.needs_all_rows:
-        return problem._replace(init=_split_responsibilities(problem, run)[0][1])
-    on_sample = problem.on_sample()
-    starts = _split_responsibilities(on_sample, run)
-    seeds = np.random.SeedSequence(0).spawn(N_OTHER_STARTS)
-    jobs = start_jobs("auto", problem.mixture.n_experts, seeds, partitions=False)
-    starts += [start_responsibilities(on_sample, job) for job in jobs]
-    objective = on_sample.objective()
-    runs = runs_side_by_side(objective, starts, N_ITER_FIRST_ROUND[False])
-    # Under penalties the lower bound may be largest where an expert has no rows.
-    weight, penalty = on_sample.rows.weight.sum(), objective.mixture.penalty
-    best = max(runs, key=lambda run: run.lower_bound + float(penalty(run.theta[None])[0]) / weight)
-    return problem._replace(init=best.theta)
-
-
-def _split_responsibilities(problem: Problem, run: Run) -> list[tuple[Array, Array]]:
-    """Responsibilities for experts and gate, as of starts, with the experts of a run split in two.
-
-    Those whose rows have the lowest densities are split, beside that of a dense row.
-    """
-    init_data, mixture = problem.init_data, run.mixture
-    rows, X, Y, _ = init_data
+    mixture, by_itself = run.mixture, problem.mixture.experts.needs_all_rows
+    on_sample = problem if by_itself else problem.on_sample()
+    rows, X, Y, _ = init_data = on_sample.init_data
     weight, sizes = rows.weight, np.ones(rows.n_rows)
     if rows.units is not None:
         (X, Y, weight), sizes = unit_features(init_data), rows.units.sizes
-    if mixture.experts.needs_all_rows:
+    if by_itself:
         mixture = mixture.with_part("experts", mixture.experts.without_training_state())
     of_run = rows
     if rows.possible is not None:
@@ -276,7 +264,7 @@ def _split_responsibilities(problem: Problem, run: Run) -> list[tuple[Array, Arr
     shortfall = np.maximum(np.quantile(log_density, REFERENCE_QUANTILE) - log_density, 0.0)
     n_new = problem.mixture.n_experts - mixture.n_experts  # not more than there are experts
     to_split = np.argsort(-(resp @ (rows.unit_weight * shortfall)), kind="stable")[:n_new]
-    starts = []
+    starts: list[Any] = []  # responsibilities for experts and gate
     for job in start_jobs("auto", 2, np.random.SeedSequence(0).spawn(N_SPLITS), partitions=False):
         rng, of_gate, counted = np.random.default_rng(job.seed), [*resp], np.ones(resp.shape[1])
         for k in to_split:
@@ -293,8 +281,18 @@ def _split_responsibilities(problem: Problem, run: Run) -> list[tuple[Array, Arr
         stacked = np.stack(of_gate)
         if rows.possible is not None:
             stacked = restricted(problem.mixture.experts, rows.row_responsibilities(stacked), rows)
+        if by_itself:
+            return problem._replace(init=stacked)
         starts.append((rows.row_responsibilities(stacked * counted), stacked))
-    return starts
+    seeds = np.random.SeedSequence(0).spawn(N_OTHER_STARTS)
+    jobs = start_jobs("auto", problem.mixture.n_experts, seeds, partitions=False)
+    starts += [start_responsibilities(on_sample, job) for job in jobs]
+    objective = on_sample.objective()
+    runs = runs_side_by_side(objective, starts, N_ITER_FIRST_ROUND[False])
+    # Under penalties the lower bound may be largest where an expert has no rows.
+    weight, penalty = rows.weight.sum(), objective.mixture.penalty
+    best = max(runs, key=lambda run: run.lower_bound + float(penalty(run.theta[None])[0]) / weight)
+    return problem._replace(init=best.theta)
 
 
 # --- known experts ----------------------------------------------------------------------------
@@ -357,7 +355,7 @@ def in_known_numbers(objective: Objective, theta: Array) -> Array:
         own = Data(data.rows._replace(possible=None), mixture.experts.dispersion_columns)
         joint = mixture.log_joint(theta[None], own)[:, 0]
         is_known = possible & (possible.sum(axis=0) == 1)
-        weighted = np.maximum(joint, IMPOSSIBLE_LOG_DENSITY) * data.sharing.gate_weight
+        weighted = np.maximum(joint, IMPOSSIBLE_LOG_DENSITY) * data.rows.gate_weight
         return np.asarray(weighted @ is_known.T)
 
     scores = sum_over_blocks(of_block, objective.blocks)
@@ -372,7 +370,7 @@ def _with_known_numbers(objective: Objective, run: Run) -> Run:
     theta = in_known_numbers(objective, run.theta)
     if theta is run.theta:
         return run
-    bound = objective.lower_bound(theta[None])
+    bound = float(objective.at(theta[None], curvature=False).lower_bound[0])
     if bound <= run.lower_bound:
         return run
     return run._replace(theta=theta, lower_bounds=[*run.lower_bounds[:-1], bound])
@@ -405,7 +403,10 @@ def start_responsibilities(problem: Problem, job: StartJob) -> tuple[Array, Arra
             resp = in_matching_order(resp, known_shares(rows.possible)[owners], weight, tie_rng)
     left = 1.0 - resp.sum(axis=0)
     counted = 1.0 - left + left / len(left)
-    resp = smoothed(resp) if experts.needs_all_rows else resp + left / len(resp)
+    if experts.needs_all_rows:
+        resp = LABEL_SMOOTHING * resp + (1.0 - LABEL_SMOOTHING) / len(resp)
+    else:
+        resp = resp + left / len(resp)
     if not (experts.has_one_family and experts.are_exchangeable) or rows.possible is not None:
         resp = _of_different_experts(problem, job, resp, rng)
     if rows.units is None:

@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.data import MEAN
 from skmoe._mixture.em import MAX_DISPERSION_STEP, direction, inverted
-from skmoe._mixture.mixture import EStep, Mixture
+from skmoe._mixture.mixture import MEAN, EStep, Mixture
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array
 

@@ -33,11 +33,9 @@ from skmoe._data.sklearn_adapter import (
     typical_model,
     with_standardised_target,
 )
-from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, State, fitted_to, line_search
 from skmoe._mixture.experts import Experts, Gate
-from skmoe._mixture.groups import Group
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import Data, Group, Mixture
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import average_components
 from skmoe.experts._linear import summaries
@@ -279,7 +277,7 @@ class CrossFittedExperts(Experts):
     def started(self, objective: Objective, resp: Array) -> tuple[Objective, Array]:
         """Objective and coefficients (D,) after a fit to responsibilities (K, n) or (K, U)."""
         [data] = objective.blocks
-        of_rows = data.sharing.to_rows(resp)
+        of_rows = data.rows.row_responsibilities(resp)
         first = self.changed(learned=Learned())
         experts, own = first.refitted(first.start, data, of_rows * data.rows.weight)
         mixture = objective.mixture.with_part("experts", experts)
@@ -295,7 +293,7 @@ class CrossFittedExperts(Experts):
         while True:
             mixture, before = state.mixture, state.mixture.experts
             resp = mixture.responsibilities(state.theta, data)[0][:, 0]
-            of_rows = data.sharing.to_rows(resp) * data.rows.weight
+            of_rows = data.rows.row_responsibilities(resp) * data.rows.weight
             experts, own = before.refitted(state.theta[0, : before.size], data, of_rows)
             mixture = mixture.with_part("experts", experts)
             theta = state.theta.copy()
@@ -374,7 +372,7 @@ class CrossFittedExperts(Experts):
         if n_steps and len(theta):
             weight = np.where(data.rows.weight > 0.0, data.rows.weight, 1.0)
             of_rows = np.repeat((resp / weight)[:, None], len(thetas), axis=1)
-            of_gate = np.ones((*of_rows.shape[:2], len(data.sharing.gate_weight))) / self.n_experts
+            of_gate = np.ones((*of_rows.shape[:2], len(data.rows.gate_weight))) / self.n_experts
             objective = Objective(mixture, [data])
             thetas = fitted_to(objective, thetas, of_rows, of_gate, n_steps)
         values = (resp[:, None] * mixture.at(thetas, data).logs).sum(axis=-1)

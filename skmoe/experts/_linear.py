@@ -11,7 +11,7 @@ from scipy import sparse
 from skmoe._data.censored_targets import is_exact, point_values
 from skmoe._data.checks import check_choice, check_flag, check_real, has_bounds
 from skmoe._mixture.experts import Experts
-from skmoe._mixture.groups import outermost_rows
+from skmoe._mixture.mixture import outermost_rows
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import without_outliers
 from skmoe._numerics.typing import TINY, Alpha, Array

@@ -45,9 +45,8 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.rows import Dataset
 from skmoe._data.sklearn_adapter import has_density, log_density, predict_components, takes_weights
-from skmoe._mixture.data import Data
 from skmoe._mixture.experts import Experts
-from skmoe._mixture.groups import Group
+from skmoe._mixture.mixture import Data, Group
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import OrdinalComponents, predictive_distribution
 from skmoe.distributions._components import NestedComponents
@@ -151,7 +150,7 @@ class StackedModels(CrossFittedExperts):
         """Spreads and dispersions of greatest likelihood of a mixture with constant weights."""
         experts, before = self, -np.inf
         log_gate = np.full((self.n_experts, 1, 1), -np.log(self.n_experts))
-        at_spreads, weight = self.learned.at_spreads, data.sharing.gate_weight
+        at_spreads, weight = self.learned.at_spreads, data.rows.gate_weight
         spreads = SPREADS if self.fits.classes is None else TEMPERATURES
         penalties = SPREAD_PRIOR_ROWS * np.square(np.log(spreads))
         for _ in range(MAX_POOL_ITER):
@@ -161,7 +160,7 @@ class StackedModels(CrossFittedExperts):
             bound -= SPREAD_PRIOR_ROWS * np.square(np.log(experts.learned.spread)).sum()
             if bound - before < POOL_TOL * data.weight:
                 break
-            before, of_rows = bound, data.sharing.to_rows(resp[:, 0]) * data.rows.weight
+            before, of_rows = bound, data.rows.row_responsibilities(resp[:, 0]) * data.rows.weight
             shares = resp[:, 0] @ weight
             log_gate = np.log(np.maximum(shares / shares.sum(), TINY))[:, None, None]
             best = ((at_spreads @ of_rows[..., None])[..., 0] - penalties).argmax(axis=1)

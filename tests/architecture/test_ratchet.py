@@ -47,11 +47,11 @@ FEATURES = {
     "signs and shared slopes": ["_numerics/signed_steps.py"],
     "slopes of some experts": ["_estimators/parameters/parts.py:expert_columns"],
     "dispersion on features": [
-        "_mixture/groups.py:Group.set_limits",
-        "_mixture/groups.py:Group.within_limits",
-        "_mixture/groups.py:Group.excess_of_rows",
-        "_mixture/groups.py:Group.room_of_rows",
-        "_mixture/groups.py:outermost_rows",
+        "_mixture/mixture.py:Group.set_limits",
+        "_mixture/mixture.py:Group.within_limits",
+        "_mixture/mixture.py:Group.excess_of_rows",
+        "_mixture/mixture.py:Group.room_of_rows",
+        "_mixture/mixture.py:outermost_rows",
     ],
     "routing": ["_numerics/probability.py:keep_top_k", "_numerics/probability.py:normalised_top_k"],
     "estimators as experts": [

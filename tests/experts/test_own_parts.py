@@ -5,12 +5,11 @@ import pytest
 from numpy.testing import assert_allclose
 
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, em, fitted_to
 from skmoe._mixture.experts import Experts as LinearExperts
 from skmoe._mixture.experts import Gate as LinearGate
 from skmoe._mixture.information import end_at_maximum
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe.distributions import predictive_distribution
 from skmoe.families import Normal

@@ -7,7 +7,7 @@ from scipy import stats
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from skmoe._data.rows import Dataset, RawFeatures
-from skmoe._mixture.data import Data
+from skmoe._mixture.mixture import Data
 from skmoe.experts._cross_fitted import CrossFittedExperts, FirstValues, Fits, Learned
 from skmoe.families import Normal
 from support.expert_kinds import draw, example

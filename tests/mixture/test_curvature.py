@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._mixture.groups import MAX_DENSE, ImplicitCurvature, inverse_of, invert
+from skmoe._mixture.mixture import MAX_DENSE, ImplicitCurvature, inverse_of, invert
 from support.fits import fit_quietly
 
 

@@ -163,8 +163,8 @@ def test_the_bound_never_falls(name):
     bounds = np.array(run.lower_bounds)
     assert not run.failed
     assert np.diff(bounds).min() > -1e-10 * (1.0 + np.abs(bounds).max())
-    assert bounds[0] >= objective.lower_bound(theta[None]) - 1e-10
-    assert_allclose(bounds[-1], objective.lower_bound(run.theta[None]), rtol=1e-10)
+    assert bounds[0] >= objective.at(theta[None]).lower_bound[0] - 1e-10
+    assert_allclose(bounds[-1], objective.at(run.theta[None]).lower_bound[0], rtol=1e-10)
     lower, upper = own.mixture.lower, own.mixture.upper
     assert (run.theta >= lower).all()
     assert (run.theta <= upper).all()
@@ -172,7 +172,7 @@ def test_the_bound_never_falls(name):
     found, histories = side_by_side(objective, thetas, 15)
     for history, at in zip(histories, found, strict=True):
         assert np.diff(history).min(initial=0.0) >= 0.0
-        assert_allclose(history[-1], objective.lower_bound(at[None]), rtol=1e-10)
+        assert_allclose(history[-1], objective.at(at[None]).lower_bound[0], rtol=1e-10)
 
 
 # Where routed rows change sides the likelihood jumps.

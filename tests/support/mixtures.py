@@ -8,9 +8,8 @@ from scipy import sparse
 
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.units import make_units
-from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, fitted_to
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._numerics.linalg import OffsetDesign
 from skmoe.data import interval_censored

@@ -33,8 +33,7 @@ from skmoe._estimators.rows.training_data import (
 )
 from skmoe._inference.inference import Maxima
 from skmoe._mixture.fitted import FittedMixture, expert_usage
-from skmoe._mixture.groups import MAX_DENSE
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import MAX_DENSE, Mixture
 from skmoe._mixture.search import fit_starts
 from skmoe._mixture.starts import blocks_of
 from skmoe._mixture.stream import Stream, learned, started

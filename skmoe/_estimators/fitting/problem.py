@@ -45,11 +45,10 @@ from skmoe._estimators.rows.training_data import (
 )
 from skmoe._inference.inference import Maxima
 from skmoe._inference.labels import describe_spikes, feature_labels, printable_name
-from skmoe._mixture.data import Data
 from skmoe._mixture.em import Run, aitken_gap
 from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.fitted import FittedMixture, Usage, n_needed_experts, spikes
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.partitions import InitData, make_init_data, possible_experts, sample_of
 from skmoe._mixture.search import COUNTED_SEARCHES, Found
@@ -453,7 +452,7 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
     experts, log_jacobian = run.mixture.experts, problem.preprocessor.log_jacobian()
     # Experts that fit a few rows nearly exactly, or all of theirs. If all dispersions are at their
     # bound, y is a function of X, and nothing is wrong.
-    at_bound = experts.dispersion_at_bound(run.mixture.split(run.theta)[0])
+    at_bound = experts.dispersion_at_bound(run.theta)
     degenerate = np.array(at_bound & (not at_bound.all()))
     if not experts.needs_all_rows:
         data = Data(problem.em_problem.rows_in_memory, experts.dispersion_columns)
@@ -529,7 +528,7 @@ def warn_of_fit(
     of_mixture = params.expert_parameter == "expert"
     if run.failed or (not run.converged and run.n_iter >= estimator.max_iter):
         warn_user(_advice(run, estimator.max_iter, problem, of_mixture), ConvergenceWarning)
-    at_bound = experts.dispersion_at_bound(run.mixture.split(run.theta)[0])
+    at_bound = experts.dispersion_at_bound(run.theta)
     if at_bound.any() and not at_bound.all():
         named = _named(np.flatnonzero(at_bound), estimator.expert_names_)
         warn_user(

@@ -197,7 +197,7 @@ def estimates(
         elif noise is None:
             units = None if rows.units is None else rows.units.codes
             noise = estimate_noise_variance(init_data.X, init_data.Y, rows.weight, units)
-            noise = init_data.for_outputs(noise)
+            noise = noise[init_data.outputs]
         found["noise_variance"] = tuple(noise.tolist())
     if "variance_floor" in names:
         floors = np.full(len(init_data.Y), RELATIVE_FLOOR)
@@ -206,7 +206,7 @@ def estimates(
             if 1 < len(values) <= len(y) / 2:
                 rounding = np.median(np.diff(values)) ** 2 / 12.0
                 floors[output] = np.clip(rounding, RELATIVE_FLOOR, MAX_ROUNDING_FLOOR)
-        found["variance_floor"] = tuple(init_data.for_outputs(floors).tolist())
+        found["variance_floor"] = tuple(floors[init_data.outputs].tolist())
     if "target_mean" in names:
         mean = _mean_at_zero_offset(rows.y, split_offset(rows.expert_design)[1], rows.weight)
         found["target_mean"] = tuple(mean.tolist())

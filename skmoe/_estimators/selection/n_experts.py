@@ -48,9 +48,9 @@ from skmoe._estimators.rows.training_data import (
 )
 from skmoe._inference.comparisons import fit_statistics
 from skmoe._inference.labels import describe_ties
-from skmoe._mixture.data import Data
 from skmoe._mixture.em import Run, without_rows
 from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.mixture import Data
 from skmoe._mixture.search import fit_starts
 from skmoe._mixture.starts import with_split_experts
 from skmoe._numerics.probability import is_collapsed
@@ -439,7 +439,7 @@ class Trial(NamedTuple):
     def _log_jacobian(self, data: Data) -> Array:
         """Log density of standardised targets minus that of targets, of rows or units (U,)."""
         of_rows = self.problem.preprocessor.log_jacobian(data.rows.y)
-        return np.asarray(data.sharing.total(np.broadcast_to(of_rows, data.rows.weight.shape)))
+        return np.asarray(data.total(np.broadcast_to(of_rows, data.rows.weight.shape)))
 
 
 def fit_trial(

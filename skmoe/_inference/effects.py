@@ -13,9 +13,9 @@ References
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial, reduce
+from functools import reduce
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -27,6 +27,7 @@ from skmoe._inference.coefficients import GATE, indicator_columns
 from skmoe._inference.inference import WIDTH, Inference, Result, Term, delta_method
 from skmoe._inference.labels import Labels, printable_line, printable_name
 from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.information import gate_scores
 from skmoe._mixture.mixture import Data
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import TINY, Array
@@ -37,16 +38,16 @@ from skmoe._optional import import_pandas
 # Part of the effects of the whole mixture.
 MIXTURE = "mixture"
 
-# Changes of a coordinate, in central differences.
+# Changes of a coordinate of the experts, in the central differences of their means.
 COORDINATE_STEP = 1e-4
 
 
 class Sums(NamedTuple):
-    """Weighted sums over the rows, for K experts and m responses."""
+    """Weighted sums over the rows, for K experts and m responses, or derivatives of these."""
 
-    experts: Array  # change through each expert, (K, m)
-    gate: Array  # change through the probabilities of all experts, (1, m)
-    share: Array  # mean probability of each expert, (K, 1)
+    experts: Array  # change through each expert, (..., K, m)
+    gate: Array  # change through the probability of each expert, (..., K, m)
+    share: Array  # mean probability of each expert, (..., K)
 
 
 class Ends(NamedTuple):
@@ -57,31 +58,64 @@ class Ends(NamedTuple):
     width: float
     n_responses: int | None  # None for effects on the gate
 
-    def sums(self, fitted: FittedMixture) -> Sums:
-        """Sums over the rows."""
-        weight = self.rows[0].rows.weight
-        low_gate, high_gate = (np.exp(fitted.gate_logs(data)) * weight for data in self.rows)
-        if self.n_responses is None:  # the means are those of whether it is each expert
-            low = high = np.eye(fitted.mixture.n_experts)[..., None]
-        else:
-            pairs = zip(self.rows, self.added, strict=True)
-            low, high = (fitted.means(data)[:, -self.n_responses :] + own for data, own in pairs)
-        gate, changed = 0.5 * (low_gate + high_gate)[:, None], (high_gate - low_gate)[:, None]
-        through_gate = (changed * (low + high)).sum(axis=(0, 2)) * 0.5 / self.width
-        experts = (gate * (high - low)).sum(axis=2) / self.width
-        return Sums(experts, through_gate[None], gate.sum(axis=2))
+    def gate(self, fitted: FittedMixture) -> list[Array]:
+        """Probabilities (K, n) of the experts."""
+        return [np.exp(fitted.gate_logs(data)) for data in self.rows]
 
+    def means(self, fitted: FittedMixture) -> list[Array]:
+        """Means (K, m, n) of the experts; for effects on the gate, of whether it is each expert."""
+        if self.n_responses is None:
+            is_expert = np.eye(fitted.mixture.n_experts)[..., None]
+            return [np.tile(is_expert, len(self.rows[0].rows.weight))] * 2
+        pairs = zip(self.rows, self.added, strict=True)
+        return [fitted.means(data)[:, -self.n_responses :] + added for data, added in pairs]
 
-def _derivatives(fitted: FittedMixture, function: Callable[[FittedMixture], Array]) -> Array:
-    """Derivatives (..., R) of a function of the mixture by the coordinates."""
-    found = []
-    for direction in np.eye(len(fitted.mixture.first)):
-        step = COORDINATE_STEP * fitted.mixture.expanded(direction)
+    def mean_derivatives(self, fitted: FittedMixture, index: Array) -> list[Array]:
+        """Derivatives (K, m, n) of the mean of each expert by one of its coordinates.
+
+        `index` (K,) has that of each expert, which changes its own mean only; -1 for none.
+        """
+        step = np.zeros(len(fitted.mixture.first))
+        step[index[index >= 0]] = COORDINATE_STEP
+        step = fitted.mixture.expanded(step)
         ahead, behind = (
-            function(fitted._replace(theta=fitted.theta + sign * step)) for sign in (1.0, -1.0)
+            self.means(fitted._replace(theta=fitted.theta + sign * step)) for sign in (1.0, -1.0)
         )
-        found.append((ahead - behind) / (2.0 * COORDINATE_STEP))
-    return np.stack(found, axis=-1)
+        return [(a - b) / (2.0 * COORDINATE_STEP) for a, b in zip(ahead, behind, strict=True)]
+
+    def sums(self, gate: Sequence[Array], mean: Sequence[Array]) -> Sums:
+        """Sums over the rows. Derivatives of the probabilities may have another axis."""
+        (low_gate, high_gate), (low, high), weight = gate, mean, self.rows[0].rows.weight
+        weighted = 0.5 * (low_gate + high_gate) * weight
+        changed = (high_gate - low_gate) * weight / self.width
+        return Sums(
+            np.einsum("...kn,kmn->...km", weighted, (high - low) / self.width),
+            np.einsum("...kn,kmn->...km", changed, 0.5 * (low + high)),
+            weighted.sum(axis=-1),
+        )
+
+    def sums_by_coordinates(self, fitted: FittedMixture, index: Array) -> Sums:
+        """Derivatives of the sums by the coordinates, which are the first axis.
+
+        `index` (K, P) has the coordinates of each expert.
+        """
+        (mixture, theta, _), n_of_gate = fitted, len(fitted.mixture.gate.first)
+        gate, mean = self.gate(fitted), self.means(fitted)
+        size = len(mixture.first), *mean[0].shape[:2]
+        found = Sums(np.zeros(size), np.zeros(size), np.zeros(size[:2]))
+        if n_of_gate:
+            of_ends = []
+            for data, probability in zip(self.rows, gate, strict=True):
+                scores = gate_scores(mixture, mixture.log_gate(theta[None], data), data)
+                of_ends.append(np.stack(scores, axis=1) * probability)
+            for total, values in zip(found, self.sums(of_ends, mean), strict=True):
+                total[-n_of_gate:] += values
+        for own in [] if self.n_responses is None else index.T:
+            of_experts = self.sums(gate, self.mean_derivatives(fitted, own))
+            present = np.flatnonzero(own >= 0)
+            found.experts[own[present], present] += of_experts.experts[present]
+            found.gate[own[present], present] += of_experts.gate[present]
+        return found
 
 
 class AverageEffects(Inference):
@@ -152,11 +186,17 @@ def average_effects_of(
             Ends([fitted.data(rows) for rows, _ in pair], [a for _, a in pair], width, n_responses)
             for pair in zip(*ends, strict=True)
         ]
-        effects = partial(_effects, blocks)
+        sums = [
+            reduce(add_fields, (block.sums(block.gate(fit), block.means(fit)) for block in blocks))
+            for fit in fits
+        ]
         names.append(name)
-        values.append([effects(fit) for fit in fits])
+        values.append([_effects(of_fit, of_fit, on_gate) for of_fit in sums])
         if inference is not None:
-            derivatives.append(_derivatives(fitted, effects))
+            index = _coordinates_of_experts(inference, fitted.mixture.n_experts)
+            by_coordinates = (block.sums_by_coordinates(fitted, index) for block in blocks)
+            own = _effects(reduce(add_fields, by_coordinates), sums[0], on_gate)
+            derivatives.append(np.moveaxis(own, 0, -1))
     parts, changing = [MIXTURE], list(responses) if len(responses) > 1 else [""]
     if on_gate:
         parts, changing = [GATE], labels.experts
@@ -185,34 +225,49 @@ def average_effects_of(
     )
 
 
-def _effects(blocks: Sequence[Ends], fitted: FittedMixture) -> Array:
-    """Effects (P, m) of a change: on the mixture, and of its parts if there are any."""
-    sums = reduce(add_fields, (block.sums(fitted) for block in blocks))
-    of_all = sums.experts.sum(axis=0, keepdims=True) + sums.gate
-    if blocks[0].n_responses is None or len(sums.share) == 1:
-        return np.asarray(of_all)
-    return np.concatenate([of_all, sums.experts / np.maximum(sums.share, TINY), sums.gate])
+def _coordinates_of_experts(inference: Inference, n_experts: int) -> Array:
+    """Coordinates (K, P) of each expert among all that are estimated; -1 for none."""
+    of_experts: list[list[int]] = [[] for _ in range(n_experts)]
+    for listed in inference.blocks:
+        if listed.expert is not None:
+            of_experts[listed.expert] += listed.coordinates.tolist()
+    size = max(map(len, of_experts))
+    return np.array([own + [-1] * (size - len(own)) for own in of_experts])
 
 
 def standard_errors_of_means(
     fitted: FittedMixture, rows: Rows, n_responses: int, inference: Inference
 ) -> Array:
     """Standard errors (n, K, m) of the means of the experts; NaN if they are not determined."""
-    of_blocks = []
-    for dataset, _ in fitted.preprocessor.transform_blocks(rows):
-        data = fitted.data(dataset)
-
-        def means(fit: FittedMixture, data: Data = data) -> Array:
-            return fit.means(data)[:, -n_responses:]
-
-        derivatives = _derivatives(fitted, means)
-        found = np.empty(derivatives.shape[:-1])
-        for k, response in np.ndindex(*found.shape[:2]):
+    (mixture, _, units), of_blocks = fitted, []
+    for dataset, added in units.transform_blocks(rows):
+        ends = Ends([fitted.data(dataset)] * 2, [added] * 2, 1.0, n_responses)
+        shape = mixture.n_experts, n_responses, dataset.n_rows
+        derivatives = np.zeros((*shape, len(mixture.first)))
+        for index in _coordinates_of_experts(inference, mixture.n_experts).T:
+            by_coordinate = ends.mean_derivatives(fitted, index)[0]
+            present = np.flatnonzero(index >= 0)
+            derivatives[present, :, :, index[present]] = by_coordinate[present]
+        found = np.empty(shape)
+        for k, response in np.ndindex(*shape[:2]):
             covariance, reasons = delta_method(inference, derivatives[k, response])
             found[k, response] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
             found[k, response, np.array(reasons) != ""] = np.nan
         of_blocks.append(found)
     return np.moveaxis(np.concatenate(of_blocks, axis=2), 2, 0)
+
+
+def _effects(sums: Sums, at: Sums, on_gate: bool) -> Array:
+    """Effects (..., P, m) of a change, or derivatives of those at other sums."""
+    of_gate = sums.gate.sum(axis=-2, keepdims=True)
+    of_all = sums.experts.sum(axis=-2, keepdims=True) + of_gate
+    if on_gate or len(at.share) == 1:
+        return of_all
+    share = np.maximum(at.share, TINY)[:, None]
+    own = sums.experts / share
+    if sums is not at:  # the derivative of a quotient
+        own = own - sums.share[..., None] * at.experts / share**2
+    return np.concatenate([of_all, own, of_gate], axis=-2)
 
 
 # --- predictions of single rows ---------------------------------------------------------------

@@ -24,7 +24,13 @@ from skmoe._estimators.parameters.conflicts import (
     chosen_options,
 )
 from skmoe._estimators.parameters.parameters import check_verbose
-from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
+from skmoe._estimators.rows.training_data import (
+    TrainingData,
+    chosen_rows,
+    merge_copies,
+    present_rows,
+    validate_training_data,
+)
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest, draw_sequentially
 from skmoe._inference.comparisons import NExpertsTable, NExpertsTest, require
 from skmoe.distributions._base import check_random_state
@@ -228,6 +234,7 @@ def _validated(estimator: Any, n_experts: Any, given: Rows) -> tuple[Any, Traini
     if isinstance(params.family, Experts):
         require(params.family, SupportsDistribution, TEST)
     data = validate_training_data(more, params, given)
+    merge_copies(params, present_rows(params, data))  # refuses more experts than distinct rows
     weight, counts = data.rows.weight, data.rows.weight.astype(int)
     if (counts != weight).any():
         row = int((counts != weight).argmax())

@@ -525,3 +525,15 @@ def test_bars_are_means_with_deviations_one_part_above_the_other():
     assert display.bars_["gate"][0].get_hatch()
     assert display.ax_.get_ylim() == (2.5, -0.5)
     assert texts(display.ax_.get_yticklabels())[1:] == names[1:]
+
+
+def test_counts_of_two_humps_that_are_far_apart_are_bars():
+    X = np.repeat([[-1.0], [1.0]], 100, axis=0)
+    y = np.random.default_rng(0).poisson(np.where(X[:, 0] > 0, 400.0, 3.0))
+    moe = fit_quietly(
+        MixtureOfExpertsRegressor(2, family="poisson", gate="constant", n_init=1), X, y
+    )
+    display = PredictionDisplay.from_estimator(moe, X[:1])
+    assert len(display.grid) == 0
+    bars = [bar for own in display.experts_ for bar in own]
+    assert_allclose(sum(bar.get_height() for bar in bars), display.probability.sum())

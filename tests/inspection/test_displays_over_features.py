@@ -526,3 +526,17 @@ def test_panels_of_experts_stand_below_the_gate_in_rows_of_about_the_same_length
     assert named == [column == 0 for _, column in places]
     if with_gate:
         assert display.ax_[0].get_subplotspec().colspan.stop == 3
+
+
+def test_rows_of_little_exposure_do_not_stretch_the_axis():
+    """Their rates are 200, and those of the others a few."""
+    rng = np.random.default_rng(0)
+    X, exposure = rng.normal(size=(300, 2)), rng.uniform(0.2, 1.0, size=300)
+    exposure[:6] = 0.005
+    y = rng.poisson(np.exp(0.3 * X[:, 0]) * exposure)
+    y[:2] = 1
+    offset = np.log(exposure)
+    moe = fit_quietly(regressor(family="poisson"), X, y, offset=offset)
+    display = ExpertsDisplay.from_estimator(moe, X, y, 0, offset=offset)
+    assert display.y.max() > 100.0
+    assert display.figure_.axes[0].get_ylim()[1] < 20.0

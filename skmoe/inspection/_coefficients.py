@@ -77,10 +77,10 @@ class CoefficientsDisplay(draw.Display):
     coefficients : ndarray of shape (n_shown, n_experts)
         Coefficients of the linear predictors; NaN where there are none. Logs, if they are of
         ratios.
-    intervals : ndarray of shape (n_shown, n_experts, 2), default=None
-        Confidence intervals of the coefficients; NaN where there are none.
     is_ratio : ndarray of bool of shape (n_experts,)
         Whether the coefficients of an expert are logs of ratios.
+    intervals : ndarray of shape (n_shown, n_experts, 2), default=None
+        Confidence intervals of the coefficients; NaN where there are none.
     by : {"feature", "expert"}, default="feature"
         What each panel is for.
     coefficient_name : str, default="Coefficient"

@@ -253,7 +253,20 @@ class TrajectoriesDisplay(RowsOverFeature):
         return panels
 
     def draw_course(self, ax: Any, k: int) -> tuple[Any, Any, Any, Any]:
-        """The mean course of an expert, its band, observed means, and its units or rows."""
+        """Draw the mean course of an expert, its band, observed means, and its units or rows.
+
+        Parameters
+        ----------
+        ax : matplotlib axes
+            Where they are drawn.
+        k : int
+            Index of the expert.
+
+        Returns
+        -------
+        line, band, points, members : matplotlib artists or None
+            The course, its band, observed means, and units or rows.
+        """
         own, curve = np.flatnonzero(self.assigned_expert == k), self.curves[:, k]
         members = self._draw_units(ax, own)
         if members is None:

@@ -314,10 +314,10 @@ class RegimesDisplay(draw.DisplayOfPanels):
         Responsibilities for the rows, which are their opacity.
     target_name : str
         Label of the vertical axes.
-    is_probability : bool, default=False
-        Whether the curves are probabilities of a class.
     categories : list
         Labels of the categories of the feature of each panel; None for those with numbers.
+    is_probability : bool, default=False
+        Whether the curves are probabilities of a class.
     of_units : bool, default=False
         Whether the shares are those of units.
     exposure : ndarray of shape (n_shown,), default=None
@@ -514,7 +514,20 @@ class RegimesDisplay(draw.DisplayOfPanels):
         return np.array(axes, dtype=object)
 
     def draw_expert(self, ax: Any, k: int) -> tuple[Any, Any]:
-        """The prediction of an expert, pale beyond its rows, and rows as its responsibility."""
+        """Draw the prediction of an expert, pale beyond its rows, and rows as its responsibility.
+
+        Parameters
+        ----------
+        ax : matplotlib axes
+            Where it is drawn.
+        k : int
+            Index of the expert.
+
+        Returns
+        -------
+        line, rows : matplotlib artists
+            The prediction, and the rows.
+        """
         grid, curve, resp = self.grids[k], self.curves[k], self.responsibilities[:, k]
         x, y, categories = self.x[k], self.y[k], self.categories[k]
         shown = np.flatnonzero(resp >= MIN_RESPONSIBILITY_SHOWN)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -240,7 +240,8 @@ def _select_n_experts(
     expert by "auto". In row blocks the number is that of a sample.
     """
     how, by_class = estimator.n_experts, is_classifier(estimator)
-    by_held_out_rows = not isinstance(how, str) or how == "auto"
+    is_auto = isinstance(how, str) and how == "auto"
+    by_held_out_rows = is_auto or not isinstance(how, str)
     least = 1 if given.possible is None else n_known_experts(given.possible)
     numbers: Iterable[int] = n_experts_grid(least)
     if not isinstance(how, str) or how not in N_EXPERTS_CRITERIA:
@@ -252,14 +253,15 @@ def _select_n_experts(
             )
         least = numbers[0]
     fixed = copy.copy(estimator).set_params(n_experts=least)
-    if not isinstance(how, str) or how != "auto":  # that of a list is implied
+    shared = getattr(estimator, "shared_features", None)
+    if not is_auto or isinstance(shared, Mapping):  # the number of a list is implied
         check_conflicts(chosen_options(estimator))
     params = fixed._validate_parameters()
     of_fit, data = _rows_of_trials(fixed, params, given, by_held_out_rows)
     rows = data.rows
     n_rows = float(rows.weight.sum())
     if n_rows < MIN_ROWS_FOR_SELECTION:
-        if how == "auto" and rows.n_rows < MIN_ROWS_FOR_SELECTION:
+        if is_auto and rows.n_rows < MIN_ROWS_FOR_SELECTION:
             return fixed, of_fit, None
         raise ValueError(
             f"{_words(estimator)} needs at least {MIN_ROWS_FOR_SELECTION} rows, counted by "
@@ -288,7 +290,7 @@ def _select_n_experts(
         n_partitions = 1
     left_out = _left_out(data, by_class, n_partitions)
     if not len(left_out):
-        if how == "auto":
+        if is_auto:
             return fixed, of_fit, None
         raise ValueError(
             f"{_words(estimator)} needs a class with at least {N_SELECTION_FOLDS} distinct rows, "
@@ -415,11 +417,28 @@ class Trial(NamedTuple):
         """
         em_problem, (mixture, theta) = self.problem.em_problem, (self.run.mixture, self.run.theta)
         if mixture.experts.needs_all_rows:
-            return self._without_rows_of_estimators(left_out)
+            if em_problem.rows.expert_design.fold is None:
+                return self._without_rows_of_estimators(left_out)
+            return self._out_of_fold(len(left_out))
         objective = em_problem.objective(mixture)
         log_density, masses = without_rows(objective, theta, left_out, N_ITER_WITHOUT_ROWS)
         jacobian = [self._log_jacobian(data) for data in objective.blocks]
         return log_density - np.concatenate(jacobian), masses
+
+    def _out_of_fold(self, n_fits: int) -> tuple[Array, Array]:
+        """The same by out-of-fold predictions, less what the coefficients of the gate fit [1]_.
+
+        References
+        ----------
+        .. [1] H. Akaike (1974), "A new look at the statistical model identification", IEEE
+           Transactions on Automatic Control 19, 716-723.
+        """
+        data, mixture = Data(self.problem.em_problem.rows), self.run.mixture
+        found, log_density = mixture.responsibilities(self.run.theta[None], data)
+        weight = data.rows.gate_weight
+        of_gate = mixture.gate.size / weight.sum()
+        log_density = log_density - self._log_jacobian(data) - of_gate
+        return np.repeat(log_density, n_fits, axis=0), np.repeat(found @ weight, n_fits, axis=1)
 
     def _without_rows_of_estimators(self, left_out: Array) -> tuple[Array, Array]:
         """The same of fits whose experts are fitted again."""

@@ -111,7 +111,6 @@ class BaseMixture(
         self,
         given: Any,
         *,
-        noise_variance: Array | None = None,
         ends_at_maximum: bool = True,
     ) -> Any:
         """`fit` of `Rows`, or of validated `TrainingData`."""
@@ -130,7 +129,7 @@ class BaseMixture(
                 fixed, given, added = with_selected_n_experts(self, given, task)
             params = fixed._validate_parameters()
             previous = self if params.warm_start and hasattr(self, "_fitted") else None
-            options = FitOptions(previous, None, noise_variance, ends_at_maximum)
+            options = FitOptions(previous, ends_at_maximum=ends_at_maximum)
             problem = build_problem(fixed, params, given, options)
             n_fits = params.n_experts if self._has_models else params.n_init
             if task is NO_TASK and has_callbacks:

@@ -142,10 +142,11 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         name the attributes of the numbers.
     alpha_, gate_alpha_ : float or ndarray
         Penalties of experts and gate; with "ard" one for each feature (column of `gate_coef_`),
-        infinite if dropped, NaN if unused, as that of a constant gate or of one expert. An average
-        of starts has none: each start has its own.
+        infinite if dropped, NaN if unused, as that of a constant gate or of one expert.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
-        If the number was selected: numbers tried, and held-out log-likelihoods or minus criteria.
+        If the number was selected: numbers tried, and minus criteria or held-out log-likelihoods
+        per row, or unit. Those of estimators as experts are of out-of-fold predictions, less the
+        coefficients of the gate per row.
     n_experts_score_errors_ : ndarray of shape (n_numbers,)
         With "auto": standard errors of the differences between these scores and the best one.
     n_experts_ties_ : ndarray of shape (n_ties,)

@@ -184,8 +184,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         name the attributes of the numbers.
     alpha_, gate_alpha_ : float or ndarray
         Penalties of experts and gate; with "ard" one for each feature (column of `gate_coef_`),
-        infinite if dropped, NaN if unused, as that of a constant gate or of one expert. An average
-        of starts has none: each start has its own.
+        infinite if dropped, NaN if unused, as that of a constant gate or of one expert.
     dispersion_alpha_ : float
         Penalty of the slopes of log dispersions, with `dispersion_features`.
     dispersion_prior_ : float
@@ -197,7 +196,9 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         With `covariance_type="full"`: covariance matrix of the outputs, or of their logarithms,
         about the means of each expert.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
-        If the number was selected: numbers tried, and held-out log-likelihoods or minus criteria.
+        If the number was selected: numbers tried, and minus criteria or held-out log-likelihoods
+        per row, or unit. Those of estimators as experts are of out-of-fold predictions, less the
+        coefficients of the gate per row.
     n_experts_score_errors_ : ndarray of shape (n_numbers,)
         With "auto": standard errors of the differences between these scores and the best one.
     n_experts_ties_ : ndarray of shape (n_ties,)

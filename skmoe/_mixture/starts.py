@@ -278,7 +278,7 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
             share[own] = cells[0] + 0.5 * left
             of_gate[k] = resp[k] * share
             of_gate.append(resp[k] * (1.0 - share))
-        stacked = np.stack(of_gate)
+        stacked = np.stack(of_gate)  # for the experts, rows that are left to no cell hardly count
         if rows.possible is not None:
             stacked = restricted(problem.mixture.experts, rows.row_responsibilities(stacked), rows)
         if by_itself:

@@ -335,11 +335,6 @@ class ResponsibilitiesDisplay(draw.Display):
         return self.responsibilities.mean(axis=0)
 
     @property
-    def assigned_share(self) -> Array:
-        """Fraction of the rows or units that are assigned to each expert."""
-        return np.array([len(rows) for rows in self.certainty]) / len(self.responsibilities)
-
-    @property
     def certainty(self) -> list[Array]:
         """Responsibilities of each expert for the rows or units that are assigned to it."""
         assigned_expert = self.responsibilities.argmax(axis=1)

@@ -3,7 +3,8 @@
     python tests/benchmarks/functions.py
 
 A newcomer who follows a fit from call to call meets all of these functions. Printed are numbers for
-a default fit of 500 rows and for the summary of a fitted mixture, and with `--list` their names.
+a default fit of 500 rows, which selects the number of experts, for one with a given number, and for
+the summary of a fitted mixture; with `--list` also the files.
 """
 
 import argparse
@@ -25,8 +26,13 @@ def main():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(500, 3))
     y = np.where(X[:, 0] > 0, X[:, 1], -X[:, 2]) + 0.1 * rng.normal(size=500)
-    moe = MixtureOfExpertsRegressor(2, random_state=0)
-    for name, call in (("fit", lambda: moe.fit(X, y)), ("summary", lambda: moe.summary(X, y))):
+    moe, with_number = (MixtureOfExpertsRegressor(n, random_state=0) for n in ("auto", 2))
+    calls = {
+        "default fit": lambda: moe.fit(X, y),
+        "fit with a number of experts": lambda: with_number.fit(X, y),
+        "summary": lambda: moe.summary(X, y),
+    }
+    for name, call in calls.items():
         found = executed(call)
         files = Counter(function.split(":")[0] for function in found)
         print(f"{name}: {len(found)} functions in {len(files)} files")

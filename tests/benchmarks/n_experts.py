@@ -2,6 +2,7 @@
 
 - recovery: simulated tables of 1 to 6 regimes along the first of three features, 1000 rows, with
   sharp or overlapping regimes; how often the number is found, and CPU time over that of one fit.
+  Also of four regimes by the signs of two features.
 - stability: tables of scikit-learn (and with --data small ones of the folder), with other seeds,
   and after one row in a hundred, drawn at random, has been left out.
 - rules: for the same tables and rows left out, and for simulated ones, the number that other rules
@@ -10,7 +11,7 @@
   that held-out scores and criteria choose from the other folds; fold 0 stays untouched.
 - panels of one regression and seven rows for each of 595 people, with an effect of the person: the
   numbers chosen with and without groups.
-- cost: CPU time on 80 000 rows and ten features over that of one default fit.
+- cost: CPU seconds of first fits of small, wide, long and other tables.
 
 Usage: python tests/benchmarks/n_experts.py [PART ...] [--data DIR] [--how auto]
 """
@@ -89,6 +90,14 @@ def recovery(options):
             found = np.mean(np.array(chosen) == n_regimes)
             cost = seconds[0] / seconds[1]
             print(f"{n_regimes:>8}{found:>8.0%}{cost:>8.1f}   {counted(chosen)}", flush=True)
+    chosen = []
+    for seed in range(options.seeds):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(300, 3))
+        y = 2.0 * np.sign(X[:, 0] * X[:, 1]) * (X[:, 0] + X[:, 1]) + 0.3 * rng.normal(size=300)
+        chosen.append(timed(MixtureOfExpertsRegressor(options.how, random_state=0), X, y)[0])
+    numbers = counted(moe.n_experts_ for moe in chosen)
+    print(f"\nfour regimes by the signs of two features, 300 rows: {numbers}")
 
 
 def tables_of_stability(folder, only):
@@ -261,18 +270,35 @@ def held_out(options):
         print_table(f"{task}, {len(gaps)} tables", names, summaries)
 
 
-def cost(options):
-    """Print the CPU time of the choice on many rows."""
-    rng = np.random.default_rng(0)
+def tables_of_cost():
+    """Yield name, parameters, kind, X and y of tables that first fits are made of."""
+    rng, regressor = np.random.default_rng(0), MixtureOfExpertsRegressor
+    for n_rows, n_columns in ((111, 4), (10_000, 200), (1_000_000, 10)):
+        X = rng.normal(size=(n_rows, n_columns))
+        y = np.where(X[:, 0] > 0, 1.0 + X[:, 1], -2.0 - X[:, 2]) + 0.3 * rng.normal(size=n_rows)
+        yield f"{n_rows} x {n_columns}, two regimes", {}, regressor, X, y
+    yield "1000 x 3, two regimes, trees", {"expert": "tree"}, regressor, *simulate(2, 0)
     X = rng.normal(size=(80_000, 10))
     coef = 2.0 * rng.normal(size=(4, 10))[np.digitize(X[:, 0], [-0.7, 0.0, 0.7])]
     smooth = np.sin(X[:, 1]) + 0.3 * X[:, 2] * X[:, 3]
     y = smooth + (X * coef).sum(axis=1) / 3.0 + 0.3 * rng.normal(size=len(X))
-    _, once = timed(MixtureOfExpertsRegressor(random_state=0), X, y)
-    moe, seconds = timed(MixtureOfExpertsRegressor(options.how, random_state=0), X, y)
-    _, with_number = timed(MixtureOfExpertsRegressor(moe.n_experts_, random_state=0), X, y)
-    print(f"\n80 000 rows, ten features: {moe.n_experts_} experts, default fit {once:.1f} s")
-    print(f"choice and fit {seconds / once:.1f} times, fit alone {with_number / once:.1f} times")
+    yield "80000 x 10, four regimes and a curve", {}, regressor, X, y
+    X = (rng.random((653, 45)) < 0.3).astype(float)
+    classes = {"653 x 45 indicators": (X, X[:, :5].sum(axis=1) + rng.normal(size=653) > 1.5)}
+    for load in (datasets.load_iris, datasets.load_wine, datasets.load_breast_cancer):
+        classes[load.__name__] = load(return_X_y=True)
+    for name, table in classes.items():
+        yield name, {}, MixtureOfExpertsClassifier, *table
+
+
+def cost(options):
+    """Print the CPU seconds of first fits, and of fits with the number that they select."""
+    print(f"\n{'table':<38}{'experts':>8}{'seconds':>9}{'of fit':>9}{'times':>7}")
+    for name, parameters, kind, X, y in tables_of_cost():
+        moe, seconds = timed(kind(options.how, random_state=0, **parameters), X, y)
+        _, once = timed(kind(moe.n_experts_, random_state=0, **parameters), X, y)
+        times = seconds / once
+        print(f"{name:<38}{moe.n_experts_:>8}{seconds:>9.2f}{once:>9.2f}{times:>7.1f}", flush=True)
 
 
 PARTS = {part.__name__: part for part in (recovery, stability, rules, held_out, panels, cost)}

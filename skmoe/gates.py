@@ -11,7 +11,7 @@ from skmoe._numerics.typing import Alpha
 from skmoe.families._categorical import Categorical
 from skmoe.protocols._experts import Part
 
-__all__ = ["GATES", "ConstantGate", "SoftmaxGate"]
+__all__ = ["GATES", "ConstantGate", "MarkovGate", "SoftmaxGate"]
 
 # Penalty on the slopes of a gate that has none of its own.
 DEFAULT_GATE_ALPHA = 1.0
@@ -66,6 +66,7 @@ class ConstantGate(_ParametricGate):
     balance: float = 0.0
 
     depends_on_features: ClassVar[bool] = False
+    persists: ClassVar[bool] = False
     has_open_penalty: ClassVar[bool] = False
     transformer: ClassVar[Any] = None
 
@@ -141,6 +142,7 @@ class SoftmaxGate(_ParametricGate):
         return self.alpha is None
 
     depends_on_features: ClassVar[bool] = True
+    persists: ClassVar[bool] = False
 
     def gate_of(self, n_experts: int, n_columns: int) -> Gate:
         """The gate of a fit with columns of a design matrix."""
@@ -148,8 +150,79 @@ class SoftmaxGate(_ParametricGate):
         return Gate(Categorical(n_experts, "gate"), n_columns, alpha)
 
 
+@dataclass(frozen=True)
+class MarkovGate(Part):
+    """Regimes that persist in time: a Markov chain of experts in each series of rows [1]_ [2]_.
+
+    Use it, as `gate="markov"`, for rows that follow one another in time: `units` of `fit` name the
+    series, and `time` orders the rows of each. The first row of a series has an expert by
+    probabilities of their own. The expert of a later row depends on that of the row before, by a
+    multinomial logit on the features of the later row (`gate_features`) for each expert that the
+    row before can have. With `gate_features=[]` the transition probabilities are constant. See
+    "Regimes that persist in time" in the user guide.
+
+    Parameters
+    ----------
+    alpha : float or None, default=None
+        L2 penalty on the slopes of the transitions, as in `SoftmaxGate`.
+
+    See Also
+    --------
+    SoftmaxGate : Experts of rows that are independent of those of other rows.
+
+    References
+    ----------
+    .. [1] J. D. Hamilton (1989), "A new approach to the economic analysis of nonstationary time
+       series and the business cycle", Econometrica 57, 357-384.
+    .. [2] F. X. Diebold, J.-H. Lee and G. C. Weinbach (1994), "Regime switching with time-varying
+       transition probabilities", in C. Hargreaves (ed.), Nonstationary Time Series Analysis and
+       Cointegration, Oxford University Press, 283-302.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> regime = np.repeat([0, 1, 0, 1], 50)
+    >>> X = rng.normal(size=(200, 1))
+    >>> y = np.where(regime, 3.0 - X[:, 0], X[:, 0]) + 0.3 * rng.normal(size=200)
+    >>> moe = MixtureOfExpertsRegressor(2, gate="markov", gate_features=[]).fit(X, y)
+    >>> moe.transition_matrix_.round(2)
+    array([[0.98, 0.02],
+           [0.01, 0.99]])
+    """
+
+    alpha: Alpha | None = None
+
+    depends_on_features: ClassVar[bool] = True
+    persists: ClassVar[bool] = True
+    transformer: ClassVar[Any] = None
+    top_k: ClassVar[int | None] = None
+    balance: ClassVar[float] = 0.0
+
+    def check_options(self) -> None:
+        """Validate the penalty."""
+        if self.alpha is not None:
+            check_real("gate.alpha", self.alpha)
+
+    @property
+    def has_open_penalty(self) -> bool:
+        """Whether `gate_alpha` of the estimator decides by default."""
+        return self.alpha is None
+
+    def gate_of(self, n_experts: int, n_columns: int) -> Gate:
+        """The gate of a fit with columns of a design matrix; with one there are no slopes."""
+        alpha = DEFAULT_GATE_ALPHA if self.alpha is None else self.alpha
+        n_columns = n_columns if n_columns > 1 else 0
+        return Gate(Categorical(n_experts, "gate"), n_columns, alpha, persists=True)
+
+
 # Gates by the names of the parameter `gate`.
-GATES: dict[str, Any] = {"softmax": SoftmaxGate, "constant": ConstantGate}
+GATES: dict[str, Any] = {
+    "softmax": SoftmaxGate,
+    "constant": ConstantGate,
+    "markov": MarkovGate,
+}
 
 
 def gate_object(gate: Any) -> Any:

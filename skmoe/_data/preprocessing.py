@@ -17,7 +17,7 @@ from skmoe._data.checks import has_bounds
 from skmoe._data.encoding import Encoder, encode, is_new_to_encoder, numeric_values, origin_columns
 from skmoe._data.extra_features import ExtraFeatures, append_columns, predict_base
 from skmoe._data.rows import BLOCK_ROWS, Dataset, RawFeatures, Rows, by_output, select_raw_features
-from skmoe._data.units import make_units
+from skmoe._data.units import make_series, make_units
 from skmoe._numerics.linalg import OffsetDesign
 from skmoe._numerics.typing import Array, Design
 
@@ -92,7 +92,9 @@ class Preprocessor(NamedTuple):
             if rows.offset is not None:
                 expert_design = OffsetDesign(expert_design, by_output(rows.offset))
         possible = None if rows.possible is None else by_output(rows.possible)
-        return Dataset(gate_design, expert_design, target, rows.weight, possible=possible)
+        series = None if rows.series is None else make_series(rows.series, rows.weight)
+        parts = gate_design, expert_design, target, rows.weight
+        return Dataset(*parts, possible=possible, series=series)
 
     # --- units ---
 

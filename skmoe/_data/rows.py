@@ -26,7 +26,14 @@ from skmoe._data.encoding import (
     is_frame,
     numeric_values,
 )
-from skmoe._data.units import Units, check_known_experts, encode_units, join_groups
+from skmoe._data.units import (
+    Units,
+    check_known_experts,
+    check_weights_of_series,
+    encode_units,
+    join_groups,
+    ranks_in_time,
+)
 from skmoe._numerics.linalg import OffsetDesign
 from skmoe._numerics.typing import Array, Design
 
@@ -49,6 +56,7 @@ ARGUMENTS = {
     "weight": "sample_weight",
     "offset": "offset",
     "unit": "units",
+    "time": "time",
     "possible": "known_experts",
 }
 
@@ -66,6 +74,10 @@ class Rows(NamedTuple):
     # Experts that may have generated each row: `known_experts` of `fit`, and once validated boolean
     # (n, K), the same in all rows of a unit. None if nothing is known.
     possible: Any = None
+    # Where rows follow one another in time: what orders them, and once validated their ranks and
+    # the number of the series of each.
+    time: Any = None
+    series: Any = None
 
     @property
     def n_rows(self) -> int:
@@ -90,8 +102,8 @@ class Rows(NamedTuple):
 
     @property
     def fold_group(self) -> Array | None:
-        """Groups of rows that are on one side of every fold: of the user, and units."""
-        return join_groups(self.group, self.unit)
+        """Groups of rows that are on one side of every fold: of the user, and units or series."""
+        return join_groups(self.group, self.unit if self.series is None else self.series)
 
     @property
     def n_known(self) -> int:
@@ -220,6 +232,7 @@ class Dataset(NamedTuple):
     weight: Array
     units: Units | None = None  # whose rows have one latent expert; None for each row its own
     possible: Array | None = None  # experts of each row (K, n) or unit (K, U); None for all
+    series: Units | None = None  # whose rows follow one another in time
 
     @property
     def n_rows(self) -> int:
@@ -229,6 +242,8 @@ class Dataset(NamedTuple):
     @property
     def gate_weight(self) -> Array:
         """Weights of the rows of the gate's design: of rows, or of units."""
+        if self.series is not None:  # rows whose y is missing count as others do
+            return self.series.repeat(self.series.weight)
         return self.weight if self.units is None else self.units.weight
 
     @property
@@ -246,13 +261,22 @@ class Dataset(NamedTuple):
         return resp if self.units is None else self.units.repeat(resp)
 
     def rows_of(self, kept: Array | slice) -> Any:
-        """Indices of the rows at an index, or of the units at a sorted one if there are any."""
-        return kept if self.units is None else self.units.rows_of(kept)
+        """Indices of the rows at an index, or of the units or series at a sorted one."""
+        whole = self.units if self.series is None else self.series
+        return kept if whole is None else whole.rows_of(kept)
+
+    @property
+    def n_apart(self) -> int:
+        """Number of rows, units or series that samples and folds can tell apart."""
+        whole = self.units if self.series is None else self.series
+        return self.n_rows if whole is None else len(whole.starts)
 
     def take(self, kept: Array | slice, factor: float = 1.0) -> Dataset:
         """The rows at an index, or the units at a sorted one, with weights times a factor."""
-        units, design = self.units, self.expert_design
-        index: Any = kept if units is None else units.rows_of(kept)
+        units, design, series = self.units, self.expert_design, self.series
+        index: Any = self.rows_of(kept)
+        if series is not None:
+            series, kept = series.take(kept, factor * series.weight[kept]), index
         gate_design, expert_design = self.gate_design[kept], design
         if isinstance(design, RawFeatures):
             expert_design = design.take(index)
@@ -266,7 +290,8 @@ class Dataset(NamedTuple):
             units = units.take(kept, factor * units.weight[kept])
         possible = None if self.possible is None else self.possible[:, kept]
         weight = factor * self.weight[index]
-        return Dataset(gate_design, expert_design, self.y[..., index], weight, units, possible)
+        y = self.y[..., index]
+        return Dataset(gate_design, expert_design, y, weight, units, possible, series)
 
 
 def split_into_blocks(rows: Any, size: int | None = None) -> Any:
@@ -288,8 +313,9 @@ def split_into_blocks(rows: Any, size: int | None = None) -> Any:
             wanted = int(np.clip(2 ** int(np.log2(most)), BLOCK_ROWS, MAX_BLOCK_ROWS))
         n_blocks = max(round(n_rows / wanted), 1)
         size = max(-(-n_rows // n_blocks), 1)
-    if rows.units is not None:
-        return [rows.take(slice(*ends)) for ends in _unit_ends(rows.units, size)]
+    whole = rows.units if rows.series is None else rows.series
+    if whole is not None:
+        return [rows.take(slice(*ends)) for ends in _unit_ends(whole, size)]
     return [rows.take(slice(start, start + size)) for start in range(0, n_rows, size)]
 
 
@@ -344,6 +370,7 @@ class RowRules(NamedTuple):
     owner: Any  # estimator that has, or receives, the number and the names of the features
     of_classes: bool
     n_experts: int
+    of_series: bool = False  # whether rows follow one another in time, and y may be missing
     is_first: bool = False  # whether the owner receives them: there was no fit before
     is_block: bool = False  # of a fit, so that weights may all be zero
     takes_frames: bool = False  # for experts that are estimators
@@ -365,8 +392,12 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     weight = np.ones(n_rows)
     if given.weight is not None:
         weight = check_weights(given.weight, n_rows, may_be_zero=rules.is_block)
+    missing: Any = None
     if has_target:
-        y = checked_target(given.y, rules, n_rows)
+        target = given.y
+        if rules.of_series and target is not None and not has_bounds(target):
+            target, missing = without_missing(target, rules)
+        y = checked_target(target, rules, n_rows)
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         if has_bounds(y):
             weight = known_weight(y, weight)
@@ -375,13 +406,60 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
         offset = check_offset(given.offset, n_rows, n_outputs)
         offset = offset if np.any(offset) else None
     named = {"units": given.unit, "known_experts": given.possible, "groups": given.group}
+    named["time"] = given.time
     metadata: dict[str, Array] = {}
     if given.metadata or any(values is not None for values in named.values()):
         metadata = check_metadata(named | dict(given.metadata), n_rows)
-    unit, group, known = (metadata.pop(name, None) for name in ("units", "groups", "known_experts"))
+    names = "units", "groups", "known_experts", "time"
+    unit, group, known, time = (metadata.pop(name, None) for name in names)
+    series = None
+    if rules.of_series:
+        series, time = ranks_in_time(unit, time, n_rows)
+        check_weights_of_series(series, weight)
+        unit, weight = None, weight if missing is None else np.where(missing, 0.0, weight)
+    elif time is not None:
+        raise ValueError(
+            'time orders the rows of gate="markov" only; other gates take rows as independent. '
+            'Use gate="markov", or pass the time as a column of X.'
+        )
     if known is not None:
         possible = check_known_experts(known, rules.n_experts, weight, unit)
-    return Rows(X, y, weight, offset, unit, group, metadata, possible)
+    return Rows(X, y, weight, offset, unit, group, metadata, possible, time, series)
+
+
+def without_missing(y: Any, rules: RowRules) -> tuple[Array, Array]:
+    """A target of series whose missing values have been replaced, and where they were, (n,)."""
+    values = np.asarray(y)
+    if values.dtype.kind not in "fO":
+        return values, np.zeros(len(values), dtype=bool)
+    entries = values.reshape(len(values), -1)
+    missing = entries != entries if values.dtype.kind == "f" else is_missing(entries)
+    if (missing.any(axis=1) != missing.all(axis=1)).any():
+        row = int((missing.any(axis=1) != missing.all(axis=1)).argmax())
+        raise ValueError(
+            "y must be missing in all outputs of a row or in none; row "
+            f"{row} has some of them. Set all to NaN, or drop that output."
+        )
+    missing = missing.any(axis=1)
+    if missing.any():
+        known = entries[~missing]
+        if not len(known) and rules.is_first:
+            raise ValueError("y must have values in some rows; all are missing. Pass observed y.")
+        filled = known[0] if len(known) else np.zeros(entries.shape[1])
+        if not len(known) and rules.classes is not None:
+            filled = rules.classes[:1]
+            entries = entries.astype(rules.classes.dtype)
+        entries = entries.copy()
+        entries[missing] = filled
+        values = entries.reshape(values.shape)
+    return values, missing
+
+
+def is_missing(entries: Array) -> Array:
+    """Which objects are None, or differ from themselves as NaN does."""
+    return np.frompyfunc(lambda value: value is None or bool(value != value), 1, 1)(entries).astype(
+        bool
+    )
 
 
 # --- features -------------------------------------------------------------------------------------

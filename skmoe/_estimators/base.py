@@ -348,6 +348,7 @@ class BaseMixtureOfExperts(BaseMixture):
         groups: Any = None,
         offset: Any = None,
         units: Any = None,
+        time: Any = None,
         known_experts: Any = None,
         **fit_params: Any,
     ) -> Self:
@@ -432,5 +433,5 @@ class BaseMixtureOfExperts(BaseMixture):
         >>> moe.converged_, moe.n_iter_ <= moe.max_iter
         (True, True)
         """
-        rows = Rows(X, y, sample_weight, offset, units, groups, fit_params, known_experts)
+        rows = Rows(X, y, sample_weight, offset, units, groups, fit_params, known_experts, time)
         return self._fit(rows)

@@ -82,17 +82,17 @@ def inverted(mixture: Any, theta: Array, total: Any) -> Curvatures:
         size = mixture.experts.size
         joint = np.zeros((len(theta), mixture.size, mixture.size))
         for group, matrices in pairs:
-            if group is not mixture.gate_group:
+            if group not in mixture.gate_groups:
                 for own, of_part in zip(group.coordinates, matrices, strict=True):
                     joint[:, own[:, None], own] = of_part
         n_own = len(mixture.experts.first)
         matrix = mixture.reduced_matrix(joint)[:, :n_own, :n_own]
         of_prior = np.where(np.arange(mixture.size) < size, diagonal, 0.0)
         found.append(invert(matrix[None], mixture.reduced(of_prior)[None, :, :n_own]))
-        pairs = [pair for pair in pairs if pair[0] is mixture.gate_group]
+        pairs = [pair for pair in pairs if pair[0] in mixture.gate_groups]
     for group, matrices in pairs:
         own, is_joint = np.moveaxis(diagonal[:, group.coordinates], 0, 1), bool(prior.joint)
-        is_joint = is_joint and group is not mixture.gate_group
+        is_joint = is_joint and group not in mixture.gate_groups
         if is_joint and not isinstance(matrices, ImplicitCurvature):
             # Slopes of several outputs are not independent in the prior.
             matrices, means = matrices.copy(), group.means
@@ -137,8 +137,8 @@ def direction(
         inverses = inverses[1:]
     for group, matrix, inverse in zip(groups, matrices, inverses, strict=True):
         index = group.coordinates
-        if group is mixture.gate_group and mixture.gate.is_constant:
-            change[:, index[0]] = _of_constant_gate(mixture, theta, total)
+        if group in mixture.gate_groups and CONSTANT in group.roles:
+            change[:, index] = _of_constant_gate(mixture, group, theta, total)
             continue
         dispersions = np.arange(group.means.stop, index.shape[1])
         own = np.moveaxis(gradient[:, index], 0, 1)
@@ -205,17 +205,18 @@ def _keep_within_rows(step: Array, inverse: Array, normals: Array, room: Array) 
         step[at] = step_within(step[at], inverse[at], normals, room[at])
 
 
-def _of_constant_gate(mixture: Any, theta: Array, total: Any) -> Array:
-    """The whole step of constant probabilities to their maximum, (S, K - 1)."""
-    own = theta[:, mixture.experts.size :]
-    contrasts = mixture.gate.family.contrasts
-    proba = np.exp(mixture.gate.family.log_probs(own.T[..., None]))[..., 0]  # (K, S)
+def _of_constant_gate(mixture: Any, group: Group, theta: Array, total: Any) -> Array:
+    """The whole step of constant probabilities to their maximum, (S, P, K - 1)."""
+    own = theta[:, group.coordinates]
+    contrasts = group.family.contrasts
+    proba = np.exp(group.family.log_probs(own.transpose(2, 1, 0)))  # (K, P, S)
     # The gradient has the differences of observed and expected counts.
-    gradient = total.gradient[:, mixture.experts.size :]
-    counts = total.gate_counts * proba + contrasts @ gradient.T
+    gradient = total.gradient[:, group.coordinates].transpose(2, 1, 0)
+    counts = total.gate_counts[mixture.gate_groups.index(group)] * proba
+    counts = counts + np.tensordot(contrasts, gradient, 1)
     logs = np.log(np.maximum(counts, TINY))
     # Equal counts have equal probabilities without round-off, so that ties are ties.
-    return np.asarray((contrasts.T @ (logs - logs.max(axis=0))).T - own)
+    return np.asarray(np.tensordot(contrasts.T, logs - logs.max(axis=0), 1).transpose(2, 1, 0) - own)
 
 
 def _set_scale(
@@ -508,6 +509,7 @@ def without_rows(
     counted = np.split(1.0 - left_out, ends[:-1], axis=1)
     blocks = [data.replace(counted=own) for data, own in zip(blocks, counted, strict=True)]
     thetas = side_by_side(objective._replace(blocks=blocks), thetas, n_iter, step=OVERRELAXED)[0]
+    blocks = [data.replace(counted=None) for data in blocks]
     found = [objective.mixture.responsibilities(thetas, data) for data in blocks]
     masses = sum(
         (resp * own) @ data.rows.gate_weight

@@ -311,7 +311,7 @@ def penalised_slopes(state: State) -> dict[tuple[str, str], Slopes]:
         theta, gradient = prior.independent(theta, gradient, noise)
     found: dict[tuple[str, str], list[tuple[Array, ...]]] = {}
     for group, inverse in zip(mixture.groups, inverses, strict=True):
-        name = "gate" if group is mixture.gate_group else "experts"
+        name = "gate" if group in mixture.gate_groups else "experts"
         is_tied, held = mixture.is_tied and name == "experts", known[group.coordinates]
         if held.any() and not is_tied:
             curvature = np.where(held[:, :, None] | held[:, None], 0.0, inverse.matrix[:, 0])

@@ -615,15 +615,28 @@ class Experts(LinearPart):
 
 
 class Gate(LinearPart):
-    """A softmax gate: the categorical family, whose target are responsibilities."""
+    """A softmax gate: the categorical family, whose target are responsibilities.
 
-    def __init__(self, family: Any, n_columns: int, alpha: Any = 0.0) -> None:
-        role, width, size = GATE_ROLE if n_columns else CONSTANT, n_columns or 1, 0
+    With transitions there are several: one of the first rows of series, which is constant, and one
+    for each expert that the row before can have.
+    """
+
+    def __init__(
+        self, family: Any, n_columns: int, alpha: Any = 0.0, *, persists: bool = False
+    ) -> None:
         self.blocks: list[Block] = []
-        for t in range(len(family.roles)):
-            self.blocks.append(Block(OF_GATE, t, t, role, slice(size, size + width)))
-            size += width
-        self.size = size
+        self.gates: list[list[list[Block]]] = []  # the blocks of each part of each gate
+        self.size, self.persists = 0, persists
+        parts = [(1, 0), (family.n_classes, n_columns)] if persists else [(1, n_columns)]
+        for n_parts, columns in parts:
+            self.gates.append([])
+            for _ in range(n_parts):
+                own, role, width = [], GATE_ROLE if columns else CONSTANT, columns or 1
+                for t in range(len(family.roles)):
+                    own.append(Block(OF_GATE, t, t, role, slice(self.size, self.size + width)))
+                    self.size += width
+                self.gates[-1].append(own)
+                self.blocks += own
         self.free = self.first = np.arange(self.size)
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
         self.flat = self.start = np.zeros(self.size)
@@ -638,9 +651,20 @@ class Gate(LinearPart):
         """Coefficients (D,) with the experts in another order."""
         if not self.size:
             return theta
-        contrasts = self.family.contrasts
-        vectors = contrasts @ theta.reshape(contrasts.shape[1], -1)
-        return np.asarray((contrasts.T @ vectors[order]).ravel())
+        found, contrasts = [], self.family.contrasts
+        for vectors in self.vectors(theta):
+            vectors = contrasts.T @ (contrasts @ vectors)[:, order]
+            found.append((vectors[order] if len(vectors) > 1 else vectors).ravel())
+        return np.concatenate(found)
+
+    def vectors(self, theta: Array) -> list[Array]:
+        """Coefficients of the predictors of each gate, (P, K - 1, d)."""
+        sizes = [sum(b.where.stop - b.where.start for o in own for b in o) for own in self.gates]
+        parts = np.split(theta, np.cumsum(sizes)[:-1])
+        shape = self.family.contrasts.shape[1]
+        return [
+            part.reshape(len(own), shape, -1) for part, own in zip(parts, self.gates, strict=True)
+        ]
 
     # --- what tables show ---
 
@@ -651,9 +675,16 @@ class Gate(LinearPart):
         predictor = LinearPredictor("", "", *names, contrasts=self.family.contrasts)
         return Shown(predictor, self.free)
 
-    def coefficients(self, theta: Array, n_columns: int) -> Array:
+    def coefficients(self, theta: Array, n_columns: int) -> Any:
         """Coefficients (K, d) of the logits, or logs of constant probabilities as intercepts."""
         contrasts = self.family.contrasts
+        if self.persists:  # of the first rows (K,), and of transitions (K, K, d)
+            initial, transitions = self.vectors(theta) if self.size else np.zeros((2, 1, 0, 1))
+            logits = contrasts @ transitions
+            if logits.shape[-1] < n_columns:
+                zeros = np.zeros((*logits.shape[:-1], n_columns - 1))
+                logits = np.concatenate([zeros, log_softmax(logits, axis=1)], axis=-1)
+            return (contrasts @ initial)[0, :, 0], logits
         if self.is_constant:
             logs = log_softmax(contrasts @ theta[:, None], axis=0)
             return np.hstack([np.zeros((len(contrasts), n_columns - 1)), logs])

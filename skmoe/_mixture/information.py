@@ -85,10 +85,10 @@ class Entry(NamedTuple):
 
 def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
     """Hessian and gradient of a block of rows, and what else `Information` has."""
-    if data.rows.units is not None:
+    if data.rows.units is not None or data.chain is not None:
         return _of_units(mixture, theta, False, data)
     at, weight = mixture.at(theta[None], data), data.rows.weight
-    resp = data.posterior(at.log_gate, at.logs, mixture.top_k)[0][:, 0]
+    resp = data.posterior(at.log_gates, at.logs, mixture.top_k)[0][:, 0]
     entries: list[Entry] = []
     weights: dict[tuple[int, int], Array] = {}
     owners: list[int] = []
@@ -108,9 +108,9 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
             k = owners[a]
             value = value + own / np.where(resp[k] > 0.0, resp[k], 1.0)
         weights[a, b] = weights[a, b] + value if (a, b) in weights else value
-    n_own, gate = len(entries), mixture.gate_group
-    if gate is not None:
-        family, proba = gate.family, np.exp(at.log_gate)[:, 0]
+    n_own = len(entries)
+    for gate in mixture.gate_groups:
+        family, proba = gate.family, np.exp(at.log_gates[0])[:, 0, 0]
         center = np.asarray(family.contrasted(resp))
         residual = family.contrasted(resp - np.broadcast_to(proba, resp.shape))
         missing, of_prior = family.covariance(resp), family.covariance(proba)
@@ -171,13 +171,15 @@ def _of_units(
 
     `clusters` has their numbers, followed by the largest number of all blocks.
     """
+    if data.chain is not None and mixture.n_experts > 1:
+        return _of_series(mixture, theta, with_scores, data, clusters)
     split, size = mixture.experts.size, mixture.size
     at = mixture.at(theta[None], data)
-    resp = data.posterior(at.log_gate, at.logs, mixture.top_k)[0][:, 0]
+    resp = data.posterior(at.log_gates, at.logs, mixture.top_k)[0][:, 0]
     weight = data.rows.gate_weight
     hessian, mean = np.zeros((size, size)), np.zeros((size, len(weight)))
     of_experts = _expert_derivatives(mixture, theta, at, data, resp)
-    of_gate = gate_scores(mixture, at.log_gate, data)
+    of_gate = gate_scores(mixture, at.log_gates[0][:, 0], data)
     for k, (index, rows, complete) in enumerate(of_experts):
         hessian[index[:, None], index] += complete
         scores = np.concatenate([data.total(rows), of_gate[k]])
@@ -197,6 +199,72 @@ def _of_units(
         products = weighted @ mean.T
     gradient = mean @ weight
     return hessian, gradient, products, data.rows.row_responsibilities(resp) @ data.rows.weight
+
+
+def _of_series(
+    mixture: Mixture, theta: Array, with_scores: bool, data: Data, clusters: Any
+) -> tuple[Any, ...]:
+    """The same of series, whose experts are a Markov chain.
+
+    The variance of the score of all experts of a series, given y, is a sum over its rows: of the
+    increments of the score's expectation given the experts from a row on, which are a martingale
+    backwards in time.
+    """
+    chain, size, n_experts = data.chain, mixture.size, mixture.n_experts
+    at = mixture.at(theta[None], data)
+    posterior = data.posterior(at.log_gates, at.logs, None)
+    resp, pairs = posterior.resp[:, 0], posterior.memberships[1][:, :, 0]
+    hessian, n_rows = np.zeros((size, size)), data.rows.n_rows
+    of_experts: list[tuple[Array, Array]] = []
+    for index, rows, complete in _expert_derivatives(mixture, theta, at, data, resp):
+        hessian[index[:, None], index] += complete
+        of_experts.append((index, rows.T))
+    of_gates: list[list[list[Array]]] = []  # scores (q, U) by gate, part and expert
+    gates = zip(mixture.gate_groups, at.log_gates, posterior.memberships, strict=True)
+    for (group, logs, own), weight in zip(gates, chain.gate_weights, strict=True):
+        family, proba = group.family, np.exp(logs)
+        total, columns = (own * weight).sum(axis=0), data.designs.get(group.roles[0])
+        curvature = group.curvature(family.covariance(proba), total, data, True)[:, 0]
+        for where, matrix in zip(group.coordinates, curvature, strict=True):
+            hessian[where[:, None], where] -= matrix
+        columns = _columns(columns, own.shape[-1])
+        slopes = family.contrasts[:, :, None, None, None] - family.contrasted(proba)
+        scores = [
+            [np.concatenate([slope[p, 0] * columns for slope in of_expert]).T for of_expert in slopes]
+            for p in range(len(group.parts))
+        ]
+        of_gates.append(scores)
+    first, last, later = chain.first, chain.last, np.flatnonzero(chain.is_later)
+    of_start, of_moves = (group.coordinates for group in mixture.gate_groups)
+    came = pairs / np.maximum(pairs.sum(axis=1, keepdims=True), TINY)  # to k from each j
+    mean = np.zeros((n_experts, n_rows, size))  # of the score up to each row, given its expert
+    for k, (index, rows) in enumerate(of_experts):
+        mean[k][:, index] = rows
+        mean[k][first[:, None], of_start[0]] = of_gates[0][0][k]
+        for j, where in enumerate(of_moves):
+            mean[k][:, where] += came[k, j][:, None] * of_gates[1][j][k]
+    steps = chain.by_series
+    for own in steps.slices[1:]:
+        rows = steps.order[own]
+        mean[:, rows] += np.einsum("kju,jup->kup", came[:, :, rows], mean[:, rows - 1])
+    weight, of_rows = chain.gate_weights
+    at_end = np.einsum("ku,kup->up", resp[:, last], mean[:, last])
+    hessian -= at_end.T @ (weight[:, None] * at_end)
+    for k, (index, rows) in enumerate(of_experts):
+        hessian += mean[k, last].T @ ((weight * resp[k, last])[:, None] * mean[k, last])
+        for j, where in enumerate(of_moves):
+            increment = mean[j, later - 1] - mean[k, later]
+            increment[:, index] += rows[later]
+            increment[:, where] += of_gates[1][j][k][later]
+            hessian += increment.T @ ((of_rows * pairs[k, j])[later, None] * increment)
+    products = None
+    if clusters is not None:
+        *codes, largest = clusters
+        shape, columns = (largest + 1, len(first)), np.arange(len(first))
+        products = sparse.csr_array((weight, (np.array(codes)[first], columns)), shape) @ at_end
+    elif with_scores:
+        products = at_end.T @ (weight[:, None] * at_end)
+    return hessian, weight @ at_end, products, resp @ data.rows.weight
 
 
 def _expert_derivatives(
@@ -231,9 +299,10 @@ def _expert_derivatives(
 
 def gate_scores(mixture: Mixture, log_gate: Array, data: Data) -> list[Array]:
     """Gradients of the log probability of each expert in the coefficients of the gate, (G, U)."""
-    group, n_rows = mixture.gate_group, len(data.rows.gate_weight)
-    if group is None:
+    n_rows = len(data.rows.gate_weight)
+    if not mixture.gate_groups:
         return [np.zeros((0, n_rows))]
+    [group] = mixture.gate_groups
     columns = _columns(data.designs.get(group.roles[0]), n_rows)
     proba = np.broadcast_to(np.exp(log_gate[:, 0]), (mixture.n_experts, n_rows))
     center = group.family.contrasted(proba)
@@ -246,10 +315,10 @@ def gate_scores(mixture: Mixture, log_gate: Array, data: Data) -> list[Array]:
 
 def gate_hessian(mixture: Mixture, at: At, data: Data, weight: Array) -> Array:
     """Hessian of the log probability of any expert, with weights (U,), (G, G)."""
-    group = mixture.gate_group
-    if group is None:
+    if not mixture.gate_groups:
         return np.zeros((0, 0))
-    information = group.family.covariance(np.exp(at.log_gate)[:, None])
+    [group] = mixture.gate_groups
+    information = group.family.covariance(np.exp(at.log_gates[0]))
     return -group.curvature(information, weight[None, None], data, True)[0, 0]
 
 
@@ -267,11 +336,12 @@ def _with_balance(mixture: Mixture, theta: Array, blocks: Any, found: Informatio
 
     def of_block(data: Data) -> tuple[Array, Array]:
         at, weight = mixture.at(theta[None], data), data.rows.gate_weight
-        logs = np.broadcast_to(at.log_gate[:, 0], (len(usage), len(weight)))
+        logs = np.broadcast_to(at.log_gates[0][:, 0, 0], (len(usage), len(weight)))
         share = weight * np.exp(logs) / np.maximum(usage, TINY)[:, None]
         hessian = -gate_hessian(mixture, at, data, share.sum(axis=0))
         slopes = []
-        for own, scores in zip(share, gate_scores(mixture, at.log_gate, data), strict=True):
+        of_gate = gate_scores(mixture, at.log_gates[0][:, 0], data)
+        for own, scores in zip(share, of_gate, strict=True):
             hessian = hessian - (scores * own) @ scores.T
             slopes.append(scores @ own)
         return hessian, np.stack(slopes)

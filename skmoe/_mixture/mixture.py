@@ -25,6 +25,7 @@ import numpy as np
 from scipy import sparse
 
 from skmoe._data.rows import Dataset
+from skmoe._mixture.chain import Chain, Posterior
 from skmoe._numerics.evidence import DROPPED
 from skmoe._numerics.linalg import (
     conjugate_gradients,
@@ -69,6 +70,8 @@ class Data:
         self.given: Any = None
         # Parts of the rows or units in the sums of each vector, (S, U); None for all of each.
         self.counted: Any = None
+        # How regimes follow one another, where rows are series.
+        self.chain = None if rows.series is None else Chain(rows.series, rows.weight)
 
     def replace(self, **values: Any) -> Data:
         """The same rows with given responsibilities, or of which some are counted."""
@@ -79,14 +82,21 @@ class Data:
     def total(self, logs: Array) -> Array:
         """Log densities (..., n) of rows, summed for what shares an expert, (..., U)."""
         units = self.rows.units
+        if self.chain is not None:  # where y is missing, the density is one
+            return np.where(self.rows.weight > 0.0, logs, 0.0)
         return logs if units is None else units.sum_rows(logs * self.rows.weight) / units.weight
 
-    def posterior(self, log_gate: Array, logs: Array, top_k: int | None) -> tuple[Array, Array]:
-        """Responsibilities (K, S, U) and log densities (S, U) of what shares an expert."""
-        joint = self.joint(log_gate, logs)
+    def posterior(self, log_gates: list[Array], logs: Array, top_k: int | None) -> Posterior:
+        """What rows or units say of their experts, given the probabilities of each gate."""
+        if self.chain is not None and len(logs) > 1:
+            possible = self.rows.possible
+            logs = logs if possible is None else np.where(possible[:, None], logs, -np.inf)
+            return self.chain.posterior(log_gates, logs, self.counted)
+        joint = self.joint(log_gates[0][:, 0], logs)
         if top_k is not None:
             joint = keep_top_k(joint.reshape(len(joint), -1), top_k).reshape(joint.shape)
-        return log_normalise(joint)
+        resp, log_density = log_normalise(joint)
+        return Posterior(resp, log_density, [resp[:, None]])
 
     def joint(self, log_gate: Array, logs: Array) -> Array:
         """Log joint densities (K, S, U); minus infinity for experts known to be impossible."""
@@ -463,14 +473,14 @@ class EStep(NamedTuple):
     gradient: Array  # of the expected log-likelihood of the complete data, (S, D)
     curvature: Any  # of each group (P, S, q, q), or an `ImplicitCurvature`; None if not wanted
     counts: Array  # total responsibilities of the experts, (K, S)
-    gate_counts: Any  # total of the targets of the gate, (S,)
+    gate_counts: Any  # totals of the targets of each gate, (P, S)
     own: tuple[Any, ...]  # sums of experts and gates of users
 
 
 class At(NamedTuple):
     """Experts and gate at S vectors and a block of rows."""
 
-    log_gate: Array  # (K, S, U), or (K, S, 1)
+    log_gates: list[Array]  # of each gate (K, P, S, U), or (K, P, S, 1)
     logs: Array  # log densities (K, S, n)
     terms: list[tuple[Any, ...]]  # group, predictors and further derivatives, for each group
 
@@ -511,16 +521,15 @@ class Mixture:
         rest = is_normal, first.joint, first.constant
         self.prior: Any = type(first)._make([*arrays, *rest])
         self.drops = bool(self.prior.dropped.any())
-        self.gate_group = None
-        if gate.is_linear and gate.blocks:
+        self.gate_groups: list[Group] = []
+        for parts_of_gate in gate.gates if gate.is_linear and gate.blocks else ():
             after = [
-                block._replace(where=slice(block.where.start + split, block.where.stop + split))
-                for block in gate.blocks
+                [b._replace(where=slice(b.where.start + split, b.where.stop + split)) for b in own]
+                for own in parts_of_gate
             ]
-            self.gate_group = Group(gate.family, np.zeros(1, dtype=int), None, [after])
+            self.gate_groups.append(Group(gate.family, np.arange(len(after)), None, after))
         self.limited = [g for g in experts.groups if g.limits] if experts.is_linear else []
-        of_gate = [self.gate_group] if self.gate_group else []
-        self.groups: list[Group] = [*experts.groups, *of_gate]
+        self.groups: list[Group] = [*experts.groups, *self.gate_groups]
         slices = slice(0, split), slice(split, self.size)
         self.own = [pair for pair in zip(parts, slices, strict=True) if not pair[0].is_linear]
         # Coefficients without slopes.
@@ -558,7 +567,10 @@ class Mixture:
                 break
             logs = np.zeros((self.n_experts, *shape[1:])) if logs is None else logs
             logs[group.parts] += found
-        return At(self.log_gate(theta, data), logs, terms)
+        if len(self.gate_groups) < 2:
+            return At([self.log_gate(theta, data)[:, None]], logs, terms)
+        of_gates = [(group, group.predictors(theta, data)) for group in self.gate_groups]
+        return At([group.family.log_probs(etas) for group, etas in of_gates], logs, terms)
 
     def log_gate(self, theta: Array, data: Data, *, routed: bool = False) -> Array:
         """Log probabilities (K, S, U) of the experts, or (K, S, 1) if they are constant.
@@ -568,10 +580,10 @@ class Mixture:
         """
         if not self.gate.is_linear:
             logs = self.gate.log_prob(theta[:, self.experts.size :], data)
-        elif self.gate_group is None:  # one expert
+        elif not self.gate_groups:  # one expert
             logs = np.zeros((1, len(theta), 1))
         else:
-            logs = self.gate.family.log_probs(self.gate_group.predictors(theta, data))[:, 0]
+            logs = self.gate.family.log_probs(self.gate_groups[0].predictors(theta, data))[:, 0]
         if not routed or self.top_k is None:
             return np.asarray(logs)
         return normalised_top_k(logs.reshape(len(logs), -1), self.top_k).reshape(logs.shape)
@@ -579,13 +591,13 @@ class Mixture:
     def log_joint(self, theta: Array, data: Data, *, routed: bool = False) -> Array:
         """Log joint densities (K, S, U) of expert and y, of rows or units."""
         at = self.at(theta, data)
-        log_gate = self.log_gate(theta, data, routed=True) if routed else at.log_gate
+        log_gate = self.log_gate(theta, data, routed=True) if routed else at.log_gates[0][:, 0]
         return data.joint(log_gate, at.logs)
 
     def responsibilities(self, theta: Array, data: Data) -> tuple[Array, Array]:
         """Responsibilities of the E-step, (K, S, U), and log densities, (S, U)."""
         at = self.at(theta, data)
-        return data.posterior(at.log_gate, at.logs, self.top_k)
+        return data.posterior(at.log_gates, at.logs, self.top_k)[:2]
 
     # --- EM ---
 
@@ -607,21 +619,30 @@ class Mixture:
         """
         at, rows, gate_weight = self.at(theta, data), data.rows, data.rows.gate_weight
         if data.given is None:
-            resp, log_density = data.posterior(at.log_gate, at.logs, self.top_k)
+            resp, log_density, memberships = data.posterior(at.log_gates, at.logs, self.top_k)
             if data.counted is not None:
                 resp, log_density = resp * data.counted, log_density * data.counted
-            log_likelihood, target = log_density @ gate_weight, resp * gate_weight
-            weight = target if rows.units is None else rows.row_responsibilities(resp) * rows.weight
+                memberships = [resp[:, None]] if data.chain is None else memberships
+            log_likelihood = log_density @ gate_weight
+            of_rows = resp if rows.units is None else rows.row_responsibilities(resp)
         else:
             of_rows, of_gate = data.given
-            weight, target = of_rows * rows.weight, of_gate * gate_weight
+            persists = len(self.gate_groups) > 1
+            memberships = data.chain.complete(of_gate) if persists else [of_gate[:, None]]
+        weights = [gate_weight] if len(memberships) < 2 else data.chain.gate_weights
+        targets = [own * of_gate for own, of_gate in zip(memberships, weights, strict=True)]
+        is_plain = data.given is None and rows.units is None and data.chain is None
+        weight = targets[0][:, 0] if is_plain else of_rows * rows.weight
+        if data.given is not None:
             # Rows outside the support of an expert have log density minus infinity.
             log_likelihood = (weight * np.where(weight > 0.0, at.logs, 0.0)).sum(axis=(0, 2))
-            log_likelihood += (target * np.where(target > 0.0, at.log_gate, 0.0)).sum(axis=(0, 2))
+            for own, logs in zip(targets, at.log_gates, strict=True):
+                log_likelihood += (own * np.where(own > 0.0, logs, 0.0)).sum(axis=(0, 1, 3))
         if self.balance and data.given is None:
             own = self.usage(theta, [data]) if usage is None else usage
-            log_prior, added = balance_prior(self.balance, at.log_gate, gate_weight, own)
-            log_likelihood, target = log_likelihood + log_prior, target + added
+            log_gate = at.log_gates[0][:, 0]
+            log_prior, added = balance_prior(self.balance, log_gate, gate_weight, own)
+            log_likelihood, targets = log_likelihood + log_prior, [targets[0] + added[:, None]]
         gradient, found = np.zeros_like(theta), []
         for group, _, derivatives in at.terms:
             own = weight if len(at.terms) == 1 else weight[group.parts]
@@ -633,18 +654,19 @@ class Mixture:
             if curvature:
                 dense = self.is_tied or self.has_signs
                 found.append(group.curvature(information, own, data, dense))
-        if self.gate_group is not None:
-            proba, total = np.exp(at.log_gate)[:, None], target.sum(axis=0)[None]
-            residual = self.gate.family.contrasted(target[:, None] - total * proba)
-            self.gate_group.add_gradient(residual, data, gradient)
+        for group, logs, target in zip(self.gate_groups, at.log_gates, targets, strict=False):
+            proba, total = np.exp(logs), target.sum(axis=0)
+            residual = group.family.contrasted(target - total * proba)
+            group.add_gradient(residual, data, gradient)
             if curvature:
-                information = self.gate.family.covariance(proba)
-                found.append(self.gate_group.curvature(information, total, data, False))
+                information = group.family.covariance(proba)
+                found.append(group.curvature(information, total, data, False))
         own_sums = []
         for part, where in self.own:
-            of_part = (weight, ()) if part is self.experts else (target, (at.log_gate,))
+            of_gate = targets[0][:, 0], (at.log_gates[0][:, 0],)
+            of_part = (weight, ()) if part is self.experts else of_gate
             own_sums.append(part.sums(theta[:, where], data, *of_part, curvature))
-        counts = weight.sum(axis=2), target.sum(axis=(0, 2))
+        counts = weight.sum(axis=2), tuple(target.sum(axis=(0, 3)) for target in targets)
         matrices = tuple(found) if curvature else None
         return EStep(log_likelihood, data.weight, gradient, matrices, *counts, tuple(own_sums))
 

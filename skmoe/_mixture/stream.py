@@ -113,8 +113,8 @@ def at_zero(mixture: Mixture, theta: Array, total: EStep) -> EStep:
     gradient, matrices = total.gradient.copy(), []
     for group, matrix in zip(mixture.groups, total.curvature, strict=True):
         matrix, means, others = matrix.copy(), group.means, slice(group.means.stop, None)
-        if group is mixture.gate_group:
-            added = INERTIA * float(total.gate_counts[0]) / mixture.n_experts
+        if group in mixture.gate_groups:
+            added = INERTIA * float(total.gate_counts[0][0, 0]) / mixture.n_experts
             matrix += added * np.eye(matrix.shape[-1])
         else:
             if group.family.has_scale:
@@ -142,9 +142,9 @@ def _slopes(mixture: Mixture, theta: Array, total: EStep) -> Array:
         index = group.coordinates[:, None]
         values = theta[0, index]
         slope = (matrix @ values[..., None])[..., 0]
-        if mixture.gate.is_constant and group is mixture.gate_group:
+        if mixture.gate.is_constant and group in mixture.gate_groups:
             gate: Any = mixture.gate.family
-            counts = total.gate_counts[0] * gate.mean(list(values[0, 0, :, None, None]))
+            counts = total.gate_counts[0][0, 0] * gate.mean(list(values[0, 0, :, None, None]))
             slope = gate.contrasted(counts).reshape(slope.shape)
         slopes[0, index] = slope
     return slopes

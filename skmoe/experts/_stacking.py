@@ -155,7 +155,7 @@ class StackedModels(CrossFittedExperts):
         penalties = SPREAD_PRIOR_ROWS * np.square(np.log(spreads))
         for _ in range(MAX_POOL_ITER):
             logs = experts.log_densities(data)[:, None]
-            resp, log_density = data.posterior(log_gate, logs, None)
+            resp, log_density, _ = data.posterior([log_gate[:, None]], logs, None)
             bound = float(log_density[0] @ weight) - float(experts.prior.penalty(experts.start))
             bound -= SPREAD_PRIOR_ROWS * np.square(np.log(experts.learned.spread)).sum()
             if bound - before < POOL_TOL * data.weight:

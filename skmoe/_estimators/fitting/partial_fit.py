@@ -141,7 +141,7 @@ def _check_continued(estimator: Any) -> None:
 def _check_widths(mixture: Mixture) -> None:
     """The matrices of gate and experts must be small enough to be formed."""
     for group in reversed(mixture.groups):  # the gate is the last one
-        name = "gate_features" if group is mixture.gate_group else "expert_features"
+        name = "gate_features" if group in mixture.gate_groups else "expert_features"
         size = group.coordinates.shape[1]
         if size > MAX_DENSE:
             raise ValueError(

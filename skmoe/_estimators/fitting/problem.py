@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
@@ -411,7 +412,16 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
         attributes["feature_range_"] = preprocessor.feature_range
     n_columns = len(preprocessor.feature_scaling.scale if gate_columns is None else gate_columns)
     coef = mixture.gate.coefficients(of_gate, n_columns + 1)
-    if coef is not None:
+    if coef is not None and getattr(mixture.gate, "persists", False):
+        initial, coef = coef
+        slopes, intercepts = preprocessor.expert_coefficients(coef, of_gate=True)
+        attributes |= {
+            "initial_probabilities_": softmax(initial),
+            "transition_matrix_": softmax(coef[..., -1], axis=1),
+            "transition_coef_": slopes,
+            "transition_intercept_": intercepts,
+        }
+    elif coef is not None:
         slopes, intercepts = preprocessor.expert_coefficients(coef, of_gate=True)
         attributes |= {"gate_coef_": slopes, "gate_intercept_": intercepts}
     if mixture.experts.link:

@@ -53,7 +53,7 @@ from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._linear import EXPERTS
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import Family
-from skmoe.gates import DEFAULT_GATE_ALPHA, ConstantGate, SoftmaxGate
+from skmoe.gates import DEFAULT_GATE_ALPHA, ConstantGate, MarkovGate, SoftmaxGate
 from skmoe.protocols import Experts
 
 # Folds and maximum number of rows for the estimate of the noise variance. A rough estimate is
@@ -514,7 +514,8 @@ def _penalties(
     if kind is None and of_mixture:  # of estimators, which have a family in common
         has_prior = not isinstance(listed(values["expert"])[0], PARAMETRIC)
     keeps_own = not isinstance(values["gate"], str) and not values["gate"].has_open_penalty
-    possible = {"gate_alpha": isinstance(gate, str | SoftmaxGate), "dispersion_prior": has_prior}
+    has_slopes = isinstance(gate, str | SoftmaxGate | MarkovGate)
+    possible = {"gate_alpha": has_slopes, "dispersion_prior": has_prior}
     penalties = {}
     for name, (parameter, part, own_fields, start) in PENALTIES.items():
         given, search, can_search = values.get(parameter), "", possible.get(name, is_linear)

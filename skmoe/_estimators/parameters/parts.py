@@ -33,7 +33,7 @@ from skmoe.experts._linear import EXPERTS
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.families import FAMILIES, Family, Normal, Ordinal
-from skmoe.gates import GATES, ConstantGate, SoftmaxGate, gate_object
+from skmoe.gates import GATES, ConstantGate, MarkovGate, SoftmaxGate, gate_object
 from skmoe.protocols import Experts, Gate
 
 # Largest number of rows after rows are repeated by their weights.
@@ -215,7 +215,7 @@ def resolve_gate(gate: Any, alpha: float | str | None, n_experts: int) -> Any:
     A number for `alpha` replaces that of an object. Routing to all experts is none.
     """
     resolved = gate_object(gate)
-    if not isinstance(resolved, Gate | SoftmaxGate | ConstantGate):
+    if not isinstance(resolved, Gate | SoftmaxGate | ConstantGate | MarkovGate):
         check_instance("gate", gate)
         raise ValueError(
             f"gate must be one of {sorted(GATES)} or an object with the methods of "
@@ -223,7 +223,7 @@ def resolve_gate(gate: Any, alpha: float | str | None, n_experts: int) -> Any:
         )
     if resolved is gate:
         gate.check_options()
-    if n_experts == 1:
+    if n_experts == 1 and not resolved.persists:
         return ConstantGate()
     options: dict[str, Any] = {} if alpha is None or isinstance(alpha, str) else {"alpha": alpha}
     if resolved.top_k is not None and resolved.top_k >= n_experts:

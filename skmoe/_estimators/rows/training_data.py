@@ -195,7 +195,8 @@ def validate_training_data(estimator: Any, params: FitParameters, given: Rows) -
     if given.offset is not None:
         check_takes_offset(params.expert_parameter, params.expert, params.density)
     owner = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
-    rules = RowRules(owner, params.task.is_classification, params.n_experts, is_first=True)
+    of_series = params.gate.persists
+    rules = RowRules(owner, params.task.is_classification, params.n_experts, of_series, True)
     if params.uses_estimators:
         rules = rules._replace(takes_frames=True, allow_nan=accepts_missing(params.expert))
     rows = checked_rows(given, rules)
@@ -220,7 +221,25 @@ def validate_training_data(estimator: Any, params: FitParameters, given: Rows) -
     by_row = given.weight, given.offset, given.unit, given.possible
     if any(values is not None for values in by_row):
         attributes["_row_arguments"] = tuple(sorted(given.effective_arguments(rows)))
-    return with_columns(estimator, params, rows, attributes)
+    data = with_columns(estimator, params, rows, attributes)
+    return in_time_order(data) if of_series else data
+
+
+def in_time_order(data: TrainingData) -> TrainingData:
+    """The series of which some y is observed, one after another, with rows in the order of time."""
+    rows = data.rows
+    is_observed = np.zeros(rows.series.max() + 1, dtype=bool)
+    np.logical_or.at(is_observed, rows.series, rows.weight > 0.0)
+    order = np.argsort(rows.time)
+    data = data.select(order[is_observed[rows.series[order]]])
+    codes = encode_units(data.rows.series)[1]
+    data.attributes["n_units_"] = int(codes.max()) + 1
+    if data.rows.n_rows < 2 * data.attributes["n_units_"] and (np.bincount(codes) < 2).all():
+        raise ValueError(
+            'gate="markov" needs units with several rows, of which transitions are estimated; each '
+            'unit has one. Pass units= with the series of each row, or use gate="softmax".'
+        )
+    return data._replace(rows=data.rows._replace(series=codes, time=np.arange(len(codes))))
 
 
 def with_columns(
@@ -233,7 +252,10 @@ def with_columns(
     slopes: tuple[tuple[int, ...], ...] = ()
     of_dispersion: tuple[int, ...] = ()
     if params.gate_features is not None:
-        gate_columns = check_columns("gate_features", params.gate_features, n_features, names)
+        may_be_empty = params.gate.persists  # transition probabilities may be constant
+        gate_columns = check_columns(
+            "gate_features", params.gate_features, n_features, names, may_be_empty
+        )
     # Experts without features have means, or counts, that do not depend on them: latent classes.
     of_features = params.expert_features, params.shared_features, params.dispersion_features
     if any(features is not None for features in of_features):
@@ -340,7 +362,8 @@ def present_rows(params: FitParameters, data: TrainingData) -> TrainingData:
     Units of one row of weight one are none.
     """
     kept = np.flatnonzero(data.rows.weight > 0.0)
-    data = data if len(kept) == data.rows.n_rows else data.select(kept)
+    if data.rows.series is None:
+        data = data if len(kept) == data.rows.n_rows else data.select(kept)
     if params.task.is_classification:
         classes, labels = data.options.classes, data.attributes["classes_"]
         classes = labels[np.unique(data.rows.y)] if classes is None else classes
@@ -367,6 +390,8 @@ def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
     are different. The rows of a unit, which have numbers then, follow each other.
     """
     rows, y, codes = data.rows, data.rows.y, None
+    if rows.series is not None:  # whose rows are in the order of time
+        return data
     others = [] if rows.group is None else [encode_units(rows.group)[1]]
     others += [] if rows.offset is None else [*np.atleast_2d(rows.offset.T)]
     if data.encoder is not None:  # infrequent categories are merged in data.X

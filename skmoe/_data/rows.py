@@ -30,8 +30,10 @@ from skmoe._data.units import (
     Units,
     check_known_experts,
     check_weights_of_series,
+    cut_series,
     encode_units,
     join_groups,
+    make_series,
     ranks_in_time,
 )
 from skmoe._numerics.linalg import OffsetDesign
@@ -93,6 +95,8 @@ class Rows(NamedTuple):
     def effective_arguments(self, checked: Rows) -> set[str]:
         """Names of the arguments without which the checked rows would be others."""
         kept = {name for name in self.arguments if name in checked.arguments}
+        if checked.series is not None:
+            kept |= {"units", "time"} & set(self.arguments)
         return kept - ({"sample_weight"} if (checked.weight == 1.0).all() else set())
 
     @property
@@ -294,6 +298,13 @@ class Dataset(NamedTuple):
         return Dataset(gate_design, expert_design, y, weight, units, possible, series)
 
 
+def in_pieces(rows: Dataset, length: int) -> Dataset:
+    """The rows of series in pieces of at most so many rows, each a series of its own."""
+    assert rows.series is not None
+    codes = cut_series(rows.series.codes, length)
+    return rows._replace(series=make_series(codes, rows.gate_weight))
+
+
 def split_into_blocks(rows: Any, size: int | None = None) -> Any:
     """Blocks of at most `size` rows, or of one unit; they are views of dense arrays.
 
@@ -416,7 +427,8 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     if rules.of_series:
         series, time = ranks_in_time(unit, time, n_rows)
         check_weights_of_series(series, weight)
-        unit, weight = None, weight if missing is None else np.where(missing, 0.0, weight)
+        unit, missing = None, (not has_target) if missing is None else missing
+        weight = np.where(missing, 0.0, weight)
     elif time is not None:
         raise ValueError(
             'time orders the rows of gate="markov" only; other gates take rows as independent. '

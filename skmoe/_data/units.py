@@ -107,6 +107,13 @@ def make_series(codes: Array, weight: Array) -> Units:
     return series._replace(weight=np.maximum.reduceat(weight, series.starts))
 
 
+def cut_series(codes: Array, length: int) -> Array:
+    """Numbers of pieces of at most so many rows, from the numbers of the series of rows."""
+    series = make_units(codes)
+    place = np.arange(len(codes)) - series.repeat(series.starts)
+    return np.cumsum(place % length == 0) - 1
+
+
 def ranks_in_time(units: Array | None, time: Array | None, n_rows: int) -> tuple[Array, Array]:
     """Number of the series of each row, and ranks of the rows in the order of series and time.
 

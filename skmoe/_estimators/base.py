@@ -200,8 +200,10 @@ class BaseMixture(
         return make_router(self)
 
     @supports_dask
-    def predict_gate(self, X: Any, *, units: Any = None) -> Array:
-        """Probability of each expert for each row, given its features only.
+    def predict_gate(
+        self, X: Any, *, units: Any = None, y: Any = None, time: Any = None
+    ) -> Array:
+        """Probability of each expert for each row, given its features, and the past of a series.
 
         Parameters
         ----------
@@ -209,7 +211,11 @@ class BaseMixture(
             Features.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, in which the gate's features must be constant; None if each row is a
-            unit of its own.
+            unit of its own. With `gate="markov"` they are series.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Observed target of series, of which each row knows that of earlier rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of series.
 
         Returns
         -------
@@ -220,27 +226,34 @@ class BaseMixture(
         --------
         responsibilities : The probabilities given features and target.
         """
-        rows = self._checked(Rows(X, unit=units))
+        check_is_fitted(self)
+        if self._fitted.mixture.gate.persists:
+            return self._with_gate(Rows(X, y, unit=units, time=time), None)[1].T
+        rows = self._checked(Rows(X, unit=units, time=time))
         if units is None:
             return np.exp(self._fitted.log_gate(rows.X)).T
         codes = rows.unit_codes
         return np.exp(self._fitted.log_gate_of_units(rows._replace(unit=codes))).T[codes]
 
     @supports_dask
-    def apply(self, X: Any) -> Array:
-        """Most probable expert of each row.
+    def apply(self, X: Any, *, y: Any = None, units: Any = None, time: Any = None) -> Array:
+        """Most probable expert of each row, given its features, and the past of a series.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Observed target of series (`gate="markov"`), of which each row knows earlier rows.
+        units, time : array-like of shape (n_samples,), default=None
+            Units as in `predict_gate`, and order of the rows of series.
 
         Returns
         -------
         experts : ndarray of shape (n_samples,)
             Indices of experts, from 0 to `n_experts_ - 1`.
         """
-        return np.argmax(self.predict_gate(X), axis=1)
+        return np.argmax(self.predict_gate(X, units=units, y=y, time=time), axis=1)
 
     @supports_dask
     def is_outside_range(self, X: Any) -> Array:

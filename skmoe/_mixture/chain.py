@@ -249,7 +249,7 @@ def _at(move: Array, rows: Any) -> Array:
 
 def _ahead(state: Array, move: Array) -> Array:
     """Probabilities (K, S, m) of the experts after transitions (K, K, S, m)."""
-    return np.einsum("jsm,kjsm->ksm", state[..., : move.shape[-1]], move)
+    return np.einsum("jsm,kjsm->ksm", state, move)
 
 
 def _n_next(steps: Steps, t: int) -> int:

@@ -589,8 +589,14 @@ class Mixture:
         return normalised_top_k(logs.reshape(len(logs), -1), self.top_k).reshape(logs.shape)
 
     def log_joint(self, theta: Array, data: Data, *, routed: bool = False) -> Array:
-        """Log joint densities (K, S, U) of expert and y, of rows or units."""
+        """Log joint densities (K, S, U) of expert and y, of rows or units.
+
+        Those of rows of a series are given all of it.
+        """
         at = self.at(theta, data)
+        if data.chain is not None:
+            resp, log_density, _ = data.posterior(at.log_gates, at.logs, None)
+            return np.log(np.maximum(resp, TINY)) + log_density
         log_gate = self.log_gate(theta, data, routed=True) if routed else at.log_gates[0][:, 0]
         return data.joint(log_gate, at.logs)
 

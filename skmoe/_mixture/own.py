@@ -234,6 +234,7 @@ class OwnGate(OwnPart):
     def __init__(self, own: Any, n_experts: int, n_columns: int) -> None:
         super().__init__(own, n_experts, n_columns)
         self.depends_on_features = bool(own.depends_on_features)
+        self.persists = False
 
     def arguments(self, data: Data) -> tuple[Any, ...]:
         """What the gate reads of a block of rows or units."""

@@ -69,18 +69,19 @@ class InitData(NamedTuple):
 def sample_of(
     rows: Dataset, size: int, rng: np.random.Generator, among: Array | None = None
 ) -> Array:
-    """Sorted random positions of about `size` rows, or of units with so many, among some or all.
+    """Sorted random positions of about `size` rows, or of units or series, among some or all.
 
     Known ones come first, up to a tenth of the sample.
     """
-    among = np.arange(len(rows.gate_weight)) if among is None else among
+    among = np.arange(rows.n_apart) if among is None else among
     order = rng.permutation(len(among))
-    if rows.possible is not None:
+    whole = rows.units if rows.series is None else rows.series
+    if rows.possible is not None and rows.series is None:
         known = ~rows.possible[:, among[order]].all(axis=0)
         is_first = known & (np.cumsum(known) <= KNOWN_SHARE * size)
         order = np.concatenate([order[is_first], order[~is_first]])
-    if rows.units is not None:
-        ends = np.cumsum(rows.units.sizes[order])
+    if whole is not None:
+        ends = np.cumsum(whole.sizes[order])
         size = max(int(np.searchsorted(ends, size, "right")), 2)
     return np.sort(order[:size])
 

@@ -348,8 +348,8 @@ def _with_own_weight(sample: Dataset) -> Dataset:
     """
     weight = sample.weight
     factor = min(float(weight.sum() / np.square(weight).sum()), 1.0)
-    if sample.units is not None:
-        return sample.take(np.arange(len(sample.units.starts)), factor)
+    if sample.units is not None or sample.series is not None:
+        return sample.take(np.arange(sample.n_apart), factor)
     return sample._replace(weight=factor * weight)
 
 
@@ -363,7 +363,7 @@ def _compared_with_default(
     """
     if not run.converged or problem.mixture.experts.needs_all_rows:
         return run
-    if _gain_on_rows_left_out(problem, run.mixture) >= 0.0:
+    if problem.rows.n_apart < N_FOLDS or _gain_on_rows_left_out(problem, run.mixture) >= 0.0:
         return run
     default, n_done = objective._replace(mixture=problem.mixture), run.n_iter
     n_left = problem.max_iter - n_done
@@ -379,7 +379,7 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
     """
     init_data, gain = problem.on_sample().init_data, 0.0
     seeds = np.random.SeedSequence(0).spawn(N_FOLD_STARTS)
-    fold = np.random.default_rng(0).permutation(len(init_data.rows.gate_weight)) % N_FOLDS
+    fold = np.random.default_rng(0).permutation(init_data.rows.n_apart) % N_FOLDS
     for i in range(N_FOLDS):
         others, left_out = (init_data.part(np.flatnonzero(own)) for own in (fold != i, fold == i))
         own = problem._replace(rows=others.rows, init_data=others)

@@ -218,6 +218,7 @@ class Gate(Part):
     has_open_penalty: bool = False
     # Whether the probabilities differ between rows.
     depends_on_features: bool = True
+    persists: ClassVar[bool] = False  # whether rows follow one another in time
 
     @abstractmethod
     def init_params(self, n_experts: int, n_columns: int) -> Any:

@@ -24,7 +24,15 @@ from skmoe._data.preprocessing import (
     fit_standardization,
     keeping_sparse,
 )
-from skmoe._data.rows import SAMPLE_SEED, Dataset, Rows, assign_folds, is_dask, select_raw_features
+from skmoe._data.rows import (
+    SAMPLE_SEED,
+    Dataset,
+    Rows,
+    assign_folds,
+    in_pieces,
+    is_dask,
+    select_raw_features,
+)
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import (
@@ -72,6 +80,9 @@ from skmoe.protocols import Experts, Gate
 # Number of rows for the initialisation on larger data sets: per coefficient, and minimum.
 INIT_ROWS_PER_COEFFICIENT = 15
 MIN_INIT_ROWS = 5_000
+
+# Most rows of a piece of a series on which starts are compared.
+PIECE_OF_STARTS = 200
 
 # Seeds are drawn below this number.
 MAX_SEED = np.iinfo(np.int32).max
@@ -216,10 +227,12 @@ def _assemble(
         wanted = int(INIT_ROWS_PER_COEFFICIENT * params.n_experts * n_columns)
         size = min(max(wanted, MIN_INIT_ROWS), MAX_INIT_ROWS)
     if rows.n_rows > size:
-        kept = sample_of(rows, size, np.random.default_rng(SAMPLE_SEED))
-        index = rows.rows_of(kept)
+        if rows.series is not None:  # of which starts compare pieces
+            sample = in_pieces(rows, PIECE_OF_STARTS)
+        kept = sample_of(sample, size, np.random.default_rng(SAMPLE_SEED))
+        index = sample.rows_of(kept)
         # Penalties must have the same weight relative to the sample as to all rows.
-        sample = rows.take(kept, rows.weight.sum() / rows.weight[index].sum())
+        sample = sample.take(kept, rows.weight.sum() / rows.weight[index].sum())
         init_design = None if init_design is None else init_design[index]
         targets = targets[:, index]
     signed = not params.task.is_classification

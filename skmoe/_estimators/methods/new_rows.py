@@ -13,11 +13,20 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.blocks import chunk_sizes, chunks_of
 from skmoe._data.encoding import encode, numeric_names
-from skmoe._data.rows import RowRules, Rows, check_target, checked_rows, is_dask
+from skmoe._data.rows import (
+    RowRules,
+    Rows,
+    check_target,
+    checked_rows,
+    index_rows,
+    is_dask,
+    is_missing,
+)
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import check_gate_columns, encode_units
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin
@@ -56,7 +65,7 @@ def supports_dask(method: MethodT) -> MethodT:
             return method(self, X, *args, **kwargs)
         options = dict(method_signature.bind(self, X, *args, **kwargs).arguments)
         del options["self"], options["X"]
-        if options.get("units") is not None:
+        if options.get("units") is not None or self._fitted.mixture.gate.persists:
             use = f"{method.__name__} of a Dask collection"
             check_conflicts({"units": "units", "predictions of Dask collections": use})
         given = {name: options.pop(name, None) for name in ROW_ARGUMENTS}
@@ -74,6 +83,11 @@ def score_of_prediction(estimator: Any, prediction: Any, y: Any, sample_weight: 
     prediction, y, weight = (
         values.compute() if is_dask(values) else values for values in (prediction, y, sample_weight)
     )
+    if estimator._fitted.mixture.gate.persists:  # y may be missing
+        missing = is_missing(np.asarray(y, dtype=object).reshape(len(prediction), -1)).any(axis=1)
+        kept = np.flatnonzero(~missing)
+        values = prediction, y, weight
+        prediction, y, weight = (v if v is None else index_rows(v, kept) for v in values)
     check_target(y, is_classifier(estimator))
     score_fn = accuracy_score if is_classifier(estimator) else r2_score
     return float(score_fn(y, prediction, sample_weight=weight))
@@ -170,7 +184,10 @@ class NewRowsMixin:
             encoder=encoder,
             n_outputs=None if scaling is None else len(scaling.center),
             classes=getattr(self, "classes_", None),
+            of_series=model.gate.persists,
         )
+        if rules.of_series:
+            self._check_series(given)
         rows = checked_rows(given, rules, has_target)
         if rows.unit is not None and model.gate.depends_on_features:
             self._check_gate_columns(rows)
@@ -212,13 +229,53 @@ class NewRowsMixin:
                     FitMismatchWarning,
                 )
 
-    def _validate_gate_proba(self, gate_proba: Any, n_rows: int) -> Array | None:
-        """Given probabilities of the experts, (K, n); None for those of the gate."""
+    def _with_gate(self, given: Rows, gate_proba: Any) -> tuple[Rows, Array | None]:
+        """New rows, and probabilities (K, n) of their experts; None for those of the gate.
+
+        They are given, or those that the past of a series gives.
+        """
+        check_is_fitted(self)
+        persists = self._fitted.mixture.gate.persists
+        if not persists and not (given.y is given.unit is given.time is None):
+            raise ValueError(
+                'predictions take y, units and time only with gate="markov", where rows depend on '
+                "earlier ones. For units with a history pass "
+                "gate_proba=responsibilities(X, y, units=units).rows(units)."
+            )
+        rows = self._checked(given, has_target=given.y is not None)
         if gate_proba is None:
-            return None
+            return rows, self._fitted.known_from_past(rows)[0] if persists else None
         proba = np.asarray(gate_proba, dtype=np.float64)
-        check_probabilities("gate_proba", proba, n_rows, self._fitted.mixture.n_experts)
-        return (proba / proba.sum(axis=1, keepdims=True)).T
+        check_probabilities("gate_proba", proba, rows.n_rows, self._fitted.mixture.n_experts)
+        return rows, (proba / proba.sum(axis=1, keepdims=True)).T
+
+    def _past(self, y: Any, units: Any, time: Any) -> dict[str, Any]:
+        """Arguments by which predictions know earlier rows of a series."""
+        check_is_fitted(self)
+        given = {"units": units, "time": time}
+        return given | ({"y": y} if self._fitted.mixture.gate.persists else {})
+
+    def _check_series(self, given: Rows) -> None:
+        """New rows must have the units and the time that the rows of the fit had."""
+        for name in ("units", "time"):
+            if name in self._row_arguments and name not in given.arguments:
+                raise ValueError(
+                    f"{name} must be given for new rows, as it was to fit: it says "
+                    f"{'to which series' if name == 'units' else 'in which order'} rows follow one "
+                    f"another. Pass {name}=..., one entry for each row of X."
+                )
+
+
+# What can be known of a series, in the order in which it is returned.
+GIVEN = "past", "now", "all"
+
+
+def _has_series(estimator: Any) -> bool:
+    """Whether rows follow one another in time: those of a fit, or by the parameter `gate`."""
+    if hasattr(estimator, "_fitted"):
+        return bool(estimator._fitted.mixture.gate.persists)
+    gate = getattr(estimator, "gate", None)
+    return gate == "markov" or getattr(gate, "persists", False)
 
 
 class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
@@ -235,9 +292,11 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         offset: Any = None,
         units: Any = None,
         sample_weight: Any = None,
+        time: Any = None,
         known_experts: Any = None,
+        given: str = "now",
     ) -> Any:
-        """Probability that each expert generated each observed row, or each unit.
+        """Probability that each expert generated each observed row, or unit, given its own y.
 
         It is the gate probability times the density of y under the expert, divided by the sum over
         the experts. Responsibilities of training rows are optimistic for flexible experts, and with
@@ -256,8 +315,13 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows in their units, the powers of their densities. Without units they
             make no difference.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Experts of rows for which they are known, as in `fit`.
+        given : {"now", "past", "all"}, default="now"
+            What is known of a series (`gate="markov"`): its rows up to the row itself (filtered
+            probabilities), those before it (predicted), or all of them (smoothed).
 
         Returns
         -------
@@ -283,8 +347,17 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         >>> bool(moe.responsibilities([[-2.0]], [2.0]).max() > 0.99)
         True
         """
-        observed = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+        observed = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+        if given not in GIVEN or (given != "now" and not _has_series(self)):
+            raise ValueError(
+                f'given must be "past", "now" or "all" with gate="markov", and "now" with another '
+                f'gate, whose rows are independent; got {given!r}. Use given="now".'
+            )
         rows, labels = self._checked_units("responsibilities", observed)
+        if rows.series is not None:
+            if given == "all":
+                return self._fitted.responsibilities(rows).T
+            return self._fitted.known_from_past(rows)[GIVEN.index(given)].T
         resp = self._fitted.responsibilities(rows).T
         if labels is None:
             return resp
@@ -299,9 +372,12 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         offset: Any = None,
         units: Any = None,
         sample_weight: Any = None,
+        time: Any = None,
         known_experts: Any = None,
     ) -> Array:
-        """Log density of the observed target, or its log probability for classes.
+        """Log density of the observed target given its features, or log probability of its class.
+
+        With `gate="markov"` it is that one step ahead, given earlier rows of the series.
 
         Parameters
         ----------
@@ -317,6 +393,8 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows in their units, the powers of their densities. Without units they
             make no difference.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Experts of rows for which they are known, as in `fit`.
 
@@ -352,7 +430,57 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
                 FitMismatchWarning,
             )
             given = {} if offset is None else {"offset": offset}
-            y = self.predict(X, **given)
-        observed = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+            past = {"units": units, "time": time} if _has_series(self) else {}
+            y = self.predict(X, **given, **past)
+        observed = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
         rows, _ = self._checked_units("score_samples", observed)
+        if rows.series is not None:
+            return self._fitted.known_from_past(rows)[2]
         return self._fitted.log_density(rows)
+
+    @available_if(_has_series)
+    def decode(
+        self, X: Any, y: Any, *, offset: Any = None, units: Any = None, time: Any = None
+    ) -> Array:
+        """Most probable path of experts of each series, given all of its rows [1]_.
+
+        It is the sequence that is most probable as a whole. The most probable expert of each row,
+        which may follow one another by impossible transitions, are the largest `responsibilities`
+        with `given="all"`. For mixtures with `gate="markov"`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target; NaN where it is missing.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+        units, time : array-like of shape (n_samples,), default=None
+            Series of the rows and their order, as in `fit`.
+
+        Returns
+        -------
+        experts : ndarray of int of shape (n_samples,)
+            Number of the expert of each row.
+
+        References
+        ----------
+        .. [1] A. Viterbi (1967), "Error bounds for convolutional codes and an asymptotically
+           optimum decoding algorithm", IEEE Transactions on Information Theory 13, 260-269.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.arange(60.0)[:, None]
+        >>> y = np.repeat([0.0, 5.0, 0.0], 20) + np.tile([0.1, -0.1], 30)
+        >>> moe = MixtureOfExpertsRegressor(
+        ...     2, gate="markov", gate_features=[], expert_features=[]
+        ... ).fit(X, y)
+        >>> bool(np.diff(moe.decode(X, y)).astype(bool).sum() == 2)
+        True
+        """
+        observed = Rows(X, y, offset=offset, unit=units, time=time)
+        rows, _ = self._checked_units("decode", observed)
+        return self._fitted.decoded(rows)

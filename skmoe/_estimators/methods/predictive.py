@@ -29,7 +29,16 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
     _default_alphas = 0.1, 10.0
 
     @supports_dask
-    def predict(self, X: Any, *, offset: Any = None, gate_proba: Any = None) -> Array:
+    def predict(
+        self,
+        X: Any,
+        *,
+        offset: Any = None,
+        gate_proba: Any = None,
+        y: Any = None,
+        units: Any = None,
+        time: Any = None,
+    ) -> Array:
         """Mean of y for each row: the means of the experts, weighted by the gate.
 
         Parameters
@@ -41,6 +50,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         gate_proba : array-like of shape (n_samples, n_experts), default=None
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
+            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+        units, time : array-like of shape (n_samples,), default=None
+            Series of the rows and their order, as in `fit` with `gate="markov"`.
 
         Returns
         -------
@@ -52,9 +66,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         ValueError
             If an expert never has the event (`family="never"`), since the mean is infinite.
         """
-        rows = self._checked(Rows(X, offset=offset))
+        given = Rows(X, y, offset=offset, unit=units, time=time)
+        rows, gate_prob = self._with_gate(given, gate_proba)
         self._check_mean()
-        gate_prob = self._validate_gate_proba(gate_proba, rows.n_rows)
         return self._squeeze_outputs(self._fitted.predict(rows.X, rows.offset, gate_prob).T)
 
     @supports_dask
@@ -77,7 +91,16 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         means = self._fitted.predict_experts(rows.X, rows.offset)
         return self._squeeze_outputs(means.transpose(2, 0, 1))
 
-    def score(self, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None) -> float:
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        offset: Any = None,
+        units: Any = None,
+        time: Any = None,
+    ) -> float:
         """Coefficient of determination of the predicted means; of censored y the concordance.
 
         The concordance is `skmoe.metrics.concordance_index` of the means restricted to the largest
@@ -93,6 +116,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Weights of the rows.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
+        units, time : array-like of shape (n_samples,), default=None
+            Series of the rows and their order, as in `fit` with `gate="markov"`. Each row is
+            predicted from earlier rows; those whose y is NaN do not count.
 
         Returns
         -------
@@ -104,13 +130,14 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             rows = self._checked(Rows(X, y, sample_weight, offset), has_target=True)
             return self._concordance(X, bounds_of(rows.y), rows.weight, offset)
         self._warn_of_missing("score", Rows(X, y, offset=offset), "offset")
-        return score_of_prediction(self, self.predict(X, offset=offset), y, sample_weight)
+        past = self._past(y, units, time)
+        return score_of_prediction(self, self.predict(X, offset=offset, **past), y, sample_weight)
 
     def _concordance(self, X: Any, bounds: Array, weight: Array, offset: Any) -> float:
         """Mean over the outputs of the concordance of restricted means with bounds (n, m)."""
         last = point_values(bounds[weight > 0.0]).max(axis=0)
         horizon = self._squeeze_outputs(np.broadcast_to(last, bounds.shape))
-        distribution = self._distribution("score", X, offset, None)
+        distribution = self._distribution("score", (X, None, offset, None, None), None)
         means = distribution.restricted_mean(horizon).reshape(bounds.shape)
         outputs = zip(bounds["lower"].T, bounds["upper"].T, means.T, strict=True)
         return float(np.mean([concordance(*output, weight) for output in outputs]))
@@ -127,7 +154,14 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         return values[..., 0] if self._single_output else values
 
     def predict_dist(
-        self, X: Any, *, offset: Any = None, gate_proba: Any = None
+        self,
+        X: Any,
+        *,
+        offset: Any = None,
+        gate_proba: Any = None,
+        y: Any = None,
+        units: Any = None,
+        time: Any = None,
     ) -> PredictiveDistribution:
         """Predictive distribution of y, for each row a mixture of those of the experts.
 
@@ -145,6 +179,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         gate_proba : array-like of shape (n_samples, n_experts), default=None
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
+            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+        units, time : array-like of shape (n_samples,), default=None
+            Series of the rows and their order, as in `fit` with `gate="markov"`.
 
         Returns
         -------
@@ -171,11 +210,19 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         >>> dist.mean.round(1), dist.interval(0.9).shape
         (array([2., 2.]), (2, 2))
         """
-        return self._distribution("predict_dist", X, offset, gate_proba)
+        return self._distribution("predict_dist", (X, y, offset, units, time), gate_proba)
 
     @supports_dask
     def predict_interval(
-        self, X: Any, coverage: float = 0.9, *, offset: Any = None, gate_proba: Any = None
+        self,
+        X: Any,
+        coverage: float = 0.9,
+        *,
+        offset: Any = None,
+        gate_proba: Any = None,
+        y: Any = None,
+        units: Any = None,
+        time: Any = None,
     ) -> Array:
         """Central prediction interval of each row: as much probability below it as above it.
 
@@ -191,6 +238,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         gate_proba : array-like of shape (n_samples, n_experts), default=None
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
+            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+        units, time : array-like of shape (n_samples,), default=None
+            Series of the rows and their order, as in `fit` with `gate="markov"`.
 
         Returns
         -------
@@ -213,11 +265,19 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         array([[1.9, 2.1]])
         """
         check_coverage(coverage)
-        return self._distribution("predict_interval", X, offset, gate_proba).interval(coverage)
+        return self._distribution("predict_interval", (X, y, offset, units, time), gate_proba).interval(coverage)
 
     @supports_dask
     def predict_quantile(
-        self, X: Any, q: Any = 0.5, *, offset: Any = None, gate_proba: Any = None
+        self,
+        X: Any,
+        q: Any = 0.5,
+        *,
+        offset: Any = None,
+        gate_proba: Any = None,
+        y: Any = None,
+        units: Any = None,
+        time: Any = None,
     ) -> Array:
         """Quantiles of y, such as its median, for each row.
 
@@ -232,6 +292,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         gate_proba : array-like of shape (n_samples, n_experts), default=None
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
+            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+        units, time : array-like of shape (n_samples,), default=None
+            Series of the rows and their order, as in `fit` with `gate="markov"`.
 
         Returns
         -------
@@ -244,7 +309,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         ValueError
             If a probability is outside (0, 1), or the experts have no predictive distribution.
         """
-        return self._distribution("predict_quantile", X, offset, gate_proba).ppf(q)
+        return self._distribution("predict_quantile", (X, y, offset, units, time), gate_proba).ppf(q)
 
     def sample(
         self,
@@ -254,6 +319,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         random_state: Any = None,
         offset: Any = None,
         gate_proba: Any = None,
+        y: Any = None,
+        units: Any = None,
+        time: Any = None,
     ) -> Array:
         """Random draws of y for each row, from the predictive distribution.
 
@@ -270,6 +338,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         gate_proba : array-like of shape (n_samples, n_experts), default=None
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
+            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+        units, time : array-like of shape (n_samples,), default=None
+            Series of the rows and their order, as in `fit` with `gate="markov"`.
 
         Returns
         -------
@@ -283,16 +356,17 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             distribution.
         """
         n_samples = check_integer("n_samples", n_samples, least=1)
-        distribution = self._distribution("sample", X, offset, gate_proba)
+        distribution = self._distribution("sample", (X, y, offset, units, time), gate_proba)
         return np.asarray(distribution.rvs(n_samples, random_state))
 
     def _distribution(
-        self, method: str, X: Any, offset: Any, gate_proba: Any
+        self, method: str, given: tuple[Any, ...], gate_proba: Any
     ) -> PredictiveDistribution:
-        self._warn_of_missing(method, Rows(X, offset=offset), "offset")
+        X, y, offset, units, time = given
+        rows = Rows(X, y, offset=offset, unit=units, time=time)
+        self._warn_of_missing(method, rows, "offset")
         require(self._fitted.mixture.experts, SupportsDistribution, method)
-        rows = self._checked(Rows(X, offset=offset))
-        gate_prob = self._validate_gate_proba(gate_proba, rows.n_rows)
+        rows, gate_prob = self._with_gate(rows, gate_proba)
         return self._fitted.distribution(rows.X, rows.offset, self._single_output, gate_prob)
 
 
@@ -310,7 +384,15 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         return values
 
     @supports_dask
-    def predict(self, X: Any, *, gate_proba: Any = None) -> Array:
+    def predict(
+        self,
+        X: Any,
+        *,
+        gate_proba: Any = None,
+        y: Any = None,
+        units: Any = None,
+        time: Any = None,
+    ) -> Array:
         """Most probable class of each row.
 
         Parameters
@@ -320,17 +402,30 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         gate_proba : array-like of shape (n_samples, n_experts), default=None
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
+            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+        units, time : array-like of shape (n_samples,), default=None
+            Series of the rows and their order, as in `fit` with `gate="markov"`.
 
         Returns
         -------
         y : ndarray of shape (n_samples,)
             Class labels.
         """
-        probs = self.predict_proba(X, gate_proba=gate_proba)
+        probs = self.predict_proba(X, gate_proba=gate_proba, y=y, units=units, time=time)
         return self.classes_[np.argmax(probs, axis=1)]
 
     @supports_dask
-    def predict_proba(self, X: Any, *, gate_proba: Any = None) -> Array:
+    def predict_proba(
+        self,
+        X: Any,
+        *,
+        gate_proba: Any = None,
+        y: Any = None,
+        units: Any = None,
+        time: Any = None,
+    ) -> Array:
         """Probability of each class: those of the experts, weighted by the gate.
 
         Parameters
@@ -340,18 +435,30 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         gate_proba : array-like of shape (n_samples, n_experts), default=None
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
+            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+        units, time : array-like of shape (n_samples,), default=None
+            Series of the rows and their order, as in `fit` with `gate="markov"`.
 
         Returns
         -------
         probs : ndarray of shape (n_samples, n_classes)
             Probabilities in the order of `classes_`.
         """
-        X = self._checked(Rows(X)).X
-        gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
-        return self._fitted.predict(X, gate_prob=gate_prob).T
+        rows, gate_prob = self._with_gate(Rows(X, y, unit=units, time=time), gate_proba)
+        return self._fitted.predict(rows.X, gate_prob=gate_prob).T
 
     @supports_dask
-    def predict_log_proba(self, X: Any, *, gate_proba: Any = None) -> Array:
+    def predict_log_proba(
+        self,
+        X: Any,
+        *,
+        gate_proba: Any = None,
+        y: Any = None,
+        units: Any = None,
+        time: Any = None,
+    ) -> Array:
         """Log probability of each class.
 
         Parameters
@@ -361,13 +468,19 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         gate_proba : array-like of shape (n_samples, n_experts), default=None
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
+            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+        units, time : array-like of shape (n_samples,), default=None
+            Series of the rows and their order, as in `fit` with `gate="markov"`.
 
         Returns
         -------
         log_probs : ndarray of shape (n_samples, n_classes)
             Natural logarithms of the probabilities, in the order of `classes_`.
         """
-        return np.log(np.maximum(self.predict_proba(X, gate_proba=gate_proba), TINY))
+        probs = self.predict_proba(X, gate_proba=gate_proba, y=y, units=units, time=time)
+        return np.log(np.maximum(probs, TINY))
 
     @supports_dask
     def predict_experts(self, X: Any) -> Array:
@@ -386,7 +499,9 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         X = self._checked(Rows(X)).X
         return self._fitted.predict_experts(X).transpose(2, 0, 1)
 
-    def score(self, X: Any, y: Any, *, sample_weight: Any = None) -> float:
+    def score(
+        self, X: Any, y: Any, *, sample_weight: Any = None, units: Any = None, time: Any = None
+    ) -> float:
         """Accuracy: fraction of the rows whose class is predicted.
 
         Parameters
@@ -397,13 +512,17 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
             Observed labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
+        units, time : array-like of shape (n_samples,), default=None
+            Series of the rows and their order, as in `fit` with `gate="markov"`. Each row is
+            predicted from earlier rows; those whose y is NaN do not count.
 
         Returns
         -------
         score : float
             From 0 to 1; weighted by `sample_weight`, if given.
         """
-        return score_of_prediction(self, self.predict(X), y, sample_weight)
+        past = self._past(y, units, time)
+        return score_of_prediction(self, self.predict(X, **past), y, sample_weight)
 
     def _effective_weight(self, target: Array, weight: Array) -> Array:
         return class_weights(self.class_weight, self.classes_, target, weight)

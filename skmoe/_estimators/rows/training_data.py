@@ -218,7 +218,7 @@ def validate_training_data(estimator: Any, params: FitParameters, given: Rows) -
     if rows.possible is not None:
         attributes["n_known_"] = rows.n_known
     attributes["_row_arguments"] = ()
-    by_row = given.weight, given.offset, given.unit, given.possible
+    by_row = given.weight, given.offset, given.unit, given.possible, given.time
     if any(values is not None for values in by_row):
         attributes["_row_arguments"] = tuple(sorted(given.effective_arguments(rows)))
     data = with_columns(estimator, params, rows, attributes)

@@ -29,7 +29,7 @@ from sklearn.base import is_classifier
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.checks import is_integer, shown
 from skmoe._data.rows import Rows, check_metadata, check_several_folds, make_folds
-from skmoe._data.units import n_known_experts
+from skmoe._data.units import cut_series, encode_units, n_known_experts
 from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
 from skmoe._estimators.fitting.problem import FitProblem, attributes_of_run, build_problem
 from skmoe._estimators.parameters.conflicts import (
@@ -84,6 +84,12 @@ SELECTION_SEED = 0
 N_SELECTION_FOLDS = 3
 MAX_SELECTION_ROWS = 5_000
 MAX_PARTITIONS = 3
+
+# Number of series from which on folds have whole ones, pieces that folds of fewer have about, and
+# rows of the pieces of a sample.
+MIN_SERIES_OF_FOLDS = 10
+PIECES_OF_FOLDS = 30
+PIECE_OF_SAMPLE = 500
 
 # Number of copies of a row that are held out apart at most, and tolerance of their number, which is
 # a sum of weights.
@@ -565,13 +571,20 @@ def _strata(rows: Rows, by_class: bool) -> Array | None:
 def _sample(data: TrainingData, by_class: bool) -> TrainingData:
     """A sample of the units of many rows, with one row of each stratum at least."""
     rows = data.rows
-    codes, strata = rows.unit_codes, _strata(rows, by_class)
+    if rows.series is not None:  # of which the sample has pieces
+        rows = rows._replace(series=cut_series(rows.series, PIECE_OF_SAMPLE))
+        data, codes, strata = data._replace(rows=rows), rows.series, None
+    else:
+        codes, strata = rows.unit_codes, _strata(rows, by_class)
     order = np.random.default_rng(SELECTION_SEED).permutation(codes.max() + 1)
     if strata is not None:  # these come first
         first = codes[np.unique(strata, return_index=True)[1]]
         order = order[np.argsort(~np.isin(order, first), kind="stable")]
-    kept = order[: len(order) * MAX_SELECTION_ROWS // rows.n_rows]
-    return data.select(np.flatnonzero(np.isin(codes, kept)))
+    kept = order[: max(len(order) * MAX_SELECTION_ROWS // rows.n_rows, 1)]
+    data = data.select(np.flatnonzero(np.isin(codes, kept)))
+    if rows.series is None:
+        return data
+    return data._replace(rows=data.rows._replace(series=encode_units(data.rows.series)[1]))
 
 
 def _left_out(data: TrainingData, by_class: bool, n_partitions: int) -> Array:
@@ -587,7 +600,11 @@ def _left_out(data: TrainingData, by_class: bool, n_partitions: int) -> Array:
         index = np.repeat(index, _n_separate_copies(data))
     if by_class or rows.possible is not None:
         codes = _strata(rows, by_class)
-    if rows.group is not None or rows.unit is not None:
+    if rows.series is not None and rows.series[-1] < MIN_SERIES_OF_FOLDS - 1:
+        # Folds of few series are pieces of these, whose y is missing in the other fits.
+        codes = None
+        groups = cut_series(rows.series, -(-rows.n_rows // PIECES_OF_FOLDS))
+    elif rows.group is not None or rows.unit is not None or rows.series is not None:
         groups = rows.fold_group
     can_hold_out = np.ones(len(index), dtype=bool)
     if codes is not None:

@@ -128,6 +128,11 @@ class Rows(NamedTuple):
         fields["metadata"] = {name: values[index] for name, values in self.metadata.items()}
         return Rows(**fields)
 
+    def in_time_order(self) -> Rows:
+        """Validated rows of series, one series after another."""
+        rows = self.take(np.argsort(self.time))
+        return rows._replace(time=np.arange(rows.n_rows))
+
     def of_positive_weight(self) -> Rows:
         """The rows of positive weight: those of weight zero are absent, whatever they hold."""
         kept = np.flatnonzero(self.weight > 0.0)
@@ -381,7 +386,6 @@ class RowRules(NamedTuple):
     owner: Any  # estimator that has, or receives, the number and the names of the features
     of_classes: bool
     n_experts: int
-    of_series: bool = False  # whether rows follow one another in time, and y may be missing
     is_first: bool = False  # whether the owner receives them: there was no fit before
     is_block: bool = False  # of a fit, so that weights may all be zero
     takes_frames: bool = False  # for experts that are estimators
@@ -389,6 +393,7 @@ class RowRules(NamedTuple):
     encoder: Encoder | None = None  # that a fit has found
     n_outputs: int | None = None  # of the fit
     classes: Array | None = None  # of the fit
+    of_series: bool = False  # whether rows follow one another in time, and y may be missing
 
 
 def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:

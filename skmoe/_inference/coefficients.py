@@ -31,7 +31,10 @@ from skmoe.protocols._blocks import MULTINOMIAL, ODDS_RATIO
 
 INTERCEPT = "(Intercept)"
 
+# Parts of the gate: that of rows, or of the first rows and transitions of series.
 GATE = "gate"
+FIRST_ROWS = "first rows"
+TRANSITIONS = "transitions from"
 
 # Part of the slopes that all experts share; that of others names those which share them.
 ALL_EXPERTS = "all experts"
@@ -41,6 +44,9 @@ NEGATIVE_EIGENVALUE_TOL = 1e-6
 
 # A coordinate with a larger squared component than this in other directions is not identified.
 NOT_IDENTIFIED_TOL = 1e-3
+
+# First rows that count, fewer than which do not determine a probability of the first expert.
+MIN_ROWS_OF_FIRST = 1e-6
 
 # Derivatives smaller than this fraction of the largest in their row are zero up to round-off.
 DERIVATIVE_RTOL = 1e-9
@@ -64,6 +70,7 @@ class Listed(NamedTuple):
     coordinates: Array  # among those that are estimated, -1 for absent ones
     reference: int | None  # the response against which the others are log odds
     reference_name: str
+    origin: int | None = None  # of transitions, the expert of the row before
 
     def select(self, values: Array) -> Array:
         """Those of the terms among values (V, W, ...); of logits the log odds."""
@@ -78,15 +85,16 @@ def list_coefficients(
     """The coefficients of each expert, and last those of the gate, from the fitted attributes."""
     blocks = _blocks_of_experts(fitted, labels)
     if len(labels.experts) > 1:
-        blocks.append(_block_of_gate(fitted, labels, gate_reference))
+        blocks += _blocks_of_gate(fitted, labels, gate_reference)
     terms = [term for listed in blocks for term in listed.terms]
     index, size, start = {term: i for i, term in enumerate(terms)}, len(terms), 0
     values = []
     found: dict[str, Exponentials] = {}
     for listed in blocks:
-        n_parts = 1 if listed.expert is None else len(labels.experts)
+        part = listed.origin if listed.expert is None else listed.expert
+        n_parts = 1 if part is None else len(labels.experts)
         of_parts = listed.block.values(attributes, n_parts, listed.columns)
-        values.append(listed.select(of_parts[listed.expert or 0]))
+        values.append(listed.select(of_parts[part or 0]))
         for measure, positions in listed.measures.items():
             for i in start + np.flatnonzero(np.isin(listed.position, positions)):
                 by = index.get(terms[i]._replace(name=measure.by)) if measure.by else i
@@ -196,27 +204,43 @@ def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
     return blocks
 
 
-def _block_of_gate(fitted: FittedMixture, labels: Labels, reference: int) -> Listed:
-    """The block of the gate, whose responses are the experts."""
-    mixture, experts = fitted.mixture, labels.experts
-    columns, scaling = gate_columns(fitted)
-    names = [INTERCEPT, *(labels.gate_features[j] for j in columns)]
-    others = [k for k in range(len(experts)) if k != reference]
-    block, where = mixture.gate.shown
-    return Listed(
-        block,
-        None,
-        [Term(GATE, experts[k], name) for k in others for name in names],
-        np.repeat(others, len(names)),
-        np.tile(np.arange(len(names)), len(others)),
-        {ODDS_RATIO: list(range(1, len(names)))},
-        columns,
-        scaling,
-        np.ones(len(experts)),
-        len(mixture.experts.first) + where,
-        reference,
-        experts[reference],
-    )
+def _blocks_of_gate(fitted: FittedMixture, labels: Labels, reference: int) -> list[Listed]:
+    """The blocks of the gate, whose responses are the experts.
+
+    Of transitions from an expert the reference is to stay.
+    """
+    mixture, experts, found = fitted.mixture, labels.experts, []
+    columns, (center, scale) = gate_columns(fitted)
+    shown, origins = mixture.gate.shown, [None]
+    if len(shown) > 1:
+        origins = [None, *range(len(experts))]
+    for (block, where), origin in zip(shown, origins, strict=True):
+        part = GATE if len(shown) < 2 else FIRST_ROWS
+        own, against = columns, reference
+        if origin is not None:
+            part, against = f"{TRANSITIONS} {experts[origin]}", origin
+        elif len(shown) > 1:
+            own = columns[:0]
+        names = [INTERCEPT, *(labels.gate_features[j] for j in own)]
+        others = [k for k in range(len(experts)) if k != against]
+        found.append(
+            Listed(
+                block,
+                None,
+                [Term(part, experts[k], name) for k in others for name in names],
+                np.repeat(others, len(names)),
+                np.tile(np.arange(len(names)), len(others)),
+                {ODDS_RATIO: list(range(1, len(names)))},
+                own,
+                (center[: len(own)], scale[: len(own)]),
+                np.ones(len(experts)),
+                len(mixture.experts.first) + where,
+                against,
+                experts[against],
+                origin,
+            )
+        )
+    return found
 
 
 def gate_columns(fitted: FittedMixture) -> tuple[Array, tuple[Array, Array]]:
@@ -388,6 +412,27 @@ def _invariant_directions(dataset: Dataset, blocks: Sequence[Listed], free: Arra
     return directions
 
 
+def rows_of_gates(mixture: Any, theta: Array, data: Data) -> list[Any]:
+    """Rows that count for the probability of each expert (K,), for each part of the gate.
+
+    Where an expert is nearly certain, a row does not count. Constant probabilities count all.
+    """
+    at, found = mixture.at(theta[None], data), []
+    memberships = data.posterior(at.log_gates, at.logs, mixture.top_k).memberships
+    weights = [data.rows.gate_weight]
+    if len(memberships) > 1:
+        weights = data.chain.gate_weights
+    for own, logs, weight in zip(memberships, at.log_gates, weights, strict=True):
+        proba, total = np.exp(logs)[:, :, 0], own.sum(axis=0)[:, 0] * weight
+        counts = (proba * (1.0 - proba) * total).sum(axis=-1)
+        found += list(counts.T)
+    if len(memberships) < 2 and not mixture.gate.depends_on_features:
+        return [np.inf]
+    if len(memberships) > 1:
+        found[0] = np.where(found[0] < MIN_ROWS_OF_FIRST, 0.0, np.inf)
+    return found
+
+
 def _is_separated(
     fitted: FittedMixture, data: Data, weight: Array, blocks: Sequence[Listed]
 ) -> Array:
@@ -403,13 +448,12 @@ def _is_separated(
         resp = mixture.responsibilities(theta[None], data)[0][:, 0]
         own = data.rows.row_responsibilities(resp) * data.rows.weight
         information = mixture.experts.intercept_information(of_experts, data, own)
-    proba = np.exp(mixture.log_gate(theta[None], data)[:, 0])
-    of_gate = (proba * (1.0 - proba) * data.rows.gate_weight).sum(axis=1)
+    of_gates = iter(rows_of_gates(mixture, theta, data))
     found = []
     for listed in blocks:
         rows: Any = np.inf if listed.expert is None else weight[listed.expert]
         if listed.expert is None:
-            rows = of_gate if mixture.gate.depends_on_features else rows
+            rows = next(of_gates)
         elif listed.block.is_main:
             rows = np.minimum(rows, information[listed.expert])
         few = np.broadcast_to(rows < 1 + len(listed.columns), len(listed.unit))

@@ -52,6 +52,7 @@ class FitStatistics(NamedTuple):
     # rows or units by their responsibilities; "mean_probability" of those of which it has the
     # largest; and the odds of the latter over those of the former (Nagin 2005, chapter 5).
     experts: dict[str, Array]
+    n_missing: int = 0  # rows of series whose y is missing
 
 
 @np.errstate(divide="ignore", invalid="ignore")
@@ -90,6 +91,7 @@ def fit_statistics(fitted: FittedMixture, rows: Rows, n_parameters: float) -> Fi
         "smallest_probability": np.fmin.reduce(of_own),
         "smallest_odds": np.fmin.reduce(odds),
     }
+    n_missing = 0 if rows.series is None else int((rows.weight == 0.0).sum())
     return FitStatistics(
         float(rows.weight.sum()),
         n_units,
@@ -100,6 +102,7 @@ def fit_statistics(fitted: FittedMixture, rows: Rows, n_parameters: float) -> Fi
             "mean_probability": of_own,
             "odds_of_correct_classification": odds,
         },
+        n_missing,
     )
 
 

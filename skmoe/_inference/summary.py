@@ -25,6 +25,7 @@ from skmoe._inference.labels import (
     printable_line,
     printable_name,
 )
+from skmoe._inference.persistence import describe_regimes
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import MAX_SHIFT
 from skmoe._numerics.typing import TINY, Array
@@ -220,9 +221,20 @@ class Summary:
                 lines += wrap(f"  {text}", WIDTH, subsequent_indent="    ", **WHOLE_WORDS)
             lines += table
         terms = [] if self._coefficients is None else self._coefficients.terms
-        others = {GATE, *(expert.name for expert in self.experts)}
+        others = {expert.name for expert in self.experts}
+        blocks = [] if self._coefficients is None else self._coefficients.blocks
+        of_gate = dict.fromkeys(
+            (listed.terms[0].part, "staying" if listed.origin is not None else listed.reference_name)
+            for listed in blocks
+            if listed.expert is None
+        )
+        others |= {part for part, _ in of_gate}
         shared = dict.fromkeys(term.part for term in terms if term.part not in others)
-        headings = [*((f"Common to {part}", part) for part in shared), (f"Gate: {self.gate}", GATE)]
+        headings = [(f"Common to {part}", part) for part in shared]
+        headings += [
+            (f"{part[0].upper()}{part[1:]}: log odds against {printable_name(name)}", part)
+            for part, name in of_gate
+        ]
         for heading, part in headings:
             table = self._table(part)
             widths += map(len, table[:1])
@@ -279,7 +291,7 @@ def make_summary(found: Findings, level: float) -> Summary:
     rows = unknown if statistics is None else statistics.experts["rows"]
     of_own = unknown if statistics is None else statistics.experts["mean_probability"]
     kinds, varies = estimator.expert_kinds_, hasattr(estimator, "expert_dispersion_coef_")
-    for k, (description, effects) in enumerate(_gate(found)):
+    for k, (description, effects) in enumerate(_gate(found, level)):
         is_known = not np.isnan(variances[k]).all()
         experts.append(
             ExpertSummary(
@@ -299,7 +311,8 @@ def make_summary(found: Findings, level: float) -> Summary:
     of_blocks = [listed.block.penalty for listed in blocks]
     wanted = dict.fromkeys(filter(None, ["alpha", *of_blocks]))
     parts: list[Any] = [(name, "experts", found.labels.features) for name in wanted]
-    if hasattr(estimator, "gate_coef_") and len(names) > 1:
+    has_slopes = hasattr(estimator, "gate_coef_") or hasattr(estimator, "transition_coef_")
+    if has_slopes and len(names) > 1:
         parts.append(("gate_alpha", "gate", found.labels.gate_features))
     penalties = [
         Penalty(name, np.atleast_1d(getattr(estimator, f"{name}_")), *part)
@@ -341,8 +354,12 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
     if maxima is not None:
         facts["best value reached by"] = maxima.reached
     n_units = getattr(estimator, "n_units_", None)
+    if hasattr(estimator, "n_series_"):
+        facts["series"] = f"{estimator.n_series_}"
     if statistics is not None:
         facts["rows"] = f"{statistics.n_rows:g}"
+        if statistics.n_missing:
+            facts["rows without y"] = f"{statistics.n_missing}"
         n_units = n_units if statistics.n_units is None else statistics.n_units
     if n_units is not None:
         facts["units"] = f"{n_units}"
@@ -407,8 +424,8 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
         columns = dict.fromkeys(printable_name(term.name) for term, marked in pairs if marked)
         notes += [f"{DEPENDENT}: {_describe_dependence(list(columns))}"] if columns else []
     elif coefficients is not None and statistics is None:
-        units = ", units=units" if hasattr(estimator, "n_units_") else ""
-        call = f"summary(X, y{units})"
+        names = [name for name in ("units", "time") if name in estimator._row_arguments]
+        call = f"summary(X, y{''.join(f', {name}={name}' for name in names)})"
         notes.append(f"Give the data of the fit, {call}, for criteria and standard errors.")
     elif coefficients is not None:
         notes.append(f"No standard errors: {found.obstacle.partition(';')[0]}.")
@@ -472,7 +489,7 @@ def _dispersion_description(found: Findings, k: int) -> str:
     return ""
 
 
-def _gate(found: Findings) -> list[tuple[str, list[tuple[str, float]]]]:
+def _gate(found: Findings, level: float) -> list[tuple[str, list[tuple[str, float]]]]:
     """For each expert the rows, or units, for which the gate chooses it, in words; and effects.
 
     These are columns of the gate with the log odds against the reference for one deviation.
@@ -482,6 +499,9 @@ def _gate(found: Findings) -> list[tuple[str, list[tuple[str, float]]]]:
     proportion to E[g_k g_l], and the average has the sign of the change.
     """
     estimator, fitted, n_experts = found.estimator, found.fitted, found.estimator.n_experts_
+    if fitted.mixture.gate.persists and n_experts > 1:
+        of_regimes = describe_regimes(estimator, fitted, found.coefficients, level)
+        return [(text, []) for text in of_regimes]
     counted = counted_noun(hasattr(estimator, "n_units_"))
     same, text = f"the same probability for every {counted}", ""
     columns, (_, scale) = gate_columns(fitted)

@@ -669,11 +669,17 @@ class Gate(LinearPart):
     # --- what tables show ---
 
     @property
-    def shown(self) -> Shown:
-        """Its only block."""
-        names = "softmax", "gate_coef_", "gate_intercept_"
-        predictor = LinearPredictor("", "", *names, contrasts=self.family.contrasts)
-        return Shown(predictor, self.free)
+    def shown(self) -> list[Shown]:
+        """A block of each part of each gate."""
+        names = [("gate_coef_", "gate_intercept_")]
+        if self.persists:
+            names = [("initial_intercept_",) * 2, ("transition_coef_", "transition_intercept_")]
+        found = []
+        for of_gate, parts in zip(names, self.gates, strict=True):
+            block = LinearPredictor("", "", "softmax", *of_gate, contrasts=self.family.contrasts)
+            for own in parts:
+                found.append(Shown(block, np.concatenate([np.r_[b.where] for b in own])))
+        return found
 
     def coefficients(self, theta: Array, n_columns: int) -> Any:
         """Coefficients (K, d) of the logits, or logs of constant probabilities as intercepts."""

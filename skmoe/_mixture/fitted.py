@@ -64,6 +64,9 @@ class FittedMixture(NamedTuple):
         """Log joint density of expert and y, of rows (K, n) or units (K, U)."""
         log_jacobian, joint = self.preprocessor.log_jacobian, self.mixture.log_joint
         theta = self.theta[None]
+        if rows.series is not None:  # given all rows of the series
+            logs = log_probability(self.responsibilities(rows))
+            return np.asarray(logs + self.known_from_past(rows)[2])
         if rows.unit is not None:
             data = self.data(self.preprocessor.transform_units(rows))
             of_units = joint(theta, data, routed=True)[:, 0]
@@ -117,6 +120,8 @@ class FittedMixture(NamedTuple):
     @underflow_to_zero
     def log_density(self, rows: Rows) -> Array:
         """Log density or log probability of y, of rows (n,) or units (U,)."""
+        if rows.series is not None:
+            return self.known_from_past(rows)[2]
         return log_normalise(self.log_joint(rows))[1]
 
     @underflow_to_zero
@@ -236,7 +241,11 @@ def expert_usage(mixture: Mixture, theta: Array, blocks: Any) -> Usage:
 
     def of_block(data: Data) -> Usage:
         n_rows = len(data.rows.gate_weight)
-        log_gate = mixture.log_gate(theta[None], data)[:, 0]
+        resp = mixture.responsibilities(theta[None], data)[0][:, 0]
+        if data.chain is None:
+            log_gate = mixture.log_gate(theta[None], data)[:, 0]
+        else:  # given all rows of the series
+            log_gate = log_probability(resp)
         log_gate = np.broadcast_to(log_gate, (mixture.n_experts, n_rows))
         routed = log_gate if mixture.top_k is None else normalised_top_k(log_gate, mixture.top_k)
         gate_prob = np.exp(routed)
@@ -247,7 +256,6 @@ def expert_usage(mixture: Mixture, theta: Array, blocks: Any) -> Usage:
         else:
             is_routed = np.isfinite(keep_top_k(log_gate, mixture.top_k))
         load = is_routed @ unit_weight
-        resp = mixture.responsibilities(theta[None], data)[0][:, 0]
         return Usage(weighted.sum(axis=1), weighted @ gate_prob.T, load, resp @ unit_weight)
 
     total: Usage = sum_over_blocks(of_block, blocks)

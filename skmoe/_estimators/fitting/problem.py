@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
@@ -430,6 +430,7 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
         slopes, intercepts = preprocessor.expert_coefficients(coef, of_gate=True)
         attributes |= {
             "initial_probabilities_": softmax(initial),
+            "initial_intercept_": log_softmax(initial),
             "transition_matrix_": softmax(coef[..., -1], axis=1),
             "transition_coef_": slopes,
             "transition_intercept_": intercepts,

@@ -124,7 +124,7 @@ def infer_coefficients(
     clusters = None
     if "cluster" in rows.validated.metadata:
         clusters = _clusters(rows.validated, options.method)
-    if clusters is None and (rows.validated.weight != 1.0).any():
+    if clusters is None and not np.isin(rows.validated.weight, [0.0, 1.0]).all():
         _warn_of_weights(name, rows.validated)
     coefficients = coefficients_of(estimator, options.gate_reference)
     if options.method == "bootstrap":
@@ -193,7 +193,7 @@ def _clusters(rows: Rows, method: str) -> Array:
 def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
     """The rows for the method `name`, and whether they are those of the fit."""
     rows, _ = estimator._checked_units(name, given, *WEIGHING)
-    rows = rows.of_positive_weight()
+    rows = rows.of_positive_weight() if rows.series is None else rows.in_time_order()
     fitted, weight = estimator._fitted, estimator._effective_weight(rows.y, rows.weight)
     is_stream = estimator._training_state.stream is not None
     # The lower bound of estimators and of a base is that of predictions of other folds.
@@ -389,6 +389,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         verbose: int = 0,
         offset: Any = None,
         units: Any = None,
+        time: Any = None,
         cluster: Any = None,
         known_experts: Any = None,
     ) -> Inference:
@@ -438,6 +439,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         units : array-like of shape (n_samples,), default=None
             Units of the fit. The sandwich is then that of independent units, and the bootstrap
             draws all rows of a unit from one expert.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of series, as in `fit` with `gate="markov"`.
         cluster : array-like of shape (n_samples,), default=None
             For `method="sandwich"`: labels of clusters, such as schools or customers, whose rows
             may depend on each other in ways that the mixture does not model [4]_. None for rows, or
@@ -499,7 +502,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             method, gate_reference, n_bootstrap, random_state, n_jobs, verbose
         )
         clusters = {} if cluster is None else {"cluster": cluster}
-        given = Rows(X, y, sample_weight, offset, units, None, clusters, known_experts)
+        given = Rows(X, y, sample_weight, offset, units, None, clusters, known_experts, time)
         rows = rows_of_fit(self, "inference", given)
         return infer_coefficients(self, "inference", rows, options)
 
@@ -516,6 +519,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         gate_reference: int = 0,
         offset: Any = None,
         units: Any = None,
+        time: Any = None,
         known_experts: Any = None,
         **inference: Any,
     ) -> Summary:
@@ -540,6 +544,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Offset of the fit.
         units : array-like of shape (n_samples,), default=None
             Units of the fit.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the fit.
         **inference : dict
@@ -584,7 +590,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         check_gate_reference(gate_reference, self.n_experts_)
         if (X is None) != (y is None):
             raise ValueError("summary needs both X and y, the data of the fit, or neither.")
-        others = sample_weight, offset, units, known_experts
+        others = sample_weight, offset, units, known_experts, time
         if X is None and (inference or any(values is not None for values in others)):
             raise ValueError(
                 "summary needs X and y, the data of the fit, for weights, offset, units, known "
@@ -596,11 +602,11 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         if X is not None:
             cluster = inference.pop("cluster", None)
             clusters = {} if cluster is None else {"cluster": cluster}
-            given = Rows(X, y, sample_weight, offset, units, None, clusters, known_experts)
+            given = Rows(X, y, sample_weight, offset, units, None, clusters, known_experts, time)
             rows = rows_of_fit(self, "summary", given)
             found = found._replace(
                 statistics=fit_statistics(fitted, rows.validated, self.n_parameters_),
-                has_weights=not (rows.validated.weight == 1.0).all(),
+                has_weights=not np.isin(rows.validated.weight, [0.0, 1.0]).all(),
                 difference=rows.difference,
                 obstacle=obstacle,
             )
@@ -610,7 +616,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 found = found._replace(coefficients=result)
         if found.coefficients is None:
             experts = fitted.mixture.experts
-            is_linear = hasattr(self, "gate_coef_") and not experts.needs_all_rows
+            gates = ("gate_coef_", "transition_coef_")
+            is_linear = any(hasattr(self, name) for name in gates) and not experts.needs_all_rows
             if self.coefficient_blocks_ and is_linear:
                 found = found._replace(coefficients=coefficients_of(self, gate_reference))
         return make_summary(found, level)
@@ -625,6 +632,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         sample_weight: Any = None,
         offset: Any = None,
         units: Any = None,
+        time: Any = None,
         known_experts: Any = None,
     ) -> float:
         """Akaike's information criterion (AIC); smaller is better.
@@ -643,6 +651,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Offset of the linear predictors, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None if each row is a unit of its own.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the fit.
 
@@ -671,7 +681,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         >>> bool(two.aic(X, y) < one.aic(X, y))
         True
         """
-        given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+        given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
         return self._criteria("aic", given).numbers["aic"]
 
     def bic(
@@ -682,6 +692,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         sample_weight: Any = None,
         offset: Any = None,
         units: Any = None,
+        time: Any = None,
         known_experts: Any = None,
     ) -> float:
         """Bayesian information criterion (BIC, Schwarz 1978); smaller is better.
@@ -701,6 +712,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Offset of the linear predictors, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None if each row is a unit of its own.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the fit.
 
@@ -716,7 +729,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             If the parameters of an expert cannot be counted, as of most estimators. Compare the
             log density of held-out rows (`score_samples`) instead.
         """
-        given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+        given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
         return self._criteria("bic", given).numbers["bic"]
 
     def icl(
@@ -727,6 +740,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         sample_weight: Any = None,
         offset: Any = None,
         units: Any = None,
+        time: Any = None,
         known_experts: Any = None,
     ) -> float:
         """Integrated completed likelihood (Biernacki, Celeux and Govaert 2000); smaller is better.
@@ -745,6 +759,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Offset of the linear predictors, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None if each row is a unit of its own.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the fit.
 
@@ -759,7 +775,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             If the parameters of an expert cannot be counted, as of most estimators. Compare the
             log density of held-out rows (`score_samples`) instead.
         """
-        given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+        given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
         return self._criteria("icl", given).numbers["icl"]
 
     def _criteria(self, criterion: str, given: Rows) -> FitStatistics:

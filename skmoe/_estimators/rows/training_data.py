@@ -196,7 +196,8 @@ def validate_training_data(estimator: Any, params: FitParameters, given: Rows) -
         check_takes_offset(params.expert_parameter, params.expert, params.density)
     owner = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
     of_series = params.gate.persists
-    rules = RowRules(owner, params.task.is_classification, params.n_experts, of_series, True)
+    rules = RowRules(owner, params.task.is_classification, params.n_experts, is_first=True)
+    rules = rules._replace(of_series=of_series) if of_series else rules
     if params.uses_estimators:
         rules = rules._replace(takes_frames=True, allow_nan=accepts_missing(params.expert))
     rows = checked_rows(given, rules)
@@ -233,8 +234,8 @@ def in_time_order(data: TrainingData) -> TrainingData:
     order = np.argsort(rows.time)
     data = data.select(order[is_observed[rows.series[order]]])
     codes = encode_units(data.rows.series)[1]
-    data.attributes["n_units_"] = int(codes.max()) + 1
-    if data.rows.n_rows < 2 * data.attributes["n_units_"] and (np.bincount(codes) < 2).all():
+    data.attributes["n_series_"] = int(codes.max()) + 1
+    if len(codes) == data.attributes["n_series_"]:
         raise ValueError(
             'gate="markov" needs units with several rows, of which transitions are estimated; each '
             'unit has one. Pass units= with the series of each row, or use gate="softmax".'

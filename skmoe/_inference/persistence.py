@@ -1,0 +1,81 @@
+"""How long the regimes of series last: expected durations, and where they lead."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import logsumexp, ndtri, softmax
+
+from skmoe._inference.coefficients import TRANSITIONS, gate_columns
+from skmoe._inference.inference import Inference
+from skmoe._inference.labels import format_number, printable_name
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._numerics.typing import Array
+
+
+class Duration(NamedTuple):
+    """Expected number of successive rows of a regime at the mean features, with an interval."""
+
+    expected: float
+    low: float  # NaN without standard errors, or where they are not determined
+    high: float
+
+
+def expected_durations(
+    estimator: Any, fitted: FittedMixture, inference: Inference | None, level: float
+) -> list[Duration]:
+    """The expected duration of each regime: one over the probability of leaving [1]_.
+
+    Intervals are those of a normal distribution of the log of the duration beyond its first row,
+    which is minus the log odds of leaving.
+
+    References
+    ----------
+    .. [1] J. D. Hamilton (1994), "Time Series Analysis", Princeton University Press, section 22.2.
+    """
+    stays = np.diag(estimator.transition_matrix_)
+    leaves = np.maximum(1.0 - stays, np.finfo(float).tiny)
+    found = [Duration(float(1.0 / own), np.nan, np.nan) for own in leaves]
+    if inference is None or not inference.method:
+        return found
+    center = gate_columns(fitted)[1][0]
+    for k, name in enumerate(estimator.expert_names_):
+        part = f"{TRANSITIONS} {name}"
+        index = np.array([i for i, term in enumerate(inference.terms) if term.part == part])
+        if not len(index) or any(inference.reasons[i] for i in index):
+            continue
+        n_others = len(estimator.expert_names_) - 1
+        at_means = np.kron(np.eye(n_others), np.append(1.0, center))
+        logits = at_means @ inference.estimates[index]
+        covariance = at_means @ inference.full_covariance[np.ix_(index, index)] @ at_means.T
+        slope: Array = softmax(logits)
+        error = ndtri(0.5 + 0.5 * level) * np.sqrt(slope @ covariance @ slope)
+        ends = np.exp(-logsumexp(logits) + error * np.array([-1.0, 1.0]))
+        found[k] = Duration(found[k].expected, *(1.0 + ends).tolist())
+    return found
+
+
+def describe_regimes(
+    estimator: Any, fitted: FittedMixture, inference: Inference | None, level: float
+) -> list[str]:
+    """How long each regime lasts and which one is next, in words."""
+    matrix, names = estimator.transition_matrix_, estimator.expert_names_
+    at_means = " at the mean features" if fitted.mixture.gate.depends_on_features else ""
+    described = []
+    for k, own in enumerate(expected_durations(estimator, fitted, inference, level)):
+        if own.expected > estimator._training_state.total_weight:
+            described.append("was never left in the rows of the fit")
+            continue
+        text = f"lasts {format_number(own.expected, 3)} rows on average{at_means}"
+        if np.isfinite(own.low):
+            interval = f"{format_number(own.low, 3)} to {format_number(own.high, 3)}"
+            text += f" ({100 * level:g} % interval {interval})"
+        others = np.delete(np.arange(len(names)), k)
+        leaves = matrix[k, others] / max(matrix[k, others].sum(), np.finfo(float).tiny)
+        if len(others) > 1:
+            order = np.argsort(-leaves, kind="stable")
+            nexts = [f"{printable_name(names[others[i]])} ({leaves[i]:.0%})" for i in order[:3]]
+            text += f", then {', '.join(nexts)}".replace("%)", " %)")
+        described.append(text)
+    return described

@@ -35,7 +35,8 @@ class Posterior(NamedTuple):
 
     resp: Array  # of the experts for rows or units, (K, S, U)
     log_density: Array  # of rows or units, (S, U); of rows of a series given the rows before
-    memberships: list[Array]  # targets of each gate, (K, P, S, U)
+    # Targets of each gate, (K, P, S, U), or their sum (K, P, S, 1) for constant transitions.
+    memberships: list[Array]
 
 
 class Steps:
@@ -73,6 +74,7 @@ class Chain:
         self.first, sizes = series.starts, series.sizes
         self.last = self.first + sizes - 1
         self.is_observed = weight > 0.0
+        self.all_observed = bool(self.is_observed.all())
         n_rows = len(weight)
         self.is_later = np.ones(n_rows, dtype=bool)
         self.is_later[self.first] = False
@@ -97,7 +99,8 @@ class Chain:
 
     def forward(self, log_gates: list[Array], logs: Array) -> Forward:
         """Probabilities of the experts before and after the y of each row is seen."""
-        steps, logs = self.steps, np.where(self.is_observed, logs, 0.0)
+        steps = self.steps
+        logs = logs if self.all_observed else np.where(self.is_observed, logs, 0.0)
         peak = np.maximum(logs.max(axis=0), np.finfo(float).min)
         density = np.exp(logs - peak)[..., steps.order]
         start, move = np.exp(log_gates[0][:, 0]), _at(np.exp(log_gates[1]), steps.order)
@@ -107,7 +110,7 @@ class Chain:
         before, after = np.empty_like(density), np.empty_like(density)
         total = np.empty(density.shape[1:])
         for t, rows in enumerate(steps.slices):
-            own = _ahead(state[..., : rows.stop - rows.start], _at(move, rows))
+            own = _through(_at(move, rows), state[..., : rows.stop - rows.start])
             if t == 0:
                 own = np.where(self.starts_series[steps.rank], state, own)
             state = own * density[..., rows]
@@ -120,7 +123,7 @@ class Chain:
 
     def backward(self, of: Forward) -> Array:
         """What the rows after each row say of its expert, relative to what is known."""
-        steps, later = self.steps, np.ones_like(of.density)
+        steps, later, back = self.steps, np.ones_like(of.density), of.move.swapaxes(0, 1)
         at_end = self._end(of)[..., steps.rank]
         for t in range(len(steps.slices) - 1, -1, -1):
             rows, m = steps.slices[t], _n_next(steps, t)
@@ -130,13 +133,20 @@ class Chain:
                 message = of.density[..., following] * later[..., following]
                 message /= of.total[..., following]
                 own = slice(rows.start, rows.start + m)
-                later[..., own] = np.einsum("ksm,kjsm->jsm", message, _at(of.move, following))
+                later[..., own] = _through(_at(back, following), message)
         return later
 
     def posterior(
-        self, log_gates: list[Array], logs: Array, counted: Array | None = None
+        self,
+        log_gates: list[Array],
+        logs: Array,
+        counted: Array | None = None,
+        by_row: bool = False,
     ) -> Posterior:
-        """Probabilities of the experts given all rows of a series, and those of transitions."""
+        """Probabilities of the experts given all rows of a series, and weighted transitions.
+
+        Transitions of constant probabilities are summed, unless those of each row are wanted.
+        """
         logs = logs if counted is None else np.where(counted > 0.0, logs, 0.0)
         of, order = self.forward(log_gates, logs), self.steps.order
         later = self.backward(of)
@@ -144,18 +154,25 @@ class Chain:
         resp[..., order] = of.after * later
         message[..., order] = of.density * later / of.total
         filtered[..., order] = of.after
-        move = np.exp(log_gates[1])
-        previous = np.roll(filtered, 1, axis=-1) * self.is_later
-        pairs = previous * move
-        pairs *= message[:, None]
-        return Posterior(resp, of.log_density, [resp[:, None][..., self.first], pairs])
+        of_first, of_rows = self.gate_weights
+        move, first = np.exp(log_gates[1]), resp[:, None][..., self.first] * of_first
+        previous = np.empty_like(filtered)  # experts of the row before, with the weight of the row
+        previous[..., 1:], previous[..., self.first] = filtered[..., :-1], 0.0
+        previous *= of_rows
+        if move.shape[-1] == 1 and not by_row:
+            pairs = np.einsum("ksn,jsn->kjs", message, previous)[..., None] * move
+        else:
+            pairs = previous * move
+            pairs *= message[:, None]
+        return Posterior(resp, of.log_density, [first, pairs])
 
     def complete(self, resp: Array) -> list[Array]:
         """Memberships of a start, from the responsibilities (K, S, n): regimes persist."""
         before = np.roll(resp, 1, axis=-1) * self.is_later
         stays = np.eye(len(resp))[..., None, None]
         pairs = before * (STAY_OF_STARTS * stays + (1.0 - STAY_OF_STARTS) * resp[:, None])
-        return [resp[:, None][..., self.first], pairs]
+        weights, first = self.gate_weights, resp[:, None][..., self.first]
+        return [first * weights[0], pairs * weights[1]]
 
     def past(self, log_gates: list[Array], logs: Array) -> tuple[Array, Array, Array]:
         """Probabilities before and after each y (K, S, n), and log densities given the past."""
@@ -205,11 +222,13 @@ class Chain:
         stays = np.eye(n_experts)[..., None, None]
         found = np.tile(stays, (1, 1, n_vectors, len(self.starts_series)))
         for t, rows in enumerate(self.steps.slices):  # the pieces that go on are the first ones
-            m, own = rows.stop - rows.start, _at(move, rows)
+            m, own = rows.stop - rows.start, found[..., : rows.stop - rows.start]
+            ahead = _through(_at(move, rows), own)
             if t == 0:  # to the first row of a series no transition leads
-                own = np.where(self.starts_series[self.steps.rank], stays, own)
-            ahead = np.einsum("kism,ijsm->kjsm", own * density[:, None, :, rows], found[..., :m])
-            found[..., :m] = ahead / np.maximum(ahead.max(axis=(0, 1)), TINY)
+                ahead = np.where(self.starts_series[self.steps.rank], stays, ahead)
+            ahead *= density[:, None, :, rows]
+            largest = np.maximum.reduce(np.maximum.reduce(ahead))
+            np.divide(ahead, np.maximum(largest, TINY), out=found[..., :m])
         products = np.empty_like(found)
         products[..., self.steps.rank] = found
         return products
@@ -222,7 +241,7 @@ class Chain:
         for t, own in enumerate(self.pieces.slices):
             pieces = self.pieces.order[own]
             state = state[..., : len(pieces)]
-            state = start[..., self.pieces.rank] if t == 0 else _ahead(state, before)
+            state = start[..., self.pieces.rank] if t == 0 else _through(before, state)
             state = state / np.maximum(state.sum(axis=0), TINY)
             begin[..., pieces], before = state, products[..., pieces[: _n_next(self.pieces, t)]]
         return begin
@@ -236,7 +255,7 @@ class Chain:
         for t in range(len(self.pieces.slices) - 2, -1, -1):
             m = _n_next(self.pieces, t)
             pieces = self.pieces.order[self.pieces.slices[t]][:m]
-            value = np.einsum("ksm,kjsm->jsm", end[..., pieces + 1], of.products[..., pieces + 1])
+            value = _through(of.products[..., pieces + 1].swapaxes(0, 1), end[..., pieces + 1])
             total = np.maximum((value * known[..., pieces]).sum(axis=0), TINY)
             end[..., pieces] = value / total
         return end
@@ -247,9 +266,11 @@ def _at(move: Array, rows: Any) -> Array:
     return move if move.shape[-1] == 1 else move[..., rows]
 
 
-def _ahead(state: Array, move: Array) -> Array:
-    """Probabilities (K, S, m) of the experts after transitions (K, K, S, m)."""
-    return np.einsum("jsm,kjsm->ksm", state, move)
+def _through(move: Array, values: Array) -> Array:
+    """Sums over j of transitions (K, J, S, m), or (K, J, S, 1), times values (J, ..., S, m)."""
+    if move.shape[2:] == (1, 1):
+        return np.tensordot(move[:, :, 0, 0], values, 1)
+    return np.einsum("kjsm,j...sm->k...sm", move, values)
 
 
 def _n_next(steps: Steps, t: int) -> int:

@@ -18,6 +18,7 @@ References
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,10 +83,10 @@ class Chain:
         self.gate_weights = series.weight, series.repeat(series.weight)
         longest = int(sizes.max(initial=1))
         length = longest if longest <= LONG_SERIES else int(longest**0.5)
-        self.by_series = Steps(self.first, sizes)
-        self.steps, self.starts_series = self.by_series, np.ones(len(sizes), dtype=bool)
-        self.pieces: Steps | None = None
+        self.sizes, self.pieces = sizes, None
         if length == longest:
+            self.starts_series = np.ones(len(sizes), dtype=bool)
+            self.steps = self.by_series
             return
         n_pieces = -(-sizes // length)
         within = np.arange(n_pieces.sum()) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)
@@ -94,6 +95,11 @@ class Chain:
         self.starts_series = within == 0
         self.steps = Steps(starts, ends - starts)
         self.pieces = Steps(np.cumsum(n_pieces) - n_pieces, n_pieces)
+
+    @cached_property
+    def by_series(self) -> Steps:
+        """Steps of series that are not cut."""
+        return Steps(self.first, self.sizes)
 
     # --- passes ---
 
@@ -208,6 +214,35 @@ class Chain:
             rows = steps.order[own]
             path[rows - 1] = origin[path[rows], rows]
         return path
+
+    def accumulate(self, came: Array, values: Array) -> None:
+        """Adds to values (K, n, D) of each row those of the row before, times weights (K, K, n).
+
+        The sum of values that this row passes on to the next one has these in it.
+        """
+        steps = self.steps
+        for own in steps.slices[1:]:
+            rows = steps.order[own]
+            values[:, rows] += np.einsum("kju,jup->kup", came[:, :, rows], values[:, rows - 1])
+        if self.pieces is None:
+            return
+        # What a piece receives from the one before passes through its rows.
+        passed = came.copy()
+        for own in steps.slices[1:]:
+            rows = steps.order[own]
+            passed[..., rows] = np.einsum("kiu,iju->kju", came[..., rows], passed[..., rows - 1])
+        ends = steps.order[steps.last]
+        received = np.zeros((values.shape[0], len(ends), values.shape[2]))
+        for own in self.pieces.slices[1:]:
+            pieces = self.pieces.order[own]
+            before = ends[pieces - 1]
+            received[:, pieces] = values[:, before] + np.einsum(
+                "kju,jup->kup", passed[..., before], received[:, pieces - 1]
+            )
+        pieces = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=-1))
+        for k in range(len(values)):
+            for j in range(len(values)):
+                values[k] += passed[k, j][:, None] * received[j, pieces]
 
     # --- pieces of long series ---
 

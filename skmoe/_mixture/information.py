@@ -245,10 +245,7 @@ def _of_series(
         mean[k][first[:, None], of_start[0]] = of_gates[0][0][k]
         for j, where in enumerate(of_moves):
             mean[k][:, where] += came[k, j][:, None] * of_gates[1][j][k]
-    steps = chain.by_series
-    for own in steps.slices[1:]:
-        rows = steps.order[own]
-        mean[:, rows] += np.einsum("kju,jup->kup", came[:, :, rows], mean[:, rows - 1])
+    chain.accumulate(came, mean)
     weight = chain.gate_weights[0]
     at_end = np.einsum("ku,kup->up", resp[:, last], mean[:, last])
     hessian -= at_end.T @ (weight[:, None] * at_end)

@@ -30,6 +30,9 @@ from skmoe._numerics.typing import TINY, Array
 LONG_SERIES = 200
 STAY_OF_STARTS = 0.5
 
+# Least probability of a transition in a stationary distribution, times the number of experts.
+LEAST_TRANSITION = 1e-12
+
 
 class Posterior(NamedTuple):
     """What the rows of a block say of their experts."""
@@ -319,9 +322,14 @@ def _n_next(steps: Steps, t: int) -> int:
 
 def stationary(move: Array) -> Array:
     """Stationary distributions (S, K) of transition matrices (S, K, K), whose rows sum to one."""
-    n_experts = move.shape[-1]
+    n_experts, move = move.shape[-1], _irreducible(move)
     system = np.eye(n_experts) - move.swapaxes(-1, -2) + 1.0
     return np.linalg.solve(system, np.ones((*move.shape[:-1], 1)))[..., 0]
+
+
+def _irreducible(move: Array) -> Array:
+    """Transitions, of which every one is possible: otherwise stationary distributions differ."""
+    return (1.0 - LEAST_TRANSITION) * move + LEAST_TRANSITION / move.shape[-1]
 
 
 def stationary_scores(move: Array) -> Array:
@@ -333,7 +341,7 @@ def stationary_scores(move: Array) -> Array:
     ----------
     .. [1] J. G. Kemeny and J. L. Snell (1960), "Finite Markov Chains", Van Nostrand, section 4.3.
     """
-    start, n_experts = np.maximum(stationary(move), TINY), move.shape[-1]
+    start, n_experts, move = np.maximum(stationary(move), TINY), move.shape[-1], _irreducible(move)
     fundamental = np.linalg.inv(np.eye(n_experts) - move + start[..., None, :])
     gain = fundamental.swapaxes(-1, -2) / start[..., :, None]  # of each k by the expert that follows
     mean = np.einsum("sjl,skl->skj", move, gain)

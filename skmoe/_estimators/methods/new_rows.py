@@ -186,8 +186,6 @@ class NewRowsMixin:
             classes=getattr(self, "classes_", None),
             of_series=model.gate.persists,
         )
-        if rules.of_series:
-            self._check_series(given)
         rows = checked_rows(given, rules, has_target)
         if rows.unit is not None and model.gate.depends_on_features:
             self._check_gate_columns(rows)
@@ -211,6 +209,8 @@ class NewRowsMixin:
         """
         self._warn_of_missing(method, given, "offset", "units", *others)
         rows = self._checked(given, has_target=True)
+        if rows.series is not None:
+            self._check_series(given)
         if rows.unit is None:
             return rows, None
         rows = rows.of_positive_weight()
@@ -242,6 +242,8 @@ class NewRowsMixin:
                 "earlier ones. For units with a history pass "
                 "gate_proba=responsibilities(X, y, units=units).rows(units)."
             )
+        if persists and gate_proba is None:
+            self._check_series(given)
         rows = self._checked(given, has_target=given.y is not None)
         if gate_proba is None:
             return rows, self._fitted.known_from_past(rows)[0] if persists else None

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Correlation, Dispersion
 
@@ -41,15 +40,9 @@ def format_number(value: float, digits: int = N_DIGITS, sign: str = "") -> str:
     """A number in significant digits, with its sign also if that is plus for `sign="+"`."""
     if value == 0.0 or not np.isfinite(value):
         return f"{abs(value):.0f}"
-    power = power_of_ten(value, digits)
-    if power not in FIXED_POWERS:
-        return f"{value:{sign}.{digits - 1}e}"
-    return f"{value:{sign}.{max(digits - 1 - power, 0)}f}"
-
-
-def power_of_ten(value: float, digits: int = N_DIGITS) -> int:
-    """The power of ten of a number other than zero that is rounded to significant digits."""
-    return int(f"{value:.{digits - 1}e}".partition("e")[2])
+    text = f"{value:{sign}.{digits - 1}e}"
+    power = int(text.partition("e")[2])
+    return text if power not in FIXED_POWERS else f"{value:{sign}.{max(digits - 1 - power, 0)}f}"
 
 
 def base_term(link: str) -> str:
@@ -89,14 +82,13 @@ def counted_noun(has_units: bool) -> str:
     return "unit" if has_units else "row"
 
 
-def describe_collapsed(mass: Array, names: Sequence[str]) -> str:
-    """The experts that have lost nearly all rows, by their summed responsibilities (K,), if any."""
+def describe_collapsed(mass: Array, collapsed: Sequence[int], names: Sequence[str]) -> str:
+    """The experts that have lost nearly all rows, with their summed responsibilities (K,)."""
     masses = ", ".join(
-        f"{printable_name(names[k])} ({mass[k]:.2g} of {mass.sum():.6g} rows)"
-        for k in np.flatnonzero(is_collapsed(mass)).tolist()
+        f"{printable_name(names[k])} ({mass[k]:.2g} of {mass.sum():.6g} rows)" for k in collapsed
     )
     explained = f"{COLLAPSED}, since others explain their rows better: {masses}, by their "
-    return f"{explained}responsibilities. Use fewer experts (n_experts)." if masses else ""
+    return f"{explained}responsibilities. Use fewer experts (n_experts)."
 
 
 def describe_spikes(names: Sequence[str]) -> str:

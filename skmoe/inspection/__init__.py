@@ -10,9 +10,9 @@ The classes of results, such as `Summary`, are what `summary`, `inference` and `
 estimators return, and the functions for the number of experts. No one constructs them.
 """
 
-from skmoe._inference.comparisons import NExpertsTable, NExpertsTest
+from skmoe._inference.comparisons import NestedModelsTest, NExpertsTable, NExpertsTest
 from skmoe._inference.effects import AverageEffects, Explanation
-from skmoe._inference.inference import Inference, Maxima, NestedModelsTest, UnitResponsibilities
+from skmoe._inference.inference import Inference, Maxima, UnitResponsibilities
 from skmoe._inference.summary import ExpertSummary, Summary
 from skmoe.inspection._calibration import (
     CalibrationDisplay,

@@ -18,13 +18,13 @@ from skmoe._data.checks import check_columns, check_integer, has_bounds, shown
 from skmoe._data.rows import Rows, check_weights, index_rows
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import encode_units
-from skmoe._estimators.methods.expert_names import check_expert_names
 from skmoe._estimators.methods.input_steps import (
     find_steps,
     names_of_output,
     split_at_scalers,
     with_input,
 )
+from skmoe._estimators.methods.new_rows import check_expert_names
 from skmoe._inference.labels import printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot

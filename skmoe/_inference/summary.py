@@ -157,6 +157,8 @@ class Summary:
         Summary of each expert.
     level : float
         Confidence of the intervals.
+    coefficients : Inference or None
+        Coefficients, which have standard errors if the data were given; None if there are none.
     gate : str
         What the coefficients of the gate are: log odds against the reference.
     notes : list of str
@@ -176,7 +178,7 @@ class Summary:
     facts: dict[str, str]
     experts: list[ExpertSummary]
     level: float
-    _coefficients: Inference | None
+    coefficients: Inference | None
     gate: str
     notes: list[str]
     _counted: str = "row"
@@ -184,7 +186,7 @@ class Summary:
     @property
     def inference(self) -> Inference | None:
         """Coefficients with standard errors, if the data were given."""
-        found = self._coefficients
+        found = self.coefficients
         return found if found is not None and found.method else None
 
     def to_frame(self, what: str = "coefficients") -> Any:
@@ -212,13 +214,13 @@ class Summary:
         if what == "experts":
             frame = frame_of(self, [expert._columns() for expert in self.experts])
             return frame.set_index("expert").dropna(axis=1, how="all")
-        if what != "coefficients" or self._coefficients is None:
+        if what != "coefficients" or self.coefficients is None:
             raise ValueError(
                 f'what must be "experts" or, for experts with coefficients, "coefficients"; got '
                 f"{what!r}."
             )
         import_pandas("Summary.to_frame")
-        return self._coefficients.to_frame(self.level)
+        return self.coefficients.to_frame(self.level)
 
     def __str__(self) -> str:
         lines, widths = [], [WIDTH]
@@ -235,7 +237,7 @@ class Summary:
             for text in filter(None, (expert.gate_description, expert.dispersion_description)):
                 lines += wrap(f"  {text}", WIDTH, subsequent_indent="    ", **WHOLE_WORDS)
             lines += table
-        terms = [] if self._coefficients is None else self._coefficients.terms
+        terms = [] if self.coefficients is None else self.coefficients.terms
         others = {GATE, *(expert.name for expert in self.experts)}
         shared = dict.fromkeys(term.part for term in terms if term.part not in others)
         headings = [
@@ -259,7 +261,7 @@ class Summary:
 
     def _table(self, part: str, with_dispersion: bool = True) -> list[str]:
         """Lines of the tables of the coefficients of a part, without dispersions if so chosen."""
-        listed = self._coefficients
+        listed = self.coefficients
         if listed is None:
             return []
         is_shown = [with_dispersion or not is_one for is_one in listed.is_dispersion]

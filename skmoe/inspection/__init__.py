@@ -19,14 +19,13 @@ from skmoe.inspection._calibration import (
     RootogramDisplay,
     SurvivalDisplay,
 )
-from skmoe.inspection._coefficients import CoefficientsDisplay
-from skmoe.inspection._experts import ExpertsDisplay
+from skmoe.inspection._coefficients import CoefficientsDisplay, SegmentProfileDisplay
+from skmoe.inspection._experts import ExpertsDisplay, TrajectoriesDisplay
 from skmoe.inspection._feature_effects import (
     ImportanceDisplay,
     average_effects,
     permutation_importance_by_part,
 )
-from skmoe.inspection._over_time import TrajectoriesDisplay
 from skmoe.inspection._prediction import PredictionDisplay
 from skmoe.inspection._regimes import GateDisplay, RegimesDisplay
 from skmoe.inspection._report import export_html
@@ -35,7 +34,6 @@ from skmoe.inspection._search import (
     NumberOfExpertsDisplay,
     ResponsibilitiesDisplay,
 )
-from skmoe.inspection._segment_profile import SegmentProfileDisplay
 from skmoe.inspection._text import export_mermaid, export_text
 
 __all__ = [

@@ -20,7 +20,6 @@ from skmoe._inference.labels import counted_noun, feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 from skmoe.families._censored import has_atom_of_others
-from skmoe.inspection import _grid as grid
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
 
@@ -311,7 +310,7 @@ def permutation_importance_by_part(
     for i, j in enumerate(chosen):
         for repeat in range(n_repeats):
             order = _permutation(table, j, rows, generator)
-            permuted = grid.with_column(table, j, grid.column_at(table, j, order))
+            permuted = subject.with_column_of(table, j, order)
             other_gate = estimator.predict_gate(permuted, **by_unit)
             other_density = log_densities(estimator, permuted, y, rows.offset)
             pairs = (other_gate, log_density), (gate, other_density), (other_gate, other_density)
@@ -327,7 +326,7 @@ def permutation_importance_by_part(
 def _permutation(table: Any, j: int, rows: Rows, generator: Any) -> Array:
     """Units in random order; rows, if a column varies within units."""
     first, codes = np.unique(rows.unit_codes, return_index=True)[1], rows.unit_codes
-    column = grid.values_of(table, j).astype(str)  # missing values are equal
+    column = subject.values_of(table, j).astype(str)  # missing values are equal
     if (column == column[first[codes]]).all():
         return first[generator.permutation(len(first))][codes]
     return generator.permutation(len(codes))
@@ -490,27 +489,26 @@ def _changes(
 ) -> Iterator[tuple[str, Any, Any, float]]:
     """Name, tables at both ends, and width of each change."""
     for j, name in features:
-        levels = grid.levels_of(rows.X, j)
+        levels = subject.levels_of(rows.X, j)
         if len(levels.values) < 2:
             raise ValueError(
                 f"features must vary in X; {name!r} does not. Choose others by features=, or pass "
                 "more rows."
             )
         is_discrete = len(levels.values) == 2 if discrete is None else j in discrete
-        if is_discrete or not grid.is_numeric(rows.X, j):
+        if is_discrete or not subject.is_numeric(rows.X, j):
             low, *others = (
-                grid.with_column(rows.X, j, grid.column_at(rows.X, j, np.full(rows.n_rows, row)))
-                for row in levels.rows
+                subject.with_column_of(rows.X, j, np.full(rows.n_rows, row)) for row in levels.rows
             )
             for level, high in zip(levels.texts[1:], others, strict=True):
                 yield f"{name}: {levels.texts[0]} to {level}", low, high, 1.0
         else:
-            values = grid.numeric_values(rows.X, j)
+            values = subject.numeric_values(rows.X, j)
             known = np.isfinite(values)
             width = step * subject.deviation(values[known], rows.weight[known])
             # Both ends are between values that occur: beyond these, steps of a pipeline may be
             # constant, as splines are by default.
             first, last = values[known].min(), values[known].max()
             start = np.clip(values - 0.5 * width, first, np.maximum(first, last - width))
-            low, high = (grid.with_column(rows.X, j, ends) for ends in (start, start + width))
+            low, high = (subject.with_column(rows.X, j, ends) for ends in (start, start + width))
             yield name, low, high, step if per_sd else width

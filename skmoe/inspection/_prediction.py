@@ -16,7 +16,7 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._grid import values_of
+from skmoe.inspection._subject import values_of
 
 # Width of a panel without names, heights of a row of the waterfall and of its frame, and the least,
 # in inches.

@@ -15,15 +15,18 @@ from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection._experts import CATEGORY_WIDTH
-from skmoe.inspection._grid import (
+from skmoe.inspection._subject import (
     N_POINTS,
+    check_features,
+    check_panels,
+    drawn_mixture,
     expert_effects,
     feature_axis,
     height_limits,
     leading_feature,
     make_grid,
+    observed_rows,
 )
-from skmoe.inspection._subject import check_features, check_panels, drawn_mixture, observed_rows
 
 # Quantiles of the data that ticks on the axes mark.
 DECILES = np.arange(0.1, 1.0, 0.1)

@@ -11,18 +11,26 @@ from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
 from skmoe._data.sklearn_adapter import final_estimator
-from skmoe._inference.description import ExpertDescription, describe_experts
 from skmoe._inference.labels import (
     N_DIGITS,
+    ExpertDescription,
     counted_noun,
+    describe_experts,
     format_number,
     gate_name,
     printable_line,
     printable_name,
 )
 from skmoe._numerics.typing import Array
-from skmoe.inspection._grid import column_stds, derived_gate_columns, gate_effects, gate_log_odds
-from skmoe.inspection._subject import check_names, check_table, find_mixture
+from skmoe.inspection._subject import (
+    check_names,
+    check_table,
+    column_stds,
+    derived_gate_columns,
+    find_mixture,
+    gate_effects,
+    gate_log_odds,
+)
 
 # Other characters could end a label of a diagram, or be parsed as markup.
 UNSAFE = re.compile(r"[^\w .,:+/%()=-]")

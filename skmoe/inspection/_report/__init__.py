@@ -21,8 +21,7 @@ from skmoe._data.rows import Rows
 from skmoe._inference.labels import counted_noun, printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.inspection._report._inputs import Report, make_inputs
-from skmoe.inspection._report._panel import make_charts, make_panel
+from skmoe.inspection._report._panel import Report, make_charts, make_inputs, make_panel
 from skmoe.inspection._report._sections import (
     describe_fit,
     describe_scores,

@@ -33,12 +33,12 @@ from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._calibration import CalibrationDisplay, SurvivalDisplay
-from skmoe.inspection._grid import numeric_values
-from skmoe.inspection._report._inputs import Feature, Inputs, Report
+from skmoe.inspection._coefficients import SegmentProfileDisplay, profile_columns
+from skmoe.inspection._report._panel import Feature, Inputs, Report
 from skmoe.inspection._search import NumberOfExpertsDisplay
-from skmoe.inspection._segment_profile import SegmentProfileDisplay, profile_columns
 from skmoe.inspection._style import NO_NUMBER, colour
 from skmoe.inspection._subject import (
+    numeric_values,
     observed_rates,
     observed_target,
     one_target,

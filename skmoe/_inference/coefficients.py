@@ -89,7 +89,7 @@ def list_coefficients(
 ) -> Inference:
     """The coefficients of each expert, and last those of the gate, from the fitted attributes."""
     blocks = _blocks_of_experts(fitted, labels)
-    if len(labels.experts) > 1:
+    if len(labels.experts) > 1 and fitted.mixture.gate.is_linear:
         blocks.append(block_of_gate(fitted, labels, gate_reference))
     terms = [term for listed in blocks for term in listed.terms]
     index, size, start = {term: i for i, term in enumerate(terms)}, len(terms), 0

@@ -471,7 +471,6 @@ class SurvivalDisplay(draw.Display):
         *,
         target: int | None = None,
         level: float | None = 0.95,
-        expert_names: Sequence[str] | None = None,
         offset: Any = None,
         units: Any = None,
         ax: Any = None,
@@ -490,8 +489,6 @@ class SurvivalDisplay(draw.Display):
             Index of the output, if there are several.
         level : float, default=0.95
             Confidence of the intervals for the Kaplan-Meier curve; None for no band.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for those of the model, `expert_names_`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
@@ -515,7 +512,7 @@ class SurvivalDisplay(draw.Display):
             If y has other bounds than those of right-censored times, the output is missing or
             unknown, the level is not in (0, 1), or the experts have no predictive distribution.
         """
-        estimator, X, *_, names = drawn_mixture(cls, estimator, X, expert_names)
+        estimator, X, *_, names = drawn_mixture(cls, estimator, X)
         check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
         check_level(level, may_be_none=True)
         output = check_target(estimator, target, X)

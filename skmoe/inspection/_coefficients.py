@@ -157,7 +157,6 @@ class CoefficientsDisplay(draw.Display):
         target: Any = None,
         level: float | None = 0.95,
         standardize: bool = True,
-        expert_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
         """Draw the coefficients of a fitted mixture.
@@ -195,8 +194,6 @@ class CoefficientsDisplay(draw.Display):
         standardize : bool, default=True
             Whether coefficients are those for one standard deviation more of a feature, over the
             rows given; otherwise for one unit more.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on: a single one, which the panels replace, or one for each panel. None for
             new ones.
@@ -214,11 +211,10 @@ class CoefficientsDisplay(draw.Display):
             If the estimator does not end in a mixture of experts.
         ValueError
             If no expert has coefficients, if a feature, the class or the output is missing or
-            unknown, or if there is not one name for each expert. Also if the level is not between
-            0 and 1, or `max_features` is not a positive integer.
+            unknown, or if the level is not between 0
+            and 1, or `max_features` is not a positive integer.
         """
-        found = drawn_mixture(cls, estimator, X, expert_names)
-        estimator, X, note, labels, names = found
+        estimator, X, note, labels, names = drawn_mixture(cls, estimator, X)
         if not hasattr(estimator, "expert_coef_"):
             expert = getattr(estimator, "expert", None)
             got = type(estimator).__name__ if expert is None else f"expert={expert!r}"
@@ -541,7 +537,6 @@ class SegmentProfileDisplay(draw.Display):
         known_experts: Any = None,
         features: Any = None,
         max_features: int = 12,
-        expert_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
         """Draw the profiles of the experts of a fitted mixture.
@@ -569,8 +564,6 @@ class SegmentProfileDisplay(draw.Display):
         max_features : int, default=12
             Largest number of rows of the picture if `features` is None: those with the largest
             differences.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
 
@@ -586,11 +579,9 @@ class SegmentProfileDisplay(draw.Display):
         TypeError
             If the estimator does not end in a mixture of experts.
         ValueError
-            If a feature is unknown, there is not one name for each expert, or `max_features` is no
-            positive integer.
+            If a feature is unknown, or `max_features` is no positive integer.
         """
-        found = drawn_mixture(cls, estimator, X, expert_names)
-        estimator, X, note, labels, names = found
+        estimator, X, note, labels, names = drawn_mixture(cls, estimator, X)
         chosen = check_features("features", features, estimator)
         check_integer("max_features", max_features, least=1)
         rows = positive_rows(Rows(X, y, sample_weight, offset, units, possible=known_experts))

@@ -210,7 +210,6 @@ class ExpertsDisplay(RowsOverFeature):
         coverage: float | None = 0.9,
         adjust: bool = True,
         subsample: int | None = 1000,
-        expert_names: Sequence[str] | None = None,
         offset: Any = None,
         units: Any = None,
         ax: Any = None,
@@ -241,8 +240,6 @@ class ExpertsDisplay(RowsOverFeature):
         subsample : int, default=1000
             Number of rows to show, a random sample that is the same each time; None for all. With
             `units` it consists of whole units.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for those of the model, `expert_names_`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
             exposure, as are the curves.
@@ -268,8 +265,7 @@ class ExpertsDisplay(RowsOverFeature):
             between 0 and 1, or if the experts have no predictive distribution for a band (use
             `coverage=None`). Also if the number of rows is not at least two.
         """
-        found = subject.drawn_mixture(cls, estimator, X, expert_names)
-        estimator, X, note, labels, names = found
+        estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
         chosen = subject.check_panels("features", features, estimator, most=1)
         check_flag("adjust", adjust)
         coverage = None if coverage is None else check_coverage(coverage)
@@ -489,7 +485,6 @@ class TrajectoriesDisplay(RowsOverFeature):
         target: Any = None,
         coverage: float | None = 0.95,
         subsample: int | None = 1000,
-        expert_names: Sequence[str] | None = None,
         offset: Any = None,
         ax: Any = None,
     ) -> Self:
@@ -516,8 +511,6 @@ class TrajectoriesDisplay(RowsOverFeature):
         subsample : int, default=1000
             Number of rows to show, a random sample that is the same each time; None for all. With
             `units` it consists of whole units.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for those of the model, `expert_names_`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
             exposure, as are the curves.
@@ -542,7 +535,6 @@ class TrajectoriesDisplay(RowsOverFeature):
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         mixture = mixture_of(estimator)
-        names = subject.check_names_of_experts(mixture, expert_names)
         coverage = None if coverage is None else check_coverage(coverage)
         (j,) = subject.check_features("time", time, estimator, most=1)
         table = subject.check_table(mixture, X)
@@ -576,7 +568,7 @@ class TrajectoriesDisplay(RowsOverFeature):
                     shares=drawn.shares,
                     n_units=None if units is None else len(np.unique(units)),
                     is_probability=is_binary,
-                    expert_names=names,
+                    expert_names=subject.names_of_experts(mixture),
                 )
             )
         return cls._of_panels(panels).plot(ax)

@@ -372,9 +372,7 @@ def average_effects(
     sample_weight: Any = None,
     inference: Any = None,
     features: Any = None,
-    discrete_features: Any = None,
     what: str = "prediction",
-    per: str = "unit",
     step: float | None = None,
     offset: Any = None,
 ) -> AverageEffects:
@@ -405,13 +403,9 @@ def average_effects(
         they are those of the effects of its refits. None for no standard errors.
     features : array-like, default=None
         Features that change: names, indices or a boolean mask; None for all.
-    discrete_features : array-like, default=None
-        Numeric features that change between their values; None for those with two values.
     what : {"prediction", "gate"}, default="prediction"
         Effects on the mean of y, or on the probabilities of the classes (of the second of two), or
         on the probabilities of the experts.
-    per : {"unit", "sd"}, default="unit"
-        Whether effects of numeric features are for one unit or one standard deviation more.
     step : float, default=None
         Width of the change of numeric features about their values, in standard deviations. Where it
         would go beyond the smallest or largest value in X, it ends there. None for a derivative; or
@@ -457,7 +451,6 @@ def average_effects(
     Standard errors: delta method, observed information.
     """
     check_choice("what", what, ("prediction", "gate"))
-    check_choice("per", per, ("unit", "sd"))
     mixture = mixture_of(estimator)
     if step is None:
         step = STEP_OF_ESTIMATORS if predicts_steps(mixture) else DERIVATIVE_STEP
@@ -474,18 +467,14 @@ def average_effects(
     names = getattr(X, "columns", getattr(estimator, "feature_names_in_", None))
     labels = feature_labels(names, rows.X.shape[1])
     known = None if names is None else np.array(labels, dtype=object)
-    given = {"features": features, "discrete_features": discrete_features}
-    chosen, discrete = (
-        check_columns(name, value, len(labels), known, allow_empty=name != "features")
-        for name, value in given.items()
-    )
+    chosen = check_columns("features", features, len(labels), known)
     chosen = np.arange(len(labels)) if chosen is None else chosen
-    changes = _changes(rows, [(int(j), labels[j]) for j in chosen], discrete, step, per == "sd")
+    changes = _changes(rows, [(int(j), labels[j]) for j in chosen], step)
     return infer_average_effects(mixture, changes, rows, what == "gate", inference)
 
 
 def _changes(
-    rows: Rows, features: list[tuple[int, str]], discrete: Array | None, step: float, per_sd: bool
+    rows: Rows, features: list[tuple[int, str]], step: float
 ) -> Iterator[tuple[str, Any, Any, float]]:
     """Name, tables at both ends, and width of each change."""
     for j, name in features:
@@ -495,8 +484,7 @@ def _changes(
                 f"features must vary in X; {name!r} does not. Choose others by features=, or pass "
                 "more rows."
             )
-        is_discrete = len(levels.values) == 2 if discrete is None else j in discrete
-        if is_discrete or not subject.is_numeric(rows.X, j):
+        if len(levels.values) == 2 or not subject.is_numeric(rows.X, j):
             low, *others = (
                 subject.with_column_of(rows.X, j, np.full(rows.n_rows, row)) for row in levels.rows
             )
@@ -511,4 +499,4 @@ def _changes(
             first, last = values[known].min(), values[known].max()
             start = np.clip(values - 0.5 * width, first, np.maximum(first, last - width))
             low, high = (subject.with_column(rows.X, j, ends) for ends in (start, start + width))
-            yield name, low, high, step if per_sd else width
+            yield name, low, high, width

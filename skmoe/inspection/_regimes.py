@@ -131,7 +131,6 @@ class GateDisplay(draw.DisplayOfPanels):
         X: Any,
         features: Any = None,
         *,
-        expert_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
         """Draw the gate of a fitted mixture.
@@ -148,8 +147,6 @@ class GateDisplay(draw.DisplayOfPanels):
             axis. A list makes a grid with a panel for each of its entries. None is the feature on
             which the gate depends most: the one with the largest range of log odds for one standard
             deviation.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on; None for new ones. A grid takes one for each panel, or a single one
             that the panels replace.
@@ -167,10 +164,9 @@ class GateDisplay(draw.DisplayOfPanels):
             If the estimator does not end in a mixture of experts.
         ValueError
             If a panel has more than two features, if one is unknown or constant, or if one of two
-            features is not numeric. Also if there is not one name for each expert.
+            features is not numeric.
         """
-        found = drawn_mixture(cls, estimator, X, expert_names)
-        estimator, X, note, labels, names = found
+        estimator, X, note, labels, names = drawn_mixture(cls, estimator, X)
         chosen = check_panels("features", features, estimator, most=2)
         panels = [
             cls(
@@ -390,7 +386,6 @@ class RegimesDisplay(draw.DisplayOfPanels):
         subsample: int | None = 1000,
         units: Any = None,
         offset: Any = None,
-        expert_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
         """Draw gate and experts of a fitted mixture.
@@ -422,8 +417,6 @@ class RegimesDisplay(draw.DisplayOfPanels):
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
             exposure, as are the curves.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes, default=None
             Axes that the panels replace; None for a new figure.
 
@@ -439,11 +432,9 @@ class RegimesDisplay(draw.DisplayOfPanels):
         TypeError
             If the estimator does not end in a mixture of experts.
         ValueError
-            If a feature, the class or the output is missing or unknown, or there is not one name
-            for each expert.
+            If a feature, the class or the output is missing or unknown.
         """
-        found = drawn_mixture(cls, estimator, X, expert_names)
-        estimator, X, note, labels, names = found
+        estimator, X, note, labels, names = drawn_mixture(cls, estimator, X)
         of_gate, of_experts = (
             None if value is None else check_features(name, value, estimator, 1)[0]
             for name, value in (("gate_feature", gate_feature), ("features", features))

@@ -350,7 +350,6 @@ class ResponsibilitiesDisplay(draw.Display):
         offset: Any = None,
         units: Any = None,
         known_experts: Any = None,
-        expert_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
         """Draw the responsibilities of a fitted mixture.
@@ -369,8 +368,6 @@ class ResponsibilitiesDisplay(draw.Display):
             Units of the rows, as in `fit`, which are then counted; None for rows.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the rows, as in `fit`.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
 
@@ -386,9 +383,9 @@ class ResponsibilitiesDisplay(draw.Display):
         TypeError
             If the estimator does not end in a mixture of experts.
         ValueError
-            If there is not one name for each expert.
+            If rows are not as in `responsibilities`.
         """
-        estimator, X, *_, names = drawn_mixture(cls, estimator, X, expert_names)
+        estimator, X, *_, names = drawn_mixture(cls, estimator, X)
         by_row = {"units": units, "known_experts": known_experts}
         resp = estimator.responsibilities(X, y, offset=offset, **by_row)
         resp = resp if units is None else resp.proba

@@ -25,7 +25,6 @@ from skmoe._estimators.methods.input_steps import (
     split_at_scalers,
     with_input,
 )
-from skmoe._estimators.methods.new_rows import check_expert_names
 from skmoe._inference.labels import feature_labels, format_percent, printable_name
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
@@ -405,12 +404,9 @@ def check_panels(name: str, value: Any, estimator: Any, most: int) -> list[list[
     return [check_features(name, each, estimator, most) for each in panels]
 
 
-def check_names_of_experts(estimator: Any, names: Any) -> list[str]:
-    """Names of the experts: those given, one for each, or those of the model."""
-    if names is None:
-        names = estimator.expert_names_
-    checked = check_expert_names("expert_names", names, estimator.n_experts_)
-    return [printable_name(name) for name in checked]
+def names_of_experts(estimator: Any) -> list[str]:
+    """Printable names of the experts."""
+    return [printable_name(name) for name in estimator.expert_names_]
 
 
 def check_table(estimator: Any, X: Any) -> Any:
@@ -498,10 +494,7 @@ def find_mixture(estimator: Any, X: Any = None) -> Subject:
 
 
 def drawn_mixture(
-    display: Any,
-    estimator: Any,
-    X: Any = None,
-    expert_names: Sequence[str] | None = None,
+    display: Any, estimator: Any, X: Any = None
 ) -> tuple[Any, Any, str, list[str], list[str]]:
     """What a display draws: a mixture, rows, a note, and printable names of features and experts.
 
@@ -509,9 +502,8 @@ def drawn_mixture(
     """
     import_pyplot(f"{display.__name__}.from_estimator")
     mixture, X, note = find_mixture(estimator, X)
-    labels = check_names(mixture, None)
-    names = check_names_of_experts(mixture, expert_names)
-    return mixture, None if X is None else check_table(mixture, X), note, labels, names
+    table = None if X is None else check_table(mixture, X)
+    return mixture, table, note, check_names(mixture, None), names_of_experts(mixture)
 
 
 # Quantiles that are the points of the grid, of each expert that counts. The range of the picture is

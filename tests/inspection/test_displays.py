@@ -29,6 +29,7 @@ from support.displays import (
     CASES,
     DISPLAYS,
     DRAWN,
+    NAMED,
     NAMES,
     REFUSED,
     all_texts,
@@ -40,6 +41,7 @@ from support.displays import (
     expert_colour,
     expert_lines,
     frame_at_references,
+    named,
     new_axes,
     parameters_of,
     texts,
@@ -241,9 +243,6 @@ WHOLE = [
 WRONG = [
     *WHOLE,
     ("row", 150, "0 to 149"),
-    ("expert_names", ["one"], "one name for each"),
-    ("expert_names", "abc", "list"),
-    ("expert_names", ["one", "one", "two"], "expert_names"),
     ("target", 1, "index of an output, from 0 to 0"),
     ("target", -1, "index of an output"),
     ("target", True, "index of an output"),
@@ -447,9 +446,7 @@ def texts_of_drawn(name, case):
     return all_texts(drawn(name, case))
 
 
-@pytest.mark.parametrize(
-    ("name", "case"), [pair for pair in DRAWN if pair[0] in displays_with("expert_names")]
-)
+@pytest.mark.parametrize(("name", "case"), [pair for pair in DRAWN if pair[0] in NAMED])
 def test_names_of_experts_are_shown_in_their_colours(name, case):
     display = drawn(name, case)
     names = NAMES[: CASES[case]()[0].n_experts_]
@@ -505,7 +502,7 @@ def test_long_names_stay_in_the_figure_and_apart(name, features):
     moe, X = fitted_on_frame(case_of(name), names), pd.DataFrame(X, columns=names)
     own = {"X": X, "y": pd.Series(y, name=LONG), "level": None} | given
     own["features"] = features
-    own["expert_names"] = [f"{k} {LONG}" for k in range(moe.n_experts_)]
+    moe = named(moe, [f"{k} {LONG}" for k in range(moe.n_experts_)])
     known = parameters_of(name)
     own = {key: own[key] for key in own if key in known}
     with warnings.catch_warnings():
@@ -553,13 +550,12 @@ NAMES_OF_FEATURES = ("price in $ of $x", "_a_b", "two\nlines")
 @pytest.mark.parametrize("name", [*displays_with("features"), "PredictionDisplay"])
 def test_names_may_hold_any_letters(name):
     moe = fitted_on_frame(case_of(name), NAMES_OF_FEATURES)
-    given = {"X": pd.DataFrame(CASES[case_of(name)]()[1], columns=NAMES_OF_FEATURES)}
-    if name in displays_with("expert_names"):
-        names = ["_hidden", "$ and $", "a name of several words"]
-        given["expert_names"] = names[: CASES[case_of(name)]()[0].n_experts_]
-    display = draw(name, case_of(name), moe, **given)
+    frame = pd.DataFrame(CASES[case_of(name)]()[1], columns=NAMES_OF_FEATURES)
+    names = ["_hidden", "$ and $", "a name of several words"][: moe.n_experts_]
+    display = draw(name, case_of(name), named(moe, names), frame)
     for one in display.figure_.findobj(Text):
         one.get_window_extent()  # dollars could begin a formula
     text = all_texts(display).replace(r"\$", "$").replace("_ ", "_")
     assert any(" ".join(one.split()) in text for one in NAMES_OF_FEATURES)
-    assert [one for one in given.get("expert_names", []) if one not in text] == []
+    if name in NAMED:
+        assert [one for one in names if one not in text] == []

@@ -619,9 +619,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 result = infer_coefficients(self, "summary", rows, options)
                 found = found._replace(coefficients=result)
         if found.coefficients is None:
-            experts = self._fitted.mixture.experts
-            is_linear = hasattr(self, "gate_coef_") and not experts.needs_all_rows
-            if self.coefficient_blocks_ and is_linear:
+            has_estimators = self._fitted.mixture.experts.needs_all_rows
+            if self.coefficient_blocks_ and not has_estimators:
                 listed = list_coefficients(in_units, vars(self), labels, gate_reference)
                 found = found._replace(coefficients=listed)
         return make_summary(found, level)

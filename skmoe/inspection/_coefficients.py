@@ -17,22 +17,7 @@ from skmoe._inference.labels import counted_noun, format_percent, linear_predict
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning
 from skmoe.inspection import _style as draw
-from skmoe.inspection._subject import (
-    check_features,
-    check_rows,
-    check_targets,
-    deviation,
-    drawn_mixture,
-    is_numeric,
-    levels_of,
-    names_of_fit,
-    numeric_values,
-    positive_rows,
-    responsibilities_of_rows,
-    row_weights,
-    target_name,
-    values_of,
-)
+from skmoe.inspection import _subject as subject
 from skmoe.protocols import LinearPredictor
 
 # Panels of a figure side by side.
@@ -214,7 +199,7 @@ class CoefficientsDisplay(draw.Display):
             unknown, or if the level is not between 0
             and 1, or `max_features` is not a positive integer.
         """
-        estimator, X, note, labels, names = drawn_mixture(cls, estimator, X)
+        estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
         if not hasattr(estimator, "expert_coef_"):
             expert = getattr(estimator, "expert", None)
             got = type(estimator).__name__ if expert is None else f"expert={expert!r}"
@@ -222,13 +207,15 @@ class CoefficientsDisplay(draw.Display):
                 f"{cls.__name__} needs experts with linear predictors; got {got}. Use "
                 "ImportanceDisplay, which takes experts of any kind."
             )
-        chosen = check_features("features", features, estimator)
-        check_rows("y", estimator, X, y)
+        chosen = subject.check_features("features", features, estimator)
+        subject.check_rows("y", estimator, X, y)
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)
         check_level(level, may_be_none=True)
-        rows = positive_rows(Rows(X, y, sample_weight, offset, units, possible=known_experts))
-        indices = check_targets(estimator, target, rows.X)
+        rows = subject.positive_rows(
+            Rows(X, y, sample_weight, offset, units, possible=known_experts)
+        )
+        indices = subject.check_targets(estimator, target, rows.X)
         indices = indices[len(indices) > 1 :]  # log odds of several classes are against the first
         blocks = linear_predictors(estimator)
         result = _listed(estimator, rows if level else None)
@@ -253,8 +240,10 @@ class CoefficientsDisplay(draw.Display):
             )
         scale = np.ones((len(labels), 1))
         if standardize:
-            columns = [numeric_values(rows.X, j) for j in range(len(labels))]
-            scale[:, 0] = [deviation(values, row_weights(rows)) for values in columns]
+            columns = [subject.numeric_values(rows.X, j) for j in range(len(labels))]
+            scale[:, 0] = [
+                subject.deviation(values, subject.row_weights(rows)) for values in columns
+            ]
         chosen = [i * len(labels) + j for i in range(len(tables)) for j in chosen]
         labels = [
             f"{label} (class {estimator.classes_[index]})" if len(indices) > 1 else label
@@ -408,7 +397,7 @@ def _coefficients(
     if block.is_main and is_classifier(estimator):
         # Those of classes are log odds against the first one, and of that against the second.
         sign, position = 1.0 if index else -1.0, max(index - 1, 0)
-    rows = {name: j for j, name in enumerate(block.terms(names_of_fit(estimator)))}
+    rows = {name: j for j, name in enumerate(block.terms(subject.names_of_fit(estimator)))}
     estimates = np.full((len(rows), estimator.n_experts_), np.nan)
     intervals = np.full((*estimates.shape, 2), np.nan)
     ends = np.sort(sign * listed.conf_int(level), axis=1) if listed.method else intervals[:1]
@@ -430,7 +419,7 @@ def _coefficient_name(estimator: Any, y: Any, indices: Sequence[int]) -> str:
         own, other = estimator.classes_[[index, 0 if index else 1]]
         named = "the class" if len(indices) > 1 else f"class {own}"
         return f"Odds ratio of {named} against class {other}"
-    name = target_name(estimator, y, index)
+    name = subject.target_name(estimator, y, index)
     families = [family for family in getattr(estimator, "families_", ()) if family.link]
     ratios = {family.measures[0].name if family.measures else "" for family in families}
     if len(ratios) == 1 and "" not in ratios:
@@ -581,11 +570,13 @@ class SegmentProfileDisplay(draw.Display):
         ValueError
             If a feature is unknown, or `max_features` is no positive integer.
         """
-        estimator, X, note, labels, names = drawn_mixture(cls, estimator, X)
-        chosen = check_features("features", features, estimator)
+        estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
+        chosen = subject.check_features("features", features, estimator)
         check_integer("max_features", max_features, least=1)
-        rows = positive_rows(Rows(X, y, sample_weight, offset, units, possible=known_experts))
-        resp, shares = responsibilities_of_rows(estimator, rows)
+        rows = subject.positive_rows(
+            Rows(X, y, sample_weight, offset, units, possible=known_experts)
+        )
+        resp, shares = subject.responsibilities_of_rows(estimator, rows)
         columns = profile_columns(rows, resp, chosen)
         profile = np.array([column.difference for column in columns])
         shown = np.arange(len(columns))
@@ -679,11 +670,13 @@ def profile_columns(
     """Features of numbers, and indicators of the categories of others, `absent` where missing."""
     columns = []
     for j in features:
-        values = values_of(rows.X, j)
+        values = subject.values_of(rows.X, j)
         by_category = {"": values}
-        if not is_numeric(rows.X, j):
+        if not subject.is_numeric(rows.X, j):
             missing = np.array([absent if value is None else 0.0 for value in values])
-            by_category = {name: (values == name) + missing for name in levels_of(rows.X, j).values}
+            by_category = {
+                name: (values == name) + missing for name in subject.levels_of(rows.X, j).values
+            }
         columns += [_column(j, name, of, rows, resp) for name, of in by_category.items()]
     return columns
 
@@ -691,12 +684,12 @@ def profile_columns(
 def _column(j: int, category: str, values: Array, rows: Rows, resp: Array) -> Column:
     """Missing values are left out. The mean of an expert without rows is NaN."""
     known = np.isfinite(values)
-    values, weight, resp = values[known], row_weights(rows)[known], resp[known]
+    values, weight, resp = values[known], subject.row_weights(rows)[known], resp[known]
     of_expert, is_share = weight @ resp, bool(np.isin(values, (0.0, 1.0)).all())
     if len(values) == 0 or values.min() == values.max():
         none = np.where(of_expert > 0.0, 0.0, np.nan)
         return Column(j, category, is_share, np.nan, none, 0.0)
-    mean, scale = weight @ values / weight.sum(), deviation(values, weight)
+    mean, scale = weight @ values / weight.sum(), subject.deviation(values, weight)
     with np.errstate(divide="ignore", invalid="ignore"):
         difference = (weight * (values - mean)) @ resp / of_expert / scale
     return Column(j, category, is_share, mean, difference, scale)

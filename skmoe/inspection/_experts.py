@@ -22,15 +22,6 @@ from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._subject import (
-    N_POINTS,
-    ROWS_MARGIN,
-    FeatureAxis,
-    expert_effects,
-    feature_axis,
-    height_limits,
-    leading_feature,
-)
 
 # Opacity of a curve where the probability of the expert is zero.
 MIN_OPACITY = 0.06
@@ -85,12 +76,12 @@ class RowsOverFeature(draw.DisplayOfPanels):
     def _set_limits(self, ax: Any, curves: Sequence[Array], rows: Any = slice(None)) -> None:
         """Axes over the grid, and over typical rows and the curves there."""
         ends = self.grid[[0, -1]]
-        margin = ROWS_MARGIN * (ends[1] - ends[0])
+        margin = subject.ROWS_MARGIN * (ends[1] - ends[0])
         ax.set_xlim(ends[0] - margin, ends[1] + margin)
         inside = (self.x >= ends[0]) & (self.x <= ends[1])
         exposure = None if self.exposure is None else self.exposure[inside]
         heights = np.concatenate([np.ravel(each) for each in curves])
-        limits = height_limits(self.y[inside], heights, exposure)
+        limits = subject.height_limits(self.y[inside], heights, exposure)
         ax.set_ylim(draw.CLASS_LIMITS if self.is_probability else limits)
         draw.count_beyond(ax, self.x[rows], self.y[rows])
 
@@ -272,12 +263,12 @@ class ExpertsDisplay(RowsOverFeature):
         targets = subject.observed_rows(estimator, Rows(X, y, None, offset, units), target)
         is_class = is_classifier(estimator)
         if not chosen:
-            effects = [expert_effects(estimator, X, rows.target) for rows in targets]
-            chosen = [[leading_feature(estimator, X, np.hstack(effects))]]
+            effects = [subject.expert_effects(estimator, X, rows.target) for rows in targets]
+            chosen = [[subject.leading_feature(estimator, X, np.hstack(effects))]]
         at_exposure_one = None if offset is None else np.zeros(np.shape(offset)[1:])
         panels, each = [], np.arange(X.shape[0])
         for rows, (j,) in product(targets, chosen):
-            axis = feature_axis(X, j, labels[j], N_POINTS)
+            axis = subject.feature_axis(X, j, labels[j], subject.N_POINTS)
             points = axis.points(X)
             of_grid = estimator, points, rows.target
             shown = rows.shown(np.isfinite(axis.observed), subsample)
@@ -539,7 +530,9 @@ class TrajectoriesDisplay(RowsOverFeature):
         (j,) = subject.check_features("time", time, estimator, most=1)
         table = subject.check_table(mixture, X)
         columns = getattr(table, "columns", getattr(estimator, "feature_names_in_", None))
-        axis = feature_axis(table, j, feature_labels(columns, table.shape[1])[j], N_POINTS)
+        axis = subject.feature_axis(
+            table, j, feature_labels(columns, table.shape[1])[j], subject.N_POINTS
+        )
         points = axis.points(table)
         rows, has_value = Rows(table, y, None, offset, units), np.isfinite(axis.observed)
         errors = None if coverage is None else infer_means(mixture, points, rows)
@@ -646,7 +639,7 @@ class TrajectoriesDisplay(RowsOverFeature):
 
 
 def _means_over_time(
-    axis: FeatureAxis, has_value: Array, drawn: subject.ObservedRows
+    axis: subject.FeatureAxis, has_value: Array, drawn: subject.ObservedRows
 ) -> tuple[Array, Array, Array]:
     """Mean times (T, K) and means of y there (T, K), and whether points of the grid are drawn.
 

@@ -16,7 +16,6 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._subject import values_of
 
 # Width of a panel without names, heights of a row of the waterfall and of its frame, and the least,
 # in inches.
@@ -247,7 +246,7 @@ class PredictionDisplay(draw.Display):
             observed = int(matching[0]) if len(matching) else None
         elif y is not None:
             observed = float(subject.observed_target(estimator, y, index)[row])
-        values = [values_of(one_row, j)[0] for j in range(len(labels))]
+        values = [subject.values_of(one_row, j)[0] for j in range(len(labels))]
         texts = [short_number(v) if isinstance(v, float) else v for v in values]
         pairs = zip(draw.shortened(labels, WATERFALL_NAME_WIDTH), texts, strict=True)
         at_row = estimator, table, row, index, given

@@ -14,19 +14,8 @@ from skmoe._data.checks import check_flag
 from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
+from skmoe.inspection import _subject as subject
 from skmoe.inspection._experts import CATEGORY_WIDTH
-from skmoe.inspection._subject import (
-    N_POINTS,
-    check_features,
-    check_panels,
-    drawn_mixture,
-    expert_effects,
-    feature_axis,
-    height_limits,
-    leading_feature,
-    make_grid,
-    observed_rows,
-)
 
 # Quantiles of the data that ticks on the axes mark.
 DECILES = np.arange(0.1, 1.0, 0.1)
@@ -166,15 +155,15 @@ class GateDisplay(draw.DisplayOfPanels):
             If a panel has more than two features, if one is unknown or constant, or if one of two
             features is not numeric.
         """
-        estimator, X, note, labels, names = drawn_mixture(cls, estimator, X)
-        chosen = check_panels("features", features, estimator, most=2)
+        estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
+        chosen = subject.check_panels("features", features, estimator, most=2)
         panels = [
             cls(
                 **gate_over(estimator, X, columns, labels),
                 expert_names=names,
                 feature_note=note,
             )
-            for columns in chosen or [[leading_feature(estimator, X)]]
+            for columns in chosen or [[subject.leading_feature(estimator, X)]]
         ]
         return cls._of_panels(panels).plot(ax)
 
@@ -231,8 +220,8 @@ class GateDisplay(draw.DisplayOfPanels):
 def gate_over(estimator: Any, X: Any, columns: list[int], labels: Sequence[str]) -> dict[str, Any]:
     """Grid, probabilities and deciles over one feature or two."""
     is_pair = len(columns) == 2
-    n_points = N_POINTS_OF_PAIR if is_pair else N_POINTS
-    axes = [feature_axis(X, j, labels[j], n_points, as_numbers=is_pair) for j in columns]
+    n_points = N_POINTS_OF_PAIR if is_pair else subject.N_POINTS
+    axes = [subject.feature_axis(X, j, labels[j], n_points, as_numbers=is_pair) for j in columns]
     categories = [labels[axis.column] for axis in axes if axis.categories is not None]
     if is_pair and categories:
         raise ValueError(
@@ -240,7 +229,7 @@ def gate_over(estimator: Any, X: Any, columns: list[int], labels: Sequence[str])
             "categories. Choose another feature."
         )
     points = np.meshgrid(*(axis.grid for axis in axes))
-    rows = make_grid(X, columns, np.stack([values.ravel() for values in points], axis=1))
+    rows = subject.make_grid(X, columns, np.stack([values.ravel() for values in points], axis=1))
     return {
         "feature_names": [axis.name for axis in axes],
         "values": [axis.positions for axis in axes],
@@ -434,14 +423,14 @@ class RegimesDisplay(draw.DisplayOfPanels):
         ValueError
             If a feature, the class or the output is missing or unknown.
         """
-        estimator, X, note, labels, names = drawn_mixture(cls, estimator, X)
+        estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
         of_gate, of_experts = (
-            None if value is None else check_features(name, value, estimator, 1)[0]
+            None if value is None else subject.check_features(name, value, estimator, 1)[0]
             for name, value in (("gate_feature", gate_feature), ("features", features))
         )
         check_flag("adjust", adjust)
-        targets = observed_rows(estimator, Rows(X, y, None, offset, units), target)
-        column = leading_feature(estimator, X) if of_gate is None else of_gate
+        targets = subject.observed_rows(estimator, Rows(X, y, None, offset, units), target)
+        column = subject.leading_feature(estimator, X) if of_gate is None else of_gate
         gate = None
         if len(names) > 1:
             arrays = gate_over(estimator, X, [column], labels)
@@ -450,10 +439,13 @@ class RegimesDisplay(draw.DisplayOfPanels):
         for rows in targets:
             columns: list[Any] = [of_experts] * len(names)
             if of_experts is None:  # the feature with the largest effect on each, if there is any
-                effects = expert_effects(estimator, X, rows.target)
+                effects = subject.expert_effects(estimator, X, rows.target)
                 effects = np.broadcast_to(effects, (len(effects), len(names)))
                 columns = [int(effect.argmax()) if effect.any() else column for effect in effects.T]
-            axes = {j: feature_axis(X, j, labels[j], N_POINTS) for j in dict.fromkeys(columns)}
+            axes = {
+                j: subject.feature_axis(X, j, labels[j], subject.N_POINTS)
+                for j in dict.fromkeys(columns)
+            }
             panels = [axes[j] for j in columns]
             # All rows that can be drawn in every panel, so that the panels show the same rows.
             finite = [np.isfinite(axis.observed) for axis in axes.values()]
@@ -558,7 +550,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
         counted = (self.responsibilities.T > 0.5) & (x >= low) & (x <= high)
         lines = np.concatenate([self.curves[k][self._is_over_rows(k)] for k in experts])
         exposure = None if self.exposure is None else np.tile(self.exposure, (len(y), 1))[counted]
-        return height_limits(y[counted], lines, exposure)
+        return subject.height_limits(y[counted], lines, exposure)
 
     def _is_over_rows(self, k: int) -> Array:
         """Whether points of a line are between rows that belong to the expert, if it has any."""

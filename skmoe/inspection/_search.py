@@ -11,7 +11,7 @@ import numpy as np
 from skmoe._inference.labels import counted_noun
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
-from skmoe.inspection._subject import drawn_mixture
+from skmoe.inspection import _subject as subject
 
 # Height of the vertical axis in units of the range of the late lower bounds; the steep first
 # iterations would otherwise determine it.
@@ -105,7 +105,7 @@ class ConvergenceDisplay(draw.Display):
         TypeError
             If the estimator does not end in a mixture of experts.
         """
-        estimator = drawn_mixture(cls, estimator)[0]
+        estimator = subject.drawn_mixture(cls, estimator)[0]
         traces, kept = estimator.start_traces_, estimator.maxima_.kept
         lower_bounds = estimator.lower_bounds_
         if not np.array_equal(lower_bounds[: len(traces[kept])], traces[kept]):
@@ -236,7 +236,7 @@ class NumberOfExpertsDisplay(draw.Display):
         ValueError
             If its number of experts was given.
         """
-        estimator = drawn_mixture(cls, estimator)[0]
+        estimator = subject.drawn_mixture(cls, estimator)[0]
         if not hasattr(estimator, "n_experts_tried_"):
             number = getattr(estimator, "n_experts", estimator.n_experts_)
             raise ValueError(
@@ -385,7 +385,7 @@ class ResponsibilitiesDisplay(draw.Display):
         ValueError
             If rows are not as in `responsibilities`.
         """
-        estimator, X, *_, names = drawn_mixture(cls, estimator, X)
+        estimator, X, *_, names = subject.drawn_mixture(cls, estimator, X)
         by_row = {"units": units, "known_experts": known_experts}
         resp = estimator.responsibilities(X, y, offset=offset, **by_row)
         resp = resp if units is None else resp.proba

@@ -22,15 +22,7 @@ from skmoe._inference.labels import (
     printable_name,
 )
 from skmoe._numerics.typing import Array
-from skmoe.inspection._subject import (
-    check_names,
-    check_table,
-    column_stds,
-    derived_gate_columns,
-    find_mixture,
-    gate_effects,
-    gate_log_odds,
-)
+from skmoe.inspection import _subject as subject
 
 # Other characters could end a label of a diagram, or be parsed as markup.
 UNSAFE = re.compile(r"[^\w .,:+/%()=-]")
@@ -145,8 +137,8 @@ def export_text(
       gate: reference of the log odds
       y = ...
     """
-    estimator, X, note = find_mixture(estimator, X)
-    names = check_names(estimator, feature_names)
+    estimator, X, note = subject.find_mixture(estimator, X)
+    names = subject.check_names(estimator, feature_names)
     n_features, n_experts = estimator.n_features_in_, estimator.n_experts_
     max_features = n_features if max_features is None else max_features
     check_integer("max_features", max_features, least=1)
@@ -154,7 +146,7 @@ def export_text(
     known = getattr(estimator, "feature_range_", np.full((2, n_features), np.nan))
     unit, spread = "unit", np.nan_to_num(np.ptp(known, axis=0), nan=1.0)  # of categories one
     if X is not None:
-        unit, spread = "standard deviation", column_stds(check_table(estimator, X))
+        unit, spread = "standard deviation", subject.column_stds(subject.check_table(estimator, X))
     text_format = TextFormat(names, unit, spread, max_features, digits)
     title = f"{type(estimator).__name__}: {n_experts} expert" + "s" * (n_experts > 1)
     lines = [f"{title}, {_gate_title(estimator)}", *([note] if note else [])]
@@ -175,7 +167,7 @@ def _gate_title(estimator: Any) -> str:
 
 def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     """How the features change the odds of an expert by the gate."""
-    log_odds = gate_log_odds(estimator)
+    log_odds = subject.gate_log_odds(estimator)
     if estimator.n_experts_ == 1:
         return []
     if log_odds is None:
@@ -184,7 +176,7 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
         return ["gate: without coefficients; see predict_gate for its probabilities"]
     if k == 0:
         return ["gate: reference of the log odds"]
-    names = derived_gate_columns(estimator)
+    names = subject.derived_gate_columns(estimator)
     if names is None:
         effects = log_odds[k] * text_format.spread
     else:  # effects of a standard deviation in the fit
@@ -287,11 +279,13 @@ def export_mermaid(estimator: Any, *, X: Any = None) -> str:
         gate -->|"100 %"| expert0["expert 0<br/>linear<br/>noise ..."]
         expert0 --> output(["mean of y"])
     """
-    estimator, X, note = find_mixture(estimator, X)
+    estimator, X, note = subject.find_mixture(estimator, X)
     n_features, gate = estimator.n_features_in_, [_gate_title(estimator)]
-    effects = None if X is None else gate_effects(estimator, check_table(estimator, X))
+    effects = (
+        None if X is None else subject.gate_effects(estimator, subject.check_table(estimator, X))
+    )
     if effects is not None and effects.any():
-        names, largest = check_names(estimator, None), np.argsort(-effects, kind="stable")
+        names, largest = subject.check_names(estimator, None), np.argsort(-effects, kind="stable")
         named = [names[j] for j in largest[:MAX_AT_GATE] if effects[j] > 0.0]
         gate.append("largest effects: " + ", ".join(named))
     features = _label(f"{n_features} feature" + "s" * (n_features > 1), *([note] if note else []))

@@ -25,19 +25,8 @@ from skmoe._inference.labels import (
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_bokeh
+from skmoe.inspection import _subject as subject
 from skmoe.inspection._style import LIGHT_GREY, colour
-from skmoe.inspection._subject import (
-    is_numeric,
-    levels_of,
-    make_grid,
-    numeric_values,
-    observed_rates,
-    one_target,
-    predicted_mean,
-    predicted_survival,
-    reference_value,
-    values_of,
-)
 
 # A feature with up to this number of different values is a choice between them.
 MAX_CHOICES = 6
@@ -69,12 +58,14 @@ class Report(NamedTuple):
         mixture, output = self.mixture, self.outputs[0]
         if self.horizon is not None:
             times = np.array([self.horizon])
-            experts, whole = predicted_survival(mixture, rows, times, output, self._offset(rows))
+            experts, whole = subject.predicted_survival(
+                mixture, rows, times, output, self._offset(rows)
+            )
             return experts[..., 0], whole[:, 0]
         experts = mixture.predict_experts(rows)
         if is_classifier(mixture):
             return experts, mixture.predict_proba(rows)
-        return one_target(experts, output, 2), predicted_mean(mixture, rows, output)
+        return subject.one_target(experts, output, 2), subject.predicted_mean(mixture, rows, output)
 
     def distribution(self, rows: Any, **given: Any) -> Any:
         """Predictive distributions for an offset of zero; None for experts without any."""
@@ -128,7 +119,7 @@ class Inputs(NamedTuple):
 
     def rows(self, codes: Array) -> Any:
         """Rows with given codes (n, p), as they reach the mixture."""
-        return transform_by(self.steps, make_grid(self.X, range(codes.shape[1]), codes))
+        return transform_by(self.steps, subject.make_grid(self.X, range(codes.shape[1]), codes))
 
     def along(self, feature: Feature, codes: Array) -> Array:
         """Codes (n, p) of rows that are the starting row but for one feature."""
@@ -140,7 +131,7 @@ class Inputs(NamedTuple):
         """Value of a feature in the starting row; None if it is missing."""
         code = self.start[feature.column]
         if feature.is_category:
-            return values_of(self.X, feature.column)[int(code)]
+            return subject.values_of(self.X, feature.column)[int(code)]
         return float(code) if np.isfinite(code) else None
 
     def strongest(self, report: Report) -> list[Feature]:
@@ -154,7 +145,7 @@ class Inputs(NamedTuple):
         for i, feature in enumerate(self.features):
             probes = feature.codes
             if feature.choices is None:
-                values = numeric_values(self.X, feature.column)
+                values = subject.numeric_values(self.X, feature.column)
                 probes = np.nanquantile(values, np.linspace(0.05, 0.95, N_PROBES))
             codes = np.append(self.start[feature.column], probes)
             rows = self.rows(self.along(feature, codes))
@@ -192,17 +183,17 @@ def make_inputs(estimator: Any, X: Any, row: int | None, names: Sequence[str] | 
 def _start(X: Any, j: int, feature: Feature | None, row: int | None) -> float:
     """Code of a column in the starting row; the median of integers is one of them."""
     if row is not None:
-        return float(numeric_values(X, j)[row]) if is_numeric(X, j) else float(row)
-    code = reference_value(X, j)
+        return float(subject.numeric_values(X, j)[row]) if subject.is_numeric(X, j) else float(row)
+    code = subject.reference_value(X, j)
     return float(np.floor(code)) if feature is not None and feature.is_integer else code
 
 
 def describe_feature(X: Any, j: int, label: str) -> Feature | None:
     """A feature of the rows X; None if it does not vary."""
-    levels = levels_of(X, j)
+    levels = subject.levels_of(X, j)
     if len(levels.values) < 2:
         return None
-    if not is_numeric(X, j):
+    if not subject.is_numeric(X, j):
         offered = levels.most_frequent(MAX_CATEGORIES_OFFERED)
         return Feature(j, label, offered.rows.astype(float), offered.values, True, False)
     numbers = np.array(levels.values)
@@ -282,9 +273,9 @@ def _compared_codes(inputs: Inputs, features: Sequence[Feature]) -> Array:
 
 def as_numbers(table: Any) -> Array | None:
     """Rows as an array after a column of ones; None if they are no numbers, or miss values."""
-    if not all(is_numeric(table, j) for j in range(table.shape[1])):
+    if not all(subject.is_numeric(table, j) for j in range(table.shape[1])):
         return None
-    columns = [numeric_values(table, j) for j in range(table.shape[1])]
+    columns = [subject.numeric_values(table, j) for j in range(table.shape[1])]
     values = np.column_stack([np.ones(table.shape[0]), *columns]).astype(float)
     return values if np.isfinite(values).all() else None
 
@@ -343,12 +334,12 @@ class Expert(NamedTuple):
         center, slopes = self.values.mean(axis=0), self.coefficients[1:]
         steps = (levels - self.coefficients @ center)[:, None] * slopes
         values = center[1:] + steps / (slopes @ slopes or 1.0)
-        return make_grid(self.table, range(len(slopes)), values)
+        return subject.make_grid(self.table, range(len(slopes)), values)
 
     def mean(self, table: Any) -> Array:
         """Its mean at rows."""
         means = self.report.mixture.predict_experts(table)
-        return one_target(means, self.report.outputs[0], 2)[:, self.k]
+        return subject.one_target(means, self.report.outputs[0], 2)[:, self.k]
 
     def component(self, table: Any) -> Any:
         """Functions and parameters of its distribution at rows; None if it is no single one."""
@@ -509,7 +500,7 @@ def _shown_range(report: Report) -> list[float]:
     if report.horizon is not None:
         times = rows.y["lower"]
         return [min(float(times.min()), 0.0), float(times.max())]
-    values, exposure = observed_rates(report.mixture, rows, report.outputs[0])
+    values, exposure = subject.observed_rates(report.mixture, rows, report.outputs[0])
     low, high = weighted_quantiles(values, exposure, np.array(SHOWN_QUANTILES))
     margin = 0.05 * (high - low) or abs(high) or 1.0
     return [float(max(low - margin, min(values.min(), 0.0))), float(high + margin)]
@@ -522,7 +513,7 @@ def _predictions(report: Report, rows: Any, limits: Sequence[float] | None) -> d
     distribution = None if limits is None else report.distribution(rows)
     if distribution is not None:
         interval = distribution.interval(report.coverage)
-        found["interval"] = one_target(interval, report.outputs[0], 2)
+        found["interval"] = subject.one_target(interval, report.outputs[0], 2)
     if distribution is not None and limits is not None and report.horizon is not None:
         curve = np.linspace(limits[0], limits[1], N_CURVE_POINTS)
         found |= {"median": distribution.median, "curve": curve}

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-import statsmodels.api as sm
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.special import softmax
@@ -353,7 +352,6 @@ def test_wrong_arguments_are_refused():
     assert_refused(refusal(average_effects, moe, X, features="price"), "features", "column names")
     constant = at(X, 1, 2.0)
     assert_refused(refusal(average_effects, moe, constant), "features", "x1", "features=")
-    assert_refused(refusal(average_effects, sm, X), "estimator")
 
     # An inference of another fit, although its terms have the same names.
     moe = fitted_case("two experts")

@@ -23,7 +23,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmoe import MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor, inspection
 from support import fits
 from support.displays import (
     CASES,
@@ -198,14 +198,28 @@ def test_panels_are_drawn_on_as_many_axes_as_there_are(name):
 # --- estimators -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", DISPLAYS)
-def test_only_fitted_mixtures_are_drawn(name):
+# What takes a fitted mixture besides the displays, with its rows.
+READERS = {
+    "export_text": lambda moe, X, y: inspection.export_text(moe),
+    "export_mermaid": lambda moe, X, y: inspection.export_mermaid(moe),
+    "export_html": lambda moe, X, y: inspection.export_html(moe, X, y, "page.html"),
+    "average_effects": lambda moe, X, y: inspection.average_effects(moe, X),
+    "permutation_importance_by_part": inspection.permutation_importance_by_part,
+}
+
+
+@pytest.mark.parametrize("name", [*DISPLAYS, *READERS])
+def test_only_fitted_mixtures_are_read(name):
     moe, X, y, _ = CASES["lines"]()
+
+    def read(estimator):
+        return READERS[name](estimator, X, y) if name in READERS else draw(name, "lines", estimator)
+
     with pytest.raises(NotFittedError):
-        draw(name, "lines", MixtureOfExpertsRegressor())
+        read(MixtureOfExpertsRegressor())
     search = GridSearchCV(moe, {"n_experts": [1]}, cv=2, refit=False)
     with pytest.raises(NotFittedError):
-        draw(name, "lines", search)
+        read(search)
     search.best_params_, search.cv_results_, search.multimetric_ = {}, {}, False  # as after fit
     transformed = TransformedTargetRegressor(moe)
     transformed.regressor_ = moe
@@ -216,7 +230,7 @@ def test_only_fitted_mixtures_are_drawn(name):
         transformed: ["got TransformedTargetRegressor", "Pass its regressor_"],
     }.items():
         with pytest.raises(TypeError) as caught:
-            draw(name, "lines", wrong)
+            read(wrong)
         assert_refused(str(caught.value), "estimator must be a mixture of experts", *words)
 
 

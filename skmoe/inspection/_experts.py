@@ -268,7 +268,7 @@ class ExpertsDisplay(RowsOverFeature):
         at_exposure_one = None if offset is None else np.zeros(np.shape(offset)[1:])
         panels, each = [], np.arange(X.shape[0])
         for rows, (j,) in product(targets, chosen):
-            axis = subject.feature_axis(X, j, labels[j], subject.N_POINTS)
+            axis = subject.feature_axis(X, j, labels[j])
             points = axis.points(X)
             of_grid = estimator, points, rows.target
             shown = rows.shown(np.isfinite(axis.observed), subsample)

@@ -439,19 +439,17 @@ class RegimesDisplay(draw.DisplayOfPanels):
         for rows in targets:
             columns: list[Any] = [of_experts] * len(names)
             if of_experts is None:  # the feature with the largest effect on each, if there is any
-                effects = subject.expert_effects(estimator, X, rows.target)
-                effects = np.broadcast_to(effects, (len(effects), len(names)))
-                columns = [int(effect.argmax()) if effect.any() else column for effect in effects.T]
-            axes = {
-                j: subject.feature_axis(X, j, labels[j], subject.N_POINTS)
-                for j in dict.fromkeys(columns)
+                effects = subject.expert_effects(estimator, X, rows.target).T
+                columns = [int(effect.argmax()) if effect.any() else column for effect in effects]
+            axes = {j: subject.feature_axis(X, j, labels[j]) for j in columns}
+            drawn = {
+                j: (axis, rows.by_experts(axis.points(X)), *rows.heights(j, adjust))
+                for j, axis in axes.items()
             }
-            panels = [axes[j] for j in columns]
+            panels, curves, targets_drawn, heights = zip(*(drawn[j] for j in columns), strict=True)
             # All rows that can be drawn in every panel, so that the panels show the same rows.
-            finite = [np.isfinite(axis.observed) for axis in axes.values()]
+            finite = [np.isfinite(axis.observed) for axis in panels]
             shown = rows.shown(np.all(finite, axis=0), subsample)
-            curves = {j: rows.by_experts(axis.points(X)) for j, axis in axes.items()}
-            heights = {j: rows.heights(j, adjust) for j in axes}
             displays.append(
                 cls(
                     gate=gate,
@@ -459,11 +457,11 @@ class RegimesDisplay(draw.DisplayOfPanels):
                     shares=rows.shares,
                     feature_names=[axis.name for axis in panels],
                     grids=[axis.positions for axis in panels],
-                    curves=[curves[j][:, k] for k, j in enumerate(columns)],
+                    curves=[curve[:, k] for k, curve in enumerate(curves)],
                     x=[axis.observed[shown] for axis in panels],
-                    y=[heights[j][1][shown, k] for k, j in enumerate(columns)],
+                    y=[height[shown, k] for k, height in enumerate(heights)],
                     responsibilities=rows.resp[shown],
-                    target_name=heights[columns[0]][0],
+                    target_name=targets_drawn[0],
                     is_probability=is_classifier(estimator),
                     categories=[axis.categories for axis in panels],
                     of_units=units is not None,

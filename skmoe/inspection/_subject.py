@@ -146,7 +146,7 @@ class FeatureAxis(NamedTuple):
 
 
 def feature_axis(
-    X: Any, j: int, name: str, resolution: int, *, as_numbers: bool = False
+    X: Any, j: int, name: str, resolution: int = N_POINTS, *, as_numbers: bool = False
 ) -> FeatureAxis:
     """A feature over its typical range, or with its most frequent categories.
 

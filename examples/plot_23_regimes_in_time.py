@@ -30,10 +30,10 @@ X = X.astype(float)
 early = year < 5
 
 # %%
-# Three regimes of negative binomial counts. The transition matrix is at the mean features.
+# Regimes of negative binomial counts, whose number is found. The transition matrix is at the mean features.
 
 options = {"family": "negative_binomial", "random_state": 0}
-moe = MixtureOfExpertsRegressor(3, gate="markov", **options)
+moe = MixtureOfExpertsRegressor(gate="markov", **options)
 moe.fit(X[early], y[early], units=person[early], time=year[early])
 print(moe.transition_matrix_.round(2))
 print("visits a year:", moe.predict_experts(X).mean(axis=0).round(1))

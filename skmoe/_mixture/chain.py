@@ -218,6 +218,21 @@ class Chain:
             path[rows - 1] = origin[path[rows], rows]
         return path
 
+    def draw(self, log_gates: list[Array], rng: Any) -> Array:
+        """A random path of experts for the rows of each series, (n,), of one vector."""
+        start, move = np.exp(log_gates[0][:, 0, 0]), np.exp(log_gates[1][:, :, 0])
+        path = np.zeros(len(self.is_later), dtype=int)
+        for t, own in enumerate(self.by_series.slices):
+            rows = self.by_series.order[own]
+            if t == 0:
+                proba = np.broadcast_to(start, (len(start), len(rows)))
+            else:
+                at = np.zeros(len(rows), dtype=int) if move.shape[-1] == 1 else rows
+                proba = move[:, path[rows - 1], at]
+            levels = np.cumsum(proba, axis=0)[:-1]
+            path[rows] = (rng.uniform(size=len(rows)) > levels).sum(axis=0)
+        return path
+
     def accumulate(self, came: Array, values: Array) -> None:
         """Adds to values (K, n, D) of each row those of the row before, times weights (K, K, n).
 

@@ -111,6 +111,13 @@ class FittedMixture(NamedTuple):
             return np.zeros(rows.n_rows, dtype=int)
         return data.chain.decode(log_gates, logs)[place]
 
+    def drawn_experts(self, rows: Rows, rng: Any) -> Array:
+        """A random path of experts for the rows of each series, (n,)."""
+        data, log_gates, _, place = self.series(rows)
+        if self.mixture.n_experts == 1:
+            return np.zeros(rows.n_rows, dtype=int)
+        return data.chain.draw(log_gates, rng)[place]
+
     @underflow_to_zero
     def responsibilities(self, rows: Rows) -> Array:
         """Probability that each expert generated each row (K, n), or each unit (K, U)."""

@@ -232,7 +232,7 @@ def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
     Codes of classes are drawn again until all classes are present.
     """
     fitted, gate_prob = model._fitted, None
-    if rows.unit is not None or rows.possible is not None:
+    if not (rows.unit is rows.possible is rows.series is None):
         gate_prob = np.eye(fitted.mixture.n_experts)[:, _draw_experts(fitted, rows, rng)]
     if not is_classifier(model):
         distribution = fitted.distribution(rows.X, rows.offset, model._single_output, gate_prob)
@@ -247,6 +247,8 @@ def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
 
 def _draw_experts(fitted: FittedMixture, rows: Rows, rng: np.random.RandomState) -> Array:
     """An expert (n,) for each row, among those that are possible; the same for rows of a unit."""
+    if rows.series is not None:
+        return fitted.drawn_experts(rows, rng)
     codes = np.arange(rows.n_rows) if rows.unit is None else rows.unit
     prob = np.exp(fitted.log_gate_of_units(rows))
     if rows.possible is not None:
@@ -263,7 +265,7 @@ def _bootstrap(
     check_numbers_of('method="bootstrap", which draws y,', rows.y)
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     counts, drawn = rows.weight.astype(int), rows
-    if (counts == rows.weight).all():  # rows of integer weight are as many rows
+    if (counts == rows.weight).all() and rows.series is None:  # as many rows
         drawn = rows.take(np.repeat(np.arange(rows.n_rows), counts))._replace(weight=None)
     refits = Parallel(n_jobs=options.n_jobs, verbose=10 * int(options.verbose))(
         delayed(_refit)(estimator, rows, drawn, seed)

@@ -64,9 +64,7 @@ def test_passes_are_those_from_row_to_row(kind, data):
     for given in ("past", "now", "all"):
         proba = moe.responsibilities(data.X, y, given=given, **data.series)
         assert_allclose(proba, getattr(expected, given), atol=1e-10)
-    assert_allclose(
-        moe.predict_gate(data.X, y=y, **data.series), expected.past, atol=1e-10
-    )
+    assert_allclose(moe.predict_gate(data.X, y=y, **data.series), expected.past, atol=1e-10)
     assert_array_equal(moe.apply(data.X, y=y, **data.series), expected.past.argmax(axis=1))
     densities = moe.score_samples(data.X, y, **data.series)
     assert_allclose(densities, expected.log_density, atol=1e-9)

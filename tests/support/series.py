@@ -138,8 +138,10 @@ def chain_of(moe, X, y, **offset):
 
 def rows_of_series(units, time):
     """The rows of each series in the order of time."""
-    return {unit: np.flatnonzero(units == unit)[np.argsort(time[units == unit])]
-            for unit in np.unique(units)}
+    return {
+        unit: np.flatnonzero(units == unit)[np.argsort(time[units == unit])]
+        for unit in np.unique(units)
+    }
 
 
 def plain_passes(chain, units, time):

@@ -134,7 +134,12 @@ class Rows(NamedTuple):
         return rows._replace(time=np.arange(rows.n_rows))
 
     def of_positive_weight(self) -> Rows:
-        """The rows of positive weight: those of weight zero are absent, whatever they hold."""
+        """The rows of positive weight: those of weight zero are absent, whatever they hold.
+
+        Rows of series stay, since transitions lead over those whose y is missing.
+        """
+        if self.series is not None:
+            return self
         kept = np.flatnonzero(self.weight > 0.0)
         return self if len(kept) == len(self.weight) else self.take(kept)
 

@@ -48,6 +48,9 @@ MAX_BLOCK_ROWS = 8192
 BLOCK_ELEMENTS = 110_000
 SPARSE_BLOCK_ROWS = 16_384
 
+# Number of blocks that are one where rows are series.
+BLOCKS_OF_SERIES = 8
+
 # Seed of samples of the rows, the same for all fits: the scale of the prior of dispersions depends
 # on the sample, and lower bounds of two fits can be compared only with one prior.
 SAMPLE_SEED = 0
@@ -332,6 +335,8 @@ def split_into_blocks(rows: Any, size: int | None = None) -> Any:
         if not sparse.issparse(rows.gate_design):
             most = max(BLOCK_ELEMENTS / rows.gate_design.shape[1], 1.0)
             wanted = int(np.clip(2 ** int(np.log2(most)), BLOCK_ROWS, MAX_BLOCK_ROWS))
+        if rows.series is not None:  # passes over whole series have more overhead
+            wanted *= BLOCKS_OF_SERIES
         n_blocks = max(round(n_rows / wanted), 1)
         size = max(-(-n_rows // n_blocks), 1)
     whole = rows.units if rows.series is None else rows.series

@@ -419,10 +419,8 @@ def rows_of_gates(mixture: Any, theta: Array, data: Data) -> list[Any]:
     """
     at, found = mixture.at(theta[None], data), []
     memberships = data.posterior(at.log_gates, at.logs, mixture.top_k).memberships
-    weights = [data.rows.gate_weight]
-    if len(memberships) > 1:
-        weights = data.chain.gate_weights
-    for own, logs, weight in zip(memberships, at.log_gates, weights, strict=True):
+    weight: Any = data.rows.gate_weight if len(memberships) < 2 else 1.0  # which series have
+    for own, logs in zip(memberships, at.log_gates, strict=True):
         proba, total = np.exp(logs)[:, :, 0], own.sum(axis=0)[:, 0] * weight
         counts = (proba * (1.0 - proba) * total).sum(axis=-1)
         found += list(counts.T)

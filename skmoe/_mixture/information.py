@@ -212,7 +212,9 @@ def _of_series(
     """
     chain, size, n_experts = data.chain, mixture.size, mixture.n_experts
     at = mixture.at(theta[None], data)
-    posterior = data.posterior(at.log_gates, at.logs, None)
+    possible, logs = data.rows.possible, at.logs
+    logs = logs if possible is None else np.where(possible[:, None], logs, -np.inf)
+    posterior = chain.posterior(at.log_gates, logs, by_row=True)
     resp, pairs = posterior.resp[:, 0], posterior.memberships[1][:, :, 0]
     hessian, n_rows = np.zeros((size, size)), data.rows.n_rows
     of_experts: list[tuple[Array, Array]] = []
@@ -221,9 +223,9 @@ def _of_series(
         of_experts.append((index, rows.T))
     of_gates: list[list[list[Array]]] = []  # scores (q, U) by gate, part and expert
     gates = zip(mixture.gate_groups, at.log_gates, posterior.memberships, strict=True)
-    for (group, logs, own), weight in zip(gates, chain.gate_weights, strict=True):
-        family, proba = group.family, np.exp(logs)
-        total, columns = (own * weight).sum(axis=0), data.designs.get(group.roles[0])
+    for group, log_gate, own in gates:
+        family, proba = group.family, np.exp(log_gate)
+        total, columns = own.sum(axis=0), data.designs.get(group.roles[0])
         curvature = group.curvature(family.covariance(proba), total, data, True)[:, 0]
         for where, matrix in zip(group.coordinates, curvature, strict=True):
             hessian[where[:, None], where] -= matrix
@@ -243,11 +245,8 @@ def _of_series(
         mean[k][first[:, None], of_start[0]] = of_gates[0][0][k]
         for j, where in enumerate(of_moves):
             mean[k][:, where] += came[k, j][:, None] * of_gates[1][j][k]
-    steps = chain.by_series
-    for own in steps.slices[1:]:
-        rows = steps.order[own]
-        mean[:, rows] += np.einsum("kju,jup->kup", came[:, :, rows], mean[:, rows - 1])
-    weight, of_rows = chain.gate_weights
+    chain.accumulate(came, mean)
+    weight = chain.gate_weights[0]
     at_end = np.einsum("ku,kup->up", resp[:, last], mean[:, last])
     hessian -= at_end.T @ (weight[:, None] * at_end)
     for k, (index, rows) in enumerate(of_experts):
@@ -256,7 +255,7 @@ def _of_series(
             increment = mean[j, later - 1] - mean[k, later]
             increment[:, index] += rows[later]
             increment[:, where] += of_gates[1][j][k][later]
-            hessian += increment.T @ ((of_rows * pairs[k, j])[later, None] * increment)
+            hessian += increment.T @ (pairs[k, j, later, None] * increment)
     products = None
     if clusters is not None:
         *codes, largest = clusters

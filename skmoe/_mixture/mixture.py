@@ -635,8 +635,7 @@ class Mixture:
             of_rows, of_gate = data.given
             persists = len(self.gate_groups) > 1
             memberships = data.chain.complete(of_gate) if persists else [of_gate[:, None]]
-        weights = [gate_weight] if len(memberships) < 2 else data.chain.gate_weights
-        targets = [own * of_gate for own, of_gate in zip(memberships, weights, strict=True)]
+        targets = memberships if len(memberships) > 1 else [memberships[0] * gate_weight]
         is_plain = data.given is None and rows.units is None and data.chain is None
         weight = targets[0][:, 0] if is_plain else of_rows * rows.weight
         if data.given is not None:

@@ -122,7 +122,7 @@ def test_everything_is_finite_and_fits_together(case):
     assert moe.transition_matrix_.shape == (K, K)
     path = moe.decode(X, y, **DATA.series, **offset)
     assert set(path) <= set(range(K))
-    assert re.search(r"^gate +markov ", str(moe.summary()), re.M)
+    assert re.search(r"^gate +markov ", str(moe.summary()), re.M) or K == 1
     assert np.isfinite(moe.lower_bounds_).all()
 
 

@@ -212,15 +212,14 @@ def _blocks_of_gate(fitted: FittedMixture, labels: Labels, reference: int) -> li
     mixture, experts, found = fitted.mixture, labels.experts, []
     columns, (center, scale) = gate_columns(fitted)
     shown, origins = mixture.gate.shown, [None]
-    if len(shown) > 1:
-        origins = [None, *range(len(experts))]
+    if mixture.persists:
+        origins = [None, *range(len(experts))][-len(shown) :]
     for (block, where), origin in zip(shown, origins, strict=True):
-        part = GATE if len(shown) < 2 else FIRST_ROWS
-        own, against = columns, reference
+        part, own, against = GATE, columns, reference
         if origin is not None:
             part, against = f"{TRANSITIONS} {experts[origin]}", origin
-        elif len(shown) > 1:
-            own = columns[:0]
+        elif mixture.persists:
+            part, own = FIRST_ROWS, columns[:0]
         names = [INTERCEPT, *(labels.gate_features[j] for j in own)]
         others = [k for k in range(len(experts)) if k != against]
         found.append(
@@ -419,16 +418,15 @@ def rows_of_gates(mixture: Any, theta: Array, data: Data) -> list[Any]:
     """
     at, found = mixture.at(theta[None], data), []
     memberships = data.posterior(at.log_gates, at.logs, mixture.top_k).memberships
-    weight: Any = data.rows.gate_weight if len(memberships) < 2 else 1.0  # which series have
+    weight: Any = 1.0 if mixture.persists else data.rows.gate_weight  # which series have
     for own, logs in zip(memberships, at.log_gates, strict=True):
         proba, total = np.exp(logs)[:, :, 0], own.sum(axis=0)[:, 0] * weight
         counts = (proba * (1.0 - proba) * total).sum(axis=-1)
         found += list(counts.T)
-    if len(memberships) < 2 and not mixture.gate.depends_on_features:
-        return [np.inf]
-    if len(memberships) > 1:
-        found[0] = np.where(found[0] < MIN_ROWS_OF_FIRST, 0.0, np.inf)
-    return found
+    if not mixture.persists:
+        return found if mixture.gate.depends_on_features else [np.inf]
+    found[0] = np.where(found[0] < MIN_ROWS_OF_FIRST, 0.0, np.inf)
+    return found[1:] if mixture.gate.is_stationary else found
 
 
 def _is_separated(

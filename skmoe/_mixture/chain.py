@@ -30,6 +30,9 @@ from skmoe._numerics.typing import TINY, Array
 LONG_SERIES = 200
 STAY_OF_STARTS = 0.5
 
+# Least probability of a transition in a stationary distribution, times the number of experts.
+LEAST_TRANSITION = 1e-12
+
 
 class Posterior(NamedTuple):
     """What the rows of a block say of their experts."""
@@ -312,3 +315,35 @@ def _n_next(steps: Steps, t: int) -> int:
     """Number of groups that go on after step t."""
     following = steps.slices[t + 1 : t + 2]
     return following[0].stop - following[0].start if following else 0
+
+
+# --- stationary distributions ---
+
+
+def stationary(move: Array) -> Array:
+    """Stationary distributions (S, K) of transition matrices (S, K, K), whose rows sum to one."""
+    n_experts, move = move.shape[-1], _irreducible(move)
+    system = np.eye(n_experts) - move.swapaxes(-1, -2) + 1.0
+    return np.linalg.solve(system, np.ones((*move.shape[:-1], 1)))[..., 0]
+
+
+def _irreducible(move: Array) -> Array:
+    """Transitions, of which every one is possible: otherwise stationary distributions differ."""
+    return (1.0 - LEAST_TRANSITION) * move + LEAST_TRANSITION / move.shape[-1]
+
+
+def stationary_scores(move: Array) -> Array:
+    """Derivatives (S, K, K, K) of the log of each stationary probability by logits of transitions.
+
+    They are by the logit of the transition from j to l: those from one expert sum to zero [1]_.
+
+    References
+    ----------
+    .. [1] J. G. Kemeny and J. L. Snell (1960), "Finite Markov Chains", Van Nostrand, section 4.3.
+    """
+    start, n_experts, move = np.maximum(stationary(move), TINY), move.shape[-1], _irreducible(move)
+    fundamental = np.linalg.inv(np.eye(n_experts) - move + start[..., None, :])
+    gain = fundamental.swapaxes(-1, -2) / start[..., :, None]  # of each k by the expert that follows
+    mean = np.einsum("sjl,skl->skj", move, gain)
+    slopes = gain[:, :, None] - mean[..., None]
+    return start[:, None, :, None] * move[:, None] * slopes

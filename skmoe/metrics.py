@@ -24,6 +24,7 @@ from skmoe._data.rows import check_weights
 from skmoe._data.sklearn_adapter import requests_metadata, split_pipeline, transform_by
 from skmoe._numerics.event_times import concordance, crps_of_bounds, integrated_brier
 from skmoe._numerics.probability import weighted_mean
+from skmoe._numerics.typing import Array
 from skmoe.distributions import PredictiveDistribution, check_coverage
 from skmoe.exceptions import warn_user
 

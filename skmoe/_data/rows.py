@@ -460,7 +460,7 @@ def without_missing(y: Any, rules: RowRules) -> tuple[Array, Array]:
     if values.dtype.kind not in "fO":
         return values, np.zeros(len(values), dtype=bool)
     entries = values.reshape(len(values), -1)
-    missing = entries != entries if values.dtype.kind == "f" else is_missing(entries)
+    missing: Any = np.isnan(entries) if values.dtype.kind == "f" else is_missing(entries)
     if (missing.any(axis=1) != missing.all(axis=1)).any():
         row = int((missing.any(axis=1) != missing.all(axis=1)).argmax())
         raise ValueError(

@@ -200,9 +200,7 @@ class BaseMixture(
         return make_router(self)
 
     @supports_dask
-    def predict_gate(
-        self, X: Any, *, units: Any = None, y: Any = None, time: Any = None
-    ) -> Array:
+    def predict_gate(self, X: Any, *, units: Any = None, y: Any = None, time: Any = None) -> Array:
         """Probability of each expert for each row, given its features, and the past of a series.
 
         Parameters
@@ -228,7 +226,8 @@ class BaseMixture(
         """
         check_is_fitted(self)
         if self._fitted.mixture.gate.persists:
-            return self._with_gate(Rows(X, y, unit=units, time=time), None)[1].T
+            rows, gate_prob = self._with_gate(Rows(X, y, unit=units, time=time), None)
+            return np.asarray(gate_prob).T
         rows = self._checked(Rows(X, unit=units, time=time))
         if units is None:
             return np.exp(self._fitted.log_gate(rows.X)).T

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._inference.coefficients import GATE, gate_columns, indicator_columns
+from skmoe._inference.coefficients import gate_columns, indicator_columns
 from skmoe._inference.comparisons import FitStatistics
 from skmoe._inference.inference import DEPENDENT, N_TABLE_DIGITS, WIDTH, Inference, frame_of
 from skmoe._inference.labels import (
@@ -224,7 +224,10 @@ class Summary:
         others = {expert.name for expert in self.experts}
         blocks = [] if self._coefficients is None else self._coefficients.blocks
         of_gate = dict.fromkeys(
-            (listed.terms[0].part, "staying" if listed.origin is not None else listed.reference_name)
+            (
+                listed.terms[0].part,
+                "staying" if listed.origin is not None else listed.reference_name,
+            )
             for listed in blocks
             if listed.expert is None
         )

@@ -278,10 +278,12 @@ class Chain:
         begin, state = np.empty((*start.shape[:2], products.shape[-1])), start
         for t, own in enumerate(self.pieces.slices):
             pieces = self.pieces.order[own]
-            state = state[..., : len(pieces)]
-            state = start[..., self.pieces.rank] if t == 0 else _through(before, state)
+            if t == 0:
+                state = start[..., self.pieces.rank]
+            else:  # the pieces before these lead to them
+                state = _through(products[..., pieces - 1], state[..., : len(pieces)])
             state = state / np.maximum(state.sum(axis=0), TINY)
-            begin[..., pieces], before = state, products[..., pieces[: _n_next(self.pieces, t)]]
+            begin[..., pieces] = state
         return begin
 
     def _end(self, of: Forward) -> Array:
@@ -343,7 +345,9 @@ def stationary_scores(move: Array) -> Array:
     """
     start, n_experts, move = np.maximum(stationary(move), TINY), move.shape[-1], _irreducible(move)
     fundamental = np.linalg.inv(np.eye(n_experts) - move + start[..., None, :])
-    gain = fundamental.swapaxes(-1, -2) / start[..., :, None]  # of each k by the expert that follows
+    gain = (
+        fundamental.swapaxes(-1, -2) / start[..., :, None]
+    )  # of each k by the expert that follows
     mean = np.einsum("sjl,skl->skj", move, gain)
     slopes = gain[:, :, None] - mean[..., None]
     return start[:, None, :, None] * move[:, None] * slopes

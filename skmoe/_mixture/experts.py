@@ -622,15 +622,14 @@ class Gate(LinearPart):
     for each expert that the row before can have.
     """
 
-    def __init__(
-        self, family: Any, n_columns: int, alpha: Any = 0.0, *, initial: str = ""
-    ) -> None:
+    def __init__(self, family: Any, n_columns: int, alpha: Any = 0.0, *, initial: str = "") -> None:
         self.blocks: list[Block] = []
         self.gates: list[list[list[Block]]] = []  # the blocks of each part of each gate
         self.size, self.persists, self.is_stationary = 0, bool(initial), initial == "stationary"
         parts = [(1, n_columns)]
         if self.persists:
-            parts = [(1, 0)][self.is_stationary :] + [(family.n_classes, n_columns)]
+            initial_part = [] if self.is_stationary else [(1, 0)]
+            parts = [*initial_part, (family.n_classes, n_columns)]
         for n_parts, columns in parts:
             self.gates.append([])
             for _ in range(n_parts):
@@ -690,14 +689,14 @@ class Gate(LinearPart):
         """Coefficients (K, d) of the logits, or logs of constant probabilities as intercepts."""
         contrasts = self.family.contrasts
         if self.persists:  # of the first rows (K,), and of transitions (K, K, d)
-            vectors = self.vectors(theta) if self.size else list(np.zeros((2, 1, 0, 1)))
-            logits = contrasts @ vectors[-1]
+            of_gates = self.vectors(theta) if self.size else list(np.zeros((2, 1, 0, 1)))
+            logits = contrasts @ of_gates[-1]
             if logits.shape[-1] < n_columns:
                 zeros = np.zeros((*logits.shape[:-1], n_columns - 1))
                 logits = np.concatenate([zeros, log_softmax(logits, axis=1)], axis=-1)
             if self.is_stationary:
                 return np.log(stationary(softmax(logits[..., -1], axis=1))), logits
-            return (contrasts @ vectors[0])[0, :, 0], logits
+            return (contrasts @ of_gates[0])[0, :, 0], logits
         if self.is_constant:
             logs = log_softmax(contrasts @ theta[:, None], axis=0)
             return np.hstack([np.zeros((len(contrasts), n_columns - 1)), logs])

@@ -99,7 +99,9 @@ class FittedMixture(NamedTuple):
         else:
             found = data.chain.past(log_gates, logs)
             before, after, log_density = found[0][:, 0], found[1][:, 0], found[2][0]
-        log_jacobian = data.total(np.broadcast_to(self.preprocessor.log_jacobian(data.rows.y), rows.n_rows))
+        log_jacobian = data.total(
+            np.broadcast_to(self.preprocessor.log_jacobian(data.rows.y), rows.n_rows)
+        )
         return before[:, place], after[:, place], (log_density - log_jacobian)[place]
 
     def decoded(self, rows: Rows) -> Array:

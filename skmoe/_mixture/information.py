@@ -36,7 +36,6 @@ from skmoe._numerics.linalg import add_fields, sum_over_blocks, weighted_product
 from skmoe._numerics.signed_steps import signed_step
 from skmoe._numerics.typing import TINY, Array
 
-
 # Step of differences of logits.
 DIFFERENCE = 1e-5
 
@@ -229,8 +228,8 @@ def _of_series(
         of_experts.append((index, rows.T))
     of_gates: list[list[list[Array]]] = []  # scores (q, U) by gate, part and expert
     n_gates = len(mixture.gate_groups)
-    own = at.log_gates[-n_gates:], posterior.memberships[-n_gates:]
-    gates = zip(mixture.gate_groups, *own, strict=True)
+    of_groups = at.log_gates[-n_gates:], posterior.memberships[-n_gates:]
+    gates = zip(mixture.gate_groups, *of_groups, strict=True)
     for group, log_gate, own in gates:
         family, proba = group.family, np.exp(log_gate)
         total, columns = own.sum(axis=0), data.designs.get(group.roles[0])
@@ -240,7 +239,10 @@ def _of_series(
         columns = _columns(columns, own.shape[-1])
         slopes = family.contrasts[:, :, None, None, None] - family.contrasted(proba)
         scores = [
-            [np.concatenate([slope[p, 0] * columns for slope in of_expert]).T for of_expert in slopes]
+            [
+                np.concatenate([slope[p, 0] * columns for slope in of_expert]).T
+                for of_expert in slopes
+            ]
             for p in range(len(group.parts))
         ]
         of_gates.append(scores)

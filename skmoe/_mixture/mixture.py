@@ -71,7 +71,7 @@ class Data:
         # Parts of the rows or units in the sums of each vector, (S, U); None for all of each.
         self.counted: Any = None
         # How regimes follow one another, where rows are series.
-        self.chain = None if rows.series is None else Chain(rows.series, rows.weight)
+        self.chain: Any = None if rows.series is None else Chain(rows.series, rows.weight)
 
     def replace(self, **values: Any) -> Data:
         """The same rows with given responsibilities, or of which some are counted."""
@@ -668,7 +668,10 @@ class Mixture:
         of_groups = at.log_gates[-len(self.gate_groups) :], targets[-len(self.gate_groups) :]
         for group, logs, target in zip(self.gate_groups, *of_groups, strict=False):
             if len(self.gate_groups) < len(targets):  # a stationary start
-                move, of_first = np.exp(logs[..., 0]).transpose(2, 1, 0), targets[0].sum(axis=(1, 3))
+                move, of_first = (
+                    np.exp(logs[..., 0]).transpose(2, 1, 0),
+                    targets[0].sum(axis=(1, 3)),
+                )
                 pull = np.einsum("ks,skjl->ljs", of_first, stationary_scores(move))
                 target = target.sum(axis=-1, keepdims=True) + pull[..., None]
             proba, total = np.exp(logs), target.sum(axis=0)

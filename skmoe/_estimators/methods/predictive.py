@@ -271,7 +271,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         array([[1.9, 2.1]])
         """
         check_coverage(coverage)
-        return self._distribution("predict_interval", (X, y, offset, units, time), gate_proba).interval(coverage)
+        return self._distribution(
+            "predict_interval", (X, y, offset, units, time), gate_proba
+        ).interval(coverage)
 
     @supports_dask
     def predict_quantile(
@@ -315,7 +317,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         ValueError
             If a probability is outside (0, 1), or the experts have no predictive distribution.
         """
-        return self._distribution("predict_quantile", (X, y, offset, units, time), gate_proba).ppf(q)
+        return self._distribution("predict_quantile", (X, y, offset, units, time), gate_proba).ppf(
+            q
+        )
 
     def sample(
         self,

@@ -95,6 +95,10 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "rows of a series follow one another, and have one weight. "
         "Leave it out, use fit, or compare numbers of experts by held-out rows or their bic."
     ),
+    (("time",), (BLOCKS,)): (
+        "the rows of each unit are in the order of time there, and units whole in a block. "
+        "Sort them, and leave time out."
+    ),
     (("top_k",), (KNOWN_EXPERTS,)): (
         "the known expert of a row may not be among the most probable ones. "
         "Use a gate without top_k."

@@ -882,7 +882,7 @@ def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]
                 f"{name} must have one entry for each of the {n_rows} rows of X; got shape "
                 f"{values.shape}."
             )
-        if name in ("groups", "units", "cluster"):
+        if name in ("groups", "units", "cluster", "time"):
             check_labels(name, values)
     return arrays
 

@@ -28,7 +28,7 @@ from skmoe._data.checks import (
 from skmoe._data.extra_features import predict_base
 from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import count_parameters, typical_model
-from skmoe._data.units import encode_units
+from skmoe._data.units import encode_units, make_series
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin, labels_of
 from skmoe._estimators.methods.new_rows import NewRowsMixin
 from skmoe._inference.coefficients import derivatives_of, list_coefficients, observed_errors
@@ -219,10 +219,11 @@ def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
 def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
     """A target for validated rows from the fitted mixture: those of a unit from one expert.
 
+    Those of series are drawn from the experts of a path.
     Codes of classes are drawn again until all classes are present.
     """
     fitted, gate_prob = model._fitted, None
-    if rows.unit is not None or rows.possible is not None:
+    if any(values is not None for values in (rows.unit, rows.possible, rows.series)):
         gate_prob = np.eye(fitted.mixture.n_experts)[:, _draw_experts(fitted, rows, rng)]
     if not is_classifier(model):
         distribution = fitted.distribution(rows.X, rows.offset, model._single_output, gate_prob)
@@ -237,6 +238,8 @@ def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
 
 def _draw_experts(fitted: FittedMixture, rows: Rows, rng: np.random.RandomState) -> Array:
     """An expert (n,) for each row, among those that are possible; the same for rows of a unit."""
+    if rows.series is not None:
+        return _draw_paths(fitted, rows, rng)
     codes = np.arange(rows.n_rows) if rows.unit is None else rows.unit
     prob = np.exp(fitted.log_gate_of_units(rows))
     if rows.possible is not None:
@@ -244,6 +247,28 @@ def _draw_experts(fitted: FittedMixture, rows: Rows, rng: np.random.RandomState)
         prob /= prob.sum(axis=0)
     levels = np.cumsum(prob, axis=0)[:-1]
     return np.asarray((rng.uniform(size=levels.shape[1]) > levels).sum(axis=0)[codes])
+
+
+def _draw_paths(fitted: FittedMixture, rows: Rows, rng: np.random.RandomState) -> Array:
+    """An expert (n,) for each row of series: paths of the chain, drawn from their ends on."""
+    data, log_gates, logs, place = fitted.series(rows)
+    if len(logs) == 1:
+        return np.zeros(rows.n_rows, dtype=int)
+    chain, possible = data.chain, data.rows.possible
+    logs = np.zeros_like(logs)
+    if possible is not None:
+        logs = np.where(possible[:, None], logs, -np.inf)
+    state = chain.past(log_gates, logs)[1][:, 0]
+    move = np.exp(np.broadcast_to(log_gates[1][:, :, 0], (len(state), *state.shape)))
+    uniform, path = rng.uniform(size=rows.n_rows), np.zeros(rows.n_rows, dtype=int)
+    goes_on = ~np.isin(np.arange(rows.n_rows), chain.last)
+    for own in chain.by_series.slices[::-1]:
+        at = chain.by_series.order[own]
+        before = at[goes_on[at]]
+        state[:, before] *= move[path[before + 1], :, before + 1].T
+        levels = np.cumsum(state[:, at], axis=0)
+        path[at] = (uniform[at] * levels[-1] > levels[:-1]).sum(axis=0)
+    return path[place]
 
 
 def _bootstrap(
@@ -254,7 +279,7 @@ def _bootstrap(
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     counts, drawn = rows.weight.astype(int), rows
     if (counts == rows.weight).all():  # rows of integer weight are as many rows
-        drawn = rows.take(np.repeat(np.arange(rows.n_rows), counts))._replace(weight=None)
+        drawn = _copies(rows, counts)
     refits = Parallel(n_jobs=options.n_jobs, verbose=10 * int(options.verbose))(
         delayed(_refit)(estimator, rows, drawn, seed)
         for seed in np.random.SeedSequence(seed).spawn(options.n_bootstrap)
@@ -275,6 +300,19 @@ def _bootstrap(
         refits=refits,
         coordinates=np.atleast_2d(np.cov(changes, rowvar=False)),
     )
+
+
+def _copies(rows: Rows, counts: Array) -> Rows:
+    """As many copies of each row, or of each series with the weight of its rows."""
+    if rows.series is None:
+        return rows.take(np.repeat(np.arange(rows.n_rows), counts))._replace(weight=None)
+    series = make_series(rows.series, counts)
+    most, n_series = series.repeat(series.weight), len(series.starts)
+    of_copies = [np.flatnonzero(most > copy) for copy in range(int(most.max()))]
+    index, sizes = np.concatenate(of_copies), [len(own) for own in of_copies]
+    codes = rows.series[index] + n_series * np.repeat(np.arange(len(sizes)), sizes)
+    copies = rows.take(index)._replace(series=encode_units(codes)[1], time=np.arange(len(index)))
+    return copies._replace(weight=(copies.weight > 0.0) * 1.0)
 
 
 def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence) -> Array:
@@ -797,7 +835,9 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
     # --- explanation ---
 
-    def explain(self, X: Any, *, offset: Any = None) -> Explanation:
+    def explain(
+        self, X: Any, *, offset: Any = None, y: Any = None, units: Any = None, time: Any = None
+    ) -> Explanation:
         """Contributions of experts, gate and features to the prediction of each row.
 
         Parameters
@@ -806,6 +846,11 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Features.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Observed target of series (`gate="markov"`), of which each row knows that of earlier
+            rows, as in `predict`.
+        units, time : array-like of shape (n_samples,), default=None
+            Series of the rows and their order, as in `fit` with `gate="markov"`.
 
         Returns
         -------
@@ -845,10 +890,11 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         array([[ 1.],
                [-1.]])
         """
-        rows = self._checked(Rows(X, offset=offset))
+        rows, gate = self._with_gate(Rows(X, y, offset=offset, unit=units, time=time), None)
         self._check_mean()
         fitted, attributes = self._fitted, vars(self)
-        gate, means = np.exp(fitted.log_gate(rows.X)), fitted.predict_experts(rows.X, rows.offset)
+        gate = np.exp(fitted.log_gate(rows.X)) if gate is None else gate
+        means = fitted.predict_experts(rows.X, rows.offset)
         arrays = {"gate": gate.T, "experts": self._squeeze_outputs(means.transpose(2, 0, 1))}
         if hasattr(self, "expert_coef_"):
             effects = feature_effects(fitted, attributes, rows, gate, means)

@@ -235,12 +235,8 @@ class NewRowsMixin:
         """
         check_is_fitted(self)
         persists = self._fitted.mixture.gate.persists
-        if not persists and not (given.y is given.unit is given.time is None):
-            raise ValueError(
-                'predictions take y, units and time only with gate="markov", where rows depend on '
-                "earlier ones. For units with a history pass "
-                "gate_proba=responsibilities(X, y, units=units).rows(units)."
-            )
+        if not persists:
+            self._check_independent(given.y, given.unit, given.time)
         self._check_series(given)
         rows = self._checked(given, has_target=given.y is not None)
         if gate_proba is None:
@@ -248,6 +244,15 @@ class NewRowsMixin:
         proba = np.asarray(gate_proba, dtype=np.float64)
         check_probabilities("gate_proba", proba, rows.n_rows, self._fitted.mixture.n_experts)
         return rows, (proba / proba.sum(axis=1, keepdims=True)).T
+
+    def _check_independent(self, *past: Any) -> None:
+        """What says in which order rows come must not be given, as they are independent."""
+        if any(values is not None for values in past):
+            raise ValueError(
+                'predictions take y, units and time only with gate="markov", where rows depend on '
+                "earlier ones. For units with a history pass "
+                "gate_proba=responsibilities(X, y, units=units).rows(units)."
+            )
 
     def _past(self, y: Any, units: Any, time: Any) -> dict[str, Any]:
         """Arguments by which predictions know earlier rows of a series."""

@@ -207,8 +207,9 @@ class NewRowsMixin:
         Of rows with units those of weight zero are dropped. There is a warning for an offset or
         units, and other arguments named, that the fit had and the new rows lack.
         """
-        self._warn_of_missing(method, given, "offset", "units", *others)
+        check_is_fitted(self)
         self._check_series(given)
+        self._warn_of_missing(method, given, "offset", "units", *others)
         rows = self._checked(given, has_target=True)
         if rows.unit is None:
             return rows, None

@@ -98,9 +98,11 @@ class Rows(NamedTuple):
     def effective_arguments(self, checked: Rows) -> set[str]:
         """Names of the arguments without which the checked rows would be others."""
         kept = {name for name in self.arguments if name in checked.arguments}
+        ones = [1.0]
         if checked.series is not None:
             kept |= {"units", "time"} & set(self.arguments)
-        return kept - ({"sample_weight"} if (checked.weight == 1.0).all() else set())
+            ones = [0.0, 1.0]  # where y is missing, the weight is zero
+        return kept - ({"sample_weight"} if np.isin(checked.weight, ones).all() else set())
 
     @property
     def unit_codes(self) -> Array:

@@ -293,8 +293,9 @@ class Dataset(NamedTuple):
     def take(self, kept: Array | slice, factor: float = 1.0) -> Dataset:
         """The rows at an index, or the units at a sorted one, with weights times a factor."""
         units, design, series = self.units, self.expert_design, self.series
-        index: Any = self.rows_of(kept)
+        index: Any = kept if units is None else units.rows_of(kept)
         if series is not None:
+            index = series.rows_of(kept)
             series, kept = series.take(kept, factor * series.weight[kept]), index
         gate_design, expert_design = self.gate_design[kept], design
         if isinstance(design, RawFeatures):

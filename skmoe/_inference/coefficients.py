@@ -23,7 +23,7 @@ from skmoe._inference.inference import DIRECTION_TOL, NOT_DETERMINED, Exponentia
 from skmoe._inference.labels import Labels
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import EIGENVALUE_TOL, newton_step
-from skmoe._mixture.mixture import Data
+from skmoe._mixture.mixture import Data, Mixture
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Block, LinearPredictor, Measure
@@ -411,20 +411,17 @@ def _invariant_directions(dataset: Dataset, blocks: Sequence[Listed], free: Arra
     return directions
 
 
-def rows_of_gates(mixture: Any, theta: Array, data: Data) -> list[Any]:
+def _rows_of_gates(mixture: Mixture, theta: Array, data: Data) -> list[Any]:
     """Rows that count for the probability of each expert (K,), for each part of the gate.
 
-    Where an expert is nearly certain, a row does not count. Constant probabilities count all.
+    Where an expert is nearly certain, a row does not count.
     """
     at, found = mixture.at(theta[None], data), []
-    memberships = data.posterior(at.log_gates, at.logs, mixture.top_k).memberships
-    weight: Any = 1.0 if mixture.persists else data.rows.gate_weight  # which series have
+    memberships = data.posterior(at.log_gates, at.logs, None).memberships
     for own, logs in zip(memberships, at.log_gates, strict=True):
-        proba, total = np.exp(logs)[:, :, 0], own.sum(axis=0)[:, 0] * weight
-        counts = (proba * (1.0 - proba) * total).sum(axis=-1)
-        found += list(counts.T)
-    if not mixture.persists:
-        return found if mixture.gate.depends_on_features else [np.inf]
+        proba, total = np.exp(logs)[:, :, 0], own.sum(axis=0)[:, 0]
+        found += list((proba * (1.0 - proba) * total).sum(axis=-1).T)
+    # First rows are few, and their probabilities constant: they count unless one is certain.
     found[0] = np.where(found[0] < MIN_ROWS_OF_FIRST, 0.0, np.inf)
     return found[1:] if mixture.gate.is_stationary else found
 
@@ -444,12 +441,17 @@ def _is_separated(
         resp = mixture.responsibilities(theta[None], data)[0][:, 0]
         own = data.rows.row_responsibilities(resp) * data.rows.weight
         information = mixture.experts.intercept_information(of_experts, data, own)
-    of_gates = iter(rows_of_gates(mixture, theta, data))
+    if mixture.persists:
+        of_gates = _rows_of_gates(mixture, theta, data)
+    else:
+        proba = np.exp(mixture.log_gate(theta[None], data)[:, 0])
+        of_gates = [(proba * (1.0 - proba) * data.rows.gate_weight).sum(axis=1)]
+        of_gates = of_gates if mixture.gate.depends_on_features else [np.inf]
     found = []
     for listed in blocks:
         rows: Any = np.inf if listed.expert is None else weight[listed.expert]
         if listed.expert is None:
-            rows = next(of_gates)
+            rows = of_gates.pop(0)
         elif listed.block.is_main:
             rows = np.minimum(rows, information[listed.expert])
         few = np.broadcast_to(rows < 1 + len(listed.columns), len(listed.unit))

@@ -653,12 +653,13 @@ class Gate(LinearPart):
         """Coefficients (D,) with the experts in another order."""
         if not self.size:
             return theta
-        found, contrasts = [], self.family.contrasts
-        for vectors in self.vectors(theta):
-            vectors = contrasts.T @ (contrasts @ vectors)[:, order]
-            is_shuffled = self.persists and len(vectors) > 1  # of transitions from each expert
-            found.append((vectors[order] if is_shuffled else vectors).ravel())
-        return np.concatenate(found)
+        contrasts = self.family.contrasts
+        if not self.persists:
+            vectors = contrasts @ theta.reshape(contrasts.shape[1], -1)
+            return np.asarray((contrasts.T @ vectors[order]).ravel())
+        found = [contrasts.T @ (contrasts @ own)[:, order] for own in self.vectors(theta)]
+        found[-1] = found[-1][order]  # of transitions from each expert
+        return np.concatenate([own.ravel() for own in found])
 
     def vectors(self, theta: Array) -> list[Array]:
         """Coefficients of the predictors of each gate, (P, K - 1, d)."""

@@ -252,11 +252,11 @@ def _of_series(
         of_start, at_start, second = _of_stationary_start(mixture, theta, posterior)
         hessian[of_start[:, None], of_start] += second
     else:
-        of_start, at_start = mixture.gate_groups[0].coordinates[0], of_gates[0][0]
+        of_start, at_start = mixture.gate_groups[0].coordinates[0], np.stack(of_gates[0][0])
     came = pairs / np.maximum(pairs.sum(axis=1, keepdims=True), TINY)  # to k from each j
     mean = np.zeros((n_experts, n_rows, size))  # of the score up to each row, given its expert
-    for k, (index, rows) in enumerate(of_experts):
-        mean[k][:, index] = rows
+    for k, (index, own) in enumerate(of_experts):
+        mean[k][:, index] = own
         mean[k][first[:, None], of_start] = at_start[k]
         for j, where in enumerate(of_moves):
             mean[k][:, where] += came[k, j][:, None] * of_gates[-1][j][k]

@@ -45,8 +45,8 @@ NEGATIVE_EIGENVALUE_TOL = 1e-6
 # A coordinate with a larger squared component than this in other directions is not identified.
 NOT_IDENTIFIED_TOL = 1e-3
 
-# First rows that count, fewer than which do not determine a probability of the first expert.
-MIN_ROWS_OF_FIRST = 1e-6
+# Variance of the share of an expert among first rows below which it is certain.
+LEAST_SHARE = 1e-6
 
 # Derivatives smaller than this fraction of the largest in their row are zero up to round-off.
 DERIVATIVE_RTOL = 1e-9
@@ -412,18 +412,14 @@ def _invariant_directions(dataset: Dataset, blocks: Sequence[Listed], free: Arra
 
 
 def _rows_of_gates(mixture: Mixture, theta: Array, data: Data) -> list[Any]:
-    """Rows that count for the probability of each expert (K,), for each part of the gate.
-
-    Where an expert is nearly certain, a row does not count.
-    """
-    at, found = mixture.at(theta[None], data), []
-    memberships = data.posterior(at.log_gates, at.logs, None).memberships
-    for own, logs in zip(memberships, at.log_gates, strict=True):
-        proba, total = np.exp(logs)[:, :, 0], own.sum(axis=0)[:, 0]
-        found += list((proba * (1.0 - proba) * total).sum(axis=-1).T)
+    """Expected first rows, and transitions, to each expert (K,), for each part of the gate."""
+    at = mixture.at(theta[None], data)
+    first, moves = data.posterior(at.log_gates, at.logs, None).memberships
     # First rows are few, and their probabilities constant: they count unless one is certain.
-    found[0] = np.where(found[0] < MIN_ROWS_OF_FIRST, 0.0, np.inf)
-    return found[1:] if mixture.gate.is_stationary else found
+    share = first[:, 0, 0].sum(axis=-1) / first.sum()
+    of_first = [np.where(share * (1.0 - share) < LEAST_SHARE, 0.0, np.inf)]
+    of_moves = list(moves[:, :, 0].sum(axis=-1).T)
+    return of_moves if mixture.gate.is_stationary else of_first + of_moves
 
 
 def _is_separated(

@@ -14,6 +14,11 @@ from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 
 
+# Most experts that are named as the next one, and their least probability.
+MAX_NAMED = 3
+LEAST_NAMED = 0.01
+
+
 class Duration(NamedTuple):
     """Expected number of successive rows of a regime at the mean features, with an interval."""
 
@@ -75,7 +80,11 @@ def describe_regimes(
         leaves = matrix[k, others] / max(matrix[k, others].sum(), np.finfo(float).tiny)
         if len(others) > 1:
             order = np.argsort(-leaves, kind="stable")
-            nexts = [f"{printable_name(names[others[i]])} ({leaves[i]:.0%})" for i in order[:3]]
-            text += f", then {', '.join(nexts)}".replace("%)", " %)")
+            nexts = [
+                f"{printable_name(names[others[i]])} ({leaves[i]:.0%})"
+                for i in order[:MAX_NAMED]
+                if leaves[i] >= LEAST_NAMED
+            ]
+            text += f", then {', '.join(nexts)}"
         described.append(text)
     return described

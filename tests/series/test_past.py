@@ -134,6 +134,25 @@ def test_draws_are_those_of_the_distribution_given_the_past():
     assert (np.abs(draws.mean(axis=1) - means) < 5.0 * error).all()
 
 
+def test_explanations_weigh_experts_by_their_probabilities_from_the_past():
+    moe, y = MOES["regression"](), TARGETS["regression"]
+    explained = moe.explain(DATA.X, y=y, **DATA.series)
+    gate = moe.predict_gate(DATA.X, y=y, **DATA.series)
+    assert_array_equal(explained.gate, gate)
+    assert_array_equal(explained.experts, moe.predict_experts(DATA.X))
+    assert_allclose(explained.slope, gate @ moe.expert_coef_)
+    means = (explained.gate * explained.experts).sum(axis=1)
+    assert_allclose(means, moe.predict(DATA.X, y=y, **DATA.series))
+
+
+def test_experts_and_ranges_of_features_need_no_order():
+    moe = MOES["regression"]()
+    assert_allclose(
+        moe.predict_experts(DATA.X), DATA.X @ moe.expert_coef_.T + moe.expert_intercept_
+    )
+    assert not moe.is_outside_range(DATA.X).any()
+
+
 def test_score_is_that_of_predictions_from_the_past():
     moe, y = MOES["regression"](), TARGETS["regression"]
     seen = ~np.isnan(y)

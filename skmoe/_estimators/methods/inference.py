@@ -28,7 +28,8 @@ from skmoe._data.checks import (
 from skmoe._data.extra_features import predict_base
 from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import count_parameters, typical_model
-from skmoe._data.units import encode_units, make_series
+from skmoe._data.units import encode_units
+from skmoe._estimators.methods.draws import copies_of, draw_experts, draw_target
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin, labels_of
 from skmoe._estimators.methods.new_rows import NewRowsMixin
 from skmoe._inference.coefficients import derivatives_of, list_coefficients, observed_errors
@@ -49,7 +50,6 @@ from skmoe._inference.effects import (
 from skmoe._inference.inference import Inference
 from skmoe._inference.summary import Findings, Summary, make_summary
 from skmoe._mixture.em import Objective, em
-from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import end_at_maximum
 from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import underflow_to_zero
@@ -70,8 +70,6 @@ SAME_WEIGHT_RTOL = 1e-6
 # also of features in single precision.
 SAME_ROWS_RTOL = 1e-5
 
-# Draws of a target until it has all classes.
-MAX_DRAWS = 100
 
 # Mean weights beyond which rows of a continuous y are hardly so many equal rows.
 MAX_MEAN_FREQUENCY = 2.0
@@ -216,61 +214,6 @@ def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
 # --- targets drawn from a fit -----------------------------------------------------------------
 
 
-def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
-    """A target for validated rows from the fitted mixture: those of a unit from one expert.
-
-    Those of series are drawn from the experts of a path.
-    Codes of classes are drawn again until all classes are present.
-    """
-    fitted, gate_prob = model._fitted, None
-    if any(values is not None for values in (rows.unit, rows.possible, rows.series)):
-        gate_prob = np.eye(fitted.mixture.n_experts)[:, _draw_experts(fitted, rows, rng)]
-    if not is_classifier(model):
-        distribution = fitted.distribution(rows.X, rows.offset, model._single_output, gate_prob)
-        return np.asarray(distribution.rvs(1, rng))[:, 0]
-    levels = np.cumsum(fitted.predict(rows.X, gate_prob=gate_prob).T, axis=1)[:, :-1]
-    for _ in range(MAX_DRAWS):
-        codes = (rng.uniform(size=(len(levels), 1)) > levels).sum(axis=1)
-        if len(np.unique(codes)) == len(model.classes_):
-            break
-    return codes
-
-
-def _draw_experts(fitted: FittedMixture, rows: Rows, rng: np.random.RandomState) -> Array:
-    """An expert (n,) for each row, among those that are possible; the same for rows of a unit."""
-    if rows.series is not None:
-        return _draw_paths(fitted, rows, rng)
-    codes = np.arange(rows.n_rows) if rows.unit is None else rows.unit
-    prob = np.exp(fitted.log_gate_of_units(rows))
-    if rows.possible is not None:
-        prob = prob * rows.possible.T[:, np.unique(codes, return_index=True)[1]]
-        prob /= prob.sum(axis=0)
-    levels = np.cumsum(prob, axis=0)[:-1]
-    return np.asarray((rng.uniform(size=levels.shape[1]) > levels).sum(axis=0)[codes])
-
-
-def _draw_paths(fitted: FittedMixture, rows: Rows, rng: np.random.RandomState) -> Array:
-    """An expert (n,) for each row of series: paths of the chain, drawn from their ends on."""
-    data, log_gates, logs, place = fitted.series(rows)
-    if len(logs) == 1:
-        return np.zeros(rows.n_rows, dtype=int)
-    chain, possible = data.chain, data.rows.possible
-    logs = np.zeros_like(logs)
-    if possible is not None:
-        logs = np.where(possible[:, None], logs, -np.inf)
-    state = chain.past(log_gates, logs)[1][:, 0]
-    move = np.exp(np.broadcast_to(log_gates[1][:, :, 0], (len(state), *state.shape)))
-    uniform, path = rng.uniform(size=rows.n_rows), np.zeros(rows.n_rows, dtype=int)
-    goes_on = ~np.isin(np.arange(rows.n_rows), chain.last)
-    for own in chain.by_series.slices[::-1]:
-        at = chain.by_series.order[own]
-        before = at[goes_on[at]]
-        state[:, before] *= move[path[before + 1], :, before + 1].T
-        levels = np.cumsum(state[:, at], axis=0)
-        path[at] = (uniform[at] * levels[-1] > levels[:-1]).sum(axis=0)
-    return path[place]
-
-
 def _bootstrap(
     estimator: Any, rows: Rows, options: InferenceOptions, coefficients: Inference
 ) -> Inference:
@@ -279,7 +222,7 @@ def _bootstrap(
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     counts, drawn = rows.weight.astype(int), rows
     if (counts == rows.weight).all():  # rows of integer weight are as many rows
-        drawn = _copies(rows, counts)
+        drawn = copies_of(rows, counts)
     refits = Parallel(n_jobs=options.n_jobs, verbose=10 * int(options.verbose))(
         delayed(_refit)(estimator, rows, drawn, seed)
         for seed in np.random.SeedSequence(seed).spawn(options.n_bootstrap)
@@ -302,19 +245,6 @@ def _bootstrap(
     )
 
 
-def _copies(rows: Rows, counts: Array) -> Rows:
-    """As many copies of each row, or of each series with the weight of its rows."""
-    if rows.series is None:
-        return rows.take(np.repeat(np.arange(rows.n_rows), counts))._replace(weight=None)
-    series = make_series(rows.series, counts)
-    most, n_series = series.repeat(series.weight), len(series.starts)
-    of_copies = [np.flatnonzero(most > copy) for copy in range(int(most.max()))]
-    index, sizes = np.concatenate(of_copies), [len(own) for own in of_copies]
-    codes = rows.series[index] + n_series * np.repeat(np.arange(len(sizes)), sizes)
-    copies = rows.take(index)._replace(series=encode_units(codes)[1], time=np.arange(len(index)))
-    return copies._replace(weight=(copies.weight > 0.0) * 1.0)
-
-
 def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence) -> Array:
     """Coefficients (D,) of a fit of the same mixture to a drawn target, from those of the fit.
 
@@ -322,7 +252,7 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
     """
     rng, fitted = np.random.RandomState(np.random.MT19937(seed)), estimator._fitted
     if drawn.possible is not None:  # where one expert is possible, it is drawn from the gate
-        experts = _draw_experts(fitted, drawn._replace(possible=None), rng)
+        experts = draw_experts(fitted, drawn._replace(possible=None), rng)
         is_known = drawn.possible.sum(axis=1) == 1
         own = np.eye(drawn.possible.shape[1], dtype=bool)[experts]
         drawn = drawn._replace(possible=np.where(is_known[:, None], own, drawn.possible))

@@ -26,16 +26,12 @@ from skmoe._data.encoding import (
     is_frame,
     numeric_values,
 )
-from skmoe._data.units import (
-    Units,
-    check_known_experts,
+from skmoe._data.series import (
     check_weights_of_series,
-    cut_series,
-    encode_units,
-    join_groups,
-    make_series,
     ranks_in_time,
+    without_missing,
 )
+from skmoe._data.units import Units, check_known_experts, encode_units, join_groups
 from skmoe._numerics.linalg import OffsetDesign
 from skmoe._numerics.typing import Array, Design
 
@@ -98,9 +94,11 @@ class Rows(NamedTuple):
     def effective_arguments(self, checked: Rows) -> set[str]:
         """Names of the arguments without which the checked rows would be others."""
         kept = {name for name in self.arguments if name in checked.arguments}
+        ones = [1.0]
         if checked.series is not None:
             kept |= {"units", "time"} & set(self.arguments)
-        return kept - ({"sample_weight"} if (checked.weight == 1.0).all() else set())
+            ones = [0.0, 1.0]  # where y is missing, the weight is zero
+        return kept - ({"sample_weight"} if np.isin(checked.weight, ones).all() else set())
 
     @property
     def unit_codes(self) -> Array:
@@ -137,7 +135,12 @@ class Rows(NamedTuple):
         return rows._replace(time=np.arange(rows.n_rows))
 
     def of_positive_weight(self) -> Rows:
-        """The rows of positive weight: those of weight zero are absent, whatever they hold."""
+        """The rows of positive weight: those of weight zero are absent, whatever they hold.
+
+        Rows of series stay, since transitions lead over those whose y is missing.
+        """
+        if self.series is not None:
+            return self
         kept = np.flatnonzero(self.weight > 0.0)
         return self if len(kept) == len(self.weight) else self.take(kept)
 
@@ -307,13 +310,6 @@ class Dataset(NamedTuple):
         return Dataset(gate_design, expert_design, y, weight, units, possible, series)
 
 
-def in_pieces(rows: Dataset, length: int) -> Dataset:
-    """The rows of series in pieces of at most so many rows, each a series of its own."""
-    assert rows.series is not None
-    codes = cut_series(rows.series.codes, length)
-    return rows._replace(series=make_series(codes, rows.gate_weight))
-
-
 def split_into_blocks(rows: Any, size: int | None = None) -> Any:
     """Blocks of at most `size` rows, or of one unit; they are views of dense arrays.
 
@@ -418,7 +414,8 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     if has_target:
         target = given.y
         if rules.of_series and target is not None and not has_bounds(target):
-            target, missing = without_missing(target, rules)
+            may_be_all = not rules.is_first
+            target, missing = without_missing(target, rules.classes, may_be_all=may_be_all)
         y = checked_target(target, rules, n_rows)
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         if has_bounds(y):
@@ -435,6 +432,10 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     names = "units", "groups", "known_experts", "time"
     unit, group, known, time = (metadata.pop(name, None) for name in names)
     series = None
+    if known is not None:
+        possible = check_known_experts(
+            known, rules.n_experts, weight, None if rules.of_series else unit
+        )
     if rules.of_series:
         series, time = ranks_in_time(unit, time, n_rows)
         check_weights_of_series(series, weight)
@@ -445,44 +446,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             'time orders the rows of gate="markov" only; other gates take rows as independent. '
             'Use gate="markov", or pass the time as a column of X.'
         )
-    if known is not None:
-        possible = check_known_experts(known, rules.n_experts, weight, unit)
     return Rows(X, y, weight, offset, unit, group, metadata, possible, time, series)
-
-
-def without_missing(y: Any, rules: RowRules) -> tuple[Array, Array]:
-    """A target of series whose missing values have been replaced, and where they were, (n,)."""
-    values = np.asarray(y)
-    if values.dtype.kind not in "fO":
-        return values, np.zeros(len(values), dtype=bool)
-    entries = values.reshape(len(values), -1)
-    missing: Any = np.isnan(entries) if values.dtype.kind == "f" else is_missing(entries)
-    if (missing.any(axis=1) != missing.all(axis=1)).any():
-        row = int((missing.any(axis=1) != missing.all(axis=1)).argmax())
-        raise ValueError(
-            "y must be missing in all outputs of a row or in none; row "
-            f"{row} has some of them. Set all to NaN, or drop that output."
-        )
-    missing = missing.any(axis=1)
-    if missing.any():
-        known = entries[~missing]
-        if not len(known) and rules.is_first:
-            raise ValueError("y must have values in some rows; all are missing. Pass observed y.")
-        filled = known[0] if len(known) else np.zeros(entries.shape[1])
-        if not len(known) and rules.classes is not None:
-            filled = rules.classes[:1]
-            entries = entries.astype(rules.classes.dtype)
-        entries = entries.copy()
-        entries[missing] = filled
-        values = entries.reshape(values.shape)
-    return values, missing
-
-
-def is_missing(entries: Array) -> Array:
-    """Which objects are None, or differ from themselves as NaN does."""
-    return np.frompyfunc(lambda value: value is None or bool(value != value), 1, 1)(entries).astype(
-        bool
-    )
 
 
 # --- features -------------------------------------------------------------------------------------
@@ -878,7 +842,7 @@ def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]
                 f"{name} must have one entry for each of the {n_rows} rows of X; got shape "
                 f"{values.shape}."
             )
-        if name in ("groups", "units", "cluster"):
+        if name in ("groups", "units", "cluster", "time"):
             check_labels(name, values)
     return arrays
 

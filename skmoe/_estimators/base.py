@@ -257,7 +257,8 @@ class BaseMixture(
         if self._fitted.mixture.gate.persists:
             rows, gate_prob = self._with_gate(Rows(X, y, unit=units, time=time), None)
             return np.asarray(gate_prob).T
-        rows = self._checked(Rows(X, unit=units, time=time))
+        self._check_independent(y, time)
+        rows = self._checked(Rows(X, unit=units))
         if units is None:
             return np.exp(self._fitted.log_gate(rows.X)).T
         codes = rows.unit_codes

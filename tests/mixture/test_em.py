@@ -47,7 +47,9 @@ def test_the_bound_is_the_penalised_log_likelihood_per_row(name):
     mixture, rows, theta = own.mixture, own.rows, own.theta[None]
     [data] = own.blocks()
     at = mixture.at(theta, data)
-    joint = np.broadcast_to(at.log_gate[:, 0], (mixture.n_experts, len(rows.gate_weight))).copy()
+    joint = np.broadcast_to(
+        at.log_gates[0][:, 0, 0], (mixture.n_experts, len(rows.gate_weight))
+    ).copy()
     usage = np.exp(joint) @ rows.gate_weight / rows.gate_weight.sum()
     if rows.units is None:
         joint += at.logs[:, 0]

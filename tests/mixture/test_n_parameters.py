@@ -14,7 +14,8 @@ from support.expert_kinds import GENERALIZED, KINDS, draw, n_dispersions, option
 from support.fits import fit_quietly
 from support.tables import two_regimes
 
-N_OF_GATE = {"softmax": 3, "constant": 1}  # of two experts and two features
+# Of two experts and two features: first rows, and transitions from either expert.
+N_OF_GATE = {"softmax": 3, "constant": 1, "markov": 1 + 2 * 3}
 
 
 def table(name, task):

@@ -15,7 +15,7 @@ from skmoe.data import interval_censored, right_censored
 from skmoe.gates import SoftmaxGate
 from skmoe.stacking import GatedStackingClassifier
 from support.expert_kinds import KINDS
-from support.fits import X, cases_of, classifier, fit_quietly, regressor, tables
+from support.fits import OF_SERIES, X, cases_of, classifier, fit_quietly, regressor, tables
 from support.stacks import stack_of
 
 N = 60
@@ -167,6 +167,7 @@ def more_cases(seed):
 def all_cases(seed=0):
     """Mixtures with targets and further arguments of all rows."""
     cases, others = cases_of(seed)
+    cases = {name: case for name, case in cases.items() if name not in OF_SERIES}
     return cases | others | more_cases(seed)
 
 

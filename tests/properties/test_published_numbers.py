@@ -58,8 +58,9 @@ def printed_tables(text):
     for line in text.splitlines():
         if re.match(r"\S.* \(.*\): .* % of the", line):
             part, columns = line.split(" (")[0], []
-        elif line.startswith(("Gate: ", "Common to ")):
-            part = "gate" if line.startswith("Gate") else line.removeprefix("Common to ")
+        elif line.startswith("Common to ") or ": log odds against " in line:
+            part = line.removeprefix("Common to ").partition(":")[0]
+            part = part[0].lower() + part[1:]
             columns = []
         elif part is not None and re.match(r" {22,}[a-z]", line):
             matches = [*HEADINGS.finditer(line)]
@@ -144,9 +145,40 @@ def test_written_tables_have_the_numbers_of_the_frame(published):
 
 
 @pytest.mark.parametrize("reference", [0, -1])
+def test_coefficients_of_transitions_are_log_odds_against_staying(global_random_seed, reference):
+    """Those of the first rows are log odds against the reference, as those of a gate are."""
+    data = tables(global_random_seed)
+    moe = fit_quietly(clone(ALL_CASES["markov gate"][0]), data.X, data.y)
+    names = moe.expert_names_
+    reference %= len(names)
+    frame = moe.summary(data.X, data.y, gate_reference=reference).to_frame()
+    for j, origin in enumerate(names):
+        own = frame.loc[f"transitions from {origin}"]
+        others = [k for k in range(len(names)) if k != j]
+        assert list(dict.fromkeys(own.index.get_level_values(0))) == [names[k] for k in others]
+        assert (own["reference"] == origin).all()
+        for k in others:
+            rows = own.loc[names[k]]
+            intercept = moe.transition_intercept_[j, k] - moe.transition_intercept_[j, j]
+            assert_allclose(rows.loc["(Intercept)", "estimate"], intercept)
+            slopes = rows.loc[list(moe.gate_feature_names_)]
+            difference = moe.transition_coef_[j, k] - moe.transition_coef_[j, j]
+            assert_allclose(slopes["estimate"], difference)
+            assert_allclose(slopes["odds ratio"], np.exp(difference))
+    first = frame.loc["first rows"]
+    assert (first["reference"] == names[reference]).all()
+    others = [k for k in range(len(names)) if k != reference]
+    expected = moe.initial_intercept_ - moe.initial_intercept_[reference]
+    assert_allclose(first["estimate"], expected[others])
+
+
+@pytest.mark.parametrize("reference", [0, -1])
 def test_coefficients_of_the_gate_are_log_odds_against_the_reference(published, reference):
     """Differences of `gate_coef_`. Odds ratios are their exponentials, and so are their ends."""
     moe, X, y, given, _ = published
+    if moe.gate == "markov":
+        assert not hasattr(moe, "gate_coef_")
+        return
     if moe.n_experts_ == 1:
         assert "gate" not in moe.summary().to_frame().index
         return

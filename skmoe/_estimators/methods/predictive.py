@@ -127,17 +127,23 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             index, from 0 to 1; 0.5 is the score of a constant.
         """
         if has_bounds(y):
-            rows = self._checked(Rows(X, y, sample_weight, offset), has_target=True)
-            return self._concordance(X, bounds_of(rows.y), rows.weight, offset)
+            given = Rows(X, y, sample_weight, offset, units, time=time)
+            return self._concordance(self._checked(given, has_target=True), given)
         self._warn_of_missing("score", Rows(X, y, offset=offset), "offset")
         past = self._past(y, units, time)
         return score_of_prediction(self, self.predict(X, offset=offset, **past), y, sample_weight)
 
-    def _concordance(self, X: Any, bounds: Array, weight: Array, offset: Any) -> float:
-        """Mean over the outputs of the concordance of restricted means with bounds (n, m)."""
+    def _concordance(self, rows: Rows, given: Rows) -> float:
+        """Mean over the outputs of the concordance of restricted means with bounds (n, m).
+
+        The rows are those that are given, checked.
+        """
+        bounds, weight = bounds_of(rows.y), rows.weight
+        past = self._past(given.y, given.unit, given.time)
         last = point_values(bounds[weight > 0.0]).max(axis=0)
         horizon = self._squeeze_outputs(np.broadcast_to(last, bounds.shape))
-        distribution = self._distribution("score", (X, None, offset, None, None), None)
+        known = given.X, past.get("y"), given.offset, past["units"], past["time"]
+        distribution = self._distribution("score", known, None)
         means = distribution.restricted_mean(horizon).reshape(bounds.shape)
         outputs = zip(bounds["lower"].T, bounds["upper"].T, means.T, strict=True)
         return float(np.mean([concordance(*output, weight) for output in outputs]))

@@ -595,7 +595,7 @@ def _mean_of(
 
 def _past_of(model: Any, y: Any, units: Any, time: Any) -> dict[str, Any]:
     """What predictions of series know, and which y are missing; nothing for other mixtures."""
-    if not model._fitted.mixture.gate.persists:
+    if not hasattr(model, "decode"):
         return {}
     values = np.asarray(y, dtype=object).reshape(len(y), -1)
     missing = np.array([any(v is None or v != v for v in own) for own in values])

@@ -355,9 +355,9 @@ class NewRowsMixin:
         """
         check_is_fitted(self)
         has_past = self._fitted.mixture.gate.persists
-        if not has_past:
+        if not has_past and not (given.y is given.unit is given.time is None):
             self._check_independent(given.y, given.unit, given.time)
-        elif gate_proba is None:
+        elif has_past and gate_proba is None:
             self._check_series(given)
         rows = self._checked(given, has_target=given.y is not None)
         if gate_proba is None:

@@ -20,7 +20,7 @@ from skmoe._data.censored_targets import (
     point_values,
     times_and_events,
 )
-from skmoe._data.rows import check_weights
+from skmoe._data.checks import check_weights
 from skmoe._data.sklearn_adapter import requests_metadata, split_pipeline, transform_by
 from skmoe._numerics.event_times import concordance, crps_of_bounds, integrated_brier
 from skmoe._numerics.probability import weighted_mean

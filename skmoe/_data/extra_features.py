@@ -13,8 +13,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.validation import check_array, has_fit_parameter
 
-from skmoe._data.folds import N_CROSS_FIT_FOLDS, check_several_folds, make_folds
-from skmoe._data.rows import Rows, index_rows
+from skmoe._data.rows import N_CROSS_FIT_FOLDS, Rows, check_several_folds, index_rows, make_folds
 from skmoe._data.sklearn_adapter import check_finite, fit_estimator, groups_of_folds
 from skmoe._numerics.typing import Array, Design
 

@@ -11,12 +11,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils import assert_all_finite
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from skmoe._data.censored_targets import checked_bounds, is_exact, known_weight, point_values
-from skmoe._data.checks import has_bounds, numbers, shown
+from skmoe._data.checks import (
+    check_labels,
+    check_metadata,
+    check_offset,
+    check_total_weight,
+    check_weights,
+    has_bounds,
+    shown,
+)
 from skmoe._data.encoding import (
     MISSING_STRINGS,
     Encoder,
@@ -352,10 +361,6 @@ def select_raw_features(rows: Rows, columns: Array | None) -> RawFeatures:
     return RawFeatures(X, None, dict(rows.metadata), by_output(rows.offset), rows.fold_group)
 
 
-# Largest absolute offset: its exponential is finite.
-MAX_OFFSET = 500.0
-# Largest total of the weights: sums of weighted squares of standardised values stay finite.
-MAX_TOTAL_WEIGHT = 1e140
 # Largest absolute value of an output, and smallest of the largest values of an output: variances,
 # which are squares, stay finite and positive.
 MAX_TARGET = 1e140
@@ -768,98 +773,96 @@ def class_weights(class_weight: Any, classes: Array, codes: Array, weight: Array
     return weight
 
 
-# --- weights, offsets and labels ------------------------------------------------------------------
+# --- folds ----------------------------------------------------------------------------------------
+
+# Number of folds of cross_fit="auto", of a stack, and of a base.
+N_CROSS_FIT_FOLDS = 5
+
+# A stack of more rows than this holds out one of so many parts, once: it has enough rows for the
+# weights of the models, and each fold costs one fit of every model.
+MAX_ROWS_OF_STACK_WITH_FOLDS = 5_000
+N_PARTS_OF_LARGE_STACK = 3
+
+FINER_GROUPS = "Leave groups out, or give finer ones."
 
 
-def check_weights(sample_weight: Any, n_rows: int, *, may_be_zero: bool = False) -> Array:
-    """Row weights (n,): finite, non-negative, not all zero; None stands for weights of one."""
-    if sample_weight is None:
-        return np.ones(n_rows)
-    weight = numbers("sample_weight", sample_weight, "Pass one number for each row.")
-    if weight.ndim == 0:
-        weight = np.full(n_rows, float(weight))
-    if weight.shape != (n_rows,):
-        raise ValueError(
-            f"sample_weight must have one entry for each of the {n_rows} rows of X, in one "
-            f"dimension; got shape {weight.shape}."
-        )
-    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
-    if len(wrong):
-        raise ValueError(
-            f"sample_weight must be finite and not negative; row {wrong[0]} holds "
-            f"{weight[wrong[0]]:g}. Drop such rows."
-        )
-    check_total_weight("sample_weight", weight)
-    if not (may_be_zero or (weight > 0).any()):
-        raise ValueError(
-            "sample_weight must not be zero for every row: all weights are zero. "
-            "Give at least some rows a positive weight."
-        )
-    return weight
+def make_folds(
+    max_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int
+) -> Array:
+    """Fold of each of n rows, (n,), with as many folds as rows and groups permit.
+
+    Groups are in one fold. The folds are stratified by class codes unless a class has fewer rows
+    than there are folds. With a single row or group all rows are in fold 0.
+    """
+    n_folds = min(max_folds, n if groups is None else len(np.unique(groups)))
+    fold = np.zeros(n, dtype=int)
+    if n_folds < 2:
+        return fold
+    if codes is not None and int(np.bincount(codes).min()) < n_folds:
+        codes = None
+    if groups is not None and codes is None:
+        splitter = GroupKFold(n_folds)
+    else:
+        of_codes = StratifiedKFold if groups is None else StratifiedGroupKFold
+        kind = KFold if codes is None else of_codes
+        splitter = kind(n_folds, shuffle=True, random_state=seed)
+    for j, (_, test) in enumerate(splitter.split(np.zeros((n, 1)), codes, groups)):
+        fold[test] = j
+    return fold
 
 
-def check_total_weight(name: str, weight: Array) -> None:
-    """The sum of the weights, and sums of weighted squares, must be finite."""
-    largest = float(weight.max(initial=0.0))
-    if largest * len(weight) > MAX_TOTAL_WEIGHT:
-        raise ValueError(
-            f"{name} must give weights with a sum of at most {MAX_TOTAL_WEIGHT:g}; the largest "
-            f"weight of {len(weight)} rows is {largest:g}. Divide the weights by their mean."
-        )
+def check_several_folds(name: str, fold: Array, groups: Array | None, remedy: str = "") -> None:
+    """Out-of-fold predictions need at least two folds, so two distinct rows or two groups."""
+    if fold.any():
+        return
+    unit = "distinct rows"
+    remedy = remedy or f"Leave {name.split('=')[0]} out, or give more rows."
+    if groups is not None:
+        unit, remedy = "groups", FINER_GROUPS
+    raise ValueError(
+        f"{name} needs rows that are left out of its fits: at least 2 {unit}; got 1. {remedy}"
+    )
 
 
-def check_offset(offset: Any, n_rows: int, n_outputs: int) -> Array:
-    """Offsets of the linear predictors, (n,) or (n, m): finite numbers."""
-    values = numbers("offset", offset, "For exposures pass np.log(exposure).")
-    if values.shape not in ((n_rows,), (n_rows, n_outputs)):
-        raise ValueError(
-            f"offset must have shape (n_samples,) or (n_samples, n_outputs), here {(n_rows,)} or "
-            f"{(n_rows, n_outputs)}; got shape {values.shape}. Give one number for each row of X."
-        )
-    wrong = ~(np.abs(values) <= MAX_OFFSET)
-    if wrong.any():
-        raise ValueError(
-            f"offset must lie between -{MAX_OFFSET:g} and {MAX_OFFSET:g}, as logarithms of "
-            f"exposures do; row {np.argwhere(wrong)[0, 0]} holds {values[wrong][0]:g}. Pass "
-            "np.log(exposure), and remove rows without exposure."
-        )
-    return values.ravel() if n_outputs == 1 else values
+def assign_folds(
+    features: RawFeatures, codes: Array | None, n_folds: Any, seed: int, *, of_stack: bool = False
+) -> RawFeatures:
+    """Features with the fold of each row: `cross_fit`, or `cv` of models that are stacked.
+
+    Of many rows of a stack one part is held out, once. The others are in folds with negative
+    numbers.
+    """
+    name, default = ("cv", "cv=None") if of_stack else ('cross_fit="auto"', 'cross_fit="auto"')
+    rows = codes, features.groups, features.shape[0], seed
+    if n_folds is False:
+        return features
+    if n_folds not in ("auto", None):
+        check_number_of_folds(default, int(n_folds), codes, features)
+        return features._replace(fold=make_folds(int(n_folds), *rows))
+    is_large = of_stack and features.shape[0] > MAX_ROWS_OF_STACK_WITH_FOLDS
+    fold = make_folds(N_PARTS_OF_LARGE_STACK if is_large else N_CROSS_FIT_FOLDS, *rows)
+    if of_stack or features.groups is not None:
+        check_several_folds(name, fold, features.groups, "Give more rows." if of_stack else "")
+    return features._replace(fold=-fold if is_large else fold) if fold.any() else features
 
 
-def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]:
-    """Metadata as arrays, which must have one entry for each row; None is dropped."""
-    arrays = {name: np.asarray(values) for name, values in metadata.items() if values is not None}
-    for name, values in arrays.items():
-        if values.ndim == 0 and values.dtype.kind in "US":
+def check_number_of_folds(
+    default: str, n_folds: int, codes: Array | None, features: RawFeatures
+) -> None:
+    """There must not be more folds than rows, groups, or rows of a class.
+
+    The default is the name and the value of the parameter for as many folds as are possible.
+    """
+    found = {"rows": features.shape[0]}
+    if features.groups is not None:
+        found["groups"] = len(np.unique(features.groups))
+    if codes is not None:
+        found["rows of the smallest class"] = int(np.bincount(codes).min())
+    for name, most in found.items():
+        if n_folds > most:
+            remedy = f"Use at most {most} folds, or {default}." if most > 1 else f"Use {default}."
+            remedy = FINER_GROUPS if most == 1 and name == "groups" else remedy
             raise ValueError(
-                f"{name} must hold one label for each of the {n_rows} rows of X; got the text "
-                f"{shown(values.item())}. If it names a column, pass the column: "
-                f"{name}=frame[{shown(values.item())}]."
+                f"{default.split('=')[0]}={n_folds} must not exceed the number of {name}, {most}. "
+                f"{remedy}"
             )
-        if values.ndim == 0 or len(values) != n_rows:
-            raise ValueError(
-                f"{name} must have one entry for each of the {n_rows} rows of X; got shape "
-                f"{values.shape}."
-            )
-        if name in ("groups", "units", "cluster", "time"):
-            check_labels(name, values)
-    return arrays
-
-
-def check_labels(name: str, labels: Array) -> None:
-    """Labels must be of one kind, so that they can be sorted, and none may be missing."""
-    if labels.ndim != 1:
-        raise ValueError(f"{name} must have one dimension; got shape {labels.shape}.")
-    try:
-        # What differs from itself is NaN, or a missing date; for `pandas.NA` there is an error.
-        is_missing = bool((labels != labels).any()) or None in labels.tolist()
-        np.unique(labels)
-    except TypeError:
-        is_missing = True
-    if is_missing:
-        distinct = {shown(label): label for label in labels.tolist()}
-        raise ValueError(
-            f"{name} must hold labels of one kind, all numbers or all strings, and none missing; "
-            f"got {shown(list(distinct.values())[:5])}. Drop rows without a label, and convert the "
-            "others."
-        )

@@ -9,8 +9,7 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import indexable
 
-from skmoe._data.checks import check_integer
-from skmoe._data.rows import check_metadata
+from skmoe._data.checks import check_integer, check_metadata
 from skmoe._data.series import ranks_in_time
 from skmoe._numerics.typing import Array
 

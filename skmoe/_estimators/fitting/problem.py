@@ -17,7 +17,6 @@ from skmoe._data.censored_targets import point_values
 from skmoe._data.checks import has_bounds
 from skmoe._data.encoding import numeric_names
 from skmoe._data.extra_features import ExtraFeatures, append_columns
-from skmoe._data.folds import assign_folds
 from skmoe._data.preprocessing import (
     Preprocessor,
     design_matrix,
@@ -29,6 +28,7 @@ from skmoe._data.rows import (
     SAMPLE_SEED,
     Dataset,
     Rows,
+    assign_folds,
     is_dask,
     select_raw_features,
 )

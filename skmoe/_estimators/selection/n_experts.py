@@ -27,9 +27,8 @@ from scipy import sparse
 from sklearn.base import is_classifier
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import is_integer, shown
-from skmoe._data.folds import check_several_folds, make_folds
-from skmoe._data.rows import Rows, check_metadata
+from skmoe._data.checks import check_metadata, is_integer, shown
+from skmoe._data.rows import Rows, check_several_folds, make_folds
 from skmoe._data.series import cut_series
 from skmoe._data.units import encode_units, n_known_experts
 from skmoe._estimators.fitting.monitor import NO_TASK, FitTask

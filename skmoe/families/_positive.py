@@ -15,7 +15,7 @@ from skmoe._numerics.special import log_sum, moments_of_index, shape_of_jumps, t
 from skmoe._numerics.typing import Array
 from skmoe.distributions import GammaComponents, InverseGaussianComponents, WeibullComponents
 from skmoe.distributions._components import NestedComponents
-from skmoe.distributions._positive import tweedie_components
+from skmoe.distributions._continuous import tweedie_components
 from skmoe.families._base import Positive, as_outputs, log_mean_of
 from skmoe.families._normal import LogNormal
 from skmoe.protocols import Dispersion, Measure

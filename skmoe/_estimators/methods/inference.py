@@ -54,7 +54,7 @@ from skmoe._mixture.information import end_at_maximum
 from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
+from skmoe.distributions._mixtures import check_random_state
 from skmoe.exceptions import WeightsWarning, warn_user
 from skmoe.protocols import Block, SupportsDistribution
 

@@ -48,7 +48,7 @@ from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.partitions import INITIALIZERS, InitData
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
+from skmoe.distributions._mixtures import check_random_state
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._linear import EXPERTS
 from skmoe.experts._mean_family import MeanFamily

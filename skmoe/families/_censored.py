@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from inspect import isfunction
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from skmoe._data.censored_targets import is_exact, point_values
 from skmoe._data.checks import has_bounds
 from skmoe._numerics.typing import TINY, Array
-from skmoe.families._base import Curvature, Family, absolute, along, of_others, score
+from skmoe.families._base import Curvature, Family, along, of_others
 
 # Width of an interval, relative to the smaller tail beside it, below which its probability is the
 # product of density and width: the difference of two distribution functions would cancel.
@@ -22,9 +22,6 @@ NARROW = 1e-5
 # Step of the differences of log probabilities by parameters without a formula. Four points leave a
 # relative error of about 1e-12.
 STEP = 2e-3
-
-# Largest logarithm of a hazard.
-MAX_LOG_HAZARD = 300.0
 
 
 def of_target(family: Family, y: Array) -> Family:
@@ -135,11 +132,16 @@ class Censored(Family):
         if not eta:
             yield information
             return
-        # The mean in units of what one value tells of it, so that units of y have no influence.
+        # A diagonal that bounds the Hessian, with the mean in units of what one value shows of it,
+        # so that units of y have no influence.
         root = np.sqrt(np.maximum(information[0, 0], TINY))
         root = np.broadcast_to(root, (*np.shape(root)[:-1], len(y)))[..., rows]
-        curvature = absolute(_multiplied(hessian, 1.0 / root), len(eta))
-        yield all_replaced(information, _multiplied(curvature, root))
+        units = [root, *[1.0] * (len(eta) - 1)]
+        curvature: Curvature = dict.fromkeys([(t, t) for t in range(len(eta))], 0.0)
+        for (t, u), values_of_pair in hessian.items():
+            for one, other in {(t, u), (u, t)}:
+                curvature[one, one] += np.abs(values_of_pair) * (units[one] / units[other])
+        yield all_replaced(information, curvature)
         second = next(terms, None)
         yield all_replaced(self.family.second(values, eta) if second is None else second, hessian)
 
@@ -148,11 +150,6 @@ class Censored(Family):
 METHODS = "check_options", "in_units", "mean", "mean_derivatives", "location", "components"
 FACTS = [name for name, value in vars(Family).items() if name[0] != "_" and not isfunction(value)]
 of_others(Censored, "family", ("name", *METHODS, *FACTS))
-
-
-def _multiplied(second: Curvature, factor: Array) -> Curvature:
-    """Second derivatives in other units of the first predictor."""
-    return {(t, u): v * factor ** ((t == 0) + (u == 0)) for (t, u), v in second.items()}
 
 
 def _log_probabilities(family: Family, y: Array, eta: Sequence[Array]) -> tuple[Array, Array]:
@@ -178,62 +175,25 @@ def _log_probabilities(family: Family, y: Array, eta: Sequence[Array]) -> tuple[
 
 
 def _of_intervals(family: Family, y: Array, values: Array, eta: list[Array]) -> Iterator[Any]:
-    """Log probabilities of intervals y (n,), and which are narrow; then their derivatives.
-
-    A parameter that moves y by v changes the distribution function by minus v times the density.
-    So the derivatives are those of densities at the bounds, relative to the probability of the
-    interval. The first predictor moves y of a location family by one, and the second one that of
-    a family of location and scale by half of its distance. Others are found by differences.
-    """
+    """Log probabilities of intervals y (n,), and which are narrow; then differences of these."""
     log_prob, narrow = _log_probabilities(family, y, eta)
     yield log_prob, narrow
-    n_own, possible = len(eta), log_prob > -np.inf
-    n_moving = min(family.n_moving, n_own)
-    gradient = [np.zeros(log_prob.shape) for _ in eta]
-    # Hazards at the bounds times the changes of y there, and the slopes of the density.
-    hazards: list[tuple[list[Array], Sequence[Array]]] = []
-    for bound, sign in ((y["lower"], 1.0), (y["upper"], -1.0)) if n_moving else ():
-        present = np.isfinite(bound) & family.in_support(bound)
-        if not present.any():
-            continue
-        value = np.where(present, bound, 1.0)
-        is_log = family.link == "log"
-        with np.errstate(divide="ignore", invalid="ignore"):
-            moved = np.log(value) if is_log else value
-            logs = family.log_prob(value, eta) + (moved if is_log else 0.0)
-            logs = np.minimum(logs - log_prob, MAX_LOG_HAZARD)
-        ratio = np.where(present & possible, sign * np.exp(logs), 0.0)
-        changes = [ratio]
-        if n_moving > 1:
-            changes.append(ratio * (0.5 * (moved - eta[0])))
-        for i, change in enumerate(changes):
-            gradient[i] += change
-        hazards.append((changes, score(family, value, eta)))
-    units = [np.full(1, STEP)] * n_own
-    if not n_moving and n_own:  # short where a linear predictor is known well from one row
-        _, _, information, *_ = family.derivatives(values, eta)
+    possible, units = log_prob > -np.inf, [np.full(1, STEP)] * len(eta)
+    if eta:  # short where a linear predictor is known well from one row
+        information = next(islice(family.derivatives(values, eta), 2, None))
         units[0] = STEP / np.sqrt(1.0 + information[0, 0])
 
-    def bend(*moved: int) -> Array:
+    def along_steps(*moved: int) -> Array:
         """First and second derivative along the steps of some predictors."""
         step = [unit if t in moved else 0.0 for t, unit in enumerate(units)]
         with np.errstate(invalid="ignore"):
             pair = along(lambda at: _log_probabilities(family, y, at)[0], eta, step, log_prob)
         return np.where(possible, pair, 0.0)
 
-    bends = {}
-    for i in range(n_moving, n_own):
-        first, bends[i] = bend(i)
-        gradient[i] = first / units[i]
-    yield gradient
-    hessian = {(i, j): -gradient[i] * gradient[j] for i in range(n_moving) for j in range(i, n_own)}
-    for changes, slopes in hazards:
-        for i, change in enumerate(changes):
-            for j in range(i, n_own):
-                hessian[i, j] += change * slopes[j]
-    for i, own in bends.items():
-        hessian[i, i] = own / np.square(units[i])
-    for i, j in combinations(bends, 2):
-        mixed = 0.5 * (bend(i, j)[1] - bends[i] - bends[j])
-        hessian[i, j] = mixed / (units[i] * units[j])
+    alone = [along_steps(t) for t in range(len(eta))]
+    yield [first / unit for (first, _), unit in zip(alone, units, strict=True)]
+    hessian = {(t, t): alone[t][1] / np.square(unit) for t, unit in enumerate(units)}
+    for t, u in combinations(range(len(eta)), 2):
+        mixed = along_steps(t, u)[1] - alone[t][1] - alone[u][1]
+        hessian[t, u] = 0.5 * mixed / (units[t] * units[u])
     yield hessian

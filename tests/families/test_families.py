@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 
 from skmoe.distributions import predictive_distribution
 from skmoe.families import FAMILIES, Family, InverseGaussian, Tweedie, Uniform
-from skmoe.families._base import absolute, of_output
+from skmoe.families._base import of_output
 from skmoe.families._censored import Censored
 from support.expert_kinds import DISTRIBUTIONS, example, example_target, log_density
 from support.families import (
@@ -456,17 +456,6 @@ def test_information_is_positive_semi_definite_for_each_row(name):
         scale = np.maximum(np.abs(matrix).max(axis=(-2, -1)), 1e-12)
         assert (np.linalg.eigvalsh(matrix)[..., 0] >= -1e-10 * scale).all()
         assert (np.trace(matrix.mean(axis=(0, 1))) > 0.0).all()
-
-
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_absolute_curvature_has_the_absolute_eigenvalues(size):
-    matrix = np.random.default_rng(0).normal(size=(30, size, size))
-    matrix = matrix + np.swapaxes(matrix, 1, 2)
-    entries = {(t, u): matrix[:, t, u] for t in range(size) for u in range(t, size)}
-    found = matrix_of(absolute(entries, size), (30,), size)
-    expected = np.sort(np.abs(np.linalg.eigvalsh(matrix)), axis=-1)
-    assert_allclose(np.linalg.eigvalsh(found), expected, rtol=1e-8, atol=1e-12)
-    assert_allclose(found @ matrix, matrix @ found, atol=1e-9)
 
 
 # --- supports and bounds ---

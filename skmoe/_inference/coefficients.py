@@ -26,8 +26,7 @@ from skmoe._mixture.information import EIGENVALUE_TOL, newton_step
 from skmoe._mixture.mixture import Data
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
-from skmoe.protocols import Block, LinearPredictor, Measure
-from skmoe.protocols._blocks import MULTINOMIAL, ODDS_RATIO
+from skmoe.protocols import MULTINOMIAL, ODDS_RATIO, Block, LinearPredictor, Measure
 
 INTERCEPT = "(Intercept)"
 

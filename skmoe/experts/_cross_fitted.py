@@ -43,8 +43,7 @@ from skmoe.experts._mean_family import GivenDensity, GivenMeans, MeanFamily
 from skmoe.families import Family, Normal
 from skmoe.families._base import of_output
 from skmoe.families._categorical import Categorical
-from skmoe.protocols import Block, SupportsInference
-from skmoe.protocols._experts import Part
+from skmoe.protocols import Block, Part, SupportsInference
 
 # Rows with a smaller responsibility (relative to their weight) are left out of an expert's fit,
 # unless fewer than MIN_FIT_ROWS would remain.

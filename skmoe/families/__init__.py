@@ -1,11 +1,9 @@
 """Families: conditional distributions of y given the linear predictor of an expert."""
 
 from skmoe.families._base import Family
-from skmoe.families._counts import NegativeBinomial, Poisson
-from skmoe.families._logit import Beta, Ordinal
-from skmoe.families._normal import LogNormal, Normal, StudentT
+from skmoe.families._continuous import Beta, LogNormal, Normal, StudentT, Uniform
+from skmoe.families._discrete import NegativeBinomial, Never, One, Ordinal, Poisson, Zero
 from skmoe.families._positive import Exponential, Gamma, InverseGaussian, Tweedie, Weibull
-from skmoe.families._without_predictor import Never, One, Uniform, Zero
 
 # Point masses have no options: their names in the parameter `family` are enough.
 __all__ = [

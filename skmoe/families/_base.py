@@ -335,3 +335,13 @@ class Positive(LogLink):
     def start(self, y: Array, weight: Array) -> Array:
         """Logarithm of the mean, and variance of the logarithms."""
         return np.array([log_mean_of(y, weight), log_variance_of(self.working_target(y), weight)])
+
+
+class WithoutPredictor(Family):
+    """Distributions that are the same for all rows: `eta` is empty, and what is of rows has one."""
+
+    link: ClassVar[str] = ""
+
+    def start(self, y: Array, weight: Array) -> Array:
+        """No numbers."""
+        return np.zeros(0)

@@ -61,7 +61,7 @@ FEATURES = {
         "experts/_named_estimators.py",
         "experts/_stacking.py",
     ],
-    "experts and gates of users": ["_mixture/own.py", "protocols/"],
+    "experts and gates of users": ["_mixture/own.py", "protocols.py"],
     "many coefficients": ["_numerics/linalg.py:conjugate_gradients"],
     "tests of the number of experts": ["_estimators/selection/likelihood_ratio.py"],
     "streams": ["_mixture/stream.py", "_estimators/fitting/partial_fit.py"],

@@ -181,9 +181,7 @@ COUNTS = ComponentFunctions(
     log_cdf=_at_counts(partial(log_tail, True)),
     log_sf=_at_counts(partial(log_tail, False)),
     support=(0.0, np.inf),
-    continued=SimpleNamespace(
-        log_pdf=log_mass, cdf=partial(tail, True), sf=partial(tail, False), discrete=False
-    ),
+    continued=SimpleNamespace(cdf=partial(tail, True), sf=partial(tail, False)),
     draw=draw,
 )
 

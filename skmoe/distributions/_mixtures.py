@@ -105,8 +105,8 @@ class PredictiveDistribution:
     (array([5.]), array([21.]))
     >>> dist.pmf([[0, 1, 2]]).round(3)
     array([[0.184, 0.184, 0.094]])
-    >>> dist.interval(0.8), dist.mode
-    (array([[ 0., 11.]]), array([1.]))
+    >>> dist.interval(0.8)
+    array([[ 0., 11.]])
     """
 
     _search: ClassVar[Callable[..., Array]] = staticmethod(searches.general_quantiles)
@@ -251,18 +251,6 @@ class PredictiveDistribution:
     def std(self) -> Array:
         """Standard deviation of each row, in the units of y."""
         return np.sqrt(self.var)
-
-    @property
-    @underflow_to_zero
-    def mode(self) -> Array:
-        """Where `pdf` is highest.
-
-        The values that have a probability, and local maxima between quantiles of the continuous
-        components, are compared. Where both values with a probability and a density exist, the
-        result depends on the units of y, as the density does.
-        """
-        best = searches.highest_points(self._flat_components())
-        return self._squeeze(best.reshape(len(self), self._n_outputs))
 
     # --- probabilities ---
 
@@ -760,7 +748,7 @@ class MixtureDistribution(PredictiveDistribution):
     interval) are the second axis. The outputs are the last axis, which is absent if the target has
     one dimension. Each output is treated by itself.
 
-    The properties `mean`, `std`, `var`, `median` and `mode` are arrays: `dist.mean`, not
+    The properties `mean`, `std`, `var` and `median` are arrays: `dist.mean`, not
     `dist.mean()`. The methods `pdf`, `cdf`, `ppf`, `interval`, `crps` and `rvs` are called. See
     "Distributions and calibration" in the user guide, and "Do intervals adapt to the noise?" in
     the gallery.

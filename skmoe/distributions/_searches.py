@@ -1,6 +1,6 @@
-"""Quantiles and modes: of families that have no formula for them, and of mixtures.
+"""Quantiles: of families that have no formula for them, and of mixtures.
 
-Roots and minima are those of `scipy.optimize.elementwise`, for all rows at once. Mixtures of
+Roots are those of `scipy.optimize.elementwise`, for all rows at once. Mixtures of
 normals, whose derivatives are cheap, have a search of their own.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize.elementwise import bracket_root, find_minimum, find_root
+from scipy.optimize.elementwise import bracket_root, find_root
 from scipy.special import ndtr, ndtri
 
 from skmoe._numerics.probability import log_total
@@ -22,9 +22,8 @@ LARGEST = 1e300
 # Tolerance on the log probability of a quantile.
 QUANTILE_TOL = 1e-12
 
-# Round-off of probabilities next to one, and of log densities.
+# Round-off of probabilities next to one.
 LEVEL_ROUND_OFF = 4.0 * np.finfo(float).eps
-ROUND_OFF = 1e-14
 
 # The most quantiles that are searched at once.
 SEARCH_SIZE = 10_000
@@ -39,19 +38,6 @@ SLACK = 1e-6
 # The most steps of this search, of which each of this number halves the bracket. A step of third
 # order that is shorter than `SURE`, in standard deviations of the narrowest component, is the last.
 MOST_STEPS, HALVING, SURE = 200, 6, 1e-4
-
-# Points of each component at which the density is compared before the search of the mode.
-GRID_LEVELS = (1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-
-# Number of the highest peaks of the density on these points around which the mode is searched.
-N_PEAKS = 3
-
-# Width beyond the ends of these points, relative to their range, in which a peak at an end is
-# searched.
-BEYOND = 0.01
-
-# Distance of points of the search of the mode that are taken as one, relative to its range.
-SAME_POINT = 1e-9
 
 
 # --- one family -------------------------------------------------------------------------------
@@ -246,69 +232,3 @@ def _between_components(
     if any(part.family.counts for part in components):
         width = np.maximum(width, 1.0)
     return low - width, high + width
-
-
-# --- modes of mixtures ------------------------------------------------------------------------
-
-
-def highest_points(components: Sequence[Component]) -> Array:
-    """Where the density, or the probability of an atom, is highest, (r,)."""
-    continuous = [part for part in components if not part.family.discrete]
-    discrete = [part for part in components if part.family.discrete]
-    candidates = []
-    if continuous:
-        candidates += [(continuous, peak) for peak in _peaks(continuous, _grid(continuous))]
-    for part in discrete:
-        atoms = part.if_present(part.family.atoms(*part.parameters))
-        candidates += [(discrete, atom) for atom in atoms]
-    counts = [part for part in discrete if part.family.counts]
-    if counts:
-        # Probabilities of counts are continued to real numbers.
-        smooth = [part._replace(family=part.family.continued) for part in counts]
-        peaks = _peaks(smooth, _grid(counts), xatol=0.25)
-        candidates += [(discrete, round_(peak)) for peak in peaks for round_ in (np.floor, np.ceil)]
-    best = np.full(components[0].weight.shape, np.nan)
-    highest = np.full(best.shape, -np.inf)
-    for chosen, points in candidates:
-        height = log_weighted_sum(chosen, "log_pdf", points)
-        better = height > highest + ROUND_OFF
-        best, highest = np.where(better, points, best), np.where(better, height, highest)
-    return best
-
-
-def _grid(components: Sequence[Component]) -> Array:
-    """Sorted points (g, r) between which the density has no more than one peak, as a rule."""
-    points: list[Array] = []
-    for part in components:
-        family, parameters = part.family, part.parameters
-        ends = [np.full(part.weight.shape, end) for end in family.support if np.isfinite(end)]
-        ends += [*part.tail_quantiles(GRID_LEVELS), *family.bounds(*parameters)]
-        points += part.if_present(ends)
-    grid = np.sort(np.stack(points), axis=0)
-    return np.where(np.isnan(grid), np.fmax.reduce(grid, axis=0), grid)
-
-
-def _peaks(components: Sequence[Component], grid: Array, **tol: float) -> Array:
-    """Peaks (p, r) of a density around the highest points of a grid, that of the first of all."""
-
-    def depth(points: Array, rows: Array) -> Array:
-        heights = log_weighted_sum(take(components, rows), "log_pdf", points)
-        return -np.nan_to_num(heights, nan=-LARGEST, posinf=LARGEST, neginf=-LARGEST)
-
-    rows = np.broadcast_to(np.arange(grid.shape[1]), grid.shape)
-    heights = -depth(grid, rows)
-    around = np.pad(heights, ((1, 1), (0, 0)), constant_values=-np.inf)
-    is_peak = (heights >= around[:-2]) & (heights > around[2:])
-    index = np.argsort(np.where(is_peak, -heights, np.inf), axis=0, kind="stable")[:N_PEAKS]
-    best = np.take_along_axis(grid, index, axis=0)
-    # Points that differ by round-off are one.
-    apart, points = SAME_POINT * (grid[-1] - grid[0]), grid[:, None]
-    beyond = BEYOND * (grid[-1] - grid[0])
-    low = np.where(points < best - apart, points, grid[0] - beyond).max(axis=0)
-    high = np.where(points > best + apart, points, grid[-1] + beyond).min(axis=0)
-    inside = np.take_along_axis(is_peak, index, axis=0) & (low < best) & (best < high)
-    with np.errstate(all="ignore"):
-        bracket = low[inside], best[inside], high[inside]
-        found = find_minimum(depth, bracket, args=(rows[: len(best)][inside],), tolerances=tol)
-    best[inside] = np.where(found.success, found.x, best[inside])
-    return best

@@ -377,10 +377,8 @@ class Beta(Family):
     def components(self, eta: Sequence[Array]) -> parts.BetaComponents:
         """The beta distribution."""
         predictor, log_dispersion = as_outputs(eta)
-        precision = np.exp(-log_dispersion)
-        return parts.BetaComponents.single(
-            precision * expit(predictor), precision * expit(-predictor)
-        )
+        shares = expit([predictor, -predictor])
+        return parts.BetaComponents.single(*(np.exp(-log_dispersion) * shares))
 
 
 # Round-off of a value that is standardised and returns to its units, relative to its size.

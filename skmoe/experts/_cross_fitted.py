@@ -12,36 +12,24 @@ refit on all rows, at no extra fit (Barrow and Crone 2013, Crogging, IJCNN).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
+from skmoe._data import sklearn_adapter as adapter
 from skmoe._data.preprocessing import Standardization
 from skmoe._data.rows import Dataset, RawFeatures, add_feature_note, index_rows
-from skmoe._data.sklearn_adapter import (
-    check_means,
-    check_prediction,
-    count_parameters,
-    fit_estimator,
-    groups_of_folds,
-    has_density,
-    log_density,
-    predict_components,
-    predict_expert,
-    typical_model,
-    with_standardised_target,
-)
 from skmoe._mixture.em import Objective, State, fitted_to, line_search
 from skmoe._mixture.experts import Experts, Gate
 from skmoe._mixture.mixture import Data, Group, Mixture
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import average_components
-from skmoe.experts._linear import summaries
-from skmoe.experts._mean_family import GivenDensity, GivenMeans, MeanFamily
+from skmoe.experts._linear import LinearExperts, summaries
 from skmoe.families import Family, Normal
-from skmoe.families._base import of_output
+from skmoe.families._base import differences, of_others, of_output
 from skmoe.families._categorical import Categorical
 from skmoe.protocols import Block, Part, SupportsInference
 
@@ -71,6 +59,101 @@ RELATIVE_MEAN_FLOOR = 1e-3
 # Most steps of the dispersions after a refit, and of the gate from the responsibilities of a start.
 N_DISPERSION_STEPS = 30
 N_GATE_STEPS = 5
+
+
+@dataclass(frozen=True)
+class MeanFamily(LinearExperts):
+    """The family of y around the predictions of estimators, which are fitted to y in its units."""
+
+    def __post_init__(self) -> None:
+        """Sets the facts of the family."""
+        super().__post_init__()
+        vars(self).update(standardizes_target=False)
+
+    @property
+    def family(self) -> Family:
+        """The only family."""
+        return self.families[0]
+
+
+@dataclass(frozen=True)
+class GivenMeans(Family):
+    """A family whose predictors are the log dispersions; the target is a pair of y and its mean."""
+
+    link: ClassVar[str] = ""
+
+    family: Family
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """All log dispersions are constant."""
+        return ("constant",) * len(self.dispersions)
+
+    @property
+    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
+        """Those of distributions about a given mean."""
+        return self.family.log_dispersion_bounds_of_means
+
+    def start(self, y: Array, weight: Array) -> Array:
+        """Log dispersions without features."""
+        return self.family.start(y, weight)[1:]
+
+    def predictors(self, mean: Array, eta: Sequence[Array]) -> list[Array]:
+        """The T predictors of the family at means (..., n)."""
+        bound = self.family.max_predictor
+        location = np.clip(self.family.location(mean, [np.zeros(1), *eta]), -bound, bound)
+        return [np.broadcast_arrays(location, *eta)[0], *eta]
+
+    def derivatives(self, y: Any, eta: Sequence[Array]) -> Iterator[Any]:
+        """Those of the family, whose first predictor can depend on the dispersions."""
+        values, mean = y
+        terms = self.family.derivatives(values, self.predictors(mean, eta))
+        yield next(terms)
+        slopes, _ = differences(lambda at: self.family.location(mean, [np.zeros(1), *at]), eta)
+        of_mean, *of_others = next(terms)
+        yield [own + slope * of_mean for own, slope in zip(of_others, slopes, strict=True)]
+        of_pair, found = next(terms), {}
+        for t, first in enumerate(slopes):
+            for u, second in enumerate(slopes[t:], t):
+                mixed = first * of_pair.get((0, u + 1), 0.0) + second * of_pair.get((0, t + 1), 0.0)
+                own = of_pair.get((t + 1, u + 1), 0.0) + first * second * of_pair.get((0, 0), 0.0)
+                found[t, u] = own + mixed
+        yield found
+
+    def mean(self, eta: Sequence[Array]) -> Array:
+        """It is given."""
+        return np.full_like(eta[0], np.nan)
+
+    def components(self, eta: Sequence[Array]) -> Any:
+        """The distribution around means (m, n), which are the first of the predictors."""
+        mean, *others = eta
+        predictors = self.predictors(mean, others)
+        return self.family.components([np.broadcast_to(own, mean.shape) for own in predictors])
+
+
+of_others(GivenMeans, "family", ("dispersions", "has_scale", "flat_margin", "dispersion_unit"))
+
+
+@dataclass(frozen=True)
+class GivenDensity(Family):
+    """A family without parameters, whose log density is the target."""
+
+    link: ClassVar[str] = ""
+
+    def start(self, y: Array, weight: Array) -> Array:
+        """No predictors."""
+        return np.zeros(0)
+
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """The target itself."""
+        yield y
+
+    def mean(self, eta: Sequence[Array]) -> Array:
+        """It is unknown."""
+        return np.full(1, np.nan)
+
+    def components(self, eta: Sequence[Array]) -> None:
+        """They are unknown."""
 
 
 class Fits(NamedTuple):
@@ -150,7 +233,7 @@ class CrossFittedExperts(Experts):
         self.fits, self.outputs, self.learned = fits, outputs, Learned()
         self.family, n_experts = outputs.family, len(fits.estimators)
         # Which experts have distributions of their own, (K,).
-        own = [fits.classes is None and has_density(model) for model in fits.estimators]
+        own = [fits.classes is None and adapter.has_density(model) for model in fits.estimators]
         self.has_density = np.array(own)
         given = self.has_density | (fits.classes is not None)
         families = [GivenDensity() if own else GivenMeans(self.family) for own in given]
@@ -189,7 +272,8 @@ class CrossFittedExperts(Experts):
         strength = options.dispersion_prior if family.has_scale else 0.0
         penalties = {"dispersion_prior": strength, "noise_variance": estimates["noise_variance"]}
         if family.link == "identity":
-            fits = fits._replace(estimators=tuple(map(with_standardised_target, fits.estimators)))
+            estimators = map(adapter.with_standardised_target, fits.estimators)
+            fits = fits._replace(estimators=tuple(estimators))
         return cls(fits, outputs, penalties, options.shared_dispersion)
 
     def set_penalties(self, penalties: dict[str, Any]) -> None:
@@ -234,7 +318,7 @@ class CrossFittedExperts(Experts):
         if self.fits.classes is not None:
             logs = np.log(predictions[:, y, np.arange(len(y))])
         for k in np.flatnonzero(self.has_density).tolist():
-            logs[k] = log_density(self.components(self.start, k, data), y)
+            logs[k] = adapter.log_density(self.components(self.start, k, data), y)
         return predictions, logs
 
     def mean(self, theta: Array, data: Data, chosen: Any = None) -> Array:
@@ -245,7 +329,7 @@ class CrossFittedExperts(Experts):
     def mean_of(self, k: int, features: RawFeatures) -> Array:
         """Mean under expert k, (m, n), or its class probabilities, (C, n)."""
         models, classes = self.learned.models[k], self.fits.classes
-        of_models = [predict_expert(model, features.X, classes) for model in models]
+        of_models = [adapter.predict_expert(model, features.X, classes) for model in models]
         return self._valid_means(k, np.mean(of_models, axis=0), features.offset)
 
     def _valid_means(self, k: int, prediction: Array, offset: Array | None) -> Array:
@@ -253,7 +337,7 @@ class CrossFittedExperts(Experts):
         if self.has_density[k]:
             return prediction
         if self.family.link == "log":
-            check_means(k, self.fits.estimators[k], self.family.name, prediction)
+            adapter.check_means(k, self.fits.estimators[k], self.family.name, prediction)
             floor = RELATIVE_MEAN_FLOOR * self.outputs.placeholder
             prediction = np.where(prediction == 0.0, floor, prediction)
         return prediction if offset is None else prediction * np.exp(offset)
@@ -262,7 +346,8 @@ class CrossFittedExperts(Experts):
         """Distribution of expert k around its mean, or its own, averaged over its models."""
         features = data.rows.expert_design
         if self.has_density[k]:
-            of_models = [predict_components(own, features.X) for own in self.learned.models[k]]
+            models = self.learned.models[k]
+            of_models = [adapter.predict_components(model, features.X) for model in models]
             return average_components(of_models, features.shape[0])
         return self.around(theta, k, self.mean_of(k, features))
 
@@ -417,8 +502,8 @@ class CrossFittedExperts(Experts):
             X, y, offset = index_rows(features.X, test), y[..., test], features.offset
             if not len(test):
                 return model, y, y
-            prediction = predict_expert(model, X, self.fits.classes)
-            check_prediction(prediction, len(self.outputs.placeholder), len(test))
+            prediction = adapter.predict_expert(model, X, self.fits.classes)
+            adapter.check_prediction(prediction, len(self.outputs.placeholder), len(test))
             offset = None if offset is None else offset[..., test]
             prediction = self._valid_means(k, prediction, offset)
             return model, prediction, self.logs_of(model, X, prediction, y)
@@ -432,9 +517,9 @@ class CrossFittedExperts(Experts):
         """Log probabilities of classes, or log densities of a model that has its own, (1, n)."""
         if self.fits.classes is not None:
             return np.log(prediction[y, np.arange(len(y))])[None]
-        if not has_density(model):
+        if not adapter.has_density(model):
             return np.zeros((1, y.shape[1]))
-        return log_density(predict_components(model, X), y)[None]
+        return adapter.log_density(adapter.predict_components(model, X), y)[None]
 
     def _fit(self, k: int, j: int, training: Training, rows: Array) -> Any:
         (features, y, resp), fits = training, self.fits
@@ -447,11 +532,11 @@ class CrossFittedExperts(Experts):
             target = (target.T / exposure).T
             weight = np.maximum(weight * exposure**self.family.exposure_power, TINY**0.5)
         groups = None if features.groups is None else features.groups[rows]
-        metadata = groups_of_folds(fits.estimators[k], groups)
+        metadata = adapter.groups_of_folds(fits.estimators[k], groups)
         for argument, name in fits.routes[k].items():
             metadata[argument] = features.metadata[name][rows]
         X, seed = index_rows(features.X, rows), int(fits.seeds[k, j])
-        return fit_estimator(fits.estimators[k], seed, X, target, weight, metadata)
+        return adapter.fit_estimator(fits.estimators[k], seed, X, target, weight, metadata)
 
     # --- the experts ---
 
@@ -495,7 +580,7 @@ class CrossFittedExperts(Experts):
 
     def n_parameters(self, theta: Array) -> float:
         """Number of parameters of the models and dispersions; NaN if it is unknown."""
-        counts = [count_parameters(typical_model(models)) for models in self.learned.models]
+        counts = map(adapter.count_parameters, self.learned.models)
         return sum(counts) + super().n_parameters(theta)
 
     def attributes(self, theta: Array, units: Any) -> dict[str, Any]:

@@ -51,8 +51,13 @@ from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import OrdinalComponents, predictive_distribution
 from skmoe.distributions._components import NestedComponents
 from skmoe.exceptions import CollapsedExpertsWarning
-from skmoe.experts._cross_fitted import N_DISPERSION_STEPS, CrossFittedExperts, Learned, Training
-from skmoe.experts._mean_family import GivenDensity
+from skmoe.experts._cross_fitted import (
+    N_DISPERSION_STEPS,
+    CrossFittedExperts,
+    GivenDensity,
+    Learned,
+    Training,
+)
 
 # Spreads, and temperatures, that are compared, in steps of ten and twenty per cent; the first makes
 # no change.

@@ -57,7 +57,6 @@ FEATURES = {
     "estimators as experts": [
         "_data/sklearn_adapter.py",
         "experts/_cross_fitted.py",
-        "experts/_mean_family.py",
         "experts/_named_estimators.py",
         "experts/_stacking.py",
     ],

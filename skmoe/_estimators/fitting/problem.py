@@ -63,8 +63,7 @@ from skmoe.exceptions import (
     UnreplicatedMaximumWarning,
     warn_user,
 )
-from skmoe.experts._cross_fitted import Fits
-from skmoe.experts._mean_family import MeanFamily
+from skmoe.experts._cross_fitted import Fits, MeanFamily
 from skmoe.experts._named_estimators import named_pipeline
 from skmoe.protocols import Experts, Gate
 

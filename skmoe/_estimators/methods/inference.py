@@ -27,7 +27,7 @@ from skmoe._data.checks import (
 )
 from skmoe._data.extra_features import predict_base
 from skmoe._data.rows import Rows
-from skmoe._data.sklearn_adapter import count_parameters, typical_model
+from skmoe._data.sklearn_adapter import count_parameters
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin, labels_of
 from skmoe._estimators.methods.new_rows import NewRowsMixin
@@ -768,7 +768,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         if np.isnan(self.n_parameters_):
             uncounted = type(self._fitted.mixture.experts.own).__name__
             for k, models in enumerate(getattr(self, "experts_", ())):
-                if np.isnan(count_parameters(typical_model(models))):
+                if np.isnan(count_parameters(models)):
                     uncounted = f"expert {k} ({self.expert_kinds_[k]})"
                     break
             raise ValueError(

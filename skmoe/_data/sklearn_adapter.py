@@ -136,14 +136,8 @@ LOSSES = {
 
 
 # Regressors whose steps, tolerances or penalties are for a target of the order of one.
-OF_STANDARDISED_TARGETS = [
-    "MLPRegressor",
-    "SVR",
-    "NuSVR",
-    "LinearSVR",
-    "SGDRegressor",
-    "NeuralNetRegressor",
-]
+OF_STANDARDISED_TARGETS: tuple[str, ...] = ("MLPRegressor", "SVR", "NuSVR", "LinearSVR")
+OF_STANDARDISED_TARGETS += ("SGDRegressor", "NeuralNetRegressor")
 
 
 def with_standardised_target(estimator: Any) -> Any:

@@ -94,15 +94,12 @@ class Family(ABC):
 
     # --- facts that may depend on options ---
 
-    @property
-    def support(self) -> str:
-        """Values of y that have positive density, in words; `in_support` decides."""
-        return "finite numbers"
-
-    @property
-    def dispersions(self) -> tuple[Dispersion, ...]:
-        """Names of the dispersion parameters, whose logs are the predictors after the first."""
-        return ()
+    # Values of y that have positive density, in words; `in_support` decides.
+    support: ClassVar[Any] = "finite numbers"
+    # The dispersion parameters, whose logs are the predictors after the first, and the smallest and
+    # largest value of each log.
+    dispersions: ClassVar[Any] = ()
+    log_dispersion_bounds: ClassVar[Any] = ()
 
     @property
     def has_dispersion(self) -> bool:
@@ -120,13 +117,8 @@ class Family(ABC):
         return ("mean", *others)
 
     @property
-    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
-        """Smallest and largest value of each log dispersion."""
-        return ()
-
-    @property
     def log_dispersion_bounds_of_means(self) -> tuple[tuple[float, float], ...]:
-        """The same for distributions about a given mean, which must therefore have one."""
+        """Bounds for distributions about a given mean, which must therefore have one."""
         return self.log_dispersion_bounds
 
     @property

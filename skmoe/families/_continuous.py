@@ -47,10 +47,6 @@ class LocationScale(Family):
         """The linear predictor."""
         return eta[0]
 
-    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
-        """One."""
-        return [np.ones(np.shape(eta[0])), *[0.0] * len(self.dispersions)]
-
 
 @dataclass(frozen=True)
 class Normal(LocationScale):
@@ -270,18 +266,6 @@ class StudentT(LocationScale):
             information[1, 2] = -df / ((df + 1.0) * (df + 3.0))
             information[2, 2] = bend - rest
         yield information
-        total = df + square
-        share = df / total
-        second = {
-            (0, 0): weight * (square / total - share) * precision,
-            (0, 1): -share * scaled,
-            (1, 1): -0.5 * share * excess,
-        }
-        if self.df is None:
-            of_df = share * (square - 1.0) / (df + 1.0)
-            second[0, 2], second[1, 2] = of_df * scaled, 0.5 * of_df * excess
-            second[2, 2] = by_df + 0.5 - bend + share * square - 0.5 * excess * (1.0 + share)
-        yield second
 
     def components(self, eta: Sequence[Array]) -> parts.StudentTComponents:
         """The t distribution."""
@@ -360,19 +344,10 @@ class Beta(Family):
             (1, 1): np.square(precision) * of_precision,
         }
         yield information
-        yield {
-            (0, 0): (rest - mean) * by_mean_only - information[0, 0],
-            (0, 1): -by_mean_only - information[0, 1],
-            (1, 1): -by_dispersion - information[1, 1],
-        }
 
     def mean(self, eta: Sequence[Array]) -> Array:
         """The logistic function of the linear predictor."""
         return expit(eta[0])
-
-    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
-        """Logit of the mean."""
-        return logit(mean)
 
     def components(self, eta: Sequence[Array]) -> parts.BetaComponents:
         """The beta distribution."""

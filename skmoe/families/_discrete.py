@@ -160,11 +160,6 @@ class NegativeBinomial(_CountFamily):
         second *= size
         largest, information = 0.5 * np.square(mean / total), mean * size / total
         yield {(0, 0): information, (1, 1): np.minimum(np.abs(second), largest)}
-        yield {
-            (0, 0): -information * (y + size) / total,
-            (0, 1): -information * residual,
-            (1, 1): second,
-        }
 
     def components(self, eta: Sequence[Array]) -> NegativeBinomialComponents:
         """The negative binomial distribution."""
@@ -333,10 +328,6 @@ class Ordinal(Family):
             alone = beyond * (1.0 + beyond) * (code == j + 1)
             information[1 + j, 1 + j] = np.square(step) * (moved + alone)
         yield information
-        second = {key: -values for key, values in information.items()}
-        for j, own in enumerate(by_steps, start=1):
-            second[j, j] = second[j, j] + own
-        yield second
 
     def mean(self, eta: Sequence[Array]) -> Array:
         """Mean of the values."""

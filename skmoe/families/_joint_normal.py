@@ -140,15 +140,8 @@ class JointNormal(Family):
         means = np.stack(np.broadcast_arrays(*eta[: self.n_outputs]), axis=-2)
         if not self.of_logs:
             return means
-        return np.exp(means + 0.5 * np.exp(self._log_variances(eta)))
-
-    def _log_variances(self, eta: Sequence[Array]) -> Array:
-        own = eta[self.n_outputs : 2 * self.n_outputs]
-        return np.stack(np.broadcast_arrays(*own), axis=-2)
-
-    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
-        """The first m predictors, (..., m, n)."""
-        return np.log(mean) - 0.5 * np.exp(self._log_variances(eta)) if self.of_logs else mean
+        log_variances = np.broadcast_arrays(*eta[self.n_outputs : 2 * self.n_outputs])
+        return np.exp(means + 0.5 * np.exp(np.stack(log_variances, axis=-2)))
 
     def components(self, eta: Sequence[Array]) -> JointComponents:
         """The joint distribution of the outputs, with constants that are the same for all rows."""

@@ -141,12 +141,6 @@ class Weibull(Positive):
             (0, 1): 0.5 * OF_BOTH * precision,
             (1, 1): 0.25 * OF_SCALE,
         }
-        by_root = product + deviation + power
-        yield {
-            (0, 0): -(power + 1.0) * np.square(precision),
-            (0, 1): -0.5 * by_root * precision,
-            (1, 1): -0.25 * deviation * by_root,
-        }
 
     def mean(self, eta: Sequence[Array]) -> Array:
         """The scale times a gamma function."""

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_array, has_fit_parameter
 
 from skmoe._data.rows import N_CROSS_FIT_FOLDS, Rows, check_several_folds, index_rows, make_folds
-from skmoe._data.sklearn_adapter import check_finite, fit_estimator, groups_of_folds
+from skmoe._data.sklearn_adapter import check_finite, fit_estimator, groups_of_folds, predict_expert
 from skmoe._numerics.typing import Array, Design
 
 # Number of rows from which on a base has two folds: models of half of them are hardly worse.
@@ -50,7 +50,7 @@ class ExtraFeatures(NamedTuple):
         transformed = fitted.transform(X)
         try:
             shape = check_array(transformed, accept_sparse=True, ensure_min_features=0).shape
-            wrong = "" if shape[0] == X.shape[0] else f"shape {shape}"
+            wrong = f"shape {shape}" if shape[0] != X.shape[0] else ""
         except (TypeError, ValueError) as error:
             wrong = str(error)
         if wrong:
@@ -94,10 +94,9 @@ class ExtraFeatures(NamedTuple):
             parts.append(predict_base(fitted, index_rows(rows.X, test), classes, self.link))
         predictions = np.concatenate(parts)[np.argsort(np.concatenate(tests))]
         n_columns = predictions.shape[1]
-        names = ["base"] if n_columns == 1 else [f"base_{j}" for j in range(n_columns)]
-        names = names if classes is None else [f"base_{label}" for label in classes]
-        fitted = fit(np.arange(rows.n_rows))
-        names = [*self.names, *names]
+        labels = range(n_columns) if classes is None else classes
+        names = [f"base_{label}" for label in labels] if len(labels) > 1 else ["base"]
+        names, fitted = [*self.names, *names], fit(np.arange(rows.n_rows))
         return self._replace(base=fitted, names=names, n_base_columns=n_columns), predictions
 
     def columns_of(
@@ -126,23 +125,21 @@ def append_columns(
     extra_features: ExtraFeatures, X: Design, base_prediction: Array | None
 ) -> Design:
     """Features with the outputs of the gate transformer and the base predictions (n, q)."""
-    blocks = [X]
+    blocks, columns = [X], extra_features.transformer_columns
     if extra_features.transformer is not None:
-        columns = extra_features.transformer_columns
         inputs = X if columns is None else X[:, columns]
         blocks.append(extra_features.transformer.transform(inputs))
     if base_prediction is not None:
         blocks.append(base_prediction)
-    if any(sparse.issparse(block) for block in blocks):
-        return sparse.csr_array(sparse.hstack([sparse.csr_array(block) for block in blocks]))
+    if any(map(sparse.issparse, blocks)):
+        return sparse.csr_array(sparse.hstack(list(map(sparse.csr_array, blocks))))
     return np.hstack(blocks)
 
 
 def predict_base(base: Any, X: Any, classes: Array | None, link: str = "identity") -> Array:
     """Predictions of the base model, (n, m): means or their logs, or class log-probabilities."""
     if classes is None:
-        prediction = np.asarray(base.predict(X), dtype=float)
-        prediction = prediction.reshape(len(prediction), -1)
+        prediction = predict_expert(base, X, None).T
         check_finite("base", prediction)
         if link != "log":
             return prediction

@@ -32,8 +32,7 @@ class Preprocessor(NamedTuple):
     uses_raw_features: bool = False  # whether experts are fitted to the features as given
     encoder: Encoder | None = None  # for data frames with categories or missing values
     extra_features: ExtraFeatures | None = None  # of base model and gate transformer
-    # Smallest and largest value (2, p) of each column of X; None if an earlier release saved it.
-    feature_range: Array | None = None
+    feature_range: Any = None  # smallest and largest value (2, p) of each column of X
 
     # --- rows ---
 
@@ -159,7 +158,6 @@ class Preprocessor(NamedTuple):
 
     def extend_range(self, other: Array) -> Preprocessor:
         """The same with the ranges of further rows."""
-        assert self.feature_range is not None
         return self._replace(feature_range=merge_feature_ranges(self.feature_range, other))
 
     def in_units(self, scaling: Standardization) -> Preprocessor:
@@ -167,20 +165,17 @@ class Preprocessor(NamedTuple):
 
         It does not transform rows.
         """
-        encoder, ranges = self.encoder, self.feature_range
-        columns = range(len(scaling.scale)) if encoder is None else encoder.numeric_columns
+        index = slice(None) if self.encoder is None else np.array(self.encoder.numeric_columns, int)
         # Other columns are encoded or extra features, which have no units.
-        size, index = len(self.feature_scaling.scale), np.array(columns, dtype=int)
-        center, scale = np.zeros(size), np.ones(size)
-        center[: len(index)], scale[: len(index)] = scaling.center[index], scaling.scale[index]
-        return self._replace(
-            feature_scaling=composed(Standardization(center, scale), self.feature_scaling),
-            feature_range=None if ranges is None else scaling.center + scaling.scale * ranges,
-        )
+        n_others = len(self.feature_scaling.scale) - len(scaling.center[index])
+        center = np.append(scaling.center[index], np.zeros(n_others))
+        scale = np.append(scaling.scale[index], np.ones(n_others))
+        ranges = scaling.center + scaling.scale * self.feature_range
+        scaling = composed(Standardization(center, scale), self.feature_scaling)
+        return self._replace(feature_scaling=scaling, feature_range=ranges)
 
     def used_features(self, gate: bool) -> Array:
         """Which columns of X, (p,), the experts use, and the gate if it is to count."""
-        assert self.feature_range is not None
         used = np.zeros(self.feature_range.shape[1], dtype=bool)
         if self.extra_features is not None and self.extra_features.base is not None:
             return ~used  # the base model uses all
@@ -347,8 +342,13 @@ def is_outside_ranges(
     tolerance = RANGE_RTOL * np.abs(feature_range).max(axis=0)
     low = np.where(used, feature_range[0] - tolerance, -np.inf)
     high = np.where(used, feature_range[1] + tolerance, np.inf)
-    if sparse.issparse(X):
-        return _is_sparse_outside(X, low, high)
+    if sparse.issparse(X):  # entries are stored, or zero
+        row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+        is_outside = (X.data < low[X.indices]) | (X.data > high[X.indices])
+        zero_is_outside = (low > 0.0) | (high < 0.0)
+        stored = zero_is_outside[X.indices]
+        n_outside, n_stored = (np.bincount(row, v, X.shape[0]) for v in (is_outside, stored))
+        return np.asarray((n_outside > 0.0) | (n_stored < zero_is_outside.sum()))
     new = np.zeros(X.shape, dtype=bool)
     columns: Any = slice(None)
     values = X
@@ -359,17 +359,6 @@ def is_outside_ranges(
     inside = np.isnan(values) | ((values >= low[columns]) & (values <= high[columns]))
     new[:, columns] |= ~inside
     return np.asarray(new[:, used].any(axis=1))
-
-
-def _is_sparse_outside(X: Any, low: Array, high: Array) -> Array:
-    """Whether an entry of each row of a CSR array, stored or zero, is outside of its bounds."""
-    n_rows = X.shape[0]
-    row = np.repeat(np.arange(n_rows), np.diff(X.indptr))
-    stored = (X.data < low[X.indices]) | (X.data > high[X.indices])
-    zero_is_outside = (low > 0.0) | (high < 0.0)
-    n_stored = np.bincount(row, zero_is_outside[X.indices], minlength=n_rows)
-    n_outside = np.bincount(row, stored, minlength=n_rows)
-    return np.asarray((n_outside > 0.0) | (n_stored < zero_is_outside.sum()))
 
 
 # Decimals of moments that are compared: round-off must not decide the order.

@@ -21,7 +21,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data import sklearn_adapter as adapter
 from skmoe._data.preprocessing import Standardization
-from skmoe._data.rows import Dataset, RawFeatures, add_feature_note, index_rows
+from skmoe._data.rows import Dataset, RawFeatures, add_feature_note
 from skmoe._mixture.em import Objective, State, fitted_to, line_search
 from skmoe._mixture.experts import Experts, Gate
 from skmoe._mixture.mixture import Data, Group, Mixture
@@ -212,6 +212,10 @@ class Training(NamedTuple):
     features: RawFeatures
     y: Array
     resp: Array
+
+    def take(self, rows: Array) -> Training:
+        """Some of the rows."""
+        return Training(self.features.take(rows), self.y[..., rows], self.resp[:, rows])
 
 
 @Part.register
@@ -493,24 +497,22 @@ class CrossFittedExperts(Experts):
         self, k: int, j: int, training: Training, train: Array, test: Array
     ) -> tuple[Any, Array, Array]:
         """Model of expert k without fold j, its predictions and logs (S, n) in that fold."""
-        features, y, resp = training
+        resp = training.resp
         try:
             # Those of more than negligible responsibility, unless these are few.
             kept = train[resp[k, train] > MIN_RESPONSIBILITY * resp[:, train].sum(axis=0)]
-            kept = kept if len(kept) >= MIN_FIT_ROWS else train
-            model = self._fit(k, j, training, kept)
-            X, y, offset = index_rows(features.X, test), y[..., test], features.offset
+            model = self._fit(k, j, training.take(kept if len(kept) >= MIN_FIT_ROWS else train))
+            features, y, _ = training.take(test)
             if not len(test):
                 return model, y, y
-            prediction = adapter.predict_expert(model, X, self.fits.classes)
+            prediction = adapter.predict_expert(model, features.X, self.fits.classes)
             adapter.check_prediction(prediction, len(self.outputs.placeholder), len(test))
-            offset = None if offset is None else offset[..., test]
-            prediction = self._valid_means(k, prediction, offset)
-            return model, prediction, self.logs_of(model, X, prediction, y)
+            prediction = self._valid_means(k, prediction, features.offset)
+            return model, prediction, self.logs_of(model, features.X, prediction, y)
         except Exception as error:
             rows = "fitted on all rows" if len(train) == resp.shape[1] else f"without fold {j}"
             error.add_note(f"This was expert {k}, {self.fits.estimators[k]!r}, {rows}.")
-            add_feature_note(error, features.X)
+            add_feature_note(error, training.features.X)
             raise
 
     def logs_of(self, model: Any, X: Any, prediction: Array, y: Array) -> Array:
@@ -521,22 +523,19 @@ class CrossFittedExperts(Experts):
             return np.zeros((1, y.shape[1]))
         return adapter.log_density(adapter.predict_components(model, X), y)[None]
 
-    def _fit(self, k: int, j: int, training: Training, rows: Array) -> Any:
-        (features, y, resp), fits = training, self.fits
-        target = y[:, rows].T if fits.classes is None else fits.classes[y[rows]]
-        if target.ndim == 2 and target.shape[1] == 1:
-            target = target[:, 0]
-        weight = np.maximum(resp[k, rows], TINY**0.5)
+    def _fit(self, k: int, j: int, training: Training) -> Any:
+        (features, y, resp), fits, estimator = training, self.fits, self.fits.estimators[k]
+        target = y.T if fits.classes is None else fits.classes[y]
+        target = target[:, 0] if target.shape[1:] == (1,) else target
+        weight = np.maximum(resp[k], TINY**0.5)
         if features.offset is not None:  # per unit of exposure
-            exposure = np.exp(features.offset[..., rows])
+            exposure = np.exp(features.offset)
             target = (target.T / exposure).T
             weight = np.maximum(weight * exposure**self.family.exposure_power, TINY**0.5)
-        groups = None if features.groups is None else features.groups[rows]
-        metadata = adapter.groups_of_folds(fits.estimators[k], groups)
-        for argument, name in fits.routes[k].items():
-            metadata[argument] = features.metadata[name][rows]
-        X, seed = index_rows(features.X, rows), int(fits.seeds[k, j])
-        return adapter.fit_estimator(fits.estimators[k], seed, X, target, weight, metadata)
+        metadata = adapter.groups_of_folds(estimator, features.groups)
+        metadata |= {name: features.metadata[given] for name, given in fits.routes[k].items()}
+        seed = int(fits.seeds[k, j])
+        return adapter.fit_estimator(estimator, seed, features.X, target, weight, metadata)
 
     # --- the experts ---
 
@@ -585,7 +584,7 @@ class CrossFittedExperts(Experts):
 
     def attributes(self, theta: Array, units: Any) -> dict[str, Any]:
         """`experts_`: the models of each expert; family and dispersions of a regression."""
-        fitted: dict[str, Any] = {"experts_": [list(models) for models in self.learned.models]}
+        fitted: dict[str, Any] = {"experts_": list(map(list, self.learned.models))}
         if self.family.link != "softmax" and self.family != Normal():
             fitted["families_"] = [self.family] * self.n_experts
         unknown = np.full((self.n_experts, self.n_outputs), np.nan)

@@ -197,7 +197,7 @@ class LinearExperts(Facts):
         if self.covariance_type == "full" and n_outputs > 1:
             joint = JointNormal(n_outputs, of_logs=families[0].name == LogNormal.name)
             # Means and log variances of each output, and correlations of zero.
-            of_outputs = np.transpose([start[:2] for start in starts[0]])
+            of_outputs = np.transpose([np.asarray(start)[:2] for start in starts[0]])
             families, starts = [joint], [[np.append(of_outputs, np.zeros(len(joint.pairs)))]]
         index = [k % len(families) for k in range(n_experts)]
         penalties: Options = {"alpha": self.alpha, "dispersion_prior": self.dispersion_prior}

@@ -112,9 +112,8 @@ class StackedModels(CrossFittedExperts):
     def of_models(self, kept: Array, values: tuple[float, ...] = ()) -> Any:
         """Some of the models, before their fits."""
         fits = self.fits
-        estimators, routes = (
-            tuple(given[k] for k in kept) for given in (fits.estimators, fits.routes)
-        )
+        pairs = [(fits.estimators[k], fits.routes[k]) for k in kept]
+        estimators, routes = zip(*pairs, strict=True)
         own = fits._replace(estimators=estimators, routes=routes, seeds=fits.seeds[kept])
         part = type(self)(own, self.outputs, self.penalties, self.shared_dispersion)
         return part.changed(values=values)
@@ -255,16 +254,17 @@ class StackedModels(CrossFittedExperts):
         except (ValueError, np.linalg.LinAlgError):
             return None
 
-    def _fit(self, k: int, j: int, training: Training, rows: Array) -> Any:
+    def _fit(self, k: int, j: int, training: Training) -> Any:
         """Model of expert k; rows are repeated for estimators that take no weights."""
         if not takes_weights(self.fits.estimators[k]):
-            rows = np.repeat(rows, training.resp[k, rows].astype(int))
+            numbers = training.resp[k].astype(int)
+            training = training.take(np.repeat(np.arange(len(numbers)), numbers))
             training = training._replace(resp=np.ones_like(training.resp))
         with warnings.catch_warnings():
             # A model that has more experts than its rows need is no worse for it: the gate weights
             # it by its out-of-fold densities, and its own experts are not read.
             warnings.simplefilter("ignore", CollapsedExpertsWarning)
-            return super()._fit(k, j, training, rows)
+            return super()._fit(k, j, training)
 
     # --- densities and predictions ---
 

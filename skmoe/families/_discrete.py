@@ -408,8 +408,8 @@ class Zero(PointMass):
     Examples
     --------
     >>> import numpy as np
-    >>> from skmoe.families import Zero
-    >>> Zero().in_support(np.array([0.0, 1.0]))
+    >>> from skmoe.families import FAMILIES
+    >>> FAMILIES["zero"]().in_support(np.array([0.0, 1.0]))
     array([ True, False])
     """
 
@@ -438,8 +438,8 @@ class One(PointMass):
     Examples
     --------
     >>> import numpy as np
-    >>> from skmoe.families import One
-    >>> One().in_support(np.array([0.0, 1.0]))
+    >>> from skmoe.families import FAMILIES
+    >>> FAMILIES["one"]().in_support(np.array([0.0, 1.0]))
     array([False,  True])
     """
 
@@ -469,8 +469,8 @@ class Never(PointMass):
     Examples
     --------
     >>> import numpy as np
-    >>> from skmoe.families import Never
-    >>> Never().mean(())
+    >>> from skmoe.families import FAMILIES
+    >>> FAMILIES["never"]().mean(())
     array([inf])
     """
 

@@ -15,7 +15,7 @@ from scipy.special import log_ndtr, ndtr, ndtri
 
 from skmoe._numerics.probability import log_probability, log_total
 from skmoe._numerics.typing import Array
-from skmoe.distributions._searches import Component, search_quantile
+from skmoe.distributions._sums import Component, search_quantile
 
 # Fields of components that all rows share.
 SHARED_FIELDS = ("values", "correlation")

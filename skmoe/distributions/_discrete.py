@@ -24,7 +24,7 @@ from skmoe._numerics.probability import LOG_2PI, log_probability
 from skmoe._numerics.special import log_beta_fraction
 from skmoe._numerics.typing import Array
 from skmoe.distributions._components import Block, ComponentFunctions, Components
-from skmoe.distributions._searches import LARGEST
+from skmoe.distributions._sums import LARGEST
 
 # Dispersion times mean up to which the distribution is the Poisson to the last bit.
 NO_DISPERSION = 1e-18

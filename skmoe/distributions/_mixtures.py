@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +11,7 @@ from sklearn import utils
 
 from skmoe._numerics.probability import mean_distance, underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.distributions import _searches as searches
+from skmoe.distributions import _sums as sums
 from skmoe.distributions._components import (
     JointComponents,
     NestedComponents,
@@ -21,8 +21,7 @@ from skmoe.distributions._components import (
     take_rows,
 )
 from skmoe.distributions._continuous import NormalComponents
-from skmoe.distributions._scores import tail_integrals
-from skmoe.distributions._searches import Component, weighted_sum
+from skmoe.distributions._sums import Component, weighted_sum
 from skmoe.exceptions import OptionWarning, warn_user
 
 # Difference of the sum of the weights of a row from one that counts as round-off.
@@ -108,8 +107,6 @@ class PredictiveDistribution:
     >>> dist.interval(0.8)
     array([[ 0., 11.]])
     """
-
-    _search: ClassVar[Callable[..., Array]] = staticmethod(searches.general_quantiles)
 
     def __init__(
         self, components: Sequence[Any], gate_prob: ArrayLike, single_output: bool = True
@@ -215,7 +212,7 @@ class PredictiveDistribution:
         shape = len(self), points.shape[1], self._n_outputs
         finite = np.where(np.isfinite(points), points, 0.0)
         flat = np.broadcast_to(finite, shape).reshape(-1)
-        return tail_integrals(self._flat_components(shape[1]), flat, power).reshape(2, *shape)
+        return sums.tail_integrals(self._flat_components(shape[1]), flat, power).reshape(2, *shape)
 
     def _squeeze(self, values: Array) -> Array:
         """Without the last axis, of the outputs, if there is a single one."""
@@ -265,7 +262,7 @@ class PredictiveDistribution:
         if not chosen:
             shape = np.broadcast_shapes(points.shape, (len(self), 1, self._n_outputs))
             return np.where(np.isnan(points), np.nan, np.full(shape, -np.inf))
-        return searches.log_weighted_sum(chosen, "log_pdf", points)
+        return sums.log_weighted_sum(chosen, "log_pdf", points)
 
     def logpdf(self, y: ArrayLike) -> Array:
         """Log density.
@@ -494,9 +491,7 @@ class PredictiveDistribution:
         return np.where(np.isposinf(points), mean, np.where(np.isneginf(points), points, means))
 
     def _log_sum(self, name: str, points: Array, *, left: bool = False) -> Array:
-        return np.minimum(
-            searches.log_weighted_sum(self._components(), name, points, left=left), 0.0
-        )
+        return np.minimum(sums.log_weighted_sum(self._components(), name, points, left=left), 0.0)
 
     def _at_times(self, y: ArrayLike, answer: Callable[[Array], Array]) -> Array:
         """What `answer` returns of times, with a warning if they may be meant for all rows."""
@@ -674,7 +669,7 @@ class PredictiveDistribution:
                 f"q must be a probability in (0, 1), or a list of them; got {q!r}. For 95 % use "
                 "0.95; the quantiles of 0 and 1 can be infinite."
             )
-        found = searches.quantiles(self._flat_components(), np.atleast_1d(probs), self._search)
+        found = sums.quantiles(self._flat_components(), np.atleast_1d(probs))
         found = found.reshape(probs.size, len(self.weights), self._n_outputs).swapaxes(0, 1)
         found = found[..., 0] if self._single else found
         return found[:, 0] if probs.ndim == 0 else found
@@ -783,8 +778,6 @@ class MixtureDistribution(PredictiveDistribution):
     >>> dist.interval(0.9).round(2)
     array([[-1.13,  1.13]])
     """
-
-    _search = staticmethod(searches.normal_quantiles)
 
     def __init__(
         self,

@@ -100,7 +100,7 @@ class Censored(Family):
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information of values, absolute observed one of intervals.
 
-        Intervals that are narrow count as their middle, at which the density is that of all.
+        The density in intervals that are narrow is that in their middle.
         """
         known, middle = is_exact(y), point_values(y)
         values = np.where(self.family.in_support(middle), middle, 1.0)
@@ -111,22 +111,19 @@ class Censored(Family):
             return
         at_rows = [own if np.shape(own)[-1] == 1 else own[..., rows] for own in eta]
         of_rows = _of_intervals(self.family, y[rows], values[rows], at_rows)
-        found, narrow = next(of_rows)
 
         def replaced(of_values: Any, found: Any) -> Array:
             """What is computed of all rows (..., n), replaced by what is found of intervals."""
             shape = np.broadcast_shapes(np.shape(found)[:-1], np.shape(of_values)[:-1])
             both = np.array(np.broadcast_to(of_values, (*shape, len(y))))
-            both[..., rows] = np.where(narrow, both[..., rows], found)
+            both[..., rows] = found
             return both
 
         def all_replaced(of_values: Curvature, found: Curvature) -> Curvature:
             zero, keys = np.zeros(1), sorted(of_values.keys() | found.keys())
             return {key: replaced(of_values.get(key, zero), found.get(key, zero)) for key in keys}
 
-        width = np.subtract(y["upper"], y["lower"], where=~known, out=np.ones(len(y)))
-        log_width = np.log(np.where(width < np.inf, width, 1.0))
-        yield replaced(next(terms) + log_width, found)
+        yield replaced(next(terms), next(of_rows))
         yield [replaced(*pair) for pair in zip(next(terms), next(of_rows), strict=True)]
         information, hessian = next(terms), next(of_rows)
         if not eta:
@@ -142,8 +139,7 @@ class Censored(Family):
             for one, other in {(t, u), (u, t)}:
                 curvature[one, one] += np.abs(values_of_pair) * (units[one] / units[other])
         yield all_replaced(information, curvature)
-        second = next(terms, None)
-        yield all_replaced(self.family.second(values, eta) if second is None else second, hessian)
+        yield all_replaced(self.family.second(values, eta), hessian)
 
 
 # All else is that of the values.
@@ -152,8 +148,8 @@ FACTS = [name for name, value in vars(Family).items() if name[0] != "_" and not 
 of_others(Censored, "family", ("name", *METHODS, *FACTS))
 
 
-def _log_probabilities(family: Family, y: Array, eta: Sequence[Array]) -> tuple[Array, Array]:
-    """Log probability of each interval, from the smaller tail, and which of them are narrow."""
+def _log_probabilities(family: Family, y: Array, values: Array, eta: Sequence[Array]) -> Array:
+    """Log probability of each interval, from the smaller tail, or the density at its value."""
     part = family.components(eta)
     shape = np.broadcast_shapes(y.shape, *map(np.shape, eta))
     functions, parameters = part.functions, [values[0] for values in part[1:]]
@@ -162,7 +158,7 @@ def _log_probabilities(family: Family, y: Array, eta: Sequence[Array]) -> tuple[
     with np.errstate(all="ignore"):
         above = functions.log_sf(left, *parameters).reshape(shape)
         if np.isposinf(upper).all():
-            return above, np.zeros(shape, dtype=bool)
+            return above
         beyond = functions.log_sf(upper, *parameters).reshape(shape)
         below = functions.log_cdf(upper, *parameters).reshape(shape)
         before = functions.log_cdf(left, *parameters).reshape(shape)
@@ -170,14 +166,16 @@ def _log_probabilities(family: Family, y: Array, eta: Sequence[Array]) -> tuple[
         difference = np.where(above <= below, beyond, before) - inner
         difference = np.where(inner > -np.inf, np.minimum(difference, 0.0), -np.inf)
         logs = inner + np.log(-np.expm1(difference))
-    narrow = (difference > -NARROW) & (upper > lower) & family.in_support(point_values(y))
-    return logs, narrow & family.is_continuous
+        narrow = (difference > -NARROW) & (upper > lower) & family.in_support(point_values(y))
+        if not (narrow.any() and family.is_continuous):
+            return logs
+        return np.where(narrow, family.log_prob(values, eta) + np.log(upper - lower), logs)
 
 
 def _of_intervals(family: Family, y: Array, values: Array, eta: list[Array]) -> Iterator[Any]:
-    """Log probabilities of intervals y (n,), and which are narrow; then differences of these."""
-    log_prob, narrow = _log_probabilities(family, y, eta)
-    yield log_prob, narrow
+    """Log probabilities of intervals y (n,), which have these values; then differences of them."""
+    log_prob = _log_probabilities(family, y, values, eta)
+    yield log_prob
     possible, units = log_prob > -np.inf, [np.full(1, STEP)] * len(eta)
     if eta:  # short where a linear predictor is known well from one row
         information = next(islice(family.derivatives(values, eta), 2, None))
@@ -187,7 +185,7 @@ def _of_intervals(family: Family, y: Array, values: Array, eta: list[Array]) -> 
         """First and second derivative along the steps of some predictors."""
         step = [unit if t in moved else 0.0 for t, unit in enumerate(units)]
         with np.errstate(invalid="ignore"):
-            pair = along(lambda at: _log_probabilities(family, y, at)[0], eta, step, log_prob)
+            pair = along(lambda at: _log_probabilities(family, y, values, at), eta, step, log_prob)
         return np.where(possible, pair, 0.0)
 
     alone = [along_steps(t) for t in range(len(eta))]

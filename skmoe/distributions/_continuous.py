@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -393,18 +392,37 @@ class GammaComponents(namedtuple("_GammaFields", "weight mean shape"), Component
     functions = GAMMA
 
 
-def _of_scipy(name: str) -> Callable[..., Array]:
-    """A function of inverse Gaussians, with the parameters that SciPy has."""
-    function = getattr(stats.invgauss, name)
-    return lambda y, mean, dispersion: function(y, mean * dispersion, scale=1.0 / dispersion)
+# The distribution function is a sum of two normal tails, whose common factor exp(-below^2 / 2) is
+# taken out, so that the scaled complementary error functions neither under- nor overflow.
+
+
+def _deviations(y: Array, mean: Array, dispersion: Array) -> tuple[Array, Array]:
+    """(y - mean) / s and (y + mean) / s, for s = mean sqrt(dispersion y), of positive y."""
+    scale = mean * np.sqrt(dispersion * y)
+    return (y - mean) / scale, (y + mean) / scale
+
+
+def _inverse_gaussian_log_pdf(y: Array, mean: Array, dispersion: Array) -> Array:
+    below, _ = _deviations(y, mean, dispersion)
+    return -0.5 * (LOG_2PI + np.log(dispersion) + 3.0 * np.log(y) + np.square(below))
+
+
+def _inverse_gaussian_log_tail(lower: bool, y: Array, mean: Array, dispersion: Array) -> Array:
+    """Log probability of one tail: the smaller one is computed, and the other one from it."""
+    below, above = _deviations(y, mean, dispersion)
+    root = np.sqrt(0.5)
+    other = np.where(below < 0.0, 1.0, -1.0) * special.erfcx(root * above)
+    small = np.log(0.5 * (special.erfcx(root * np.abs(below)) + other)) - 0.5 * np.square(below)
+    large = np.log1p(-np.exp(np.minimum(small, 0.0)))
+    return np.where((below < 0.0) == lower, small, large)
 
 
 INVERSE_GAUSSIAN = ComponentFunctions(
     mean=lambda mean, dispersion: mean,
     variance=lambda mean, dispersion: dispersion * mean**3,
-    log_pdf=_of_scipy("logpdf"),
-    log_cdf=_of_scipy("logcdf"),
-    log_sf=_of_scipy("logsf"),
+    log_pdf=_inverse_gaussian_log_pdf,
+    log_cdf=partial(_inverse_gaussian_log_tail, True),
+    log_sf=partial(_inverse_gaussian_log_tail, False),
     support=(0.0, np.inf),
     draw=lambda rng, mean, dispersion: rng.wald(mean, 1.0 / dispersion),
 )

@@ -194,18 +194,6 @@ class FirstValues(NamedTuple):
     placeholder: Array  # predictions before the first fit, (m, 1) or (C, 1)
 
 
-def experts_to_refit(learned: Learned, resp: Array) -> list[int]:
-    """Experts whose responsibilities (K, n) have changed since their last fit.
-
-    Those that wait are among them once the responsibilities of all have settled.
-    """
-    change, mass = np.abs(resp - learned.resp_at_last_fit).sum(axis=1), resp.sum(axis=1)
-    last_change = np.abs(resp - learned.last_resp).sum()
-    have_settled = last_change <= SETTLED_FRACTION * change.sum()
-    may_go_on = ~learned.waits | (have_settled & (change > REFIT_TOL_OF_WAITING * mass))
-    return np.flatnonzero((change > REFIT_TOL * mass) & may_go_on).tolist()
-
-
 class Training(NamedTuple):
     """The rows of a fit, and the responsibilities of the experts times the weights, (K, n)."""
 
@@ -406,7 +394,14 @@ class CrossFittedExperts(Experts):
         training, before = Training(data.rows.expert_design, data.rows.y, resp), self.learned
         if before.predictions is None:
             before = self._before_the_first_fit(data.rows.n_rows)
-        to_refit = experts_to_refit(before, resp)
+        # Experts whose responsibilities have changed since their last fit; those that wait are
+        # among them once the responsibilities of all have settled.
+        change, mass = np.abs(resp - before.resp_at_last_fit).sum(axis=1), resp.sum(axis=1)
+        last_change = np.abs(resp - before.last_resp).sum()
+        have_settled = last_change <= SETTLED_FRACTION * change.sum()
+        may_go_on = ~before.waits | (have_settled & (change > REFIT_TOL_OF_WAITING * mass))
+        is_due = (change > REFIT_TOL * mass) & may_go_on
+        to_refit = np.flatnonzero(is_due).tolist()
         models, predictions, logs = [*before.models], before.predictions.copy(), before.logs.copy()
         for k, (own, prediction, (of_rows,)) in zip(
             to_refit, self.fits_of(to_refit, training), strict=True
@@ -418,7 +413,6 @@ class CrossFittedExperts(Experts):
             self.changed(learned=own).with_best_dispersions(theta, data, resp, n_steps)
             for own in (before, after)
         )
-        is_due = np.isin(np.arange(self.n_experts), to_refit)
         is_better = new_values >= values
         is_first = np.array([not own for own in before.models])
         kept = is_due & (is_better | is_first)

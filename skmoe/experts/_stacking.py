@@ -84,19 +84,6 @@ MAX_ERROR_EXPONENT = 1.0
 PRIOR_HELD_OUT_ROWS = 20.0
 
 
-def learning_curve_splits(fold: Array) -> tuple[Array, Array, Array] | None:
-    """Indices of the rows of a fit without fold 0, of half of these, and of the rows of fold 0.
-
-    A half is one half of the other folds, so that groups are not divided. None if there are fewer
-    than two other folds.
-    """
-    others = np.setdiff1d(fold, [0])
-    if len(others) < 2:
-        return None
-    half = np.isin(fold, others[: len(others) // 2])
-    return np.flatnonzero(fold), np.flatnonzero(half), np.flatnonzero(fold == 0)
-
-
 class StackedModels(CrossFittedExperts):
     """Estimators that are fitted once to all rows, and once without each fold.
 
@@ -210,20 +197,21 @@ class StackedModels(CrossFittedExperts):
         training, weight = self._training(data), data.rows.weight
         features, fold = training.features, np.asarray(training.features.fold)
         index = self.scale_index[(self.scale_index >= 0).all(axis=1)]
-        splits = learning_curve_splits(fold)
-        if splits is None or not len(index):
+        others = np.setdiff1d(fold, [0])
+        if len(others) < 2 or not len(index):
             return self
-        train, half, test = splits
+        # The rows of a fit without fold 0, half of these, and the rows of fold 0.
+        half = np.flatnonzero(np.isin(fold, others[: len(others) // 2]))
+        train, test = np.flatnonzero(fold), np.flatnonzero(fold == 0)
         sizes = [weight[rows].sum() for rows in (slice(None), train, half, test)]
         of_all, of_train, of_half, n_held_out = sizes
         if of_half < MIN_ROWS_OF_CURVE:
             return self
         means = self.learned.predictions[..., fold[fold >= 0] == 0]
-        numbers = self.owners[index[:, 0]].tolist()
+        fewer, numbers = means.copy(), self.owners[index[:, 0]].tolist()
         of_fewer = Parallel(n_jobs=self.fits.n_jobs)(
             delayed(self._mean_of_fewer_rows)(k, training, half, test) for k in numbers
         )
-        fewer = means.copy()
         for k, mean in zip(numbers, of_fewer, strict=True):
             fewer[k] = fewer[k] if mean is None else mean
         y, of_test = training.y[:, test], weight[test]

@@ -42,12 +42,5 @@ __all__ = [
     "predictive_distribution",
 ]
 
-__getattr__ = earlier_names(
-    "skmoe.distributions",
-    {
-        "GeneralMixtureDistribution": (
-            "skmoe.distributions.PredictiveDistribution",
-            PredictiveDistribution,
-        )
-    },
-)
+_GENERAL = "skmoe.distributions.PredictiveDistribution", PredictiveDistribution
+__getattr__ = earlier_names("skmoe.distributions", {"GeneralMixtureDistribution": _GENERAL})

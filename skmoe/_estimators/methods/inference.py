@@ -25,7 +25,7 @@ from skmoe._data.checks import (
     is_integer,
     shown,
 )
-from skmoe._data.extra_features import predict_base
+from skmoe._data.preprocessing import predict_base
 from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import count_parameters
 from skmoe._data.units import encode_units

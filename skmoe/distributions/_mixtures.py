@@ -15,7 +15,6 @@ from skmoe.distributions import _sums as sums
 from skmoe.distributions._components import (
     JointComponents,
     NestedComponents,
-    draw_outputs,
     flatten_components,
     joint_log_density,
     take_rows,
@@ -559,8 +558,12 @@ class PredictiveDistribution:
             rows, columns = np.nonzero((chosen >= start) & (chosen < stop))
             of_block = chosen[rows, columns] - start
             drawn = tuple(v[rows, of_block] for v in parameters)
-            matrices = None if self.correlations is None else self.correlations[start:stop]
-            draws[rows, columns] = draw_outputs(rng, family, drawn, matrices, of_block)
+            if self.correlations is None:
+                draws[rows, columns] = family.draw(rng, *drawn)
+            else:
+                roots = np.linalg.cholesky(self.correlations[start:stop])[of_block]
+                score = np.einsum("rij,rj->ri", roots, rng.standard_normal(drawn[0].shape))
+                draws[rows, columns] = family.from_normal_score(score, *drawn)
             start = stop
         return self._squeeze(draws[:, 0] if size is None else draws)
 

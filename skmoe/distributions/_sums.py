@@ -132,7 +132,16 @@ def quantiles(components: Sequence[Component], levels: Array) -> Array:
 def _quantiles(components: Sequence[Component], level: Array, lower: bool) -> Array:
     """Quantiles (r,) of levels (r,) of the tail that is the smaller one at each of them."""
     tail, sign = ("cdf", 1.0) if lower else ("sf", -1.0)
-    found, (low, high) = np.full(level.shape, np.nan), _between_components(components, level, lower)
+    found, guesses = np.full(level.shape, np.nan), []
+    for family, weight, parameters in components:
+        guess = (family.quantile if lower else family.upper_quantile)(level, *parameters)
+        guesses.append(np.where((weight > 0.0) & (guess < np.inf), guess, np.nan))
+    # The quantile is between those of the components, which need not be exact.
+    low, high = np.fmin.reduce(guesses), np.fmax.reduce(guesses)
+    width = 1e-6 * np.maximum(high - low, np.maximum(np.abs(low), np.abs(high))) + TINY
+    has_counts = any(part.family.counts for part in components)
+    width = np.maximum(width, 1.0) if has_counts else width
+    low, high = low - width, high + width
 
     def is_reached(points: Array, *, left: bool = False) -> Array:
         """Whether the quantile is at most at the points (r,), or below them."""
@@ -160,25 +169,9 @@ def _quantiles(components: Sequence[Component], level: Array, lower: bool) -> Ar
 
     for part in components:
         found = with_atoms(part.if_present(part.family.atoms(*part.parameters)))
-    if any(part.family.counts for part in components):
+    if has_counts:
         found = with_atoms([np.round(search(xatol=0.25))])
     return search(fatol=QUANTILE_TOL)
-
-
-def _between_components(
-    components: Sequence[Component], level: Array, lower: bool
-) -> tuple[Array, Array]:
-    """The lowest and the highest quantile of the components, and a little more."""
-    guesses = []
-    for family, weight, parameters in components:
-        guess = (family.quantile if lower else family.upper_quantile)(level, *parameters)
-        guesses.append(np.where((weight > 0.0) & (guess < np.inf), guess, np.nan))
-    low, high = np.fmin.reduce(guesses), np.fmax.reduce(guesses)
-    # Quantiles of components need not be exact.
-    width = 1e-6 * np.maximum(high - low, np.maximum(np.abs(low), np.abs(high))) + TINY
-    if any(part.family.counts for part in components):
-        width = np.maximum(width, 1.0)
-    return low - width, high + width
 
 
 # --- integrals of tails ---

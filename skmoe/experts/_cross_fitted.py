@@ -393,7 +393,11 @@ class CrossFittedExperts(Experts):
         """
         training, before = Training(data.rows.expert_design, data.rows.y, resp), self.learned
         if before.predictions is None:
-            before = self._before_the_first_fit(data.rows.n_rows)
+            # Placeholders, of which class probabilities have a finite logarithm.
+            n_experts, shape = self.n_experts, (self.n_experts, data.rows.n_rows)
+            means = np.tile(self.outputs.placeholder, (n_experts, 1, shape[1]))
+            none, waits = np.full(shape, -1.0), np.zeros(n_experts, dtype=bool)
+            before = Learned(((),) * n_experts, means, np.zeros(shape), none, none, waits)
         # Experts whose responsibilities have changed since their last fit; those that wait are
         # among them once the responsibilities of all have settled.
         change, mass = np.abs(resp - before.resp_at_last_fit).sum(axis=1), resp.sum(axis=1)
@@ -431,14 +435,6 @@ class CrossFittedExperts(Experts):
         if self.shared_dispersion:
             theta = experts.with_best_dispersions(theta, data, resp, N_DISPERSION_STEPS)[0]
         return experts, theta
-
-    def _before_the_first_fit(self, n_rows: int) -> Learned:
-        """Placeholders, of which class probabilities have a finite logarithm."""
-        n_experts, start = self.n_experts, self.outputs.placeholder
-        means = np.tile(start, (n_experts, 1, n_rows))
-        none, no_fit = np.zeros((n_experts, n_rows)), np.full((n_experts, n_rows), -1.0)
-        waits = np.zeros(n_experts, dtype=bool)
-        return Learned(((),) * n_experts, means, none, no_fit, no_fit, waits)
 
     def with_best_dispersions(
         self, theta: Array, data: Data, resp: Array, n_steps: int

@@ -287,8 +287,25 @@ class StackedModels(CrossFittedExperts):
         return self._on_values(own, rows.n_rows)
 
     def _on_values(self, components: Any, n_rows: int) -> Any:
-        """Components with the probabilities of the values of y alone, if these are few."""
-        return on_values(components, np.array(self.values), n_rows) if self.values else components
+        """Components with the probabilities of the values of y alone, if these are few.
+
+        A value has the probability of its cell, whose limits are half way to the neighbouring
+        values. The density of ratings is no measure of a model: a normal distribution about one
+        rating, of nearly no width, has any density there. A probability is at most one, so that
+        models can be compared.
+        """
+        if not self.values:
+            return components
+        values = np.array(self.values)
+        dist = predictive_distribution([components], np.ones((1, n_rows)), single_output=True)
+        limits = 0.5 * (values[1:] + values[:-1])[None]
+        zero, one = np.zeros((n_rows, 1)), np.ones((n_rows, 1))
+        from_below = np.diff(dist.cdf(limits), axis=1, prepend=zero, append=one)
+        # Small probabilities of large values are exact as differences of those above them.
+        from_above = -np.diff(dist.sf(limits), axis=1, prepend=one, append=zero)
+        probabilities = np.maximum(from_below, from_above)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        return OrdinalComponents(np.ones((1, n_rows)), values, probabilities.T[None, None])
 
 
 def _at_spread(components: Any, center: Array, spread: float) -> Any:
@@ -309,28 +326,6 @@ def _is_location_scale(components: Any) -> bool:
     if isinstance(components, NestedComponents):
         return all(map(_is_location_scale, components.parts))
     return bool(components.block().family.location_scale)
-
-
-# --- probabilities of values ------------------------------------------------------------------
-
-# A value of y, of which there are few, has the probability of its cell, whose limits are half way
-# to the neighbouring values. The density of ratings is no measure of a model: a normal distribution
-# about one rating, of nearly no width, has any density there. A probability is at most one, so that
-# models can be compared.
-
-
-def on_values(components: Any, values: Array, n_rows: int) -> OrdinalComponents:
-    """Components of one expert with the probabilities of the values alone."""
-    dist = predictive_distribution([components], np.ones((1, n_rows)), single_output=True)
-    limits = 0.5 * (values[1:] + values[:-1])[None]
-    below, above = dist.cdf(limits), dist.sf(limits)
-    zero, one = np.zeros((n_rows, 1)), np.ones((n_rows, 1))
-    from_below = np.diff(below, axis=1, prepend=zero, append=one)
-    # Small probabilities of large values are exact as differences of the probabilities above them.
-    from_above = -np.diff(above, axis=1, prepend=one, append=zero)
-    probabilities = np.maximum(from_below, from_above)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    return OrdinalComponents(np.ones((1, n_rows)), values, probabilities.T[None, None])
 
 
 class GivenDensities(Experts):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy import special, stats
@@ -30,7 +31,7 @@ NORMAL = parts.functions_of_normal(
 )
 
 
-class NormalComponents(namedtuple("_NormalFields", "weight mean std"), Components):
+class NormalComponents(namedtuple("_Fields", "weight mean std"), Components):
     """Mixtures of normals that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
@@ -72,7 +73,7 @@ LOGNORMAL = parts.functions_of_normal(
 )
 
 
-class LogNormalComponents(namedtuple("_LogNormalFields", "weight log_mean log_std"), Components):
+class LogNormalComponents(namedtuple("_Fields", "weight log_mean log_std"), Components):
     """Mixtures of lognormals that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
@@ -183,7 +184,7 @@ STUDENT_T = ComponentFunctions(
 )
 
 
-class StudentTComponents(namedtuple("_StudentTFields", "weight mean scale df"), Components):
+class StudentTComponents(namedtuple("_Fields", "weight mean scale df"), Components):
     """Mixtures of Student's t that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
@@ -246,7 +247,7 @@ BETA = ComponentFunctions(
 )
 
 
-class BetaComponents(namedtuple("_BetaFields", "weight first second"), Components):
+class BetaComponents(namedtuple("_Fields", "weight first second"), Components):
     """Mixtures of beta distributions that one expert predicts; rows are the last axis.
 
     Attributes
@@ -312,7 +313,7 @@ UNIFORM = ComponentFunctions(
 )
 
 
-class UniformComponents(namedtuple("_UniformFields", "weight low high"), Components):
+class UniformComponents(namedtuple("_Fields", "weight low high"), Components):
     """Mixtures of uniform distributions that one expert predicts; rows are the last axis.
 
     Attributes
@@ -364,7 +365,7 @@ GAMMA = ComponentFunctions(
 )
 
 
-class GammaComponents(namedtuple("_GammaFields", "weight mean shape"), Components):
+class GammaComponents(namedtuple("_Fields", "weight mean shape"), Components):
     """Mixtures of gammas that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
@@ -428,9 +429,7 @@ INVERSE_GAUSSIAN = ComponentFunctions(
 )
 
 
-class InverseGaussianComponents(
-    namedtuple("_InverseGaussianFields", "weight mean dispersion"), Components
-):
+class InverseGaussianComponents(namedtuple("_Fields", "weight mean dispersion"), Components):
     """Mixtures of inverse Gaussians that one expert predicts; rows are the last axis.
 
     Attributes
@@ -489,7 +488,7 @@ WEIBULL = ComponentFunctions(
 )
 
 
-class WeibullComponents(namedtuple("_WeibullFields", "weight scale shape"), Components):
+class WeibullComponents(namedtuple("_Fields", "weight scale shape"), Components):
     """Mixtures of Weibull distributions that one expert predicts; rows are the last axis.
 
     Attributes
@@ -590,9 +589,7 @@ def _tweedie_variance(mean: Array, dispersion: Array, power: Array) -> Array:
     return square / positive - np.square(mean / positive)
 
 
-def _tweedie_draw(
-    rng: np.random.RandomState, mean: Array, dispersion: Array, power: Array
-) -> Array:
+def _tweedie_draw(rng: Any, mean: Array, dispersion: Array, power: Array) -> Array:
     number = expected_jumps(mean, dispersion, power)
     none = np.exp(-number)
     level = none + (1.0 - none) * rng.uniform(size=np.shape(number))
@@ -612,9 +609,7 @@ POSITIVE_TWEEDIE = ComponentFunctions(
 )
 
 
-class PositiveTweedieComponents(
-    namedtuple("_TweedieFields", "weight mean dispersion power"), Components
-):
+class PositiveTweedieComponents(namedtuple("_Fields", "weight mean dispersion power"), Components):
     """Positive values of Tweedie distributions that one expert predicts; rows are the last axis.
 
     A Tweedie distribution is a mixture of a point mass at zero and of this one.

@@ -186,7 +186,7 @@ COUNTS = ComponentFunctions(
 )
 
 
-class PoissonComponents(namedtuple("_PoissonFields", "weight mean"), Components):
+class PoissonComponents(namedtuple("_Fields", "weight mean"), Components):
     """Mixtures of Poissons that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
@@ -212,9 +212,7 @@ class PoissonComponents(namedtuple("_PoissonFields", "weight mean"), Components)
     functions = COUNTS
 
 
-class NegativeBinomialComponents(
-    namedtuple("_NegativeBinomialFields", "weight mean dispersion"), Components
-):
+class NegativeBinomialComponents(namedtuple("_Fields", "weight mean dispersion"), Components):
     """Mixtures of negative binomials that one expert predicts; rows are the last axis.
 
     Attributes
@@ -263,7 +261,7 @@ POINT_MASS = ComponentFunctions(
 )
 
 
-class PointMassComponents(namedtuple("_PointMassFields", "weight value"), Components):
+class PointMassComponents(namedtuple("_Fields", "weight value"), Components):
     """Certain values that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
@@ -333,7 +331,7 @@ def ordinal_family(values: Array) -> ComponentFunctions:
     )
 
 
-class OrdinalComponents(namedtuple("_OrdinalFields", "weight values probabilities"), Components):
+class OrdinalComponents(namedtuple("_Fields", "weight values probabilities"), Components):
     """Distributions on ordered values that one expert predicts; rows are the last axis.
 
     Attributes

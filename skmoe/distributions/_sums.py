@@ -87,9 +87,10 @@ def take(components: Iterable[Component], rows: Array) -> list[Component]:
     ]
 
 
-def weighted_sum(
-    components: Iterable[Component], tail: str, points: Array, *, left: bool = False
-) -> Array:
+Parts = Iterable[Component]
+
+
+def weighted_sum(components: Parts, tail: str, points: Array, left: bool = False) -> Array:
     """Sum of weighted probabilities at the points, or of their limits from the left."""
     total, before = np.zeros(()), np.nextafter(points, -np.inf) if left else points
     for functions, weight, parameters in components:
@@ -98,9 +99,7 @@ def weighted_sum(
     return np.minimum(total, 1.0)
 
 
-def log_weighted_sum(
-    components: Iterable[Component], name: str, points: Array, *, left: bool = False
-) -> Array:
+def log_weighted_sum(components: Parts, name: str, points: Array, left: bool = False) -> Array:
     """Log of the weighted sum of exponentials."""
     before = np.nextafter(points, -np.inf) if left else points
     # Absent components have weight zero; what is not a number stays so.

@@ -12,7 +12,7 @@ from scipy.special import digamma, expit, gammaln, logit
 from skmoe._data.checks import check_real
 from skmoe._numerics.probability import LOG_2PI, without_outliers
 from skmoe._numerics.special import trigamma
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import _continuous as parts
 from skmoe.families._base import (
     LOG_DISPERSION_BOUNDS,
@@ -39,7 +39,9 @@ class LocationScale(Family):
 
     def start(self, y: Array, weight: Array) -> Array:
         """Mean and log variance."""
-        return np.array([np.average(y, weights=weight), log_variance_of(y, weight)])
+        mean = np.average(y, weights=weight)
+        variance = np.average(np.square(y - mean), weights=weight)
+        return np.array([mean, np.log(variance) if variance > TINY else 0.0])
 
     def mean(self, eta: Sequence[Array]) -> Array:
         """The linear predictor."""

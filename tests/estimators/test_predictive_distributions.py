@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy import stats
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -16,7 +15,6 @@ from support.tables import crossing_lines, two_regimes
 
 SMALL = {"n_experts": 2, "n_init": 1, "max_iter": 10, "random_state": 0}
 X, Y = two_regimes(n_rows=150)
-BOTH = np.column_stack([Y, 50 - 20 * Y + X[:, 0]])  # noise that differs by a factor of 20
 CASES = {
     "linear": {},
     "shared": {"dispersion": "shared"},
@@ -53,26 +51,6 @@ def test_distribution_of_one_output_is_that_of_the_estimator(name):
     draws = moe.sample(X, n_samples=50, random_state=0)
     assert draws.shape == (150, 50)
     assert_allclose(draws.mean(), dist.mean.mean(), atol=0.06 * Y.std())
-
-
-@pytest.mark.parametrize("name", ["linear", "routed", "nested in a pipeline"])
-def test_distributions_of_two_outputs_have_their_own_noise(name):
-    moe = fitted(name, BOTH)
-    dist = moe.predict_dist(X)
-    assert_allclose(dist.mean, moe.predict(X), rtol=1e-9, atol=1e-9)
-    interval = moe.predict_interval(X, 0.9)
-    assert interval.shape == (150, 2, 2)
-    width = (interval[:, 1] - interval[:, 0]).mean(axis=0)
-    assert_allclose(width[1] / width[0], 20.0, rtol=0.3)
-    assert_allclose(dist.std[:, 1].mean() / dist.std[:, 0].mean(), 20.0, rtol=0.3)
-    if name != "nested in a pipeline":
-        gate, means = moe.predict_gate(X)[..., None], moe.predict_experts(X)
-        stds = np.broadcast_to(np.sqrt(moe.noise_variance_), means.shape)
-        each = stats.norm.logpdf(BOTH[:, None], means, stds)
-        assert_allclose(dist.pdf(BOTH), (gate * np.exp(each)).sum(axis=1), rtol=1e-8)
-        with np.errstate(divide="ignore"):
-            joint = np.logaddexp.reduce(np.log(gate[..., 0]) + each.sum(axis=2), axis=1)
-        assert_allclose(moe.score_samples(X, BOTH), joint, rtol=1e-8)
 
 
 def test_several_outputs_of_a_draw_share_the_regime():

@@ -154,23 +154,6 @@ def test_pipelines_with_other_steps_are_refused(step):
     assert_refused(message, "larger must have the steps", "StandardScaler()", "expert_features")
 
 
-def test_experts_that_are_known_are_those_of_both_models():
-    known = np.where(np.arange(200) % 4 == 0, REGIME.astype(int), -1)
-    pair = regressor(expert_features=[[0, 1], [0, 1, 2]]), regressor()
-    result = likelihood_ratio_test(*pair, X, Y, known_experts=known)
-    assert result.df == 1
-    for options, fitted, value in zip(
-        ({"expert_features": [[0, 1], [0, 1, 2]]}, {}),
-        result.estimators,
-        result.log_likelihoods,
-        strict=True,
-    ):
-        options |= {"alpha": 1e-9, "gate_alpha": 1e-9, "dispersion_prior": 0.0}
-        alone = regressor(**options).fit(X, Y, known_experts=known)
-        assert value >= alone.score_samples(X, Y, known_experts=known).sum() - 1e-4
-        assert fitted.n_known_ == 50
-
-
 # --- Wald's test ---
 
 
@@ -203,19 +186,6 @@ def test_wald_test_of_a_feature_of_the_gate_does_not_depend_on_the_reference():
         results.append(found.wald_test(terms))
     assert [result.df for result in results] == [2, 2, 2]
     assert_allclose([result.statistic for result in results], results[0].statistic, rtol=1e-6)
-
-
-def test_wald_and_likelihood_ratio_agree_on_many_rows():
-    rng = np.random.default_rng(3)
-    features, regime = rng.normal(size=(2000, 2)), rng.random(2000) < 0.5
-    y = np.where(regime, 2.0 + features[:, 0], -2.0 + 0.1 * features[:, 1])
-    y = y + 0.5 * rng.normal(size=2000)
-    larger = regressor(gate="constant")
-    smaller = regressor(gate="constant", expert_features=[[0, 1], [0]])
-    result = likelihood_ratio_test(smaller, larger, features, y)
-    inference = result.estimators[1].inference(features, y)
-    squares = [inference.wald_test([(f"expert {k}", "", "x1")]).statistic for k in range(2)]
-    assert result.statistic == pytest.approx(min(squares), rel=0.05)
 
 
 def test_terms_of_wald_test_must_have_an_error():

@@ -5,10 +5,8 @@ from functools import cache, partial
 
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
@@ -187,18 +185,6 @@ def test_the_seed_of_the_test_decides():
     first = test(regressor(gate="constant", random_state=0), random_state=0)
     assert_array_equal(first.replicates, test(moe, random_state=0).replicates)
     assert not np.array_equal(first.replicates, test(moe, random_state=1).replicates)
-
-
-def test_names_of_columns_and_lists_are_accepted():
-    X, y = one_line()
-    frame = pd.DataFrame({"size": X[:, 0], "noise": expit(X[::-1, 0])})
-    moe = regressor(expert_features=["size"], gate_features=["size"])
-    options = {"n_bootstrap": 1, "random_state": 0}
-    named = n_experts_test(moe, frame, pd.Series(y), **options)
-    plain = regressor(expert_features=[0], gate_features=[0])
-    plain = n_experts_test(plain, frame.to_numpy().tolist(), list(y), **options)
-    assert_allclose(named.statistic, plain.statistic, atol=1e-3)
-    assert_allclose(named.replicates, plain.replicates, atol=1e-3)
 
 
 def test_both_hypotheses_have_the_initial_penalties():

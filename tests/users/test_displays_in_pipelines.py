@@ -7,8 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
-from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
@@ -22,13 +20,11 @@ from sklearn.preprocessing import (
     RobustScaler,
     StandardScaler,
 )
-from sklearn.tree import DecisionTreeRegressor
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import (
     CoefficientsDisplay,
     ConvergenceDisplay,
-    ExpertsDisplay,
     GateDisplay,
     ImportanceDisplay,
     NumberOfExpertsDisplay,
@@ -47,7 +43,7 @@ from support.displays import (
     parameters_of,
 )
 from support.fits import fit_quietly
-from support.tables import flipping_classes, two_regimes
+from support.tables import two_regimes
 
 NAMES = ["depth", "width", "height"]
 SCALES, CENTRES = np.array([1e-2, 1.0, 1e3]), np.array([5.0, 0.0, -3e3])
@@ -153,36 +149,6 @@ def test_texts_and_the_search_are_those_of_a_mixture_of_the_input(direct, scaled
     assert NumberOfExpertsDisplay.from_estimator(chosen).chosen == chosen[-1].n_experts_
 
 
-def test_classes_of_pipelines():
-    X, y = flipping_classes(120)
-    X = X * SCALES
-    moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1)
-    pipeline = fit_quietly(make_pipeline(MinMaxScaler(), moe), X, y)
-    display = ExpertsDisplay.from_estimator(pipeline, X, y, 1)
-    rows = at_medians(X, 1, display.grid)
-    assert_allclose(display.mean, pipeline.predict_proba(rows)[:, 1])
-    expected = coefficients(fit_quietly(clone(moe), X, y), X, y).coefficients
-    found = coefficients(pipeline, X, y).coefficients
-    assert_allclose(found * SCALES[:, None], expected * SCALES[:, None], rtol=1e-3, atol=1e-3)
-
-
-def test_columns_that_the_gate_derives_keep_their_coefficients():
-    X, y = table()
-    base = DecisionTreeRegressor(max_depth=2, random_state=0)
-    pipeline = fit_quietly(make_pipeline(StandardScaler(), mixture(base=base, max_iter=5)), X, y)
-    moe = pipeline[-1]
-    assert moe.gate_coef_.shape[1] > 3
-    text = export_text(pipeline, digits=9, max_features=9)
-    line = re.findall(r"gate: .*", text)[1]
-    found = dict(re.findall(r"(\S+) ([+-][\d.]+(?:e-?\d+)?)", line))
-    slopes = moe.gate_coef_[1] - moe.gate_coef_[0]
-    slopes[:3] /= pipeline[0].scale_
-    expected = dict(zip([*NAMES, *moe.gate_feature_names_[3:]], slopes, strict=True))
-    assert set(found) == {name for name, slope in expected.items() if slope}
-    for name, number in found.items():
-        assert_allclose(float(number), expected[name], rtol=1e-5, atol=1e-7)
-
-
 def test_searches_are_described_by_their_best_estimator(scaled):
     X, y = table()
     search = GridSearchCV(
@@ -258,13 +224,3 @@ def test_names_of_transformed_tables_are_those_of_the_last_step(step, names):
     assert export_text(pipeline, X=X).splitlines()[1] == NOTE
     profile = SegmentProfileDisplay.from_estimator(pipeline, X, y)
     assert profile.feature_names[: len(names)] == names
-
-
-def test_sparse_input_of_pipelines():
-    X, y = table()
-    X = sparse.csr_array(X.to_numpy() - CENTRES)
-    pipeline = fit_quietly(make_pipeline(MaxAbsScaler(), mixture(max_iter=5)), X, y)
-    display = GateDisplay.from_estimator(pipeline, X, 0)
-    rows = at_medians(X.toarray(), 0, display.values[0])
-    expected = pipeline[-1].predict_gate(pipeline[0].transform(rows))
-    assert_allclose(display.gate, expected)

@@ -389,39 +389,6 @@ def heteroscedastic():
     return moe.fit(*noisy())
 
 
-def test_standard_errors_of_all_blocks_are_those_of_a_numerical_hessian(heteroscedastic):
-    X, y = noisy()
-    result = heteroscedastic.inference(X, y)
-    design = np.column_stack([np.ones(len(X)), X])
-    # The logit of the second expert takes the place of both probabilities.
-    logit = np.log(heteroscedastic.weights_[1] / heteroscedastic.weights_[0])
-    theta = np.append(result.estimates[:12], logit)
-
-    def log_likelihood(theta):
-        coef = theta[:12].reshape(2, 2, 3)
-        scale = np.exp(0.5 * design @ coef[:, 1].T)
-        logs = stats.norm.logpdf(y[:, None], design @ coef[:, 0].T, scale)
-        return np.logaddexp.reduce(
-            logs + np.array([0.0, theta[12]]) - np.logaddexp(0, theta[12]), axis=1
-        ).sum()
-
-    steps = 1e-3 * np.append(result.standard_errors[:12], 0.1)
-    hessian = np.empty((13, 13))
-    for i, one in enumerate(np.diag(steps)):
-        for j, other in enumerate(np.diag(steps)):
-            corners = [
-                sign * log_likelihood(theta + a * one + b * other)
-                for a, b, sign in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))
-            ]
-            hessian[i, j] = -sum(corners) / (4 * steps[i] * steps[j])
-    errors = np.sqrt(np.diag(np.linalg.inv(hessian)))[:12]
-    assert_allclose(result.standard_errors[:12], errors, rtol=1e-3)
-    sandwich = heteroscedastic.inference(X, y, method="sandwich").standard_errors[:12]
-    assert_allclose(sandwich, errors, rtol=0.5)
-    bootstrap = heteroscedastic.inference(X, y, method="bootstrap", n_bootstrap=20, random_state=0)
-    assert_allclose(bootstrap.standard_errors[:12], errors, rtol=0.9)
-
-
 def test_a_further_block_is_in_summary_text_document_and_displays(heteroscedastic, monkeypatch):
     X, y = noisy()
     moe = heteroscedastic

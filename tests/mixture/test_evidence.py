@@ -14,7 +14,7 @@ from skmoe.families import FAMILIES
 from skmoe.gates import SoftmaxGate
 from support.expert_kinds import KINDS, draw, n_dispersions, options_of
 from support.fits import fit_quietly
-from support.tables import flipping_classes, two_regimes
+from support.tables import regimes_of, two_regimes
 
 ESTIMATORS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
 AUTO = {"alpha": "auto", "gate_alpha": "auto", "n_init": 1, "random_state": 0}
@@ -25,16 +25,6 @@ def regressor(n_experts=2, **options):
     return MixtureOfExpertsRegressor(n_experts, **AUTO | options)
 
 
-def table(name, task, n_rows=100):
-    """Two regimes of a kind of experts, with a third feature of no use."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(n_rows, 3))
-    if task == "classifier":
-        return X, flipping_classes(n_rows, 3)[1]
-    slope = np.where(X[:, 0] + 0.3 * rng.normal(size=n_rows) > 0, 0.8, -0.8)
-    return X, draw(name if name != "linear" else "normal", 0.5 + slope * X[:, 1], rng)
-
-
 # --- the penalties ----------------------------------------------------------------------------
 
 
@@ -43,7 +33,7 @@ def table(name, task, n_rows=100):
     [(*kind, "ard") for kind in KINDS] + [("linear", task, "auto") for task in ESTIMATORS],
 )
 def test_the_lower_bound_never_falls_after_the_search(name, task, kind):
-    X, y = table(name, task)
+    X, y = regimes_of(name, task)
     options = options_of(name) | AUTO | {"alpha": kind, "gate_alpha": kind}
     moe = fit_quietly(ESTIMATORS[task](2, **options), X, y)
     assert np.diff(moe.lower_bounds_).min(initial=0.0) > -1e-9

@@ -10,9 +10,9 @@ from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from support.expert_kinds import draw, options_of
+from support.expert_kinds import options_of
 from support.fits import FIXED, fit_quietly
-from support.tables import flipping_classes, two_regimes
+from support.tables import regimes_of, two_regimes
 
 ESTIMATORS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
 
@@ -27,16 +27,6 @@ SEARCHED = [
 
 # Iterations of the starts, for two starts.
 N_START = 15
-
-
-def table(name, task, n_rows=60):
-    """Two regimes of a kind of experts."""
-    if task == "classifier":
-        return flipping_classes(n_rows, 3)
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(n_rows, 3))
-    slope = np.where(X[:, 0] + 0.3 * rng.normal(size=n_rows) > 0, 0.8, -0.8)
-    return X, draw(name if name != "linear" else "normal", 0.5 + slope * X[:, 1], rng)
 
 
 def make(name="linear", task="regressor", **options):
@@ -59,7 +49,7 @@ def kinds_of_search():
 @pytest.mark.parametrize(("name", "task", "kind"), kinds_of_search())
 def test_a_search_goes_on_from_the_penalties_of_the_fit_before(name, task, kind):
     """The first fit ends within a round of the search."""
-    X, y = table(name, task, 120)
+    X, y = regimes_of(name, task, 120)
     moe = make(name, task, alpha=kind, gate_alpha=kind, max_iter=500, tol=1e-6)
     whole = fit_quietly(clone(moe), X, y)
     first = fit_quietly(clone(moe).set_params(max_iter=N_START + 4, warm_start=True), X, y)
@@ -146,7 +136,7 @@ def test_warm_starts_find_penalties_of_another_kind(before, after):
 
 @pytest.mark.parametrize(("name", "task"), SEARCHED[:2])
 def test_streams_find_penalties_on_their_first_batch_and_keep_them(name, task):
-    X, y = table(name, task, 80)
+    X, y = regimes_of(name, task, 80)
     options = {"classes": np.unique(y)} if task == "classifier" else {}
     moe = make(name, task, tol=1e-4, n_init=1)
     stream = clone(moe).partial_fit(X, y, **options)

@@ -40,16 +40,6 @@ def best_traces(moe):
     ]
 
 
-def test_dropped_starts_are_marked():
-    moe = raced()
-    assert moe.start_converged_.dtype == bool
-    assert len(moe.start_converged_) == len(ends_of_starts(moe)) == len(moe.start_traces_) == 6
-    for is_converged, trace in zip(moe.start_converged_, moe.start_traces_, strict=True):
-        assert is_converged or len(trace) in (15, 45, 105)
-    assert sum(len(trace) == 15 for trace in moe.start_traces_) >= 3
-    assert not moe.start_converged_.all()
-
-
 def test_the_best_start_goes_on_to_its_end():
     moe = raced()
     traces, bounds = best_traces(moe), moe.lower_bounds_

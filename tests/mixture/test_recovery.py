@@ -71,9 +71,31 @@ def test_all_that_a_regressor_says_fits_together():
     assert_allclose(moe.apply(X), gate.argmax(axis=1))
     entropy = -(resp * np.log(np.maximum(resp, 1e-300))).sum()
     assert_allclose(moe.icl(X, y), moe.bic(X, y) + 2 * entropy)
+    dist = moe.predict_dist(X)
+    assert_allclose(dist.mean, moe.predict(X))
+    assert_allclose(dist.logpdf(y), moe.score_samples(X, y))
+    interval = moe.predict_interval(X, 0.9)
+    assert_allclose(interval, moe.predict_quantile(X, [0.05, 0.95]))
+    assert_allclose(dist.cdf(interval), np.tile([0.05, 0.95], (len(y), 1)), atol=1e-8)
+    assert ((interval[:, 0] < y) & (y < interval[:, 1])).mean() == pytest.approx(0.9, abs=0.05)
+    draws = moe.sample(X, n_samples=50, random_state=0)
+    assert_allclose(draws.mean(), dist.mean.mean(), atol=0.06 * y.std())
     log_likelihood = moe.score_samples(X, y).sum()
     assert_allclose(moe.aic(X, y), 2 * (3 * 4 + 3 + 2 * 4) - 2 * log_likelihood)
     assert_allclose(moe.bic(X, y), 23 * np.log(len(y)) - 2 * log_likelihood)
+
+
+def test_outputs_share_the_regime_of_a_row():
+    """In densities and in draws: outputs are not independent."""
+    X, y = two_regimes(150)
+    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **FIXED)
+    draws = moe.fit(X, np.column_stack([y, -y])).sample(X[:1], n_samples=1000, random_state=0)[0]
+    joint = moe.score_samples(np.repeat(X[:1], 1000, axis=0), draws)
+    marginal = moe.predict_dist(X[:1]).logpdf(draws[None]).sum(axis=-1)[0]
+    assert joint.mean() > marginal.mean()
+    column = moe.fit(X, y[:, None])
+    assert column.predict(X).shape == (150, 1)
+    assert column.predict_experts(X).shape == (150, 2, 1)
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])

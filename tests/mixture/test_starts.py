@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
-from sklearn.linear_model import Ridge
 from sklearn.metrics import adjusted_rand_score
 
 from skmoe import MixtureOfExpertsRegressor
@@ -18,7 +17,6 @@ from skmoe._mixture.partitions import (
     initial_responsibilities,
     make_init_data,
     start_jobs,
-    unit_features,
 )
 from skmoe._mixture.search import distinct_best
 from support.fits import ends_of_starts, fit_quietly
@@ -163,49 +161,6 @@ def test_starts_of_one_kind_differ_and_the_first_does_not_depend_on_their_number
 # --- linear trees -------------------------------------------------------------------------------
 
 
-def ridge(X, Y, weight):
-    """Coefficients (m, p + 1), intercept last, and squared error, by an augmented least squares."""
-    design = design_of(X)
-    size = design.shape[1]
-    penalty = 1e-3 * (weight @ np.square(design)).sum() / size + 1e-12
-    rows = np.vstack([np.sqrt(weight)[:, None] * design, np.sqrt(penalty) * np.eye(size)])
-    targets = np.vstack([np.sqrt(weight)[:, None] * Y.T, np.zeros((size, len(Y)))])
-    coef = np.linalg.lstsq(rows, targets, rcond=None)[0].T
-    return coef, (np.square(Y - coef @ design.T) @ weight).sum()
-
-
-def quantile(values, weight, level):
-    """The least value up to which the rows have a share of the weight."""
-    return min(v for v in values if weight[values <= v].sum() >= level * weight.sum() - 1e-9)
-
-
-def best_split(X, Y, weight, rows):
-    """Gain and right child of the best split of a leaf, by fits of every candidate."""
-    coef, error = ridge(X[rows], Y[:, rows], weight[rows])
-    least, best, right = X.shape[1] + 2, 0.0, None
-    for variable in [*X[rows].T, *(coef @ design_of(X[rows]).T)]:
-        for i in range(1, 13):
-            child = variable > quantile(variable, weight[rows], i / 13)
-            if min(child.sum(), (~child).sum()) < least:
-                continue
-            parts = (rows[child], rows[~child])
-            gain = error - sum(ridge(X[part], Y[:, part], weight[part])[1] for part in parts)
-            if gain > best + 1e-9 * error:
-                best, right = gain, rows[child]
-    return best, right
-
-
-@pytest.mark.parametrize(("n_features", "n_outputs"), [(1, 1), (2, 2), (3, 1)])
-def test_a_linear_tree_splits_where_squared_errors_fall_most(n_features, n_outputs):
-    given = table(n_features, n_outputs, seed=n_features)
-    labels = np.zeros(len(given[0]), dtype=int)
-    for n_leaves in (2, 3, 4):
-        splits = [best_split(*given, np.flatnonzero(labels == k)) for k in range(n_leaves - 1)]
-        leaf = int(np.argmax([gain for gain, _ in splits]))
-        labels[splits[leaf][1]] = n_leaves - 1
-        assert_array_equal(partition("linear_tree", *given, n_leaves), labels)
-
-
 def test_of_many_columns_those_along_which_the_regression_changes_are_split():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 40))
@@ -297,31 +252,6 @@ def test_constant_columns_are_not_features():
     with_constant = np.hstack([np.full((len(X), 2), 3.0), X])
     few, many = (make_init_data(dataset(Z, Y, weight), Y).X for Z in (X, with_constant))
     assert_array_equal(many, few)
-
-
-@pytest.mark.parametrize("n_outputs", [1, 2])
-def test_features_of_units_are_means_and_coefficients_of_their_regressions(n_outputs):
-    """Each unit has a ridge regression of what the regression of all rows leaves."""
-    X, Y, weight = table(2, n_outputs)
-    sizes = np.array([1, 2, 5, 12, 40, 60])
-    data = make_init_data(dataset(X, Y, weight, sizes), Y, design_of(X))
-    X, Y, design = data.X, data.Y, design_of(data.X)  # in their canonical order
-    means, targets, of_units = unit_features(data)
-    squares = weight @ np.square(design)
-    gram = design.T @ (weight[:, None] * design) + 1e-3 * squares.sum() / 3 * np.eye(3)
-    residual = Y - np.linalg.solve(gram, design.T @ (weight * Y).T).T @ design.T
-    scaled = design / np.sqrt(squares / weight.sum())
-    expected = np.empty((n_outputs, 3, len(sizes)))
-    for u, own in enumerate(np.split(np.arange(len(X)), np.cumsum(sizes)[:-1])):
-        assert_allclose(means[u], np.average(X[own], axis=0, weights=weight[own]))
-        assert_allclose(of_units[u], weight[own].sum())
-        for output in range(n_outputs):
-            model = Ridge(1.0, fit_intercept=False)
-            model.fit(scaled[own], residual[output, own], sample_weight=weight[own])
-            expected[output, :, u] = model.coef_
-    expected = expected.reshape(-1, len(sizes))
-    centred = expected - expected.mean(axis=1, keepdims=True)
-    assert_allclose(targets, centred / centred.std(axis=1).max(), rtol=1e-6, atol=1e-8)
 
 
 # --- which starts go on -------------------------------------------------------------------------

@@ -228,7 +228,9 @@ def test_gate_features_are_constant_within_units(what):
 def test_gate_features_are_constant_after_the_remedy_of_the_message():
     frame, moe = pd.DataFrame(X, columns=["age", "income"]), of_gate()
     remedy = "df.groupby(unit)['age'].transform('mean')"
-    assert_fit_refused(moe, (frame, Y), "gate_features", "'age'", "varies in unit", remedy, units=UNITS)
+    assert_fit_refused(
+        moe, (frame, Y), "gate_features", "'age'", "varies in unit", remedy, units=UNITS
+    )
     reduced = frame.assign(age=frame.groupby(UNITS)["age"].transform("mean"))
     probs = fit_quietly(moe, reduced, Y, units=UNITS).predict_gate(reduced, units=UNITS)
     assert_allclose(probs, probs[np.unique(UNITS, return_index=True)[1]][UNITS], atol=1e-12)

@@ -86,7 +86,7 @@ def test_what_a_model_fixes_is_counted_and_costs_likelihood(name):
     assert not hasattr(smaller, "n_parameters_")  # the estimators are not fitted
 
 
-def test_penalties_do_not_count_and_weights_count_rows():
+def test_penalties_do_not_count_and_weights_and_known_experts_do():
     pairs = [
         (regressor(shared_features=[0], alpha=alpha), regressor(alpha=alpha))
         for alpha in (None, 50.0)
@@ -95,6 +95,9 @@ def test_penalties_do_not_count_and_weights_count_rows():
     assert first == pytest.approx(second, abs=1e-6)
     twice = likelihood_ratio_test(*pairs[0], X, Y, sample_weight=np.full(200, 2.0)).statistic
     assert twice == pytest.approx(2.0 * first, rel=1e-5)
+    known = np.where(np.arange(200) % 4 == 0, REGIME.astype(int), -1)
+    fits = likelihood_ratio_test(*pairs[0], X, Y, known_experts=known).estimators
+    assert [fitted.n_known_ for fitted in fits] == [50, 50]
 
 
 def test_classes_and_units_have_a_test():

@@ -7,9 +7,11 @@ from functools import cache
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.datasets import load_wine
-from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, train_test_split
+from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.selection.n_experts import Trials, n_experts_grid, select
@@ -444,3 +446,16 @@ def test_scores_are_log_densities_of_rows_that_the_fits_do_not_know(with_units):
     expected = np.sum(held_out) / 5 / len(np.unique(groups))
     of_own_rows = one.fit(X, y).score_samples(X, y).sum() / len(np.unique(groups))
     assert abs(scores[0] - expected) < 0.5 * (of_own_rows - expected)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_estimators_have_the_scores_of_rows_that_they_do_not_know():
+    """Deep trees know their own rows by heart, and would predict them without error."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 2))
+    y = X[:, 0] + 0.5 * rng.normal(size=120)
+    tree = DecisionTreeRegressor(random_state=0)
+    moe = regressor([1, 2], expert=tree, alpha=None, max_iter=3).fit(X, y)
+    mean = cross_val_predict(tree, X, y, cv=KFold(5, shuffle=True, random_state=0))
+    noise = np.sqrt(np.mean((y - mean) ** 2))
+    assert_allclose(moe.n_experts_scores_[0], norm.logpdf(y, mean, noise).mean(), atol=0.15)

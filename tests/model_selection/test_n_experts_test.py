@@ -5,6 +5,7 @@ from functools import cache, partial
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
@@ -188,9 +189,11 @@ def test_the_seed_of_the_test_decides():
 
 
 def test_both_hypotheses_have_the_initial_penalties():
+    """Those of a frame, whose columns have names."""
     X, y = crossing_lines(30)
+    X, given = pd.DataFrame({"size": X[:, 0], "noise": y[::-1]}), {"expert_features": ["size"]}
     results = [
-        n_experts_test(regressor(**options), X, y, n_bootstrap=1, random_state=0)
+        n_experts_test(regressor(**options, **given), X, y, n_bootstrap=1, random_state=0)
         for options in (
             {"alpha": "auto", "gate_alpha": "ard", "dispersion_prior": "auto"},
             {"alpha": 0.1, "gate_alpha": 1.0, "dispersion_prior": 10.0},

@@ -17,13 +17,11 @@ from sklearn.linear_model import Ridge
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.stacking import GatedStackingClassifier
 from support.fits import fit_quietly
-from support.refusals import assert_fit_refused, refusal
+from support.refusals import refusal
 from support.stacks import stack_of
-from support.tables import steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:Experts have collapsed")
 
-X, Y = steps(n_rows=150)
 N_ROWS = 150
 
 
@@ -79,17 +77,6 @@ def test_experts_chosen_by_name_take_frames(library):
     expected = moe.predict(frame)
     assert_array_equal(moe.set_params(expert=Ridge()).predict(frame), expected)
     assert "positions [0] hold categories" in refusal(moe.predict, np.zeros((3, 2)))
-
-
-def test_holes_in_arrays_reach_trees():
-    holed = np.where(np.random.default_rng(0).uniform(size=X.shape) < 0.1, np.nan, X)
-    moe = fit_quietly(short("tree"), holed, Y)
-    assert moe.score(holed, Y) > 0.3
-    assert np.isfinite(moe.predict(np.full((1, 3), np.nan))).all()
-    with pytest.raises(ValueError, match="NaN"):
-        short(Ridge()).fit(holed, Y)
-    named = pd.DataFrame(holed, columns=["a", "b", "c"])
-    assert_fit_refused(short(Ridge()), (named, Y), "X", "column 'a'", "NaN")
 
 
 # --- missing categories ---------------------------------------------------------------------------

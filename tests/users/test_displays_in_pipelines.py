@@ -1,6 +1,5 @@
 """Displays and texts of pipelines and searches are those of a mixture in the units of the input."""
 
-import re
 import warnings
 
 import numpy as np
@@ -13,7 +12,6 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
-    MaxAbsScaler,
     MinMaxScaler,
     OneHotEncoder,
     PolynomialFeatures,
@@ -77,44 +75,6 @@ def coefficients(estimator, X, y, **options):
 
 
 # --- scalers --------------------------------------------------------------------------------------
-
-SCALERS = {
-    "standard": [StandardScaler()],
-    "not centred": [StandardScaler(with_mean=False), "passthrough"],
-    "not scaled": [StandardScaler(with_std=False)],
-    "robust": [RobustScaler()],
-    "robust, not centred": [RobustScaler(with_centering=False, quantile_range=(10.0, 90.0))],
-    "robust, not scaled": [RobustScaler(with_scaling=False)],
-    "range": [MinMaxScaler((-2.0, 5.0))],
-    "absolute": [MaxAbsScaler()],
-    "several": [MinMaxScaler((1, 3)), RobustScaler(), StandardScaler(with_std=False)],
-}
-
-
-@pytest.mark.parametrize("steps", SCALERS.values(), ids=SCALERS)
-def test_coefficients_are_derivatives_by_the_input(steps):
-    X, y = table()
-    X = X.to_numpy()
-    pipeline = fit_quietly(make_pipeline(*steps, mixture(max_iter=2)), X, y)
-    moe, transform = pipeline[-1], pipeline[:-1].transform
-    start = np.median(X, axis=0)
-    rows = np.vstack([start, start + np.diag(SCALES)])
-    answers = moe.predict_experts(transform(rows))
-    slopes = (answers[1:] - answers[0]) / SCALES[:, None]
-    display = coefficients(pipeline, X, y)
-    assert display.feature_names == ["x0", "x1", "x2"]
-    assert_allclose(display.coefficients, slopes, rtol=1e-6, atol=1e-9)
-    logits = np.diff(np.log(moe.predict_gate(transform(rows))), axis=1)[:, 0]
-    text = export_text(pipeline, digits=9, max_features=None)
-    odds = dict(re.findall(r"(x\d) ([+-][\d.e+-]+)", re.findall(r"gate: .*", text)[1]))
-    found = [float(odds.get(name, 0.0)) for name in display.feature_names]
-    assert_allclose(found, (logits[1:] - logits[0]) / SCALES, rtol=1e-5, atol=1e-8)
-    # The intercepts are those at zero.
-    for line, k in zip(re.findall(r"y = .*", text), (0, 1), strict=True):
-        intercept = float(re.match(r"y = (-?[\d.e+]+)", line)[1])
-        expected = answers[0, k] - start @ slopes[:, k]
-        assert_allclose(intercept, expected, rtol=1e-3, atol=1e-4 * np.abs(answers[0, k]))
-    assert not hasattr(moe, "feature_names_in_")  # the mixture itself is as it was
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
@@ -16,10 +17,13 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.blocks import DaskBlocks
 from skmoe.data import RowBlocks
 from support.fits import (
+    ALL_CASES,
     FIXED,
     ends_of_starts,
     fit_quietly,
+    loads,
 )
+from support.fits import X as CASE_X
 from support.refusals import assert_fit_refused, assert_refused, refusal
 
 CUTS = {"one block": [120], "two blocks": [50, 120], "twelve blocks": list(range(10, 130, 10))}
@@ -92,6 +96,32 @@ def test_dense_and_sparse_blocks_may_follow_each_other(kinds):
     moe = MixtureOfExpertsRegressor(1, n_init=1, alpha=30.0).fit(blocks)
     whole = MixtureOfExpertsRegressor(1, n_init=1, alpha=30.0).fit(X, y)
     assert_allclose(moe.predict(X), whole.predict(X), rtol=1e-8)
+
+
+CONTINUED = {
+    "linear-regressor": {},
+    "linear-classifier": {"class_weight": {0: 0.3, 1: 2.0}},
+    "poisson-regressor": {},
+    "known experts of units": {},
+}
+
+
+@pytest.mark.parametrize("case", CONTINUED)
+def test_a_warm_start_over_blocks_is_that_in_memory(case):
+    """A first fit, and a second one that goes on from its end with other penalties."""
+    moe, y, given = ALL_CASES[case]
+    names = "sample_weight", "offset", "units", "known_experts"
+    blocks = blocks_of([70, 150, 300], CASE_X, y, *map(given.get, names))
+    moe = clone(moe).set_params(warm_start=True, max_iter=200, init="linear_tree", tol=1e-9)
+    moe.set_params(**CONTINUED[case])
+    of_blocks, whole = fit_quietly(clone(moe), blocks), fit_quietly(moe, CASE_X, y, **given)
+    for penalties in ({}, {"alpha": 0.3, "gate_alpha": 2.0, "max_iter": 2}):
+        fit_quietly(of_blocks.set_params(**penalties), blocks)
+        fit_quietly(whole.set_params(**penalties), CASE_X, y, **given)
+        assert_allclose(of_blocks.lower_bounds_[-1], whole.lower_bounds_[-1], atol=1e-6)
+        assert_allclose(of_blocks.predict_gate(CASE_X), whole.predict_gate(CASE_X), atol=1e-3)
+        assert_allclose(loads(of_blocks), loads(whole), atol=1e-3)
+    assert of_blocks.n_iter_ == 2
 
 
 @pytest.mark.parametrize("with_units", [False, True])

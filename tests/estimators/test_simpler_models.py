@@ -3,27 +3,11 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_linnerud
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.gates import GATES
-
-
-@pytest.mark.parametrize("load", [load_diabetes, load_linnerud])
-@pytest.mark.parametrize(
-    ("alpha", "gate"), [(0.01, "softmax"), *((30.0, kind()) for kind in GATES.values())]
-)
-def test_one_expert_is_ridge_for_each_output_and_with_weights(load, alpha, gate):
-    X, y = load(return_X_y=True)
-    weight = np.random.default_rng(0).uniform(0.5, 2.0, size=len(X))
-    moe = MixtureOfExpertsRegressor(1, alpha=alpha, gate=gate).fit(X, y, sample_weight=weight)
-    scaler = StandardScaler().fit(X, sample_weight=weight)
-    ridge = Ridge(alpha=alpha).fit(scaler.transform(X), y, sample_weight=weight)
-    assert_allclose(moe.predict(X), ridge.predict(scaler.transform(X)), rtol=1e-6)
-    assert_allclose(moe.expert_coef_[0] * scaler.scale_, ridge.coef_, rtol=1e-4)
-    assert_allclose(moe.predict_gate(X), 1.0)
 
 
 def test_one_expert_without_prior_has_the_maximum_likelihood_and_its_criteria():

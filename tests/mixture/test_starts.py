@@ -158,6 +158,14 @@ def test_starts_of_one_kind_differ_and_the_first_does_not_depend_on_their_number
     assert_allclose(three.start_traces_[0], one.start_traces_[0])
 
 
+def test_kinds_of_starts_are_different_ones():
+    X, Y, _ = table(3)
+    options = {"n_init": 1, "random_state": 1, "tol": 0.0, "max_iter": 2, "alpha": 1.0}
+    moes = [MixtureOfExpertsRegressor(3, init=i, gate_alpha=1.0, **options) for i in NAMES]
+    ends = [ends_of_starts(fit_quietly(moe, X, Y[0]))[0] for moe in moes]
+    assert len(np.unique(np.round(ends, 9))) == len(NAMES)
+
+
 # --- linear trees -------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Targets, features, weights and half-lives at the ends of the number scale."""
+"""Targets, features and half-lives at the ends of the number scale."""
 
 import numpy as np
 import pytest

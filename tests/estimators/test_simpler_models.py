@@ -1,4 +1,4 @@
-"""Where a mixture is a simpler model, it is that model of scikit-learn, or plain EM written out."""
+"""Where a mixture is a simpler model, it is that model of scikit-learn."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Penalties found by the evidence: what they are, which features are dropped, and refusals."""
+"""Penalties found by the evidence: what they are, and which features are dropped."""
 
 import numpy as np
 import pytest
@@ -253,7 +253,7 @@ def test_the_features_of_sharp_classes_are_kept_in_small_tables():
     assert np.median(losses) < 0.15
 
 
-# --- refusals and gate objects ----------------------------------------------------------------
+# --- gate objects and blocks -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

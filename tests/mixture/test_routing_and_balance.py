@@ -1,4 +1,4 @@
-"""Routing to few experts, balance between experts, and experts that start without rows."""
+"""Routing to few experts, and balance between experts."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""A model to build on: what base and mixture add up to, and what is refused with a base."""
+"""A model to build on: what the mixture learns of what it leaves, and what it lacks."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Weights arrive at estimators and transformers, in criteria, and in standard errors.
+"""Weights arrive at estimators and transformers, in shares, and in standard errors.
 
 Estimators write down the weights that they are given.
 """

@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from skmoe.data import interval_censored, right_censored
 from skmoe.gates import SoftmaxGate
 from skmoe.stacking import GatedStackingClassifier
-from support.expert_kinds import KINDS
+from support.expert_kinds import KINDS_OF_FITS
 from support.fits import X, cases_of, classifier, fit_quietly, regressor, tables
 from support.stacks import stack_of
 
@@ -99,7 +99,7 @@ def more_cases(seed):
             kinds[f"{name}-{task}"][1],
             {"units": units},
         )
-        for name, task in KINDS
+        for name, task in KINDS_OF_FITS
     }
     cases |= {
         "held-out rows": (regressor(n_experts=[1, 2], **few), y, {}),

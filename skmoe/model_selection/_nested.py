@@ -13,7 +13,7 @@ from skmoe._data.rows import Rows
 from skmoe._data.steps import UnitPipeline
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.selection.likelihood_ratio import likelihood_ratio
-from skmoe._inference.inference import NestedModelsTest
+from skmoe._inference.comparisons import NestedModelsTest
 
 
 def likelihood_ratio_test(

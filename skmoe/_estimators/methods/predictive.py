@@ -11,7 +11,7 @@ from skmoe._data.censored_targets import bounds_of, point_values
 from skmoe._data.checks import check_integer, has_bounds
 from skmoe._data.rows import Rows, class_weights
 from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
-from skmoe._inference.comparisons import require
+from skmoe._inference.coefficients import require
 from skmoe._numerics.event_times import concordance
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import PredictiveDistribution, check_coverage

@@ -24,7 +24,7 @@ from skmoe._estimators.methods.draws import draw_target
 from skmoe._estimators.parameters.conflicts import NESTED, check_conflicts, chosen_options
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.n_experts import Trial, fit_trial
-from skmoe._inference.inference import NestedModelsTest
+from skmoe._inference.comparisons import NestedModelsTest
 from skmoe.exceptions import warn_user
 from skmoe.gates import gate_object
 from skmoe.protocols import LinearPredictor

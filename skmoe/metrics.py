@@ -20,7 +20,7 @@ from skmoe._data.censored_targets import (
     point_values,
     times_and_events,
 )
-from skmoe._data.rows import check_weights
+from skmoe._data.checks import check_weights
 from skmoe._data.sklearn_adapter import requests_metadata, split_pipeline, transform_by
 from skmoe._numerics.event_times import concordance, crps_of_bounds, integrated_brier
 from skmoe._numerics.probability import weighted_mean
@@ -595,7 +595,7 @@ def _mean_of(
 
 def _past_of(model: Any, y: Any, units: Any, time: Any) -> dict[str, Any]:
     """What predictions of series know, and which y are missing; nothing for other mixtures."""
-    if not model._fitted.mixture.gate.persists:
+    if not hasattr(model, "decode"):
         return {}
     values = np.asarray(y, dtype=object).reshape(len(y), -1)
     missing = np.array([any(v is None or v != v for v in own) for own in values])

@@ -17,7 +17,8 @@ from skmoe._data.checks import has_bounds
 from skmoe._data.encoding import Encoder, encode, is_new_to_encoder, numeric_values, origin_columns
 from skmoe._data.extra_features import ExtraFeatures, append_columns, predict_base
 from skmoe._data.rows import BLOCK_ROWS, Dataset, RawFeatures, Rows, by_output, select_raw_features
-from skmoe._data.units import make_series, make_units
+from skmoe._data.series import make_series
+from skmoe._data.units import make_units
 from skmoe._numerics.linalg import OffsetDesign
 from skmoe._numerics.typing import Array, Design
 

@@ -13,6 +13,9 @@ from skmoe._inference.labels import format_number, printable_name
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 
+# Expected number of rows from which on a regime is not left at all.
+LONGEST = 1e6
+
 # Most experts that are named as the next one, and their least probability.
 MAX_NAMED = 3
 LEAST_NAMED = 0.01
@@ -66,7 +69,7 @@ def describe_regimes(
     at_means = " at the mean features" if fitted.mixture.gate.depends_on_features else ""
     described = []
     for k, own in enumerate(expected_durations(estimator, inference, level)):
-        if own.expected > estimator._training_state.total_weight:
+        if own.expected > LONGEST:
             described.append("was never left in the rows of the fit")
             continue
         text = f"lasts {format_number(own.expected, 3)} rows on average{at_means}"

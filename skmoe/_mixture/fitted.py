@@ -81,18 +81,16 @@ class FittedMixture(NamedTuple):
     # --- series ---
 
     def series(self, rows: Rows) -> tuple[Data, list[Array], Array, Array]:
-        """Rows in the order of time, with their gates, log densities, and places of given rows."""
+        """Rows in the order of time, their gates and log densities, and ranks of given rows."""
         order = np.argsort(rows.time)
         data = self.data(self.preprocessor.transform(rows.take(order))[0])
         at = self.mixture.at(self.theta[None], data)
-        possible = data.rows.possible
-        logs = at.logs if possible is None else np.where(possible[:, None], at.logs, -np.inf)
-        return data, at.log_gates, logs, rows.time
+        return data, at.log_gates, data.joint(0.0, at.logs), rows.time
 
     @underflow_to_zero
     def known_from_past(self, rows: Rows) -> tuple[Array, Array, Array]:
         """Probabilities (K, n) of experts before and after each y, and its log density (n,)."""
-        data, log_gates, logs, place = self.series(rows)
+        data, log_gates, logs, ranks = self.series(rows)
         if self.mixture.n_experts == 1:
             before, log_density = np.ones((1, rows.n_rows)), data.total(logs)[0, 0]
             after = before
@@ -102,21 +100,21 @@ class FittedMixture(NamedTuple):
         log_jacobian = data.total(
             np.broadcast_to(self.preprocessor.log_jacobian(data.rows.y), rows.n_rows)
         )
-        return before[:, place], after[:, place], (log_density - log_jacobian)[place]
+        return before[:, ranks], after[:, ranks], (log_density - log_jacobian)[ranks]
 
     def decoded(self, rows: Rows) -> Array:
         """The most probable experts of the rows of each series, (n,)."""
-        data, log_gates, logs, place = self.series(rows)
+        data, log_gates, logs, ranks = self.series(rows)
         if self.mixture.n_experts == 1:
             return np.zeros(rows.n_rows, dtype=int)
-        return data.chain.decode(log_gates, logs)[place]
+        return data.chain.decode(log_gates, logs)[ranks]
 
     @underflow_to_zero
     def responsibilities(self, rows: Rows) -> Array:
         """Probability that each expert generated each row (K, n), or each unit (K, U)."""
         if rows.series is not None:
-            data, log_gates, logs, place = self.series(rows)
-            return data.posterior(log_gates, logs, None)[0][:, 0, place]
+            data, log_gates, logs, ranks = self.series(rows)
+            return data.posterior(log_gates, logs, None)[0][:, 0, ranks]
         return log_normalise(self.log_joint(rows))[0]
 
     @underflow_to_zero

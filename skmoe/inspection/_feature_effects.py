@@ -11,8 +11,8 @@ from sklearn.base import is_classifier
 from sklearn.utils import Bunch
 
 from skmoe._data.censored_targets import check_numbers_of
-from skmoe._data.checks import check_choice, check_columns, check_integer, check_real
-from skmoe._data.rows import Rows, check_weights, index_rows
+from skmoe._data.checks import check_choice, check_columns, check_integer, check_real, check_weights
+from skmoe._data.rows import Rows, index_rows
 from skmoe._estimators.methods.inference import infer_average_effects, predicts_steps
 from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._inference.effects import AverageEffects

@@ -11,8 +11,8 @@ from sklearn.model_selection import GroupKFold, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.checks import check_n_jobs, is_integer, shown
-from skmoe._data.rows import check_metadata, index_rows
+from skmoe._data.checks import check_metadata, check_n_jobs, is_integer, shown
+from skmoe._data.rows import index_rows
 from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._numerics.typing import Array

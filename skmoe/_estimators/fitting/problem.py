@@ -29,10 +29,10 @@ from skmoe._data.rows import (
     Dataset,
     Rows,
     assign_folds,
-    in_pieces,
     is_dask,
     select_raw_features,
 )
+from skmoe._data.series import cut_series, make_series
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import (
@@ -228,7 +228,8 @@ def _assemble(
         size = min(max(wanted, MIN_INIT_ROWS), MAX_INIT_ROWS)
     if rows.n_rows > size:
         if rows.series is not None:  # of which starts compare pieces
-            sample = in_pieces(rows, PIECE_OF_STARTS)
+            codes = cut_series(rows.series.codes, PIECE_OF_STARTS)
+            sample = rows._replace(series=make_series(codes, rows.gate_weight))
         kept = sample_of(sample, size, np.random.default_rng(SAMPLE_SEED))
         index = sample.rows_of(kept)
         # Penalties must have the same weight relative to the sample as to all rows.
@@ -425,7 +426,7 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
         attributes["feature_range_"] = preprocessor.feature_range
     n_columns = len(preprocessor.feature_scaling.scale if gate_columns is None else gate_columns)
     coef = mixture.gate.coefficients(of_gate, n_columns + 1)
-    if coef is not None and getattr(mixture.gate, "persists", False):
+    if coef is not None and mixture.gate.persists:
         initial, coef = coef
         slopes, intercepts = preprocessor.expert_coefficients(coef, of_gate=True)
         attributes |= {

@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.rows import Rows
-from skmoe._data.units import encode_units, make_series
+from skmoe._data.series import make_series
+from skmoe._data.units import encode_units
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 

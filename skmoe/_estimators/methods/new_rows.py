@@ -26,8 +26,8 @@ from skmoe._data.rows import (
     checked_rows,
     index_rows,
     is_dask,
-    is_missing,
 )
+from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import named_estimator, transform_by, typical_model
 from skmoe._data.units import check_gate_columns, encode_units
 from skmoe._estimators.methods.input_steps import InputSteps
@@ -46,6 +46,7 @@ from skmoe._inference.labels import (
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning, warn_user
+from skmoe.gates import persists
 
 # What a method assumes that is called without an argument which the fit had.
 ASSUMED = {
@@ -353,14 +354,14 @@ class NewRowsMixin:
         They are given, or those that the past of a series gives.
         """
         check_is_fitted(self)
-        persists = self._fitted.mixture.gate.persists
-        if not persists:
+        has_past = self._fitted.mixture.gate.persists
+        if not has_past and not (given.y is given.unit is given.time is None):
             self._check_independent(given.y, given.unit, given.time)
-        elif gate_proba is None:
+        elif has_past and gate_proba is None:
             self._check_series(given)
         rows = self._checked(given, has_target=given.y is not None)
         if gate_proba is None:
-            return rows, self._fitted.known_from_past(rows)[0] if persists else None
+            return rows, self._fitted.known_from_past(rows)[0] if has_past else None
         proba = np.asarray(gate_proba, dtype=np.float64)
         check_probabilities("gate_proba", proba, rows.n_rows, self._fitted.mixture.n_experts)
         return rows, (proba / proba.sum(axis=1, keepdims=True)).T
@@ -382,8 +383,8 @@ class NewRowsMixin:
 
     def _check_series(self, given: Rows) -> None:
         """New rows of series must have the units and the time that the rows of the fit had."""
-        persists = self._fitted.mixture.gate.persists
-        for name in ("units", "time") if persists else ():
+        has_past = self._fitted.mixture.gate.persists
+        for name in ("units", "time") if has_past else ():
             if name in self._row_arguments and name not in given.arguments:
                 raise ValueError(
                     f"{name} must be given for new rows, as it was to fit: it says "
@@ -400,8 +401,7 @@ def _has_series(estimator: Any) -> bool:
     """Whether rows follow one another in time: those of a fit, or by the parameter `gate`."""
     if hasattr(estimator, "_fitted"):
         return bool(estimator._fitted.mixture.gate.persists)
-    gate = getattr(estimator, "gate", None)
-    return gate == "markov" or getattr(gate, "persists", False)
+    return persists(getattr(estimator, "gate", None))
 
 
 class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):

@@ -257,6 +257,13 @@ def with_columns(
         gate_columns = check_columns(
             "gate_features", params.gate_features, n_features, names, may_be_empty
         )
+    is_stationary = params.gate.persists and params.gate.initial == "stationary"
+    if is_stationary and (gate_columns is None or len(gate_columns)):
+        raise ValueError(
+            'gate.initial="stationary" needs transitions of constant probabilities, which have a '
+            "stationary distribution; they depend on features. Use gate_features=[], or "
+            'initial="free".'
+        )
     # Experts without features have means, or counts, that do not depend on them: latent classes.
     of_features = params.expert_features, params.shared_features, params.dispersion_features
     if any(features is not None for features in of_features):

@@ -27,9 +27,10 @@ from scipy import sparse
 from sklearn.base import is_classifier
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import is_integer, shown
-from skmoe._data.rows import Rows, check_metadata, check_several_folds, make_folds
-from skmoe._data.units import cut_series, encode_units, n_known_experts
+from skmoe._data.checks import check_metadata, is_integer, shown
+from skmoe._data.rows import Rows, check_several_folds, make_folds
+from skmoe._data.series import cut_series
+from skmoe._data.units import encode_units, n_known_experts
 from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
 from skmoe._estimators.fitting.problem import FitProblem, attributes_of_run, build_problem
 from skmoe._estimators.parameters.conflicts import (

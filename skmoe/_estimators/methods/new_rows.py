@@ -71,6 +71,7 @@ def supports_dask(method: MethodT) -> MethodT:
     def wrapper(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
         if not is_dask(X):
             return method(self, X, *args, **kwargs)
+        check_is_fitted(self)
         options = dict(method_signature.bind(self, X, *args, **kwargs).arguments)
         del options["self"], options["X"]
         if options.get("units") is not None or self._fitted.mixture.gate.persists:

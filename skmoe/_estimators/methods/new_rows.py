@@ -368,7 +368,7 @@ class NewRowsMixin:
         return rows, (proba / proba.sum(axis=1, keepdims=True)).T
 
     def _check_independent(self, *past: Any) -> None:
-        """What says in which order rows come must not be given, as they are independent."""
+        """Neither y nor an order of the rows must be given, since they are independent."""
         if any(values is not None for values in past):
             raise ValueError(
                 'predictions take y, units and time only with gate="markov", where rows depend on '

@@ -9,7 +9,7 @@ from skmoe._data.checks import check_choice, check_integer, check_real, check_tr
 from skmoe._mixture.experts import Gate
 from skmoe._numerics.typing import Alpha
 from skmoe.families._categorical import Categorical
-from skmoe.protocols._experts import Part
+from skmoe.protocols import Part
 
 __all__ = ["GATES", "ConstantGate", "MarkovGate", "SoftmaxGate"]
 

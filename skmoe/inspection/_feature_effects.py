@@ -18,7 +18,7 @@ from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._inference.effects import AverageEffects
 from skmoe._inference.labels import counted_noun, feature_labels
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
+from skmoe.distributions._mixtures import check_random_state
 from skmoe.families._censored import has_atom_of_others
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject

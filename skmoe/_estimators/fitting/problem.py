@@ -16,9 +16,10 @@ from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import point_values
 from skmoe._data.checks import has_bounds
 from skmoe._data.encoding import numeric_names
-from skmoe._data.extra_features import ExtraFeatures, append_columns
 from skmoe._data.preprocessing import (
+    ExtraFeatures,
     Preprocessor,
+    append_columns,
     design_matrix,
     fit_feature_range,
     fit_standardization,
@@ -72,8 +73,7 @@ from skmoe.exceptions import (
     UnreplicatedMaximumWarning,
     warn_user,
 )
-from skmoe.experts._cross_fitted import Fits
-from skmoe.experts._mean_family import MeanFamily
+from skmoe.experts._cross_fitted import Fits, MeanFamily
 from skmoe.experts._named_estimators import named_pipeline
 from skmoe.protocols import Experts, Gate
 

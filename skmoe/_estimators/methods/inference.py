@@ -25,9 +25,9 @@ from skmoe._data.checks import (
     is_integer,
     shown,
 )
-from skmoe._data.extra_features import predict_base
+from skmoe._data.preprocessing import predict_base
 from skmoe._data.rows import Rows
-from skmoe._data.sklearn_adapter import count_parameters, typical_model
+from skmoe._data.sklearn_adapter import count_parameters
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods.draws import copies_of, draw_experts, draw_target
 from skmoe._estimators.methods.new_rows import ExpertNamesMixin, NewRowsMixin, labels_of
@@ -59,7 +59,7 @@ from skmoe._mixture.information import end_at_maximum
 from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import log_normalise
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
+from skmoe.distributions._mixtures import check_random_state
 from skmoe.exceptions import WeightsWarning, warn_user
 from skmoe.protocols import Block, SupportsDistribution
 
@@ -761,7 +761,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         if np.isnan(self.n_parameters_):
             uncounted = type(self._fitted.mixture.experts.own).__name__
             for k, models in enumerate(getattr(self, "experts_", ())):
-                if np.isnan(count_parameters(typical_model(models))):
+                if np.isnan(count_parameters(models)):
                     uncounted = f"expert {k} ({self.expert_kinds_[k]})"
                     break
             raise ValueError(

@@ -48,10 +48,9 @@ from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.partitions import INITIALIZERS, InitData
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
-from skmoe.experts._cross_fitted import CrossFittedExperts
+from skmoe.distributions._mixtures import check_random_state
+from skmoe.experts._cross_fitted import CrossFittedExperts, MeanFamily
 from skmoe.experts._linear import EXPERTS
-from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import Family
 from skmoe.gates import DEFAULT_GATE_ALPHA, ConstantGate, MarkovGate, SoftmaxGate
 from skmoe.protocols import Experts

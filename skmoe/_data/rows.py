@@ -290,7 +290,7 @@ class Dataset(NamedTuple):
 
     @property
     def n_apart(self) -> int:
-        """Number of rows, units or series that samples and folds can tell apart."""
+        """Number of rows, units or series, which samples and folds keep whole."""
         whole = self.units if self.series is None else self.series
         return self.n_rows if whole is None else len(whole.starts)
 

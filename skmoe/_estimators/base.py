@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass
 from html import escape
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -92,6 +92,9 @@ class BaseMixture(
     _training_state: TrainingState
     _default_alphas: tuple[float, float]
     _multi_output = False  # whether y may have several columns
+    # Units that `fit` asks for are passed on to `score` of series only, if asked for.
+    __metadata_request__score: ClassVar[dict[str, Any]] = {"units": False}
+
     _has_models = False  # whether it is a stack, whose models are fitted before the gate
     # Steps of a pipeline, whose input this copy of its last step takes (`mixture_of`).
     _input: InputSteps | None = None

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
+from skmoe.gates import MarkovGate
 from support.fits import ends_of_starts, fit_quietly
 from support.series import (
     PLAIN,
@@ -210,6 +211,21 @@ def test_transition_matrix_is_that_at_the_mean_features():
     assert_allclose(moe.initial_probabilities_.sum(), 1.0)
     assert_allclose(np.exp(moe.initial_intercept_), moe.initial_probabilities_)
     assert moe.n_series_ == 6
+
+
+@pytest.mark.parametrize("n_experts", [2, 3])
+def test_stationary_start_is_that_of_the_transitions(n_experts):
+    data = table((60, 50, 45, 40, 35, 30, 25, 20, 15, 10), n_experts, seed=3)
+    gate = MarkovGate(initial="stationary")
+    moe = fit(regressor(n_experts, gate=gate, gate_features=[], **PLAIN), data)
+    free = fit(regressor(n_experts, gate_features=[], **PLAIN), data)
+    assert_allclose(moe.initial_probabilities_ @ moe.transition_matrix_, moe.initial_probabilities_)
+    assert moe.n_parameters_ == free.n_parameters_ - (n_experts - 1)
+    assert moe.lower_bound_ < free.lower_bound_ + 1e-9
+    # Rows that nothing is known of have it at any time.
+    proba = moe.predict_gate(data.X, **data.series)
+    assert_allclose(proba, np.broadcast_to(moe.initial_probabilities_, proba.shape), rtol=1e-9)
+    assert "First rows" not in str(moe.summary(data.X, data.y, **data.series))
 
 
 # --- missing y ------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from scipy.special import softmax
 from scipy.stats import norm
 
+from skmoe.gates import MarkovGate
 from support.fits import fit_quietly
 from support.series import (
     PLAIN,
@@ -23,13 +24,15 @@ from support.series import (
 STEP, SEED = 1e-4, 3
 # Series that are short, cut into pieces, with holes, and with weights and three regimes.
 KINDS = ("short", "long", "missing y", "weights", "three regimes", "constant transitions")
+KINDS += ("stationary", "stationary, three regimes")
 
 
 class Problem:
     """A fit to the maximum of its likelihood, and this as a function of the listed coefficients."""
 
     def __init__(self, kind):
-        self.n_experts = 3 if kind == "three regimes" else 2
+        self.n_experts = 3 if "three regimes" in kind else 2
+        self.is_stationary = kind.startswith("stationary")
         sizes = (230, 15, 20, 60) if kind == "long" else (60, 50, 45, 40, 35, 30, 25, 20, 15, 10)
         self.data = table(sizes, self.n_experts, seed=SEED)
         self.y = with_holes(self.data.y) if kind == "missing y" else self.data.y
@@ -39,6 +42,8 @@ class Problem:
             self.weight = 1.0 + np.isin(self.data.units, ["u1", "u3"])
             self.given["sample_weight"] = self.weight
         options = {"gate_features": []} if kind == "constant transitions" else {}
+        if self.is_stationary:
+            options = {"gate_features": [], "gate": MarkovGate(initial="stationary")}
         self.moe = regressor(self.n_experts, **PLAIN | options)
         fit_quietly(self.moe, self.data.X, self.y, **self.given)
         self.inference = self.moe.inference(self.data.X, self.y, **self.given)
@@ -60,7 +65,10 @@ class Problem:
                 slope = values.get((*part, "x0"), nothing)
                 logits[..., k, j] = values.get((*part, "(Intercept)"), nothing) + slope * X[:, 0]
         logs[:, np.isnan(self.y)] = 0.0
-        return Chain(softmax(initial, axis=1), softmax(logits, axis=3), logs)
+        initial, moves = softmax(initial, axis=1), softmax(logits, axis=3)
+        if self.is_stationary:  # what a thousand transitions lead to
+            initial = np.linalg.matrix_power(moves[:, 0], 1000)[:, 0]
+        return Chain(initial, moves, logs)
 
     def log_likelihoods(self, thetas):
         """Of each series, times its weight, (M, n_series)."""

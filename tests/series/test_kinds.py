@@ -171,6 +171,20 @@ def test_known_experts_of_single_rows_have_their_probability():
     assert_allclose(resp, passes.all, atol=1e-9)
 
 
+def test_experts_are_known_also_where_y_is_missing():
+    y = with_holes(Y, 3)
+    moe = fit_quietly(regressor(max_iter=50), X, y, known_experts=KNOWN, **DATA.series)
+    resp = moe.responsibilities(X, y, given="all", known_experts=KNOWN, **DATA.series)
+    is_known = KNOWN >= 0
+    assert (is_known & np.isnan(y)).any()
+    assert_allclose(resp[is_known], np.eye(2)[KNOWN[is_known]])
+    chain = chain_of(moe, X, y)
+    logs = np.where(is_known[:, None] & (np.eye(2)[KNOWN] == 0.0), -np.inf, chain.logs)
+    with np.errstate(divide="ignore"):
+        passes = plain_passes(chain._replace(logs=logs), DATA.units, DATA.time)
+    assert_allclose(resp, passes.all, atol=1e-9)
+
+
 def test_all_known_experts_have_counted_transitions():
     moe = regressor(gate_features=[], **PLAIN)
     fit_quietly(moe, X, Y, known_experts=DATA.regimes, **DATA.series)

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
 
+from skmoe.gates import MarkovGate
 from support.fits import fit_quietly
 from support.series import (
     all_paths,
@@ -20,7 +21,7 @@ from support.series import (
 SHORT = table((7, 6, 5, 2, 1), n_regimes=3)
 # Series that are cut into pieces, and some that are not, of which one ends where a piece does.
 LONG = table((441, 400, 223, 21, 1, 63), n_regimes=3)
-KINDS = ("normal", "poisson", "classes", "missing", "constant transitions")
+KINDS = ("normal", "poisson", "classes", "missing", "constant transitions", "stationary")
 
 
 def fitted(kind, data, n_experts):
@@ -32,7 +33,8 @@ def fitted(kind, data, n_experts):
     else:
         y = data.of_family("poisson") if kind == "poisson" else data.y
         y = with_holes(y) if kind == "missing" else y
-        options = {"gate_features": []} if kind == "constant transitions" else {}
+        options = {"gate_features": []} if kind in ("constant transitions", "stationary") else {}
+        options |= {"gate": MarkovGate(initial="stationary")} if kind == "stationary" else {}
         options |= {"family": "poisson"} if kind == "poisson" else {}
         moe = regressor(n_experts, max_iter=20, **options)
     return fit_quietly(moe, data.X, y, **data.series), y

@@ -71,6 +71,7 @@ def supports_dask(method: MethodT) -> MethodT:
     def wrapper(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
         if not is_dask(X):
             return method(self, X, *args, **kwargs)
+        check_is_fitted(self)
         options = dict(method_signature.bind(self, X, *args, **kwargs).arguments)
         del options["self"], options["X"]
         if options.get("units") is not None or self._fitted.mixture.gate.persists:
@@ -367,7 +368,7 @@ class NewRowsMixin:
         return rows, (proba / proba.sum(axis=1, keepdims=True)).T
 
     def _check_independent(self, *past: Any) -> None:
-        """What says in which order rows come must not be given, as they are independent."""
+        """Neither y nor an order of the rows must be given, since they are independent."""
         if any(values is not None for values in past):
             raise ValueError(
                 'predictions take y, units and time only with gate="markov", where rows depend on '

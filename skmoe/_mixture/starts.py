@@ -266,7 +266,8 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
     to_split = np.argsort(-(resp @ (rows.unit_weight * shortfall)), kind="stable")[:n_new]
     starts: list[Any] = []  # responsibilities for experts and gate
     for job in start_jobs("auto", 2, np.random.SeedSequence(0).spawn(N_SPLITS), partitions=False):
-        rng, of_gate, counted = np.random.default_rng(job.seed), [*resp], np.ones(resp.shape[1])
+        rng, of_gate = np.random.default_rng(job.seed), [*resp]
+        counted = np.ones((problem.mixture.n_experts, len(weight)))
         for k in to_split:
             own = np.flatnonzero(resp[k] > MIN_SPLIT_RESPONSIBILITY)
             own = own if len(own) >= MIN_ROWS_TO_SPLIT else np.arange(len(weight))
@@ -274,7 +275,7 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
                 job.init_name, X[own], Y[:, own], (weight * resp[k])[own], 2, rng
             )
             left, share = 1.0 - cells.sum(axis=0), np.full(len(weight), 0.5)
-            counted[own] -= resp[k, own] * left
+            counted[np.ix_([k, len(of_gate)], own)] -= left * (1.0 - 1.0 / len(left))
             share[own] = cells[0] + 0.5 * left
             of_gate[k] = resp[k] * share
             of_gate.append(resp[k] * (1.0 - share))

@@ -177,6 +177,7 @@ def select(
             errors = np.sqrt(squares / given.sum())
             is_tied = mean <= np.maximum(N_STANDARD_ERRORS * errors, least_gain)
             selected = int(np.argmax(is_tied))
+            is_over = weight is not None and not is_tied[-1]
             if trials.verbose > 0:
                 named = f"{number} expert{'s' * (number > 1)}"
                 print(f"{named}: score {means[-1]:.5f}, {time.perf_counter() - since:.1f} s")

@@ -11,6 +11,7 @@ References
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -135,12 +136,13 @@ class Problem(NamedTuple):
         wanted = ROWS_PER_COEFFICIENT * self.mixture.n_experts * n_columns
         return min(rows.n_rows, max(wanted, MIN_ROWS_OF_STARTS))
 
-    def on_sample(self) -> Problem:
-        """The problem on the rows, or units, on which starts are compared.
+    def on_sample(self, most: int = sys.maxsize) -> Problem:
+        """The problem on the rows, or units, on which starts are compared, and no more than some.
 
         Weights are increased, so that penalties have the same weight relative to the sample.
         """
-        init_data, rows, size = self.init_data, self.init_data.rows, self.n_rows_of_starts
+        init_data, rows = self.init_data, self.init_data.rows
+        size = min(self.n_rows_of_starts, most)
         if size < rows.n_rows:
             rng = np.random.default_rng(self.seeds[0].spawn(1)[0])
             kept = sample_of(rows, size, rng)
@@ -248,7 +250,7 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
     are costly, begin at the first one.
     """
     mixture, by_itself = run.mixture, problem.mixture.experts.needs_all_rows
-    on_sample = problem if by_itself else problem.on_sample()
+    on_sample = problem if by_itself else problem.on_sample(MIN_ROWS_OF_STARTS)
     rows, X, Y, _ = init_data = on_sample.init_data
     weight, sizes = rows.weight, np.ones(rows.n_rows)
     if rows.units is not None:
@@ -285,15 +287,24 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
         if by_itself:
             return problem._replace(init=stacked)
         starts.append((rows.row_responsibilities(stacked * counted), stacked))
-    seeds = np.random.SeedSequence(0).spawn(N_OTHER_STARTS)
+    n_others = N_OTHER_STARTS * (mixture.n_experts > 1)  # of one expert splits are such starts
+    seeds = np.random.SeedSequence(0).spawn(n_others)
     jobs = start_jobs("auto", problem.mixture.n_experts, seeds, partitions=False)
     starts += [start_responsibilities(on_sample, job) for job in jobs]
-    objective = on_sample.objective()
+    previous = problem.mixture
+    of_several = problem.penalties if mixture.n_experts > 1 else ()
+    for penalty in of_several:  # their search goes on from those of the run
+        found = getattr(mixture, penalty.part).penalties
+        kept = {field: found[field] for field in penalty.fields if field in found}
+        kept.pop("predictor_squares", None)  # of each expert
+        part = getattr(previous, penalty.part).with_penalties(kept)
+        previous = previous.with_part(penalty.part, part)
+    objective = on_sample.objective(previous)
     runs = runs_side_by_side(objective, starts, N_ITER_FIRST_ROUND[False])
     # Under penalties the lower bound may be largest where an expert has no rows.
     weight, penalty = rows.weight.sum(), objective.mixture.penalty
     best = max(runs, key=lambda run: run.lower_bound + float(penalty(run.theta[None])[0]) / weight)
-    return problem._replace(init=best.theta)
+    return problem._replace(init=best.theta, previous=previous)
 
 
 # --- known experts ----------------------------------------------------------------------------

@@ -291,12 +291,13 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
     seeds = np.random.SeedSequence(0).spawn(n_others)
     jobs = start_jobs("auto", problem.mixture.n_experts, seeds, partitions=False)
     starts += [start_responsibilities(on_sample, job) for job in jobs]
-    previous = problem.mixture
+    previous = None
     of_several = problem.penalties if mixture.n_experts > 1 else ()
     for penalty in of_several:  # their search goes on from those of the run
         found = getattr(mixture, penalty.part).penalties
         kept = {field: found[field] for field in penalty.fields if field in found}
         kept.pop("predictor_squares", None)  # of each expert
+        previous = previous or problem.mixture
         part = getattr(previous, penalty.part).with_penalties(kept)
         previous = previous.with_part(penalty.part, part)
     objective = on_sample.objective(previous)

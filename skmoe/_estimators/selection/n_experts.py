@@ -1,10 +1,11 @@
 """Selection of the number of experts, by held-out log density or an information criterion.
 
-Numbers are tried in increasing order until several in succession bring no clear improvement, or
-until experts collapse. Each fit starts from the previous one, with the experts of the lowest
-likelihood split in two, or from an ordinary start that is better. Fits with held-out rows start
-from the fit to all rows, and have its penalties: otherwise local maxima, which differ by chance,
-would be compared. Estimators as experts have their out-of-fold predictions instead.
+Numbers are tried in increasing order until several in succession bring no clear improvement, one is
+clearly worse than a smaller one, or experts collapse. Each fit starts from the previous one, with
+the experts of the lowest likelihood split in two, or from an ordinary start that is better. Its
+search of penalties begins at those of the previous one. Fits with held-out rows start from the fit
+to all rows, and have its penalties: otherwise local maxima, which differ by chance, would be
+compared. Estimators as experts have their out-of-fold predictions instead.
 
 Like fits, trials use the distinct rows with their total weights. So weights are numbers of rows.
 Copies of a row are in one fold, unless all columns are discrete: then rows agree by chance.
@@ -141,7 +142,8 @@ def select(
     `score` returns a number, or held-out scores of rows with a weight. Of numbers the largest is
     best. It returns None for a number whose experts collapse, if the one before it was tried. No
     larger number is tried: the rows do not support it, and its score would differ by its penalties
-    only. After a gap between candidates such a number has the score of one in the gap.
+    only. After a gap between candidates such a number has the score of one in the gap. Nor is a
+    number tried after one that is clearly worse than the best one.
 
     Scores of rows are clearly worse if the difference exceeds two standard errors, of the mean of
     the row-wise differences [1]_ or of those of units. It must also be MIN_TOTAL_GAIN in all: few
@@ -487,10 +489,8 @@ def fit_trial(
     if data.rows.possible is not None:
         given = given._replace(rows=data.rows.of_n_experts(params.n_experts))
     known = start if isinstance(start, Trial) else known
-    noise = None
-    if known is not None:
-        noise = known.problem.em_problem.mixture.experts.penalties.get("noise_variance")
-    noise = None if noise is None else np.array(noise)
+    penalties = known.problem.em_problem.mixture.experts.penalties if known else {}
+    noise = np.array(penalties["noise_variance"]) if "noise_variance" in penalties else None
     options = FitOptions(None, data.attributes.get("classes_"), noise, at_maximum)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -581,13 +581,12 @@ def _left_out(data: TrainingData, by_class: bool, n_partitions: int) -> Array:
     Without classes of several rows there are no such fits.
     """
     rows = data.rows
-    index, unit, codes, groups = np.arange(rows.n_rows), np.arange(rows.n_rows), None, None
+    index, unit, groups = np.arange(rows.n_rows), np.arange(rows.n_rows), None
     if rows.unit is not None:
         unit = rows.unit_codes
     elif rows.weight.max() > 1.0:
         index = np.repeat(index, _n_separate_copies(data))
-    if by_class or rows.possible is not None:
-        codes = _strata(rows, by_class)
+    codes = _strata(rows, by_class)
     if rows.group is not None or rows.unit is not None:
         groups = rows.fold_group
     can_hold_out = np.ones(len(index), dtype=bool)

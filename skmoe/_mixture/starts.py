@@ -277,7 +277,7 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
                 job.init_name, X[own], Y[:, own], (weight * resp[k])[own], 2, rng
             )
             left, share = 1.0 - cells.sum(axis=0), np.full(len(weight), 0.5)
-            counted[np.ix_([k, len(of_gate)], own)] -= left * (1.0 - 1.0 / len(left))
+            counted[np.array([[k], [len(of_gate)]]), own] -= left * (1.0 - 1.0 / len(left))
             share[own] = cells[0] + 0.5 * left
             of_gate[k] = resp[k] * share
             of_gate.append(resp[k] * (1.0 - share))
@@ -291,21 +291,12 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
     seeds = np.random.SeedSequence(0).spawn(n_others)
     jobs = start_jobs("auto", problem.mixture.n_experts, seeds, partitions=False)
     starts += [start_responsibilities(on_sample, job) for job in jobs]
-    previous = None
-    of_several = problem.penalties if mixture.n_experts > 1 else ()
-    for penalty in of_several:  # their search goes on from those of the run
-        found = getattr(mixture, penalty.part).penalties
-        kept = {field: found[field] for field in penalty.fields if field in found}
-        kept.pop("predictor_squares", None)  # of each expert
-        previous = previous or problem.mixture
-        part = getattr(previous, penalty.part).with_penalties(kept)
-        previous = previous.with_part(penalty.part, part)
-    objective = on_sample.objective(previous)
+    objective = on_sample.objective()
     runs = runs_side_by_side(objective, starts, N_ITER_FIRST_ROUND[False])
     # Under penalties the lower bound may be largest where an expert has no rows.
     weight, penalty = rows.weight.sum(), objective.mixture.penalty
     best = max(runs, key=lambda run: run.lower_bound + float(penalty(run.theta[None])[0]) / weight)
-    return problem._replace(init=best.theta, previous=previous)
+    return problem._replace(init=best.theta)
 
 
 # --- known experts ----------------------------------------------------------------------------

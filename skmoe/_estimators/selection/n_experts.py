@@ -2,10 +2,10 @@
 
 Numbers are tried in increasing order until several in succession bring no clear improvement, one is
 clearly worse than a smaller one, or experts collapse. Each fit starts from the previous one, with
-the experts of the lowest likelihood split in two, or from an ordinary start that is better. Its
-search of penalties begins at those of the previous one. Fits with held-out rows start from the fit
-to all rows, and have its penalties: otherwise local maxima, which differ by chance, would be
-compared. Estimators as experts have their out-of-fold predictions instead.
+the experts of the lowest likelihood split in two, or from an ordinary start that is better. Fits
+with held-out rows start from the fit to all rows, and have its penalties: otherwise local maxima,
+which differ by chance, would be compared. Estimators as experts have their out-of-fold predictions
+instead.
 
 Like fits, trials use the distinct rows with their total weights. So weights are numbers of rows.
 Copies of a row are in one fold, unless all columns are discrete: then rows agree by chance.

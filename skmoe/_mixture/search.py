@@ -401,36 +401,28 @@ def _with_reinitialized_experts(
 ) -> Run:
     """The run, or a better one after collapsed experts were re-initialised.
 
-    They start on the rows with the lowest likelihood, and EM runs again, unless as many collapse on
-    the rows of the initialisation.
+    They start on the rows with the lowest likelihood, and EM runs again.
     """
-    mixture = objective.mixture
-    rows = problem.rows if mixture.experts.needs_all_rows else problem.init_data.rows
-    blocks = blocks_of(mixture, rows)
-    of_rows = objective._replace(blocks=blocks, map_blocks=None, n_rows=rows.n_rows)
-    n_before = mixture.n_experts + 1
+    mixture, rows = objective.mixture, problem.rows_in_memory
     for _ in range(MAX_REINITIALIZATIONS):
+        if run.failed:
+            break
+        blocks = blocks_of(mixture, rows)
         of_blocks = [mixture.responsibilities(run.theta[None], data) for data in blocks]
         resp = np.concatenate([own[:, 0] for own, _ in of_blocks], axis=1)
         log_density = np.concatenate([own[0] for _, own in of_blocks])
         collapsed = np.flatnonzero(is_collapsed(resp @ rows.unit_weight))
-        if run.failed or not 0 < len(collapsed) < n_before:
+        if not len(collapsed):
             break
-        n_before = len(collapsed)
         order = np.argsort(log_density, kind="stable")
         fraction = np.cumsum(rows.unit_weight[order]) / rows.weight.sum()
         worst = order[fraction <= max(len(collapsed) / len(resp), fraction[0])]
         resp[:, worst] *= 1.0 - LABEL_SMOOTHING
         for i, k in enumerate(collapsed):
             resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
-        started, theta = begun(of_rows, resp, rows)
-        n_left, n_earlier = problem.max_iter - run.n_earlier, run.n_earlier
-        if rows.n_rows < problem.rows.n_rows:
-            theta = em(started, theta, n_left, problem.tol).theta
-            counts = started.at(theta[None], curvature=False).total.counts[:, 0]
-            if is_collapsed(counts).sum() >= n_before:
-                break
+        started, theta = begun(objective._replace(blocks=blocks), resp, rows)
         again = objective._replace(mixture=started.mixture)
+        n_left, n_earlier = problem.max_iter - run.n_earlier, run.n_earlier
         start = Run(theta, [], n_earlier=n_earlier)
         candidate = em(again, start, n_left, problem.tol, monitor)
         if candidate.lower_bound <= run.lower_bound:

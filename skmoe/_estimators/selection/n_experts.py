@@ -581,12 +581,13 @@ def _left_out(data: TrainingData, by_class: bool, n_partitions: int) -> Array:
     Without classes of several rows there are no such fits.
     """
     rows = data.rows
-    index, unit, groups = np.arange(rows.n_rows), np.arange(rows.n_rows), None
+    index, unit, codes, groups = np.arange(rows.n_rows), np.arange(rows.n_rows), None, None
     if rows.unit is not None:
         unit = rows.unit_codes
     elif rows.weight.max() > 1.0:
         index = np.repeat(index, _n_separate_copies(data))
-    codes = _strata(rows, by_class)
+    if by_class or rows.possible is not None:
+        codes = _strata(rows, by_class)
     if rows.group is not None or rows.unit is not None:
         groups = rows.fold_group
     can_hold_out = np.ones(len(index), dtype=bool)

@@ -1,10 +1,11 @@
 """Selection of the number of experts, by held-out log density or an information criterion.
 
-Numbers are tried in increasing order until several in succession bring no clear improvement, or
-until experts collapse. Each fit starts from the previous one, with the experts of the lowest
-likelihood split in two, or from an ordinary start that is better. Fits with held-out rows start
-from the fit to all rows, and have its penalties: otherwise local maxima, which differ by chance,
-would be compared. Estimators as experts have their out-of-fold predictions instead.
+Numbers are tried in increasing order until several in succession bring no clear improvement, one is
+clearly worse than a smaller one, or experts collapse. Each fit starts from the previous one, with
+the experts of the lowest likelihood split in two, or from an ordinary start that is better. Fits
+with held-out rows start from the fit to all rows, and have its penalties: otherwise local maxima,
+which differ by chance, would be compared. Estimators as experts have their out-of-fold predictions
+instead.
 
 Like fits, trials use the distinct rows with their total weights. So weights are numbers of rows.
 Copies of a row are in one fold, unless all columns are discrete: then rows agree by chance.
@@ -148,7 +149,8 @@ def select(
     `score` returns a number, or held-out scores of rows with a weight. Of numbers the largest is
     best. It returns None for a number whose experts collapse, if the one before it was tried. No
     larger number is tried: the rows do not support it, and its score would differ by its penalties
-    only. After a gap between candidates such a number has the score of one in the gap.
+    only. After a gap between candidates such a number has the score of one in the gap. Nor is a
+    number tried after one that is clearly worse than the best one.
 
     Scores of rows are clearly worse if the difference exceeds two standard errors, of the mean of
     the row-wise differences [1]_ or of those of units. It must also be MIN_TOTAL_GAIN in all: few
@@ -184,6 +186,7 @@ def select(
             errors = np.sqrt(squares / given.sum())
             is_tied = mean <= np.maximum(N_STANDARD_ERRORS * errors, least_gain)
             selected = int(np.argmax(is_tied))
+            is_over = weight is not None and not is_tied[-1]
             if trials.verbose > 0:
                 named = f"{number} expert{'s' * (number > 1)}"
                 print(f"{named}: score {means[-1]:.5f}, {time.perf_counter() - since:.1f} s")
@@ -494,10 +497,8 @@ def fit_trial(
     if data.rows.possible is not None:
         given = given._replace(rows=data.rows.of_n_experts(params.n_experts))
     known = start if isinstance(start, Trial) else known
-    noise = None
-    if known is not None:
-        noise = known.problem.em_problem.mixture.experts.penalties.get("noise_variance")
-    noise = None if noise is None else np.array(noise)
+    penalties = known.problem.em_problem.mixture.experts.penalties if known else {}
+    noise = np.array(penalties["noise_variance"]) if "noise_variance" in penalties else None
     options = FitOptions(None, data.attributes.get("classes_"), noise, at_maximum)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

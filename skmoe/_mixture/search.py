@@ -39,7 +39,6 @@ from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.partitions import LABEL_SMOOTHING, unit_features
 from skmoe._mixture.starts import (
     N_ITER_FIRST_ROUND,
-    SAME_LOG_LIKELIHOOD,
     Problem,
     begun,
     blocks_of,
@@ -189,7 +188,7 @@ def distinct_best(problem: Problem, runs: Sequence[Run], most: int) -> list[int]
     """
     at_bound = [run.mixture.experts.dispersion_at_bound(run.theta).any() for run in runs]
     order = sorted(range(len(runs)), key=lambda i: (at_bound[i], -runs[i].lower_bound))
-    tol = SAME_LOG_LIKELIHOOD / problem.rows.weight.sum()
+    tol = SAME_MAXIMUM / problem.rows.weight.sum()
     chosen: list[int] = []
     for i in order:
         gaps = [abs(runs[i].lower_bound - runs[j].lower_bound) for j in chosen]

@@ -511,12 +511,6 @@ class NestedModelsTest:
 
 # --- other results of methods -----------------------------------------------------------------
 
-# What to do beyond the default starts.
-MORE_STARTS = (
-    'This is no proof: other starts may find a better one. init="search" compares 100 and swaps '
-    "experts, in five to twenty times the time."
-)
-
 
 class Maxima(NamedTuple):
     """Values that the starts or searches of a fit have reached, the best one first.
@@ -560,8 +554,8 @@ class Maxima(NamedTuple):
     >>> X = np.linspace(-3, 3, 200)[:, None]
     >>> moe = MixtureOfExpertsRegressor(2, random_state=0)
     >>> print(moe.fit(X, np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])).maxima_)
-    The best value found was reached by 2 of 2 different starts that converged or ran longest, of 32
-    in all. This is no proof: other starts may find a better one. init="search" compares 100 and
+    The best value found was reached by 15 of 15 different starts that converged or ran longest, of
+    32 in all. This is no proof: other starts may find a better one. init="search" compares 100 and
     swaps experts, in five to twenty times the time.
     """
 
@@ -593,7 +587,10 @@ class Maxima(NamedTuple):
             text = "The best value of"
             advice = " They descend from one mixture: n_init=3 makes three independent searches."
         elif self.runs.startswith("different starts"):
-            advice = f" {MORE_STARTS}"
+            advice = (
+                ' This is no proof: other starts may find a better one. init="search" compares 100 '
+                "and swaps experts, in five to twenty times the time."
+            )
         text += f" {self.n_runs} {self.runs}"
         if len(self.n_times) > 1:
             gap = self.penalised_log_likelihoods[0] - self.penalised_log_likelihoods[1]

@@ -66,6 +66,10 @@ MIN_SPLIT_RESPONSIBILITY = 0.01
 MIN_ROWS_TO_SPLIT = 20
 REFERENCE_QUANTILE = 0.9
 
+# Difference of lower bounds, in units of the log-likelihood, below which two runs are at the same
+# point.
+SAME_LOG_LIKELIHOOD = 1e-3
+
 # Twice the largest number of products of columns of a design that are kept for all iterations.
 MAX_KEPT_PRODUCTS = 8_000_000
 

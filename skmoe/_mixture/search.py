@@ -152,7 +152,7 @@ def fit_starts(
             prefer="processes" if problem.init == "search" else "threads",
         )
         for own in filter(None, start_monitors):
-            own.start()
+            observer.start()
         is_search = problem.init == "search" and not experts.needs_all_rows
         compared = _searches if is_search else _successive_halving
         found = compared(on_sample, start_monitors, workers)

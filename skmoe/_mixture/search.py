@@ -151,7 +151,7 @@ def fit_starts(
             n_jobs=None if experts.needs_all_rows else n_jobs,
             prefer="processes" if problem.init == "search" else "threads",
         )
-        for own in filter(None, start_monitors):
+        for observer in filter(None, start_monitors):
             observer.start()
         is_search = problem.init == "search" and not experts.needs_all_rows
         compared = _searches if is_search else _successive_halving

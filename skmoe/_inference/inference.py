@@ -556,7 +556,7 @@ class Maxima(NamedTuple):
     >>> print(moe.fit(X, np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])).maxima_)
     The best value found was reached by 15 of 15 different starts that converged or ran longest, of
     32 in all. This is no proof: other starts may find a better one. init="search" compares 100 and
-    swaps experts, in five to twenty times the time.
+    swaps experts, in three to ten times the time.
     """
 
     penalised_log_likelihoods: tuple[float, ...] = ()
@@ -589,7 +589,7 @@ class Maxima(NamedTuple):
         elif self.runs.startswith("different starts"):
             advice = (
                 ' This is no proof: other starts may find a better one. init="search" compares 100 '
-                "and swaps experts, in five to twenty times the time."
+                "and swaps experts, in three to ten times the time."
             )
         text += f" {self.n_runs} {self.runs}"
         if len(self.n_times) > 1:

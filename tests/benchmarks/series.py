@@ -110,8 +110,8 @@ def speed(options):
         seconds = time.process_time() - start
         peer, of_peer = of_statsmodels(X, y)
         print(
-            f"1 x {length}: {seconds:.2f} s, log-likelihood {reached:.3f}; statsmodels {peer:.2f} s "
-            f"from one start, {of_peer:.3f}; {peer / seconds:.1f} times"
+            f"1 x {length}: {seconds:.2f} s, log-likelihood {reached:.3f}; statsmodels {peer:.2f} "
+            f"s from one start, {of_peer:.3f}; {peer / seconds:.1f} times"
         )
 
 

@@ -37,6 +37,8 @@ from skmoe._data.series import cut_series, make_series
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import (
+    N_STARTS,
+    N_STARTS_OF_SMALL,
     FitParameters,
     TrainingTarget,
     estimates,
@@ -83,6 +85,10 @@ MIN_INIT_ROWS = 5_000
 
 # Most rows of a piece of a series on which starts are compared.
 PIECE_OF_STARTS = 200
+
+# Largest product of experts, rows and coefficients of a predictor of a small table, which has many
+# starts by default.
+MAX_SMALL = 10_000
 
 # Seeds are drawn below this number.
 MAX_SEED = np.iinfo(np.int32).max
@@ -201,7 +207,9 @@ def _assemble(
         feature_range=feature_range,
     )
     seed = int(check_random_state(params.random_state).randint(MAX_SEED))
-    *seeds, fit_seed = np.random.SeedSequence(seed).spawn(params.n_init + 1)
+    n_numbers = params.n_experts * data.X.shape[0] * (data.X.shape[1] + 1)
+    n_default = N_STARTS_OF_SMALL if n_numbers <= MAX_SMALL else N_STARTS
+    *seeds, fit_seed = np.random.SeedSequence(seed).spawn((params.n_init or n_default) + 1)
     raw_features, init_design = None, None
     if params.uses_estimators:
         raw_features = select_raw_features(data.rows, data.columns["mean"])

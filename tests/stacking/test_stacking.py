@@ -207,6 +207,16 @@ def test_copies_and_jobs_change_nothing(name):
     assert (np.diff(one.predict_experts(features), axis=1) != 0.0).any()
 
 
+def test_copies_of_few_distinct_rows_are_in_all_folds():
+    """Rates of four cells, which no model knows that has not seen rows of both classes."""
+    cells, rates = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), [0.9, 0.2, 0.3, 0.7]
+    features = np.repeat(cells, 100, axis=0)
+    classes = np.concatenate([np.arange(100) < 100 * rate for rate in rates])
+    models = LogisticRegression(), DecisionTreeClassifier(min_samples_leaf=10, random_state=0)
+    moe = stack(*models, kind=GatedStackingClassifier, cv=None).fit(features, classes)
+    assert_allclose(moe.predict_proba(cells)[:, 1], rates, atol=0.03)
+
+
 # --- the gate -----------------------------------------------------------------------------------
 
 

@@ -357,7 +357,7 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         whose scale is the error of one regression. Residuals of rows left out need little of it. 0
         is maximum likelihood.
     cv : int or None, default=None
-        Number of folds, without each of which every model is fitted once. None for 5; of
+        Number of folds, without each of which every model is fitted once. None for 3; of
         more than 5000 rows one third is held out, once.
     max_iter : int, default=300
         Largest number of EM iterations of the gate. Raise it if `fit` gives a `ConvergenceWarning`.

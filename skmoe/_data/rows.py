@@ -803,13 +803,13 @@ def check_labels(name: str, labels: Array) -> None:
 
 # --- folds ----------------------------------------------------------------------------------------
 
-# Number of folds of cross_fit="auto", of a stack, and of a base.
+# Number of folds of cross_fit="auto", and of a base.
 N_CROSS_FIT_FOLDS = 5
 
-# A stack of more rows than this holds out one of so many parts, once: it has enough rows for the
-# weights of the models, and each fold costs one fit of every model.
+# A stack has fewer folds, as each costs one fit of every model. Of more rows than this it holds out
+# one fold only, which has enough rows for the weights of the models.
+N_STACK_FOLDS = 3
 MAX_ROWS_OF_STACK_WITH_FOLDS = 5_000
-N_PARTS_OF_LARGE_STACK = 3
 
 FINER_GROUPS = "Leave groups out, or give finer ones."
 
@@ -868,7 +868,7 @@ def assign_folds(
         check_number_of_folds(default, int(n_folds), codes, features)
         return features._replace(fold=make_folds(int(n_folds), *rows))
     is_large = of_stack and features.shape[0] > MAX_ROWS_OF_STACK_WITH_FOLDS
-    fold = make_folds(N_PARTS_OF_LARGE_STACK if is_large else N_CROSS_FIT_FOLDS, *rows)
+    fold = make_folds(N_STACK_FOLDS if of_stack else N_CROSS_FIT_FOLDS, *rows)
     if of_stack or features.groups is not None:
         check_several_folds(name, fold, features.groups, "Give more rows." if of_stack else "")
     return features._replace(fold=-fold if is_large else fold) if fold.any() else features

@@ -7,11 +7,12 @@ recipes with other models.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from itertools import product
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from scipy.linalg import cholesky, solve_triangular
 from sklearn.base import (
     BaseEstimator,
     MetaEstimatorMixin,
@@ -25,8 +26,8 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
 )
-from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state, get_tags
@@ -47,6 +48,9 @@ RIDGE_PENALTIES = np.logspace(-6.0, 2.0, 9)
 MAX_ROWS_OF_SEARCH = 1000
 MAX_COMPONENTS_OF_SEARCH = 100
 
+# Added to the kernel of the rows of an approximation, some of which may be equal.
+JITTER = 1e-8
+
 # Of the score of generalised cross-validation, which is otherwise minimised by too rough functions.
 FACTOR_OF_DEGREES_OF_FREEDOM = 1.4
 
@@ -60,28 +64,40 @@ class RefittedBoosting(MetaEstimatorMixin, BaseEstimator):
     Parameters
     ----------
     estimator : estimator
-        Boosting of scikit-learn, whose `max_iter` is the largest number.
+        Boosting of scikit-learn, whose `max_iter` is the largest number. Each iteration has a tree
+        for each class: of more than four, steps are larger, and as many times fewer.
+    candidates : sequence of dict, default=({},)
+        Other parameters, of which those with the least loss on the held-out rows are chosen.
     """
 
-    def __init__(self, estimator: Any) -> None:
+    def __init__(self, estimator: Any, candidates: Sequence[dict[str, Any]] = ({},)) -> None:
         self.estimator = estimator
+        self.candidates = candidates
 
     def __sklearn_tags__(self) -> Any:
         return get_tags(self.estimator)
 
+    def chosen(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Boosting with the parameters that are best on held-out rows, not fitted."""
+        best, least = clone(self.estimator).set_params(early_stopping=False), np.inf
+        can_hold_out = len(y) > 1
+        if is_classifier(best):  # each class must be in both parts
+            counts = np.unique(y, return_counts=True)[1]
+            can_hold_out = counts.min() > 1 and best.validation_fraction * len(y) >= len(counts)
+            factor = max(len(counts) / MAX_CLASSES_OF_SMALL_STEPS, 1.0)
+            rate = max(min(factor * best.learning_rate, MAX_RATE), best.learning_rate)
+            best.set_params(max_iter=int(np.ceil(best.max_iter / factor)), learning_rate=rate)
+        for candidate in self.candidates if can_hold_out else ():
+            stopped = clone(best).set_params(early_stopping=True, **candidate)
+            losses = -stopped.fit(X, y, sample_weight).validation_score_
+            if losses.min() < least:
+                least, n_iterations = losses.min(), max(int(np.argmin(losses)), 1)
+                found = candidate | {"max_iter": n_iterations}
+        return best if least == np.inf else best.set_params(**found)
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Find the number of iterations on held-out rows, and fit as many to all rows."""
-        can_hold_out = len(y) > 1
-        if is_classifier(self.estimator):  # each class must be in both parts
-            counts = np.unique(y, return_counts=True)[1]
-            n_held_out = self.estimator.validation_fraction * len(y)
-            can_hold_out = bool(counts.min() > 1 and n_held_out >= len(counts))
-        stopped = clone(self.estimator).set_params(early_stopping=can_hold_out)
-        self.estimator_ = stopped.fit(X, y, sample_weight)
-        if can_hold_out:
-            n_iterations = max(int(np.argmax(stopped.validation_score_)), 1)
-            refitted = clone(self.estimator).set_params(max_iter=n_iterations, early_stopping=False)
-            self.estimator_ = refitted.fit(X, y, sample_weight)
+        self.estimator_ = self.chosen(X, y, sample_weight).fit(X, y, sample_weight)
         return self
 
     @property
@@ -102,18 +118,29 @@ class RefittedBoosting(MetaEstimatorMixin, BaseEstimator):
 # --- mixtures ---------------------------------------------------------------------------------
 
 
-class _EndsWithEM:
-    """A mixture for a stack, where Newton's steps to the maximum would not change the weights."""
+class _InStack:
+    """A mixture for a stack, where Newton's steps to the maximum would not change the weights.
+
+    Parameters of its base that are found on held-out rows are found once, before its folds.
+    """
+
+    base: Any
 
     def _fit(self, given: Any, **options: Any) -> Any:
-        return super()._fit(given, **options, ends_at_maximum=False)  # type: ignore[misc]
+        base = self.base
+        if isinstance(base, RefittedBoosting):
+            self.base = base.chosen(given.X, given.y, given.weight)
+        try:
+            return super()._fit(given, **options, ends_at_maximum=False)  # type: ignore[misc]
+        finally:
+            self.base = base
 
 
-class StackedMixtureRegressor(_EndsWithEM, MixtureOfExpertsRegressor):
+class StackedMixtureRegressor(_InStack, MixtureOfExpertsRegressor):
     """A mixture of regressions that ends with EM."""
 
 
-class StackedMixtureClassifier(_EndsWithEM, MixtureOfExpertsClassifier):
+class StackedMixtureClassifier(_InStack, MixtureOfExpertsClassifier):
     """A mixture of logistic regressions that ends with EM."""
 
 
@@ -124,8 +151,8 @@ class KernelMetric(TransformerMixin, BaseEstimator):
     """Features in units in which a Gaussian kernel of width one predicts the target.
 
     The standardised features are multiplied by the roots of their importances for randomised trees,
-    or all by one number. Which of both, and which width, has the least generalised cross-validation
-    error of a ridge regression on a sample of the rows.
+    or all by one number. Which of both, and then which width, has the least generalised
+    cross-validation error of a ridge regression on a sample of the rows.
 
     Parameters
     ----------
@@ -145,16 +172,18 @@ class KernelMetric(TransformerMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         seed, rows = int(rng.randint(2**31 - 1)), rng.permutation(len(X))[:MAX_ROWS_OF_SEARCH]
         self.mean_, std = X.mean(axis=0), X.std(axis=0)
-        sample, target = X[rows] - self.mean_, _numeric_target(np.asarray(y)[rows], self.is_class)
-        trees = ExtraTreesRegressor(20, min_samples_leaf=3, random_state=seed).fit(sample, target)
+        sample, target = X[rows] - self.mean_, np.asarray(y)[rows]
+        trees = ExtraTreesRegressor(20, min_samples_leaf=3, random_state=seed)
+        trees.fit(sample, _numeric_target(target, self.is_class))
+        kernel = KernelFeatures(MAX_COMPONENTS_OF_SEARCH, self.is_class, seed)
+
+        def error(units: Array) -> float:
+            return float(kernel.fit(sample * units, target).error_)
+
         factors = trees.feature_importances_, np.full(X.shape[1], 1.0 / X.shape[1])
-        n_components, least = min(MAX_COMPONENTS_OF_SEARCH, len(rows)), np.inf
-        for factor, scale in product(factors, SCALES):
-            units = np.sqrt(scale * factor) / np.where(std > 0.0, std, 1.0)
-            kernel = Nystroem(gamma=1.0, n_components=n_components, random_state=seed)
-            error, _ = _cross_validated_ridge(kernel.fit_transform(sample * units), target)
-            if error < least:
-                least, self.units_ = error, units
+        units = [np.sqrt(factor) / np.where(std > 0.0, std, 1.0) for factor in factors]
+        best = min(units, key=error)
+        self.units_ = min((np.sqrt(scale) * best for scale in SCALES), key=error)
         return self
 
     def transform(self, X: Any) -> Array:
@@ -194,12 +223,12 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Choose the rows of the approximation, and the penalty."""
-        n_components = min(self.n_components, len(X))
-        self.kernel_ = Nystroem(
-            gamma=1.0, n_components=n_components, random_state=self.random_state
-        )
+        rows = check_random_state(self.random_state).permutation(len(X))[: self.n_components]
+        self.rows_, self.penalty_ = X[rows], 1.0
+        kernel = rbf_kernel(self.rows_, gamma=1.0) + JITTER * np.eye(len(rows))
+        self.factor_ = cholesky(kernel, lower=True)
         target = _numeric_target(np.asarray(y), self.is_class)
-        _, self.penalty_ = _cross_validated_ridge(self.kernel_.fit_transform(X), target)
+        self.error_, self.penalty_ = _cross_validated_ridge(self.transform(X), target)
         if self.is_class:
             share = 1.0 / max(len(np.unique(y)), 2)
             self.penalty_ *= share * (1.0 - share)
@@ -207,7 +236,8 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> Array:
         """Features (n_samples, n_components)."""
-        return np.asarray(self.kernel_.transform(X) / np.sqrt(self.penalty_))
+        kernel = rbf_kernel(self.rows_, X, gamma=1.0)
+        return solve_triangular(np.sqrt(self.penalty_) * self.factor_, kernel, lower=True).T
 
 
 def _numeric_target(y: Array, is_class: bool) -> Array:
@@ -271,15 +301,29 @@ class Effort(NamedTuple):
     n_experts: int  # on the predictions of a base
     regressors: str
     classifiers: str
+    # Parameters of boosting that are compared on held-out rows; without any it does not stop early.
+    candidates: tuple[dict[str, int], ...] = ({},)
 
 
+# Leaves, and rows for each of them, from which the largest effort chooses.
+CANDIDATES = tuple(
+    {"max_leaf_nodes": n_leaves, "min_samples_leaf": n_rows}
+    for n_leaves in (8, 31)
+    for n_rows in (5, 20)
+)
 REGRESSORS = "kernel_experts boosting_experts linear_experts trees ordinal_experts"
 CLASSIFIERS = "kernel drawn_columns few_interactions trees"
+MORE_CLASSIFIERS = f"{CLASSIFIERS} linear_experts"
 EFFORTS = {
-    "fast": Effort(60, 200, 20, 3, "kernel_experts boosting trees ordinal_experts", CLASSIFIERS),
-    "balanced": Effort(120, 400, 60, 4, REGRESSORS, f"{CLASSIFIERS} linear_experts"),
-    "best": Effort(500, 1000, 200, 6, REGRESSORS, f"{CLASSIFIERS} linear_experts boosting"),
+    "fast": Effort(100, 200, 20, 3, "kernel boosting trees ordinal_experts", CLASSIFIERS, ()),
+    "balanced": Effort(100, 300, 40, 3, REGRESSORS, MORE_CLASSIFIERS),
+    "best": Effort(500, 1000, 200, 6, REGRESSORS, f"{MORE_CLASSIFIERS} boosting", CANDIDATES),
 }
+
+# Number of classes up to which boosting makes small steps, and the largest of its learning rates
+# for more.
+MAX_CLASSES_OF_SMALL_STEPS = 4
+MAX_RATE = 0.3
 
 # Boosting stops when its loss on this share of the rows has not decreased in some iterations.
 STOPPING: dict[str, Any] = {
@@ -365,10 +409,11 @@ def strong_regressor(
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
     kernel: Any = make_pipeline(KernelFeatures(sizes.n_components), Ridge())
     boosting: Any = RefittedBoosting(
-        HistGradientBoostingRegressor(max_iter=sizes.n_iterations, **STOPPING)
+        HistGradientBoostingRegressor(max_iter=sizes.n_iterations, **STOPPING), sizes.candidates
     )
     mixture = partial(StackedMixtureRegressor, **MIXTURE_OPTIONS)
     models: dict[str, Any] = {
+        "kernel": make_pipeline(KernelMetric(), kernel),
         "kernel_experts": make_pipeline(KernelMetric(), mixture(sizes.n_experts, base=kernel)),
         "boosting": boosting,
         "boosting_experts": mixture(sizes.n_experts, base=boosting),
@@ -438,17 +483,18 @@ def strong_classifier(
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
     kernel = KernelFeatures(sizes.n_components, is_class=True)
 
-    def boosting(factor: int, options: dict[str, Any]) -> RefittedBoosting:
-        options = {"max_iter": factor * sizes.n_iterations} | options
-        return RefittedBoosting(HistGradientBoostingClassifier(**options))
+    def boosting(factor: int, options: dict[str, Any], candidates: Any) -> RefittedBoosting:
+        options = {"max_iter": sizes.n_iterations * (factor if candidates else 1)} | options
+        return RefittedBoosting(HistGradientBoostingClassifier(**options), candidates)
 
+    once = sizes.candidates[:1] and ({},)
     models: dict[str, Any] = {
         "kernel": make_pipeline(
             KernelMetric(is_class=True), kernel, LogisticRegression(max_iter=1000)
         ),
-        "drawn_columns": boosting(2, DRAWN_COLUMNS),
-        "few_interactions": boosting(3, FEW_INTERACTIONS),
-        "boosting": boosting(1, STOPPING),
+        "drawn_columns": boosting(2, DRAWN_COLUMNS, once),
+        "few_interactions": boosting(3, FEW_INTERACTIONS, once),
+        "boosting": boosting(1, STOPPING, sizes.candidates),
         "trees": ExtraTreesClassifier(sizes.n_trees, min_samples_leaf=2),
         "linear_experts": StackedMixtureClassifier(
             3, alpha="auto", gate_alpha="auto", **MIXTURE_OPTIONS

@@ -313,7 +313,7 @@ def test_models_are_fitted_to_all_rows_with_weights_or_to_repeated_rows():
     assert_allclose(neighbours.predict(X), KNeighborsRegressor(3).fit(X[rows], Y[rows]).predict(X))
 
 
-# Stacks of more rows hold out one third, in place of five folds; bases of more have two folds.
+# Stacks of more rows hold out one of three folds, once; bases of more have two folds.
 FEW, FEW_FOR_BASE = 5_000, 20_000
 MANY_X, MANY_Y = crossing_lines(FEW + 5)
 WEIGHT = np.resize([1.0, 2.0, 3.0, 1.0, 5.0], len(MANY_Y))
@@ -346,7 +346,7 @@ def log():
     [
         (FEW + 5, {}, [2 / 3, 1.0, 1 / 3]),  # the last one is that of the learning curve
         (FEW + 5, {"cv": 2}, [0.5, 0.5, 1.0]),
-        (FEW, {}, [0.8] * 5 + [1.0, 0.4]),
+        (FEW, {}, [2 / 3] * 3 + [1.0, 1 / 3]),
         (FEW + 5, {"kind": GatedStackingClassifier}, [2 / 3, 1.0]),
     ],
     ids=["many", "folds", "few", "classes"],

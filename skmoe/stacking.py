@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 
 import numpy as np
 from sklearn.utils import Bunch
+from sklearn.utils.metaestimators import _BaseComposition
 
 from skmoe._data.checks import check_real
 from skmoe._data.rows import Dataset, Rows
@@ -42,7 +43,7 @@ Names = tuple[str, ...]
 
 
 @dataclass(eq=False, repr=False)
-class _GatedStacking(BaseMixture):
+class _GatedStacking(_BaseComposition, BaseMixture):
     """What both stacks have in common."""
 
     estimators: Any
@@ -81,14 +82,7 @@ class _GatedStacking(BaseMixture):
         params : dict
             Parameters and their values.
         """
-        params: dict[str, Any] = super().get_params(deep=deep)
-        if deep:
-            for name, model in self._pairs():
-                params[name] = model
-                if hasattr(model, "get_params"):
-                    of_model = model.get_params(deep=True)
-                    params |= {f"{name}__{key}": value for key, value in of_model.items()}
-        return params
+        return dict(self._get_params("estimators", deep=deep))
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters of the stack, and models or their parameters by the names of the models.
@@ -104,14 +98,8 @@ class _GatedStacking(BaseMixture):
         self : estimator
             The stack.
         """
-        if "estimators" in params:
-            self.estimators = params.pop("estimators")
-        own = self.get_params(deep=False)
-        names = {name for name, _ in self._pairs()} - set(own)
-        replaced = {name: params.pop(name) for name in names & set(params)}
-        if replaced:
-            self.estimators = [(name, replaced.get(name, old)) for name, old in self._pairs()]
-        return super().set_params(**params)
+        self._set_params("estimators", **params)
+        return self
 
     def _pairs(self) -> list[tuple[str, Any]]:
         """Names and models; nothing if `estimators` is no list of pairs."""

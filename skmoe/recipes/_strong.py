@@ -41,12 +41,11 @@ from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._numerics.typing import Array
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
-# Inverse squared widths of a kernel, and penalties, that are compared; the most rows and components
-# with which they are.
+# Inverse squared widths of a kernel, and penalties, that are compared; the most rows with which
+# widths are.
 SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
 RIDGE_PENALTIES = np.logspace(-6.0, 2.0, 9)
 MAX_ROWS_OF_SEARCH = 1000
-MAX_COMPONENTS_OF_SEARCH = 100
 
 # Added to the kernel of the rows of an approximation, some of which may be equal.
 JITTER = 1e-8
@@ -147,50 +146,6 @@ class StackedMixtureClassifier(_InStack, MixtureOfExpertsClassifier):
 # --- features ---------------------------------------------------------------------------------
 
 
-class KernelMetric(TransformerMixin, BaseEstimator):
-    """Features in units in which a Gaussian kernel of width one predicts the target.
-
-    The standardised features are multiplied by the roots of their importances for randomised trees,
-    or all by one number. Which of both, and then which width, has the least generalised
-    cross-validation error of a ridge regression on a sample of the rows.
-
-    Parameters
-    ----------
-    is_class : bool, default=False
-        Whether the target is a class.
-    random_state : int, RandomState instance or None, default=None
-        Source of randomness of the sample and of the trees.
-    """
-
-    def __init__(self, is_class: bool = False, random_state: Any = None) -> None:
-        self.is_class = is_class
-        self.random_state = random_state
-
-    def fit(self, X: Any, y: Any) -> Self:
-        """Find the units."""
-        X = validate_data(self, X)
-        rng = check_random_state(self.random_state)
-        seed, rows = int(rng.randint(2**31 - 1)), rng.permutation(len(X))[:MAX_ROWS_OF_SEARCH]
-        self.mean_, std = X.mean(axis=0), X.std(axis=0)
-        sample, target = X[rows] - self.mean_, np.asarray(y)[rows]
-        trees = ExtraTreesRegressor(20, min_samples_leaf=3, random_state=seed)
-        trees.fit(sample, _numeric_target(target, self.is_class))
-        kernel = KernelFeatures(MAX_COMPONENTS_OF_SEARCH, self.is_class, seed)
-
-        def error(units: Array) -> float:
-            return float(kernel.fit(sample * units, target).error_)
-
-        factors = trees.feature_importances_, np.full(X.shape[1], 1.0 / X.shape[1])
-        units = [np.sqrt(factor) / np.where(std > 0.0, std, 1.0) for factor in factors]
-        best = min(units, key=error)
-        self.units_ = min((np.sqrt(scale) * best for scale in SCALES), key=error)
-        return self
-
-    def transform(self, X: Any) -> Array:
-        """Features in their units."""
-        return np.asarray((validate_data(self, X, reset=False) - self.mean_) * self.units_)
-
-
 class KernelFeatures(TransformerMixin, BaseEstimator):
     """Nystroem approximation of a Gaussian kernel of width one [1]_.
 
@@ -201,7 +156,7 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    n_components : int, default=300
+    n_components : int, default=100
         Largest number of features.
     is_class : bool, default=False
         Whether the target is a class.
@@ -215,7 +170,7 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
     """
 
     def __init__(
-        self, n_components: int = 300, is_class: bool = False, random_state: Any = None
+        self, n_components: int = 100, is_class: bool = False, random_state: Any = None
     ) -> None:
         self.n_components = n_components
         self.is_class = is_class
@@ -240,12 +195,43 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
         return solve_triangular(np.sqrt(self.penalty_) * self.factor_, kernel, lower=True).T
 
 
+class KernelMetric(KernelFeatures):
+    """Features in units in which a Gaussian kernel of width one predicts the target.
+
+    The standardised features are multiplied by the roots of their importances for randomised trees,
+    or all by one number. Which of both, and then which width, has the least generalised
+    cross-validation error of a ridge regression on a sample of the rows. The parameters are those
+    of the kernels that are compared.
+    """
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Find the units."""
+        X = validate_data(self, X)
+        rng = check_random_state(self.random_state)
+        seed, rows = int(rng.randint(2**31 - 1)), rng.permutation(len(X))[:MAX_ROWS_OF_SEARCH]
+        self.mean_, std = X.mean(axis=0), X.std(axis=0)
+        sample, target = X[rows] - self.mean_, np.asarray(y)[rows]
+        trees = ExtraTreesRegressor(20, min_samples_leaf=3, random_state=seed)
+        trees.fit(sample, _numeric_target(target, self.is_class))
+        kernel = KernelFeatures(self.n_components, self.is_class, seed)
+
+        def error(units: Array) -> float:
+            return float(kernel.fit(sample * units, target).error_)
+
+        factors = trees.feature_importances_, np.full(X.shape[1], 1.0 / X.shape[1])
+        units = [np.sqrt(factor) / np.where(std > 0.0, std, 1.0) for factor in factors]
+        best = min(units, key=error)
+        self.units_ = min((np.sqrt(scale) * best for scale in SCALES), key=error)
+        return self
+
+    def transform(self, X: Any) -> Array:
+        """Features in their units."""
+        return np.asarray((validate_data(self, X, reset=False) - self.mean_) * self.units_)
+
+
 def _numeric_target(y: Array, is_class: bool) -> Array:
     """Numbers, or indicators of classes: one for two of them."""
-    if not is_class:
-        return y
-    indicators = LabelBinarizer().fit_transform(y).astype(float)
-    return indicators[:, 0] if indicators.shape[1] == 1 else indicators
+    return np.squeeze(LabelBinarizer().fit_transform(y).astype(float)) if is_class else y
 
 
 def _cross_validated_ridge(features: Array, target: Array) -> tuple[float, float]:
@@ -487,7 +473,7 @@ def strong_classifier(
         options = {"max_iter": sizes.n_iterations * (factor if candidates else 1)} | options
         return RefittedBoosting(HistGradientBoostingClassifier(**options), candidates)
 
-    once = sizes.candidates[:1] and ({},)
+    once = sizes.candidates and ({},)
     models: dict[str, Any] = {
         "kernel": make_pipeline(
             KernelMetric(is_class=True), kernel, LogisticRegression(max_iter=1000)

@@ -360,10 +360,10 @@ def strong_regressor(
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 10 000 rows a fit costs about 15, 40 or 135 times that of
-        `HistGradientBoostingRegressor`, which `tests/benchmarks/speed.py --only recipes` prints.
-        With fewer rows it is more: "balanced" costs 80 to 150 fits of 300 to 2500 rows.
-        "fast" has no linear experts, and boosting without experts.
+        How large models may grow. With 300 to 10 000 rows a fit costs up to about 15, 50 or 200
+        times that of `HistGradientBoostingRegressor`, which `tests/benchmarks/speed.py --only
+        recipes` prints. "fast" has no experts on kernel, boosted trees or features, and "best"
+        chooses leaves of the trees, and rows for each, on held-out rows.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of all models. An integer makes the fit reproducible.
     n_jobs : int, default=None
@@ -430,15 +430,16 @@ def strong_classifier(
     - extremely randomised trees,
     - a mixture of three logistic regressions.
 
-    With `effort="best"` there are boosted trees of all columns as well. See "A stack that is ready
-    to use" in the user guide.
+    With `effort="best"` there are boosted trees of all columns as well, whose leaves, and rows for
+    each, are chosen on held-out rows. Of many classes boosting makes fewer and larger steps. See "A
+    stack that is ready to use" in the user guide.
 
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 10 000 rows a fit costs about 10, 20 or 45 times that of
-        `HistGradientBoostingClassifier`, which `tests/benchmarks/speed.py --only recipes` prints.
-        "fast" has no mixture of logistic regressions.
+        How large models may grow. With 300 to 10 000 rows a fit costs up to about 15, 40 or 70
+        times that of `HistGradientBoostingClassifier`, which `tests/benchmarks/speed.py --only
+        recipes` prints. "fast" has no mixture of logistic regressions, and fixed numbers of trees.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of all models. An integer makes the fit reproducible.
     n_jobs : int, default=None

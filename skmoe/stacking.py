@@ -101,19 +101,13 @@ class _GatedStacking(_BaseComposition, BaseMixture):
         self._set_params("estimators", **params)
         return self
 
-    def _pairs(self) -> list[tuple[str, Any]]:
-        """Names and models; nothing if `estimators` is no list of pairs."""
-        entries = self.estimators if isinstance(self.estimators, list | tuple) else []
-        is_pair = [isinstance(entry, list | tuple) and len(entry) == 2 for entry in entries]
-        return [(name, model) for name, model in entries] if all(is_pair) else []
-
     @property
     def _expert_parameter(self) -> tuple[str, Any]:
         return "estimators", experts_of(self)
 
     def _experts_by_name(self) -> dict[str, Any]:
-        pairs = self._pairs()
-        if not pairs:
+        pairs = self.estimators if isinstance(self.estimators, list | tuple) else []
+        if not pairs or any(not isinstance(p, list | tuple) or len(p) != 2 for p in pairs):
             raise ValueError(
                 "estimators must be a list of pairs of a name and a model, such as "
                 f'[("trees", RandomForestRegressor()), ("ridge", Ridge())]; got '

@@ -28,6 +28,7 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state, get_tags
@@ -78,8 +79,8 @@ class RefittedBoosting(MetaEstimatorMixin, BaseEstimator):
 
     def chosen(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Boosting with the parameters that are best on held-out rows, not fitted."""
-        best, least = clone(self.estimator).set_params(early_stopping=False), np.inf
-        can_hold_out = len(y) > 1
+        best = clone(self.estimator).set_params(early_stopping=False)
+        can_hold_out, found, greatest = len(y) > 1, {}, -np.inf
         if is_classifier(best):  # each class must be in both parts
             counts = np.unique(y, return_counts=True)[1]
             can_hold_out = counts.min() > 1 and best.validation_fraction * len(y) >= len(counts)
@@ -88,11 +89,11 @@ class RefittedBoosting(MetaEstimatorMixin, BaseEstimator):
             best.set_params(max_iter=int(np.ceil(best.max_iter / factor)), learning_rate=rate)
         for candidate in self.candidates if can_hold_out else ():
             stopped = clone(best).set_params(early_stopping=True, **candidate)
-            losses = -stopped.fit(X, y, sample_weight).validation_score_
-            if losses.min() < least:
-                least, n_iterations = losses.min(), max(int(np.argmin(losses)), 1)
-                found = candidate | {"max_iter": n_iterations}
-        return best if least == np.inf else best.set_params(**found)
+            scores = stopped.fit(X, y, sample_weight).validation_score_
+            if scores.max() > greatest:
+                greatest = scores.max()
+                found = candidate | {"max_iter": max(int(np.argmax(scores)), 1)}
+        return best.set_params(**found)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Find the number of iterations on held-out rows, and fit as many to all rows."""
@@ -292,11 +293,7 @@ class Effort(NamedTuple):
 
 
 # Leaves, and rows for each of them, from which the largest effort chooses.
-CANDIDATES = tuple(
-    {"max_leaf_nodes": n_leaves, "min_samples_leaf": n_rows}
-    for n_leaves in (8, 31)
-    for n_rows in (5, 20)
-)
+CANDIDATES = tuple(ParameterGrid({"max_leaf_nodes": [8, 31], "min_samples_leaf": [5, 20]}))
 REGRESSORS = "kernel_experts boosting_experts linear_experts trees ordinal_experts"
 CLASSIFIERS = "kernel drawn_columns few_interactions trees"
 MORE_CLASSIFIERS = f"{CLASSIFIERS} linear_experts"
@@ -312,10 +309,7 @@ MAX_CLASSES_OF_SMALL_STEPS = 4
 MAX_RATE = 0.3
 
 # Boosting stops when its loss on this share of the rows has not decreased in some iterations.
-STOPPING: dict[str, Any] = {
-    "validation_fraction": 0.2,
-    "n_iter_no_change": 20,
-}
+STOPPING: dict[str, Any] = {"validation_fraction": 0.2, "n_iter_no_change": 20}
 
 # Boosted trees of the classifier: small steps with few columns, and hardly any interactions. Which
 # of them is accurate depends on the data, and so do the weights of the stack.

@@ -125,10 +125,8 @@ def build_problem(
     if params.expert_parameter == "estimators" and data.rows.unit is None:
         # Models count rows, and what folds hold out must not be all rows of a value of y.
         n_copies = n_separate_copies(data)
-        data = data.select(
-            np.repeat(np.arange(len(n_copies)), n_copies),
-            np.repeat(data.rows.weight / n_copies, n_copies),
-        )
+        index = np.repeat(np.arange(len(n_copies)), n_copies)
+        data = data.select(index, (data.rows.weight / n_copies)[index])
     if params.base is not None or params.gate.transformer is not None:
         data, extra_features = add_extra_features(params, data)
     problem = _assemble(params, data, extra_features)

@@ -10,7 +10,6 @@ from typing import Any, Self, cast
 
 import numpy as np
 from sklearn.utils import Bunch
-from sklearn.utils.metaestimators import _BaseComposition
 
 from skmoe._data.checks import check_real
 from skmoe._data.rows import Dataset, Rows
@@ -43,7 +42,7 @@ Names = tuple[str, ...]
 
 
 @dataclass(eq=False, repr=False)
-class _GatedStacking(_BaseComposition, BaseMixture):
+class _GatedStacking(BaseMixture):
     """What both stacks have in common."""
 
     estimators: Any
@@ -82,7 +81,12 @@ class _GatedStacking(_BaseComposition, BaseMixture):
         params : dict
             Parameters and their values.
         """
-        return dict(self._get_params("estimators", deep=deep))
+        params: dict[str, Any] = super().get_params(deep=deep)
+        for name, model in self._pairs() if deep else ():
+            params[name] = model
+            of_model = model.get_params() if hasattr(model, "get_params") else {}
+            params |= {f"{name}__{key}": value for key, value in of_model.items()}
+        return params
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters of the stack, and models or their parameters by the names of the models.
@@ -98,16 +102,26 @@ class _GatedStacking(_BaseComposition, BaseMixture):
         self : estimator
             The stack.
         """
-        self._set_params("estimators", **params)
-        return self
+        self.estimators = params.pop("estimators", self.estimators)
+        names = {name for name, _ in self._pairs()} - set(self.get_params(deep=False))
+        replaced = {name: params.pop(name) for name in names & set(params)}
+        if replaced:
+            self.estimators = [(name, replaced.get(name, old)) for name, old in self._pairs()]
+        return super().set_params(**params)
+
+    def _pairs(self) -> list[tuple[str, Any]]:
+        """Names and models; nothing if `estimators` is no list of pairs."""
+        entries = self.estimators if isinstance(self.estimators, list | tuple) else []
+        is_pair = [isinstance(entry, list | tuple) and len(entry) == 2 for entry in entries]
+        return [(name, model) for name, model in entries] if all(is_pair) else []
 
     @property
     def _expert_parameter(self) -> tuple[str, Any]:
         return "estimators", experts_of(self)
 
     def _experts_by_name(self) -> dict[str, Any]:
-        pairs = self.estimators if isinstance(self.estimators, list | tuple) else []
-        if not pairs or any(not isinstance(p, list | tuple) or len(p) != 2 for p in pairs):
+        pairs = self._pairs()
+        if not pairs:
             raise ValueError(
                 "estimators must be a list of pairs of a name and a model, such as "
                 f'[("trees", RandomForestRegressor()), ("ridge", Ridge())]; got '
@@ -294,8 +308,6 @@ def _problem_of_gate(
 def _held_out(rows: Dataset) -> Dataset:
     """The rows that have out-of-fold predictions, with the total weight of all rows."""
     index = np.flatnonzero(rows.expert_design.fold >= 0)
-    if len(index) == len(rows.weight):
-        return rows
     factor = rows.weight.sum() / rows.weight[index].sum()
     return rows.take(index if rows.units is None else np.unique(rows.units.codes[index]), factor)
 
@@ -339,8 +351,8 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         whose scale is the error of one regression. Residuals of rows left out need little of it. 0
         is maximum likelihood.
     cv : int or None, default=None
-        Number of folds, without each of which every model is fitted once. None for 3; of
-        more than 5000 rows one third is held out, once.
+        Number of folds, without each of which every model is fitted once. None for 5, or 3
+        for more than 250 rows; of more than 5000 rows one third is held out, once.
     max_iter : int, default=300
         Largest number of EM iterations of the gate. Raise it if `fit` gives a `ConvergenceWarning`.
     tol : float, default=1e-4

@@ -7,7 +7,6 @@ recipes with other models.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple, Self
 
@@ -15,7 +14,6 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from sklearn.base import (
     BaseEstimator,
-    MetaEstimatorMixin,
     TransformerMixin,
     clone,
     is_classifier,
@@ -28,11 +26,10 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.model_selection import ParameterGrid
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import check_random_state, get_tags
-from sklearn.utils.metaestimators import available_if
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from skmoe._data.checks import check_choice
@@ -58,24 +55,13 @@ FACTOR_OF_DEGREES_OF_FREEDOM = 1.4
 # --- boosting ---------------------------------------------------------------------------------
 
 
-class RefittedBoosting(MetaEstimatorMixin, BaseEstimator):
+class RefittedBoosting(GridSearchCV):
     """Boosting with the number of iterations of early stopping, fitted again to all rows.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Boosting of scikit-learn, whose `max_iter` is the largest number. Each iteration has a tree
-        for each class: of more than four, steps are larger, and as many times fewer.
-    candidates : sequence of dict, default=({},)
-        Other parameters, of which those with the least loss on the held-out rows are chosen.
+    Other parameters are those of the grid with the least loss on the rows that stop it early. With
+    an empty list of grids it does not stop early. Each iteration has a tree for each class: of more
+    than four, steps are larger, and as many times fewer.
     """
-
-    def __init__(self, estimator: Any, candidates: Sequence[dict[str, Any]] = ({},)) -> None:
-        self.estimator = estimator
-        self.candidates = candidates
-
-    def __sklearn_tags__(self) -> Any:
-        return get_tags(self.estimator)
 
     def chosen(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Boosting with the parameters that are best on held-out rows, not fitted."""
@@ -87,7 +73,7 @@ class RefittedBoosting(MetaEstimatorMixin, BaseEstimator):
             factor = max(len(counts) / MAX_CLASSES_OF_SMALL_STEPS, 1.0)
             rate = max(min(factor * best.learning_rate, MAX_RATE), best.learning_rate)
             best.set_params(max_iter=int(np.ceil(best.max_iter / factor)), learning_rate=rate)
-        for candidate in self.candidates if can_hold_out else ():
+        for candidate in ParameterGrid(self.param_grid) if can_hold_out else ():
             stopped = clone(best).set_params(early_stopping=True, **candidate)
             scores = stopped.fit(X, y, sample_weight).validation_score_
             if scores.max() > greatest:
@@ -97,22 +83,8 @@ class RefittedBoosting(MetaEstimatorMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Find the number of iterations on held-out rows, and fit as many to all rows."""
-        self.estimator_ = self.chosen(X, y, sample_weight).fit(X, y, sample_weight)
+        self.best_estimator_ = self.chosen(X, y, sample_weight).fit(X, y, sample_weight)
         return self
-
-    @property
-    def classes_(self) -> Array:
-        """Class labels."""
-        return np.asarray(self.estimator_.classes_)
-
-    def predict(self, X: Any) -> Array:
-        """Means or labels (n,)."""
-        return np.asarray(self.estimator_.predict(X))
-
-    @available_if(lambda self: is_classifier(self.estimator))
-    def predict_proba(self, X: Any) -> Array:
-        """Class probabilities (n, C)."""
-        return np.asarray(self.estimator_.predict_proba(X))
 
 
 # --- mixtures ---------------------------------------------------------------------------------
@@ -288,19 +260,17 @@ class Effort(NamedTuple):
     n_experts: int  # on the predictions of a base
     regressors: str
     classifiers: str
-    # Parameters of boosting that are compared on held-out rows; without any it does not stop early.
-    candidates: tuple[dict[str, int], ...] = ({},)
+    grids: tuple[dict[str, list[int]], ...] = ({},)  # of boosting; without any it stops late
 
 
 # Leaves, and rows for each of them, from which the largest effort chooses.
-CANDIDATES = tuple(ParameterGrid({"max_leaf_nodes": [8, 31], "min_samples_leaf": [5, 20]}))
+LEAVES = ({"max_leaf_nodes": [8, 31], "min_samples_leaf": [5, 20]},)
 REGRESSORS = "kernel_experts boosting_experts linear_experts trees ordinal_experts"
 CLASSIFIERS = "kernel drawn_columns few_interactions trees"
-MORE_CLASSIFIERS = f"{CLASSIFIERS} linear_experts"
 EFFORTS = {
     "fast": Effort(100, 200, 20, 3, "kernel boosting trees ordinal_experts", CLASSIFIERS, ()),
-    "balanced": Effort(100, 300, 40, 3, REGRESSORS, MORE_CLASSIFIERS),
-    "best": Effort(500, 1000, 200, 6, REGRESSORS, f"{MORE_CLASSIFIERS} boosting", CANDIDATES),
+    "balanced": Effort(100, 300, 40, 3, REGRESSORS, f"{CLASSIFIERS} linear_experts"),
+    "best": Effort(500, 1000, 200, 6, REGRESSORS, f"{CLASSIFIERS} linear_experts boosting", LEAVES),
 }
 
 # Number of classes up to which boosting makes small steps, and the largest of its learning rates
@@ -355,9 +325,9 @@ def strong_regressor(
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
         How large models may grow. With 300 to 10 000 rows a fit costs up to about 15, 50 or 200
-        times that of `HistGradientBoostingRegressor`, which `tests/benchmarks/speed.py --only
-        recipes` prints. "fast" has no experts on kernel, boosted trees or features, and "best"
-        chooses leaves of the trees, and rows for each, on held-out rows.
+        times that of `HistGradientBoostingRegressor`. `tests/benchmarks/speed.py --only recipes`
+        prints this. "fast" has no experts on kernel, boosted trees or features. "best" chooses
+        leaves of the trees, and rows for each, on held-out rows.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of all models. An integer makes the fit reproducible.
     n_jobs : int, default=None
@@ -389,7 +359,7 @@ def strong_regressor(
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
     kernel: Any = make_pipeline(KernelFeatures(sizes.n_components), Ridge())
     boosting: Any = RefittedBoosting(
-        HistGradientBoostingRegressor(max_iter=sizes.n_iterations, **STOPPING), sizes.candidates
+        HistGradientBoostingRegressor(max_iter=sizes.n_iterations, **STOPPING), sizes.grids
     )
     mixture = partial(StackedMixtureRegressor, **MIXTURE_OPTIONS)
     models: dict[str, Any] = {
@@ -432,8 +402,8 @@ def strong_classifier(
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
         How large models may grow. With 300 to 10 000 rows a fit costs up to about 15, 40 or 70
-        times that of `HistGradientBoostingClassifier`, which `tests/benchmarks/speed.py --only
-        recipes` prints. "fast" has no mixture of logistic regressions, and fixed numbers of trees.
+        times that of `HistGradientBoostingClassifier`. `tests/benchmarks/speed.py --only recipes`
+        prints this. "fast" has no mixture of logistic regressions, and fixed numbers of trees.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of all models. An integer makes the fit reproducible.
     n_jobs : int, default=None
@@ -464,18 +434,18 @@ def strong_classifier(
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
     kernel = KernelFeatures(sizes.n_components, is_class=True)
 
-    def boosting(factor: int, options: dict[str, Any], candidates: Any) -> RefittedBoosting:
-        options = {"max_iter": sizes.n_iterations * (factor if candidates else 1)} | options
-        return RefittedBoosting(HistGradientBoostingClassifier(**options), candidates)
+    def boosting(factor: int, options: dict[str, Any], grids: Any) -> RefittedBoosting:
+        options = {"max_iter": sizes.n_iterations * (factor if grids else 1)} | options
+        return RefittedBoosting(HistGradientBoostingClassifier(**options), grids)
 
-    once = sizes.candidates and ({},)
+    once = sizes.grids and ({},)
     models: dict[str, Any] = {
         "kernel": make_pipeline(
             KernelMetric(is_class=True), kernel, LogisticRegression(max_iter=1000)
         ),
         "drawn_columns": boosting(2, DRAWN_COLUMNS, once),
         "few_interactions": boosting(3, FEW_INTERACTIONS, once),
-        "boosting": boosting(1, STOPPING, sizes.candidates),
+        "boosting": boosting(1, STOPPING, sizes.grids),
         "trees": ExtraTreesClassifier(sizes.n_trees, min_samples_leaf=2),
         "linear_experts": StackedMixtureClassifier(
             3, alpha="auto", gate_alpha="auto", **MIXTURE_OPTIONS

@@ -84,7 +84,7 @@ class WithDensity(MixtureOfExpertsRegressor):
 
 
 def stack(*estimators, **options):
-    fixed = {"gate": "constant", "cv": 5, "random_state": 0, "dispersion_prior": 0.0}
+    fixed = {"gate": "constant", "random_state": 0, "dispersion_prior": 0.0}
     return stack_of(*estimators, **fixed | options)
 
 
@@ -188,7 +188,7 @@ def test_one_more_fit_is_made_where_a_scale_can_change(model, n_rows, options, n
     WithDensity.log = log
     model = WithDensity(1) if model is WithDensity else model(log=log)
     other, y = (Shares(), y > 0.0) if "kind" in options else (Constant(1.0), y)
-    moe = stack_of(model, other, **{"gate": "constant", "cv": 5, "random_state": 0} | options)
+    moe = stack_of(model, other, gate="constant", random_state=0, **options)
     fit_quietly(moe, X[:n_rows], y)
     assert len(log) == n_fits
 

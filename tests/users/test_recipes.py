@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import DataConversionWarning
+from sklearn.model_selection import ParameterGrid
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, recipes
 from support.fits import fit_quietly
@@ -130,15 +131,15 @@ def test_boosting_stops_early_and_is_fitted_again_to_all_rows(recipe):
     model = dict(moe.estimators)[name][-1]
     model = clone(getattr(model, "base", model)).set_params(estimator__random_state=0)
     before = str(model.get_params())
-    fitted = fit_quietly(model, X, y).estimator_
+    fitted = fit_quietly(model, X, y).best_estimator_
     assert str(model.get_params()) == before
     assert 1 <= fitted.n_iter_ == fitted.max_iter < model.estimator.max_iter
     assert not fitted.early_stopping
     losses = []
-    for candidate in model.candidates:
+    for candidate in ParameterGrid(model.param_grid):
         stopped = clone(model.estimator).set_params(early_stopping=True, **candidate)
         losses.append(-max(fit_quietly(stopped, X, y).validation_score_))
-    best = model.candidates[np.argmin(losses)]
+    best = ParameterGrid(model.param_grid)[np.argmin(losses)]
     assert {name: getattr(fitted, name) for name in best} == best
 
 
@@ -188,7 +189,7 @@ def test_a_strong_fit_can_be_repeated_and_reports_its_models(capsys):
     moe = without_kernel(small(recipes.strong_regressor, verbose=1))
     fit_quietly(moe, X, y)
     assert re.findall(r"model \d, (\w+): fitted in \d+\.\d s", capsys.readouterr().out) == [
-        "RefittedBoosting",
+        "HistGradientBoostingRegressor",
         "ExtraTreesRegressor",
     ]
     again = fit_quietly(clone(moe).set_params(verbose=0), X, y)

@@ -269,7 +269,7 @@ REGRESSORS = "kernel_experts boosting_experts linear_experts trees ordinal_exper
 CLASSIFIERS = "kernel drawn_columns few_interactions trees"
 EFFORTS = {
     "fast": Effort(100, 200, 20, 3, "kernel boosting trees ordinal_experts", CLASSIFIERS, ()),
-    "balanced": Effort(100, 300, 40, 3, REGRESSORS, f"{CLASSIFIERS} linear_experts"),
+    "balanced": Effort(100, 400, 40, 3, REGRESSORS, f"{CLASSIFIERS} linear_experts"),
     "best": Effort(500, 1000, 200, 6, REGRESSORS, f"{CLASSIFIERS} linear_experts boosting", LEAVES),
 }
 
@@ -324,7 +324,7 @@ def strong_regressor(
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 300 to 10 000 rows a fit costs up to about 15, 50 or 200
+        How large models may grow. With 300 to 10 000 rows a fit costs up to about 15, 60 or 130
         times that of `HistGradientBoostingRegressor`. `tests/benchmarks/speed.py --only recipes`
         prints this. "fast" has no experts on kernel, boosted trees or features. "best" chooses
         leaves of the trees, and rows for each, on held-out rows.
@@ -401,7 +401,7 @@ def strong_classifier(
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 300 to 10 000 rows a fit costs up to about 15, 40 or 70
+        How large models may grow. With 300 to 10 000 rows a fit costs up to about 15, 35 or 65
         times that of `HistGradientBoostingClassifier`. `tests/benchmarks/speed.py --only recipes`
         prints this. "fast" has no mixture of logistic regressions, and fixed numbers of trees.
     random_state : int, RandomState instance or None, default=None

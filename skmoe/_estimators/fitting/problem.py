@@ -52,6 +52,7 @@ from skmoe._estimators.rows.training_data import (
     TrainingState,
     chosen_rows,
     merge_copies,
+    n_separate_copies,
     present_rows,
     validate_training_data,
 )
@@ -139,6 +140,11 @@ def build_problem(
     if options.previous is not None:
         data = _continue(params, data)
     data = merge_copies(params, data)
+    if params.expert_parameter == "estimators" and data.rows.unit is None:
+        # Models count rows, and what folds hold out must not be all rows of a value of y.
+        n_copies = n_separate_copies(data)
+        index = np.repeat(np.arange(len(n_copies)), n_copies)
+        data = data.select(index, (data.rows.weight / n_copies)[index])
     if params.base is not None or params.gate.transformer is not None:
         data, extra_features = add_extra_features(params, data)
     problem = _assemble(params, data, extra_features)

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import is_classifier
 
 from skmoe._data.blocks import RowBlocks
@@ -46,6 +45,7 @@ from skmoe._estimators.rows.training_data import (
     TrainingData,
     chosen_rows,
     merge_copies,
+    n_separate_copies,
     present_rows,
     validate_training_data,
 )
@@ -92,11 +92,6 @@ MAX_PARTITIONS = 3
 MIN_SERIES_OF_FOLDS = 10
 PIECES_OF_FOLDS = 30
 PIECE_OF_SAMPLE = 500
-
-# Number of copies of a row that are held out apart at most, and tolerance of their number, which is
-# a sum of weights.
-MAX_COPIES = 20
-ROUND_OFF_OF_COUNTS = 1e-6
 
 
 class SelectionResult(NamedTuple):
@@ -541,23 +536,6 @@ class Growth:
 # --- what is held out ------------------------------------------------------------------------
 
 
-def _n_separate_copies(data: TrainingData) -> Array:
-    """Number of copies of each distinct row, (n,), that are held out apart from each other.
-
-    Where all values of a row occur in other rows, as in tables of categories, its copies are rows
-    that agree by chance. Otherwise they are one row, which is given several times.
-    """
-    count = data.rows.weight
-    n_copies = np.clip(count + ROUND_OFF_OF_COUNTS, 1, MAX_COPIES).astype(int)
-    X = data.X.tocsc() if sparse.issparse(data.X) else data.X
-    columns: list[Any] = [X[:, [j]] for j in range(X.shape[1])]
-    for values in (*columns, *data.rows.y.reshape(len(count), -1).T):
-        values = values.toarray() if sparse.issparse(values) else values
-        _, codes, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
-        n_copies[counts[codes] == 1] = 1
-    return n_copies
-
-
 def _strata(rows: Rows, by_class: bool) -> Array | None:
     """Number (n,) of class and known expert of each row, of which folds have equal shares.
 
@@ -599,8 +577,8 @@ def _left_out(data: TrainingData, by_class: bool, n_partitions: int) -> Array:
     index, unit, codes, groups = np.arange(rows.n_rows), np.arange(rows.n_rows), None, None
     if rows.unit is not None:
         unit = rows.unit_codes
-    elif rows.weight.max() > 1.0:
-        index = np.repeat(index, _n_separate_copies(data))
+    elif rows.series is None and rows.weight.max() > 1.0:
+        index = np.repeat(index, n_separate_copies(data))
     if by_class or rows.possible is not None:
         codes = _strata(rows, by_class)
     if rows.series is not None and rows.series[-1] < MIN_SERIES_OF_FOLDS - 1:

@@ -27,7 +27,7 @@ from scipy import sparse
 from sklearn.base import is_classifier
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import check_metadata, is_integer, shown
+from skmoe._data.checks import is_integer, shown
 from skmoe._data.rows import Rows, check_several_folds, make_folds
 from skmoe._data.series import MIN_SERIES_OF_FOLDS, cut_series
 from skmoe._data.units import encode_units, n_known_experts
@@ -338,12 +338,11 @@ def _rows_of_trials(
         factor = min(float(weight.sum() / np.square(weight).sum()), 1.0)
         data = data._replace(rows=data.rows._replace(weight=factor * weight), unit_factor=1.0)
         return given, merge_copies(params, data)
-    validated = validate_training_data(fixed, params, given)
-    data, rows = validated, validated.rows
-    if group is not None:
-        group = check_metadata({"groups": group}, rows.n_rows)["groups"]
-        data = data._replace(rows=rows._replace(group=group))
-    return validated, merge_copies(params, present_rows(params, data))
+    data = validate_training_data(fixed, params, given, group)
+    of_fit = data
+    if given.group is None:
+        of_fit = data._replace(rows=data.rows._replace(group=None))
+    return of_fit, merge_copies(params, present_rows(params, data))
 
 
 def _checked_candidates(n_experts: Any) -> list[int]:

@@ -777,13 +777,14 @@ def class_weights(class_weight: Any, classes: Array, codes: Array, weight: Array
 
 # --- folds ----------------------------------------------------------------------------------------
 
-# Number of folds of cross_fit="auto", of a stack, and of a base.
+# Number of folds of cross_fit="auto", and of a base.
 N_CROSS_FIT_FOLDS = 5
 
-# A stack of more rows than this holds out one of so many parts, once: it has enough rows for the
-# weights of the models, and each fold costs one fit of every model.
+# A stack of many rows has fewer, as each costs one fit of every model. Of still more rows it holds
+# out one fold only, which has enough rows for the weights of the models.
+N_FOLDS_OF_LARGE_STACK = 3
+MAX_ROWS_OF_STACK_WITH_MORE_FOLDS = 250
 MAX_ROWS_OF_STACK_WITH_FOLDS = 5_000
-N_PARTS_OF_LARGE_STACK = 3
 
 FINER_GROUPS = "Leave groups out, or give finer ones."
 
@@ -841,8 +842,9 @@ def assign_folds(
     if n_folds not in ("auto", None):
         check_number_of_folds(default, int(n_folds), codes, features)
         return features._replace(fold=make_folds(int(n_folds), *rows))
+    has_few_folds = of_stack and features.shape[0] > MAX_ROWS_OF_STACK_WITH_MORE_FOLDS
     is_large = of_stack and features.shape[0] > MAX_ROWS_OF_STACK_WITH_FOLDS
-    fold = make_folds(N_PARTS_OF_LARGE_STACK if is_large else N_CROSS_FIT_FOLDS, *rows)
+    fold = make_folds(N_FOLDS_OF_LARGE_STACK if has_few_folds else N_CROSS_FIT_FOLDS, *rows)
     if of_stack or features.groups is not None:
         check_several_folds(name, fold, features.groups, "Give more rows." if of_stack else "")
     return features._replace(fold=-fold if is_large else fold) if fold.any() else features

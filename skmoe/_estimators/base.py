@@ -161,7 +161,7 @@ class BaseMixture(
             previous = self if params.warm_start and hasattr(self, "_fitted") else None
             options = FitOptions(previous, ends_at_maximum=ends_at_maximum)
             problem = build_problem(fixed, params, given, options)
-            n_fits = params.n_experts if self._has_models else params.n_init
+            n_fits = params.n_experts if self._has_models else len(problem.em_problem.seeds)
             if task is NO_TASK and has_callbacks:
                 task = self._start_task(given, n_fits + 1)
             if self._has_models:

@@ -70,9 +70,10 @@ SPREAD_PRIOR_ROWS = 10.0
 # Replaces a log density of minus infinity, which has no product with a responsibility of zero.
 LEAST_LOG_DENSITY = -1e100
 
-# Most iterations in which spreads are found with constant weights of the models, and the gain per
-# row below which they end.
+# Most iterations in which spreads are found with constant weights of the models, most steps of the
+# dispersions in each of them, and the gain per row below which they end.
 MAX_POOL_ITER = 30
+N_POOL_STEPS = 5
 POOL_TOL = 1e-5
 
 # Weight of the rows below which a fit is too different from one of all rows.
@@ -159,7 +160,7 @@ class StackedModels(CrossFittedExperts):
             learned = experts.learned._replace(spread=spreads[best], logs=at_best)
             experts = experts.changed(learned=learned)
             if not self.values:  # there spreads adapt the dispersions, which are those of numbers
-                best_to = experts.start, data, of_rows, N_DISPERSION_STEPS
+                best_to = experts.start, data, of_rows, N_POOL_STEPS
                 experts = experts.changed(start=experts.with_best_dispersions(*best_to)[0])
         return experts
 

@@ -224,6 +224,17 @@ def test_candidates_are_tried_in_increasing_order(candidates):
     assert_array_equal(fit_quietly(copied, X, y).predict(X), moe.predict(X))
 
 
+def test_a_number_that_is_clearly_worse_ends_the_trials():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1000, 4))
+    y = np.where(X[:, 0] > 0, 1.0 + X[:, 1], -2.0 - X[:, 2]) + 0.3 * rng.normal(size=1000)
+    moe = MixtureOfExpertsRegressor("auto", random_state=0).fit(X, y)
+    loss = moe.n_experts_scores_.max() - moe.n_experts_scores_
+    is_worse = loss > np.maximum(2.0 * moe.n_experts_score_errors_, 3.0 / len(y))
+    assert moe.n_experts_ == 2
+    assert is_worse.tolist() == [True, False, True]
+
+
 def test_a_candidate_after_a_gap_is_scored_though_its_experts_collapse():
     """Three regimes are better described by four experts, of which one has no rows, than by one."""
     moe = fit_quietly(regressor([1, 4]), *steps(3, n_rows=80))

@@ -196,6 +196,16 @@ def test_copies_and_jobs_change_nothing(name):
     assert (np.diff(one.predict_experts(features), axis=1) != 0.0).any()
 
 
+def test_copies_of_few_distinct_rows_are_in_all_folds():
+    """Rates of four cells, which no model knows that has not seen rows of both classes."""
+    cells, rates = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), [0.9, 0.2, 0.3, 0.7]
+    features = np.repeat(cells, 100, axis=0)
+    classes = np.concatenate([np.arange(100) < 100 * rate for rate in rates])
+    models = LogisticRegression(), DecisionTreeClassifier(min_samples_leaf=10, random_state=0)
+    moe = stack(*models, kind=GatedStackingClassifier, cv=None).fit(features, classes)
+    assert_allclose(moe.predict_proba(cells)[:, 1], rates, atol=0.03)
+
+
 # --- the gate -----------------------------------------------------------------------------------
 
 
@@ -280,7 +290,7 @@ def test_models_are_fitted_to_all_rows_with_weights_or_to_repeated_rows():
     assert_allclose(neighbours.predict(X), KNeighborsRegressor(3).fit(X[rows], Y[rows]).predict(X))
 
 
-# Stacks of more rows hold out one third, in place of five folds; bases of more have two folds.
+# Stacks of more rows hold out one of three folds, once; bases of more have two folds.
 FEW, FEW_FOR_BASE = 5_000, 20_000
 MANY_X, MANY_Y = crossing_lines(FEW + 5)
 WEIGHT = np.resize([1.0, 2.0, 3.0, 1.0, 5.0], len(MANY_Y))
@@ -313,7 +323,7 @@ def log():
     [
         (FEW + 5, {}, [2 / 3, 1.0, 1 / 3]),  # the last one is that of the learning curve
         (FEW + 5, {"cv": 2}, [0.5, 0.5, 1.0]),
-        (FEW, {}, [0.8] * 5 + [1.0, 0.4]),
+        (FEW, {}, [2 / 3] * 3 + [1.0, 1 / 3]),
         (FEW + 5, {"kind": GatedStackingClassifier}, [2 / 3, 1.0]),
     ],
     ids=["many", "folds", "few", "classes"],

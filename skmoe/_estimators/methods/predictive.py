@@ -39,7 +39,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> Array:
-        """Mean of y for each row: the means of the experts, weighted by the gate.
+        """Mean of y for each row, given its features and, in a series, earlier rows.
+
+        It is that of the experts, weighted by the gate.
 
         Parameters
         ----------
@@ -169,7 +171,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> PredictiveDistribution:
-        """Predictive distribution of y, for each row a mixture of those of the experts.
+        """Distribution of y for each row, given its features and, in a series, earlier rows.
+
+        It is a mixture of those of the experts.
 
         Its `mean`, `std`, `var`, `median` and `mode` are attributes (arrays with a value for each
         row). Its `pdf` (of counts `pmf`), `cdf`, `ppf`, `interval`, `crps` and `rvs` are methods,
@@ -230,7 +234,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> Array:
-        """Central prediction interval of each row: as much probability below it as above it.
+        """Central interval of y, given the features of a row and, in a series, earlier rows.
+
+        There is as much probability below it as above it.
 
         Parameters
         ----------
@@ -287,7 +293,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> Array:
-        """Quantiles of y, such as its median, for each row.
+        """Quantiles of y, given the features of a row and, in a series, earlier rows.
 
         Parameters
         ----------
@@ -333,7 +339,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> Array:
-        """Random draws of y for each row, from the predictive distribution.
+        """Random draws of y, given the features of a row and, in a series, earlier rows.
+
+        They are from the predictive distribution.
 
         Parameters
         ----------
@@ -403,7 +411,7 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> Array:
-        """Most probable class of each row.
+        """Most probable class of each row, given its features and, in a series, earlier rows.
 
         Parameters
         ----------
@@ -436,7 +444,9 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> Array:
-        """Probability of each class: those of the experts, weighted by the gate.
+        """Probability of each class, given the features of a row and, in a series, earlier rows.
+
+        It is that of the experts, weighted by the gate.
 
         Parameters
         ----------
@@ -469,7 +479,7 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> Array:
-        """Log probability of each class.
+        """Log probability of each class, given features and, in a series, earlier rows.
 
         Parameters
         ----------

@@ -1,6 +1,7 @@
 """Fits of series that must be equal, or nearly so."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -90,7 +91,9 @@ def test_labels_of_units_and_scale_of_time_do_not_matter():
     later = np.datetime64("2020-01-01") + (DATA.time * 1e6).astype("timedelta64[s]")
     for units in (numbers, -7 * numbers, numbers.astype(float)):
         assert_same(own, fit(regressor(), DATA, units=units), rtol=1e-6)
-    for time in (DATA.time**3, np.argsort(np.argsort(DATA.time)), later):
+    instants = pd.Series(later).dt.tz_localize("UTC")
+    words = np.array([f"{value:09.6f}" for value in DATA.time])
+    for time in (DATA.time**3, np.argsort(np.argsort(DATA.time)), later, instants, words):
         assert_same(own, fit(regressor(), DATA, time=time), rtol=1e-9)
 
 

@@ -83,6 +83,17 @@ class Ends(NamedTuple):
         )
         return [(a - b) / (2.0 * COORDINATE_STEP) for a, b in zip(ahead, behind, strict=True)]
 
+    def long_run_derivatives(self, fitted: FittedMixture) -> list[Array]:
+        """Derivatives (P, K, n) of the probabilities of the long run by coordinates of the gate."""
+        n_of_gate = len(fitted.mixture.gate.first)
+        steps = COORDINATE_STEP * np.eye(len(fitted.mixture.first))[-n_of_gate:]
+        changes = [
+            [self.gate(fitted._replace(theta=fitted.theta + sign * step)) for sign in (1.0, -1.0)]
+            for step in map(fitted.mixture.expanded, steps)
+        ]
+        differences = np.array([np.subtract(*pair) for pair in changes])  # (P, 2, K, n)
+        return list(np.moveaxis(differences, 1, 0) / (2.0 * COORDINATE_STEP))
+
     def sums(self, gate: Sequence[Array], mean: Sequence[Array]) -> Sums:
         """Sums over the rows. Derivatives of the probabilities may have another axis."""
         (low_gate, high_gate), (low, high), weight = gate, mean, self.rows[0].rows.weight
@@ -104,10 +115,13 @@ class Ends(NamedTuple):
         size = len(mixture.first), *mean[0].shape[:2]
         found = Sums(np.zeros(size), np.zeros(size), np.zeros(size[:2]))
         if n_of_gate:
-            of_ends = []
-            for data, probability in zip(self.rows, gate, strict=True):
-                scores = gate_scores(mixture, mixture.log_gate(theta[None], data), data)
-                of_ends.append(np.stack(scores, axis=1) * probability)
+            if mixture.gate.persists:
+                of_ends = self.long_run_derivatives(fitted)
+            else:
+                of_ends = []
+                for data, probability in zip(self.rows, gate, strict=True):
+                    scores = gate_scores(mixture, mixture.log_gate(theta[None], data), data)
+                    of_ends.append(np.stack(scores, axis=1) * probability)
             for total, values in zip(found, self.sums(of_ends, mean), strict=True):
                 total[-n_of_gate:] += values
         for own in [] if self.n_responses is None else index.T:

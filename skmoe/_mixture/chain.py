@@ -256,3 +256,23 @@ def _n_next(steps: Steps, t: int) -> int:
     """Number of groups that go on after step t."""
     following = steps.slices[t + 1 : t + 2]
     return following[0].stop - following[0].start if following else 0
+
+
+def long_run(move: Array) -> Array:
+    """Shares (K, n) of the time in each expert in the long run, of transitions (K, K, n) to k from j.
+
+    States are taken out one after another, without differences of probabilities [1]_.
+
+    References
+    ----------
+    .. [1] W. K. Grassmann, M. I. Taksar and D. P. Heyman (1985), "Regenerative analysis and steady
+       state distributions for Markov chains", Operations Research 33, 1107-1116.
+    """
+    left = np.array(move)
+    for k in range(len(left) - 1, 0, -1):
+        left[k, :k] /= np.maximum(left[:k, k].sum(axis=0), TINY)
+        left[:k, :k] += left[:k, k, None] * left[k, None, :k]
+    share = np.ones((len(left), left.shape[-1]))
+    for k in range(1, len(left)):
+        share[k] = (share[:k] * left[k, :k]).sum(axis=0)
+    return np.asarray(share / share.sum(axis=0))

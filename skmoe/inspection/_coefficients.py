@@ -145,6 +145,7 @@ class CoefficientsDisplay(draw.Display):
         by: str | None = None,
         sample_weight: Any = None,
         units: Any = None,
+        time: Any = None,
         offset: Any = None,
         known_experts: Any = None,
         features: Any = None,
@@ -173,6 +174,8 @@ class CoefficientsDisplay(draw.Display):
             Weights of the rows, in standard deviations and intervals.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None for rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
@@ -226,7 +229,8 @@ class CoefficientsDisplay(draw.Display):
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)
         check_level(level, may_be_none=True)
-        rows = positive_rows(Rows(X, y, sample_weight, offset, units, possible=known_experts))
+        given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+        rows = positive_rows(given)
         indices = check_targets(estimator, target, rows.X)
         indices = indices[len(indices) > 1 :]  # log odds of several classes are against the first
         blocks = linear_predictors(estimator)

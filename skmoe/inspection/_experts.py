@@ -25,6 +25,7 @@ from skmoe.inspection._grid import (
     height_limits,
     leading_feature,
 )
+from skmoe.inspection._series import gate_of_features
 
 # Opacity of a curve where the probability of the expert is zero.
 MIN_OPACITY = 0.06
@@ -207,6 +208,7 @@ class ExpertsDisplay(RowsOverFeature):
         expert_names: Sequence[str] | None = None,
         offset: Any = None,
         units: Any = None,
+        time: Any = None,
         ax: Any = None,
     ) -> Self:
         """Draw the experts of a fitted mixture over one feature.
@@ -242,6 +244,8 @@ class ExpertsDisplay(RowsOverFeature):
             exposure, as are the curves.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None for rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on; None for new ones. A grid takes one for each panel, or a single one
             that the panels replace.
@@ -267,7 +271,8 @@ class ExpertsDisplay(RowsOverFeature):
         chosen = subject.check_panels("features", features, estimator, most=1)
         check_flag("adjust", adjust)
         coverage = None if coverage is None else check_coverage(coverage)
-        targets = subject.observed_rows(estimator, Rows(X, y, None, offset, units), target)
+        given = Rows(X, y, None, offset, units, time=time)
+        targets = subject.observed_rows(estimator, given, target)
         is_class = is_classifier(estimator)
         if not chosen:
             effects = [expert_effects(estimator, X, rows.target) for rows in targets]
@@ -285,7 +290,7 @@ class ExpertsDisplay(RowsOverFeature):
                     **rows.over(axis, shown, heights[each, rows.assigned_expert]),
                     feature_name=axis.name,
                     target_name=name,
-                    gate=estimator.predict_gate(points),
+                    gate=gate_of_features(estimator, points),
                     mean=subject.predicted_mean(*of_grid),
                     band=subject.interval_band(*of_grid, coverage, at_exposure_one),
                     coverage=None if is_class else coverage,

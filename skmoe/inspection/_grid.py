@@ -12,6 +12,7 @@ from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_c
 from skmoe._inference.labels import feature_labels, format_percent
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
+from skmoe.inspection._series import has_series
 
 # Quantiles of a feature between which a function changes.
 EFFECT_QUANTILES = np.linspace(0.05, 0.95, 7)

@@ -23,6 +23,7 @@ from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
 from skmoe.inspection._experts import RowsOverFeature
 from skmoe.inspection._grid import N_POINTS, FeatureAxis, feature_axis
+from skmoe.inspection._series import check_independent
 
 # Opacity of units and rows, above which mean courses are seen.
 UNIT_OPACITY = 0.3
@@ -196,6 +197,7 @@ class TrajectoriesDisplay(RowsOverFeature):
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         mixture = mixture_of(estimator)
+        check_independent(mixture, cls.__name__, "Use CourseDisplay, the course of one unit.")
         names = subject.check_names_of_experts(mixture, expert_names)
         coverage = None if coverage is None else check_coverage(coverage)
         (j,) = subject.check_features("time", time, estimator, most=1)

@@ -386,6 +386,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
         adjust: bool = True,
         subsample: int | None = 1000,
         units: Any = None,
+        time: Any = None,
         offset: Any = None,
         expert_names: Sequence[str] | None = None,
         ax: Any = None,
@@ -416,6 +417,8 @@ class RegimesDisplay(draw.DisplayOfPanels):
             `units` it consists of whole units.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None for rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
             exposure, as are the curves.
@@ -446,7 +449,8 @@ class RegimesDisplay(draw.DisplayOfPanels):
             for name, value in (("gate_feature", gate_feature), ("features", features))
         )
         check_flag("adjust", adjust)
-        targets = observed_rows(estimator, Rows(X, y, None, offset, units), target)
+        given = Rows(X, y, None, offset, units, time=time)
+        targets = observed_rows(estimator, given, target)
         column = leading_feature(estimator, X) if of_gate is None else of_gate
         gate = None
         if len(names) > 1:
@@ -480,7 +484,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
                     target_name=heights[columns[0]][0],
                     is_probability=is_classifier(estimator),
                     categories=[axis.categories for axis in panels],
-                    of_units=units is not None,
+                    of_units=rows.units is not None,
                     exposure=None if rows.exposure is None else rows.exposure[shown],
                 )
             )

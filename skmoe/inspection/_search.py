@@ -11,6 +11,7 @@ import numpy as np
 from skmoe._inference.labels import counted_noun
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
+from skmoe.inspection._series import has_series
 from skmoe.inspection._subject import drawn_mixture
 
 # Height of the vertical axis in units of the range of the late lower bounds; the steep first
@@ -349,6 +350,7 @@ class ResponsibilitiesDisplay(draw.Display):
         *,
         offset: Any = None,
         units: Any = None,
+        time: Any = None,
         known_experts: Any = None,
         expert_names: Sequence[str] | None = None,
         ax: Any = None,
@@ -367,6 +369,8 @@ class ResponsibilitiesDisplay(draw.Display):
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`, which are then counted; None for rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the rows, as in `fit`.
         expert_names : list of str of length n_experts, default=None
@@ -389,10 +393,13 @@ class ResponsibilitiesDisplay(draw.Display):
             If there is not one name for each expert.
         """
         estimator, X, *_, names = drawn_mixture(cls, estimator, X, expert_names)
-        by_row = {"units": units, "known_experts": known_experts}
+        by_row = {"units": units, "known_experts": known_experts, "time": time}
+        of_series = has_series(estimator)
+        by_row |= {"given": "all"} if of_series else {}
         resp = estimator.responsibilities(X, y, offset=offset, **by_row)
-        resp = resp if units is None else resp.proba
-        return cls(responsibilities=resp, of_units=units is not None, expert_names=names).plot(ax)
+        of_units = units is not None and not of_series
+        resp = resp.proba if of_units else resp
+        return cls(responsibilities=resp, of_units=of_units, expert_names=names).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
         axes = self._axes(ax, 2, draw.TWO_PANELS_SIZE)

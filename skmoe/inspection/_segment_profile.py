@@ -14,6 +14,7 @@ from skmoe._inference.labels import counted_noun, format_percent
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection._grid import is_numeric, levels_of, values_of
+from skmoe.inspection._series import has_series
 from skmoe.inspection._subject import (
     check_features,
     deviation,
@@ -117,6 +118,7 @@ class SegmentProfileDisplay(draw.Display):
         *,
         sample_weight: Any = None,
         units: Any = None,
+        time: Any = None,
         offset: Any = None,
         known_experts: Any = None,
         features: Any = None,
@@ -139,6 +141,8 @@ class SegmentProfileDisplay(draw.Display):
             without weights.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None for rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
@@ -173,7 +177,8 @@ class SegmentProfileDisplay(draw.Display):
         estimator, X, note, labels, names = found
         chosen = check_features("features", features, estimator)
         check_integer("max_features", max_features, least=1)
-        rows = positive_rows(Rows(X, y, sample_weight, offset, units, possible=known_experts))
+        given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+        rows = positive_rows(given)
         resp, shares = responsibilities_of_rows(estimator, rows)
         columns = profile_columns(rows, resp, chosen)
         profile = np.array([column.difference for column in columns])
@@ -187,7 +192,7 @@ class SegmentProfileDisplay(draw.Display):
             shares=shares,
             profile=profile[shown],
             n_columns=len(columns) if len(shown) < len(columns) else None,
-            of_units=units is not None,
+            of_units=units is not None and not has_series(estimator),
             feature_note=note,
         ).plot(ax)
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_array
 
 from skmoe._data.censored_targets import check_numbers_of, point_values
 from skmoe._data.checks import check_columns, check_integer, has_bounds, shown
-from skmoe._data.rows import Rows, check_weights, index_rows
+from skmoe._data.rows import Rows, check_weights, index_rows, is_missing
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods.expert_names import check_expert_names
@@ -35,6 +35,7 @@ from skmoe.inspection._grid import (
     one_target,
     path_rows,
 )
+from skmoe.inspection._series import gate_of_features, given_features, has_series
 
 # What the features are if a pipeline makes others of those that it is given.
 TRANSFORMED_NOTE = "features are those of the transformed table"
@@ -92,7 +93,7 @@ def check_table(estimator: Any, X: Any) -> Any:
     """Rows for the estimator: a data frame as it is, a CSC array, or an array of numbers."""
     if not hasattr(X, "columns"):
         X = check_array(X, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False)
-    estimator.predict_gate(index_rows(X, [0]))  # raises for other columns or names
+    gate_of_features(estimator, index_rows(X, [0]))  # raises for other columns or names
     return sparse.csc_array(X) if sparse.issparse(X) else X
 
 
@@ -226,10 +227,9 @@ def expert_distributions(estimator: Any, rows: Any, offset: Any = None) -> Itera
 
 
 def predicted_survival(
-    estimator: Any, rows: Any, times: Array, index: int, offset: Any = None, units: Any = None
+    estimator: Any, rows: Any, times: Array, index: int, offset: Any, gate: Array
 ) -> tuple[Array, Array]:
     """Probabilities of no event until times, of the experts (n, K, T) and the mixture (n, T)."""
-    gate = estimator.predict_gate(rows, units=units)
     mixture = estimator.predict_dist(rows, offset=offset, gate_proba=gate)
     *experts, of_mixture = (
         values_at(distribution, distribution.sf, times, index)
@@ -241,10 +241,12 @@ def predicted_survival(
 def observed_target(estimator: Any, y: Any, index: int, at_bounds: bool = False) -> Array:
     """Observed values (n,); of a class 1 for its rows and 0 for the others.
 
-    Censored values are refused, or `at_bounds`.
+    Censored values are refused, or `at_bounds`. Those of series may be missing.
     """
     if is_classifier(estimator):
-        return (np.asarray(y).ravel() == estimator.classes_[index]).astype(float)
+        labels = np.asarray(y).ravel()
+        is_class = (labels == estimator.classes_[index]).astype(float)
+        return np.where(is_missing(labels), np.nan, is_class) if has_series(estimator) else is_class
     if at_bounds and has_bounds(y):
         return one_target(point_values(y), index, 1)
     check_numbers_of("the picture", y)
@@ -253,13 +255,20 @@ def observed_target(estimator: Any, y: Any, index: int, at_bounds: bool = False)
 
 def predicted_mean(estimator: Any, rows: Any, index: int, **given: Any) -> Array:
     """Prediction (n,) of the mixture: its mean, or its probability of the class."""
+    given = given_features(estimator, rows) | given
     if is_classifier(estimator):
-        return estimator.predict_proba(rows)[:, index]
+        given.pop("offset", None)
+        return estimator.predict_proba(rows, **given)[:, index]
     return one_target(estimator.predict(rows, **given), index, 1)
 
 
 def interval_band(
-    estimator: Any, rows: Any, index: int, coverage: float | None, offset: Array | None = None
+    estimator: Any,
+    rows: Any,
+    index: int,
+    coverage: float | None,
+    offset: Array | None = None,
+    **given: Any,
 ) -> Array | None:
     """Predictive intervals (n, 2) of a regressor; None without coverage or for classes.
 
@@ -268,8 +277,9 @@ def interval_band(
     if coverage is None or is_classifier(estimator):
         return None
     try:
-        given = None if offset is None else np.repeat(offset[None], rows.shape[0], axis=0)
-        interval = estimator.predict_interval(rows, coverage, offset=given)
+        given = given_features(estimator, rows) | given
+        given["offset"] = None if offset is None else np.repeat(offset[None], rows.shape[0], axis=0)
+        interval = estimator.predict_interval(rows, coverage, **given)
     except ValueError as error:
         raise ValueError(f"{error} Or draw no band, with coverage=None.") from error
     return one_target(interval, index, 2)
@@ -332,9 +342,14 @@ def row_weights(rows: Rows) -> Array:
 
 
 def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
-    """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,)."""
-    resp = estimator.responsibilities(rows.X, rows.y, **rows.arguments)
-    if rows.unit is not None:
+    """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,).
+
+    Of series they are given all rows.
+    """
+    of_series = has_series(estimator)
+    known = {"given": "all"} if of_series else {}
+    resp = estimator.responsibilities(rows.X, rows.y, **rows.arguments, **known)
+    if rows.unit is not None and not of_series:
         return resp.rows(rows.unit), resp.proba.mean(axis=0)
     weight = row_weights(rows)
     return resp, weight @ resp / weight.sum()
@@ -360,7 +375,7 @@ class ObservedRows(NamedTuple):
 
     def shown(self, has_value: Array, subsample: int | None) -> Array:
         """Indices of the rows to show, of those with a value: some at random, whole units."""
-        rows = np.flatnonzero(has_value)
+        rows = np.flatnonzero(has_value & np.isfinite(self.observed))
         if subsample is None or len(rows) <= check_integer("subsample", subsample, least=2):
             return rows
         codes = rows if self.units is None else encode_units(self.units)[1][rows]
@@ -405,7 +420,7 @@ def observed_rows(
 ) -> list[ObservedRows]:
     """The rows for each target, with y, or with 1 for the rows of a class and 0 for others."""
     resp, found = responsibilities_of_rows(estimator, rows), []
-    units = None if rows.unit is None else np.asarray(rows.unit)
+    units = None if rows.unit is None or has_series(estimator) else np.asarray(rows.unit)
     for index in check_targets(estimator, target, rows.X):
         name = target_name(estimator, rows.y, index) + PER_EXPOSURE * (rows.offset is not None)
         observed, exposure = observed_rates(estimator, rows, index, at_bounds)

@@ -186,8 +186,6 @@ class NewRowsMixin:
             classes=getattr(self, "classes_", None),
             of_series=model.gate.persists,
         )
-        if rules.of_series:
-            self._check_series(given)
         rows = checked_rows(given, rules, has_target)
         if rows.unit is not None and model.gate.depends_on_features:
             self._check_gate_columns(rows)
@@ -210,6 +208,7 @@ class NewRowsMixin:
         units, and other arguments named, that the fit had and the new rows lack.
         """
         self._warn_of_missing(method, given, "offset", "units", *others)
+        self._check_series(given)
         rows = self._checked(given, has_target=True)
         if rows.unit is None:
             return rows, None
@@ -242,6 +241,8 @@ class NewRowsMixin:
                 "earlier ones. For units with a history pass "
                 "gate_proba=responsibilities(X, y, units=units).rows(units)."
             )
+        if gate_proba is None:
+            self._check_series(given)
         rows = self._checked(given, has_target=given.y is not None)
         if gate_proba is None:
             return rows, self._fitted.known_from_past(rows)[0] if persists else None
@@ -256,8 +257,8 @@ class NewRowsMixin:
         return given | ({"y": y} if self._fitted.mixture.gate.persists else {})
 
     def _check_series(self, given: Rows) -> None:
-        """New rows must have the units and the time that the rows of the fit had."""
-        for name in ("units", "time"):
+        """New rows of series must have the units and the time that the rows of the fit had."""
+        for name in ("units", "time") if self._fitted.mixture.gate.persists else ():
             if name in self._row_arguments and name not in given.arguments:
                 raise ValueError(
                     f"{name} must be given for new rows, as it was to fit: it says "

@@ -54,7 +54,9 @@ class Report(NamedTuple):
         mixture, output = self.mixture, self.outputs[0]
         if self.horizon is not None:
             times = np.array([self.horizon])
-            experts, whole = predicted_survival(mixture, rows, times, output, self._offset(rows))
+            gate = gate_of_features(mixture, rows)
+            of_rows = times, output, self._offset(rows), gate
+            experts, whole = predicted_survival(mixture, rows, *of_rows)
             return experts[..., 0], whole[:, 0]
         experts = mixture.predict_experts(rows)
         if is_classifier(mixture):

@@ -254,8 +254,12 @@ def observed_target(estimator: Any, y: Any, index: int, at_bounds: bool = False)
 
 
 def predicted_mean(estimator: Any, rows: Any, index: int, **given: Any) -> Array:
-    """Prediction (n,) of the mixture: its mean, or its probability of the class."""
-    given = given_features(estimator, rows) | given
+    """Prediction (n,) of the mixture: its mean, or its probability of the class.
+
+    Of series it is that of the long run, if neither their past nor a gate is given.
+    """
+    if not {"y", "gate_proba"} & set(given):
+        given |= given_features(estimator, rows)
     if is_classifier(estimator):
         given.pop("offset", None)
         return estimator.predict_proba(rows, **given)[:, index]

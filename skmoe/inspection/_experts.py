@@ -25,7 +25,7 @@ from skmoe.inspection._grid import (
     height_limits,
     leading_feature,
 )
-from skmoe.inspection._series import gate_of_features
+from skmoe.inspection._series import gate_of_features, has_series
 
 # Opacity of a curve where the probability of the expert is zero.
 MIN_OPACITY = 0.06
@@ -105,6 +105,9 @@ class ExpertsDisplay(RowsOverFeature):
     With `units`, such as customers or patients, the rows of a unit have the colour of the unit's
     expert. Those of a regressor are joined by a thin line, in the order of the feature.
 
+    With `gate="markov"`, opacity and prediction of the mixture are those of the long run: of the
+    shares of time in each regime, if the features stay.
+
     Of a classifier the curves are each expert's probability of one class. Marks at the top are the
     rows of that class, marks at the bottom the other rows.
 
@@ -149,6 +152,8 @@ class ExpertsDisplay(RowsOverFeature):
         Predictive intervals.
     feature_note : str, default=""
         What the features are, if they are not those of the input of a pipeline.
+    gate_name : str, default="gate"
+        What the probabilities are, in the legend.
 
     Attributes
     ----------
@@ -192,6 +197,7 @@ class ExpertsDisplay(RowsOverFeature):
     mean: Array
     band: Array | None
     feature_note: str = ""
+    gate_name: str = "gate"
 
     @classmethod
     def from_estimator(
@@ -297,6 +303,7 @@ class ExpertsDisplay(RowsOverFeature):
                     is_probability=is_class,
                     expert_names=names,
                     feature_note=note,
+                    gate_name="long-run" if has_series(estimator) else "gate",
                 )
             )
         return cls._of_panels(panels).plot(ax)
@@ -360,7 +367,7 @@ class ExpertsDisplay(RowsOverFeature):
         style["linestyle"] = "none" if self.unit_lines_ is None else "-"
         handles.append(Line2D([], [], color=draw.LIGHT_GREY, linewidth=0.7, label=rows, **style))
         self.legend_ = draw.expert_legend(ax, handles)
-        self.legend_.set_title("Opacity: gate\nprobability")
+        self.legend_.set_title(f"Opacity: {self.gate_name}\nprobability")
 
 
 def _with_opacity(k: int, probability: Array) -> Array:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_column
+from skmoe._estimators.methods.series import transition_probabilities
 from skmoe._inference.labels import feature_labels, format_percent
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
@@ -300,9 +302,12 @@ def gate_effects(estimator: Any, X: Any) -> Array | None:
     None for a gate without slopes, or one whose columns are derived from the features.
     """
     log_odds = gate_log_odds(estimator)
+    if has_series(estimator):  # the largest of those after each expert
+        log_odds = estimator.transition_coef_.transpose(1, 0, 2)
     if log_odds is None or derived_gate_columns(estimator) is not None:
         return None
-    effects: Array = np.ptp(log_odds, axis=0) * column_stds(X)
+    ranges: Array = np.ptp(log_odds, axis=0)
+    effects: Array = ranges.reshape(-1, ranges.shape[-1]).max(axis=0) * column_stds(X)
     return effects
 
 
@@ -315,7 +320,9 @@ def leading_feature(estimator: Any, X: Any, of_experts: Array | None = None) -> 
     """
     effects = gate_effects(estimator, X)
     if effects is None:
-        effects = changes_over_features(X, estimator.predict_gate).max(axis=1)
+        gate = partial(transition_probabilities, estimator)
+        gate = gate if has_series(estimator) else estimator.predict_gate
+        effects = changes_over_features(X, gate).max(axis=1)
     if of_experts is not None and of_experts.any():
         effects = np.where(of_experts.any(axis=1), effects, 0.0)
     if not np.any(effects > 0.0):

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from skmoe._data.rows import Rows
-from skmoe._estimators.methods.series import long_run_probabilities
+from skmoe._estimators.methods.series import (
+    known_before,
+    long_run_probabilities,
+    transition_probabilities,
+)
 from skmoe._numerics.typing import Array
 
 
@@ -35,6 +42,26 @@ def gate_of_rows(estimator: Any, rows: Rows) -> Array:
     given = {"units": rows.unit, "time": rows.time}
     gate: Array = estimator.predict_gate(rows.X, **given | known_past(estimator, rows))
     return gate
+
+
+def gate_of_row(estimator: Any, rows: Rows, row: int) -> Callable[[Any], Array]:
+    """The gate as a function of features, for a row of a series given what is known before it."""
+    if not has_series(estimator):
+        predict_gate: Callable[[Any], Array] = estimator.predict_gate
+        return predict_gate
+    if rows.y is None:
+        raise ValueError(
+            'y must be given with gate="markov", whose rows depend on earlier ones. Pass y, with '
+            "NaN where it is not known."
+        )
+    before = known_before(estimator, rows, row)
+
+    def gate_of(X: Any) -> Array:
+        if before is None:
+            return np.tile(estimator.initial_probabilities_, (X.shape[0], 1))
+        return np.einsum("j,njk->nk", before, transition_probabilities(estimator, X))
+
+    return gate_of
 
 
 def check_independent(estimator: Any, use: str, remedy: str) -> None:

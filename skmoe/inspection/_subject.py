@@ -439,14 +439,14 @@ def observed_rows(
 
 
 def row_density(
-    estimator: Any, X: Any, row: int, target: int, offset: Array | None
+    estimator: Any, X: Any, row: int, target: int, offset: Array | None, gate_of: Any
 ) -> dict[str, Any]:
     """The distribution of an output for a row, as a sum over experts: fields of the display.
 
     They are the gate (K,), values (A,) with their probabilities (A, K), and a grid with densities;
     those of a classifier are the classes.
     """
-    gate = estimator.predict_gate(index_rows(X, np.array([row])))[0]
+    gate = gate_of(index_rows(X, np.array([row])))[0]
     n_experts = len(gate)
     repeated = index_rows(X, np.full(n_experts, row))
     found = {"gate": gate, "grid": np.empty(0), "density": np.empty((0, n_experts))}
@@ -482,7 +482,7 @@ def row_density(
 
 
 def row_contributions(
-    estimator: Any, X: Any, row: int, target: int, offset: Array | None
+    estimator: Any, X: Any, row: int, target: int, offset: Array | None, gate_of: Any
 ) -> dict[str, Any]:
     """Contributions to the prediction of an output or class for a row: fields of the display.
 
@@ -499,7 +499,8 @@ def row_contributions(
 
     n_features = X.shape[1]
     ends = path_rows(X, row, np.array([[0.0], [1.0]]) * np.ones(n_features))
-    base_value, prediction = predicted_mean(estimator, ends, target, **given(ends))
+    at_ends = given(ends) | ({"gate_proba": gate_of(ends)} if has_series(estimator) else {})
+    base_value, prediction = predicted_mean(estimator, ends, target, **at_ends)
     n_steps = int(np.clip(MAX_ENTRIES // (n_features * (n_features + 1)), MIN_STEPS, N_STEPS))
     fraction = np.linspace(0.0, 1.0, n_steps + 1)
     moved = np.tri(n_features + 1, n_features, -1, dtype=bool)  # row j: the first j have moved
@@ -511,7 +512,7 @@ def row_contributions(
         rows = path_rows(X, row, ahead.reshape(-1, n_features))
         shape = n_steps, n_features + 1, -1
         mean = one_target(estimator.predict_experts(rows, **given(rows)), target, 2).reshape(shape)
-        gate = estimator.predict_gate(rows).reshape(shape)
+        gate = gate_of(rows).reshape(shape)
         # The gate moves before the experts, or backwards after them.
         first, last = (-1, 0) if backwards else (0, -1)
         of_gate = np.einsum("sjk,sk->j", np.diff(gate, axis=1), mean[:, first])

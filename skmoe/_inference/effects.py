@@ -87,12 +87,16 @@ class Ends(NamedTuple):
         """Derivatives (P, K, n) of the probabilities of the long run by coordinates of the gate."""
         n_of_gate = len(fitted.mixture.gate.first)
         steps = COORDINATE_STEP * np.eye(len(fitted.mixture.first))[-n_of_gate:]
-        changes = [
-            [self.gate(fitted._replace(theta=fitted.theta + sign * step)) for sign in (1.0, -1.0)]
-            for step in map(fitted.mixture.expanded, steps)
-        ]
-        differences = np.array([np.subtract(*pair) for pair in changes])  # (P, 2, K, n)
-        return list(np.moveaxis(differences, 1, 0) / (2.0 * COORDINATE_STEP))
+        ahead, behind = (
+            np.array(
+                [
+                    self.gate(fitted._replace(theta=fitted.theta + sign * step))
+                    for step in map(fitted.mixture.expanded, steps)
+                ]
+            )
+            for sign in (1.0, -1.0)
+        )  # (P, 2, K, n)
+        return list(np.moveaxis(ahead - behind, 1, 0) / (2.0 * COORDINATE_STEP))
 
     def sums(self, gate: Sequence[Array], mean: Sequence[Array]) -> Sums:
         """Sums over the rows. Derivatives of the probabilities may have another axis."""
@@ -472,8 +476,10 @@ def feature_effects(
         for value in cast(Array, units.feature_range)[:, j]:
             changed = np.array(X)
             changed[:, j] = value
-            probability = np.exp(fitted.log_gate(changed))[:, None]
-            ends.append((probability, fitted.predict_experts(changed, rows.offset)))
+            # That of a row of a series is given what is known before it.
+            persists = fitted.mixture.gate.persists
+            probability = gate if persists else np.exp(fitted.log_gate(changed))
+            ends.append((probability[:, None], fitted.predict_experts(changed, rows.offset)))
         (low_gate, low), (high_gate, high) = ends
         change = 0.5 * (low_gate + high_gate) * (high - low)
         effects[:, 0, :, j] = change.sum(axis=0).T

@@ -259,7 +259,7 @@ def _n_next(steps: Steps, t: int) -> int:
 
 
 def long_run(move: Array) -> Array:
-    """Shares (K, n) of the time in each expert in the long run, of transitions (K, K, n) to k from j.
+    """Long-run shares (K, n) of the time in each expert, of transitions (K, K, n) to k from j.
 
     States are taken out one after another, without differences of probabilities [1]_.
 

@@ -296,7 +296,7 @@ class CourseDisplay(draw.DisplayOfPanels):
         self.legend_.get_title().set_fontsize(9)
 
     def _draw_regimes(self, ax: Any) -> None:
-        """A rectangle for each row, up to the middle between its time and those of its neighbours."""
+        """A rectangle for each row, up to the middle between its time and that of the next."""
         from matplotlib.collections import PolyCollection
 
         at = np.asarray(ax.convert_xunits(self.times), dtype=float)

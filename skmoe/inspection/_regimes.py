@@ -258,8 +258,8 @@ def gate_over(
         )
     if is_pair and has_series(estimator):
         raise ValueError(
-            'features must be drawn one at a time with gate="markov", which has probabilities after '
-            f"each expert. Pass a list of two: features={list(columns)}."
+            'features must be drawn one at a time with gate="markov", which has probabilities '
+            f"after each expert. Pass a list of two: features={list(columns)}."
         )
     points = np.meshgrid(*(axis.grid for axis in axes))
     rows = make_grid(X, columns, np.stack([values.ravel() for values in points], axis=1))

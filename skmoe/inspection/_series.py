@@ -23,7 +23,9 @@ def has_series(estimator: Any) -> bool:
 
 def gate_of_features(estimator: Any, X: Any) -> Array:
     """Probabilities (n, K) of the experts, given features only; of series those of the long run."""
-    return long_run_probabilities(estimator, X) if has_series(estimator) else estimator.predict_gate(X)
+    return (
+        long_run_probabilities(estimator, X) if has_series(estimator) else estimator.predict_gate(X)
+    )
 
 
 def given_features(estimator: Any, X: Any) -> dict[str, Any]:

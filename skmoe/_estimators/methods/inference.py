@@ -798,7 +798,9 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
     # --- explanation ---
 
-    def explain(self, X: Any, *, offset: Any = None) -> Explanation:
+    def explain(
+        self, X: Any, *, offset: Any = None, y: Any = None, units: Any = None, time: Any = None
+    ) -> Explanation:
         """Contributions of experts, gate and features to the prediction of each row.
 
         Parameters
@@ -807,6 +809,11 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Features.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
+            explained from earlier rows of its unit, never from its own y. None forecasts all rows.
+        units, time : array-like of shape (n_samples,), default=None
+            Series of the rows and their order, as in `fit` with `gate="markov"`.
 
         Returns
         -------
@@ -846,10 +853,11 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         array([[ 1.],
                [-1.]])
         """
-        rows = self._checked(Rows(X, offset=offset))
+        rows, gate = self._with_gate(Rows(X, y, offset=offset, unit=units, time=time), None)
         self._check_mean()
         fitted, attributes = self._fitted, vars(self)
-        gate, means = np.exp(fitted.log_gate(rows.X)), fitted.predict_experts(rows.X, rows.offset)
+        gate = np.exp(fitted.log_gate(rows.X)) if gate is None else gate
+        means = fitted.predict_experts(rows.X, rows.offset)
         arrays = {"gate": gate.T, "experts": self._squeeze_outputs(means.transpose(2, 0, 1))}
         if hasattr(self, "expert_coef_"):
             effects = feature_effects(fitted, attributes, rows, gate, means)

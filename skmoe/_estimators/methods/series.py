@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 
 from skmoe._data.rows import Rows
+from skmoe._inference.inference import Inference
+from skmoe._inference.persistence import Duration, expected_durations
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 
 
 @underflow_to_zero
 def transition_probabilities(estimator: Any, X: Any) -> Array:
-    """Probabilities (n, K, K) with which each expert j of a row before leads to expert k of rows."""
+    """Probabilities (n, K, K) with which an expert j of the row before leads to one k of rows."""
     probabilities: Array = estimator._fitted.transitions(estimator._checked(Rows(X)).X)
     return probabilities.transpose(2, 1, 0)
 
@@ -42,3 +44,9 @@ def one_step_densities(estimator: Any, given: Rows, at_gate: Any) -> Array:
     of_gate = rows._replace(X=estimator._checked(Rows(at_gate)).X)
     densities: Array = estimator._fitted.known_from_past(rows, of_gate)[2]
     return densities
+
+
+def durations(estimator: Any, inference: Inference | None, level: float) -> list[Duration]:
+    """Expected numbers of successive rows of each expert at the mean features, with intervals."""
+    fitted = estimator._in_units(estimator._fitted)
+    return expected_durations(estimator, fitted, inference, level)

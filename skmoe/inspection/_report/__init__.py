@@ -29,6 +29,7 @@ from skmoe.inspection._report._sections import (
     make_cards,
     make_pictures,
 )
+from skmoe.inspection._report._series import is_known
 from skmoe.inspection._subject import (
     PER_EXPOSURE,
     check_names,
@@ -54,6 +55,9 @@ def export_html(
     offset: Any = None,
     offset_held_out: Any = None,
     units: Any = None,
+    units_held_out: Any = None,
+    time: Any = None,
+    time_held_out: Any = None,
     known_experts: Any = None,
     target: Any = None,
     row: int | None = None,
@@ -74,7 +78,9 @@ def export_html(
     behind steps that encode categories or scale columns. Of other mixtures it shows predictions and
     intervals on slices, along one feature at a time through the starting row. Such are those of
     trees, with a base model, with `top_k`, or with a transformer at the gate. Of censored times the
-    panel shows probabilities of no event until each time. See "A report" in the user guide.
+    panel shows probabilities of no event until each time. With `gate="markov"` a section shows how
+    long the regimes last, where they lead, and the course of one unit; the probabilities of the
+    panel are those of the long run. See "A report" in the user guide.
 
     Parameters
     ----------
@@ -98,6 +104,11 @@ def export_html(
         Offsets of the linear predictors, as in `fit`; None for 0. Those of the panel are 0.
     units : array-like of shape (n_samples,), default=None
         Units of the rows, as in `fit`; None for rows.
+    units_held_out : array-like of shape (n_held_out,), default=None
+        Units of the held-out rows, for a fit with `gate="markov"`, whose predictions know earlier
+        rows of their unit.
+    time, time_held_out : array-like, default=None
+        Order of the rows of a unit, as in `fit` with `gate="markov"`.
     known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
         Known experts of the rows, as in `fit`.
     target : class label or int, default=None
@@ -163,20 +174,24 @@ def export_html(
     X_own = check_rows("y", view, X_own, y)
     if row is not None:
         row = check_integer("row", row, least=0, most=X_own.shape[0] - 1)
-    given = X_held_out, y_held_out, sample_weight_held_out, offset_held_out
-    held_out = check_held_out(estimator, view, *given)
+    given = Rows(X_held_out, y_held_out, sample_weight_held_out, offset_held_out, units_held_out)
+    held_out = check_held_out(estimator, view, given._replace(time=time_held_out))
     outputs = check_targets(view, target, X_own)
     name = "time" if horizon is not None else target_name(view, y, outputs[0])
     name = getattr(y, "name", None) or "the class" if is_classifier(view) else name
     name = printable_name(str(name))
     has_offset, belongs = offset is not None, (y, sample_weight, offset, units)
-    rows = positive_rows(Rows(X_own, *belongs, possible=known_experts))
+    rows = positive_rows(Rows(X_own, *belongs, possible=known_experts, time=time))
     resp, shares = responsibilities_of_rows(view, rows)
     shown_name = name + PER_EXPOSURE * (has_offset and horizon is None)
     report = Report(view, rows, shown_name, outputs, coverage, horizon, max_features, held_out)
 
     inputs = make_inputs(estimator, X, row, None if note else features)
-    of_user = report._replace(mixture=inputs.mixture, rows=positive_rows(Rows(inputs.X, *belongs)))
+    own_rows = positive_rows(Rows(inputs.X, *belongs))
+    known = np.flatnonzero(is_known(own_rows.y, own_rows.n_rows))
+    if len(known) < own_rows.n_rows:
+        own_rows, resp = own_rows.take(known), resp[known]
+    of_user = report._replace(mixture=inputs.mixture, rows=own_rows)
     strongest = inputs.strongest(of_user)
     panel = make_panel(of_user, inputs, strongest)
     default_title = f"{'Mixture of experts' if len(shares) > 1 else 'Model'} for {name}"
@@ -193,7 +208,7 @@ def export_html(
         "panel": panel,
         "charts": make_charts(panel),
         "scores": None if held_out is None else describe_scores(report, held_out),
-        "n_held_out": 0 if held_out is None else held_out.n_rows,
+        "n_held_out": 0 if held_out is None else is_known(held_out.y, held_out.n_rows).sum(),
         "date": date.today().isoformat(),
         "version": import_module("skmoe").__version__,
     }
@@ -212,13 +227,12 @@ def _times(estimator: Any, y: Any, y_held_out: Any) -> tuple[Any, Any, float | N
     return bounds_of(y), held_out, float(f"{np.median(times):.3g}")
 
 
-def check_held_out(
-    estimator: Any, view: Any, X: Any, y: Any, sample_weight: Any, offset: Any
-) -> Rows | None:
+def check_held_out(estimator: Any, view: Any, given: Rows) -> Rows | None:
     """Rows of positive weight that were held out, with targets; None if none are given."""
-    given = {"X_held_out": X, "y_held_out": y, "sample_weight_held_out": sample_weight}
-    missing = [name for name, values in given.items() if values is None]
-    if len(missing) == 3 and offset is None:
+    X, y, weight = given[:3]
+    named = {"X_held_out": X, "y_held_out": y, "sample_weight_held_out": weight}
+    missing = [name for name, values in named.items() if values is None]
+    if len(missing) == 3 and not given.arguments:
         return None
     if X is None or y is None:
         raise ValueError(
@@ -226,7 +240,7 @@ def check_held_out(
             f"offset_held_out belong to them; got no {missing[0]}. Pass both, or none of the four."
         )
     X = check_rows("y_held_out", view, find_mixture(estimator, X).X, y)
-    return positive_rows(Rows(X, y, sample_weight, offset))
+    return positive_rows(given._replace(X=X))
 
 
 # --- the file ---------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from skmoe._inference.description import coefficients_of, linear_predictors
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import is_numeric, make_grid, numeric_values
 from skmoe.inspection._report._inputs import Feature, Inputs, Report
+from skmoe.inspection._series import gate_of_features
 from skmoe.inspection._subject import one_target
 
 # Largest difference of a formula and the mixture, relative to the largest value, and the number of
@@ -44,7 +45,7 @@ def find_formulas(
     estimator, codes = report.mixture, _compared_codes(inputs, features)
     encoded = [feature.encoded(codes[:, feature.column]) for feature in features]
     columns, table = np.hstack([np.zeros((len(codes), 0)), *encoded]), inputs.rows(codes)
-    gate = _linear_function(columns, _logits(estimator.predict_gate(table).T))
+    gate = _linear_function(columns, _logits(gate_of_features(estimator, table).T))
     if gate is None:
         return None
     found: list[Any] = [{}] * len(gate)

@@ -22,6 +22,7 @@ from skmoe.inspection._grid import (
     reference_value,
     values_of,
 )
+from skmoe.inspection._series import gate_of_features, given_features
 from skmoe.inspection._subject import one_target, predicted_mean, predicted_survival
 
 # A feature with up to this number of different values is a choice between them.
@@ -60,11 +61,13 @@ class Report(NamedTuple):
             return experts[..., 0], whole[:, 0]
         experts = mixture.predict_experts(rows)
         if is_classifier(mixture):
-            return experts, mixture.predict_proba(rows)
+            return experts, mixture.predict_proba(rows, **given_features(mixture, rows))
         return one_target(experts, output, 2), predicted_mean(mixture, rows, output)
 
     def distribution(self, rows: Any, **given: Any) -> Any:
         """Predictive distributions for an offset of zero; None for experts without any."""
+        if "gate_proba" not in given:
+            given |= given_features(self.mixture, rows)
         try:
             return self.mixture.predict_dist(rows, offset=self._offset(rows), **given)
         except (AttributeError, ValueError):
@@ -145,7 +148,7 @@ class Inputs(NamedTuple):
                 probes = np.nanquantile(values, np.linspace(0.05, 0.95, N_PROBES))
             codes = np.append(self.start[feature.column], probes)
             rows = self.rows(self.along(feature, codes))
-            found = report.predict(rows)[1], report.mixture.predict_gate(rows)
+            found = report.predict(rows)[1], gate_of_features(report.mixture, rows)
             effects[:, i] = [np.abs(values[1:] - values[0]).max() for values in found]
         largest = effects.max(axis=1, keepdims=True, initial=0.0)
         relative = (effects / np.where(largest > 0.0, largest, 1.0)).max(axis=0)

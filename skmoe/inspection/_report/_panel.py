@@ -15,6 +15,7 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_bokeh
 from skmoe.inspection._report._formulas import find_formulas
 from skmoe.inspection._report._inputs import Feature, Inputs, Report
+from skmoe.inspection._series import gate_of_features
 from skmoe.inspection._style import LIGHT_GREY, colour
 from skmoe.inspection._subject import observed_rates, one_target
 
@@ -98,7 +99,7 @@ def _shown_range(report: Report) -> list[float]:
 def _predictions(report: Report, rows: Any, limits: Sequence[float] | None) -> dict[str, Any]:
     """Predictions of a mixture that is no formula, as lists."""
     experts, mean = report.predict(rows)
-    found = {"gate": report.mixture.predict_gate(rows), "experts": experts, "mean": mean}
+    found = {"gate": gate_of_features(report.mixture, rows), "experts": experts, "mean": mean}
     distribution = None if limits is None else report.distribution(rows)
     if distribution is not None:
         interval = distribution.interval(report.coverage)

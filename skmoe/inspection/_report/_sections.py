@@ -33,10 +33,13 @@ from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._calibration import CalibrationDisplay, SurvivalDisplay
+from skmoe.inspection._course import CourseDisplay
 from skmoe.inspection._grid import numeric_values
 from skmoe.inspection._report._inputs import Feature, Inputs, Report
+from skmoe.inspection._report._series import describe_series, is_known
 from skmoe.inspection._search import NumberOfExpertsDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay, profile_columns
+from skmoe.inspection._series import has_series, known_past
 from skmoe.inspection._style import NO_NUMBER, colour
 from skmoe.inspection._subject import (
     observed_rates,
@@ -253,7 +256,8 @@ def make_pictures(report: Report) -> list[Picture]:
         shown = held_out or rows
         title = "Observed and predicted probabilities of no event"
         seen = "the Kaplan-Meier curve, the mixture and the experts, by time"
-        source = draw(SurvivalDisplay, estimator, shown, offset=shown.offset)
+        options = {"offset": shown.offset, **_series_of(estimator, shown)}
+        source = draw(SurvivalDisplay, estimator, shown, **options)
         pictures.append(Picture(title, source, f"{title}: {seen}."))
     if held_out is not None:
         pictures += _calibration(report, held_out)
@@ -267,6 +271,22 @@ def make_pictures(report: Report) -> list[Picture]:
     return pictures
 
 
+def _series_of(estimator: Any, rows: Rows) -> dict[str, Any]:
+    """Options of displays whose rows follow one another in time."""
+    return {"units": rows.unit, "time": rows.time} if has_series(estimator) else {}
+
+
+def _course_options(report: Report) -> dict[str, Any]:
+    """Options of the course of one unit; without intervals where the experts have none."""
+    rows, target = report.rows, report.outputs[0]
+    options = {"offset": rows.offset, "coverage": report.coverage}
+    if is_classifier(report.mixture):
+        target = report.mixture.classes_[target]
+    elif not hasattr(report.mixture, "families_"):
+        options["coverage"] = None
+    return options | {"target": target} | _series_of(report.mixture, rows)
+
+
 def _calibration(report: Report, rows: Rows) -> list[Picture]:
     """Calibration on held-out rows; none for experts without a distribution."""
     title = "Calibration on the held-out rows"
@@ -274,6 +294,7 @@ def _calibration(report: Report, rows: Rows) -> list[Picture]:
         seen = "Observed shares of the classes against their predicted probabilities."
         return [Picture(title, _calibration_of_classes(report, rows), seen)]
     options = {"offset": rows.offset, "target": report.outputs[0]}
+    options |= _series_of(report.mixture, rows)
     try:
         source = draw(CalibrationDisplay, report.mixture, rows, **options)
     except (AttributeError, ValueError):
@@ -285,10 +306,12 @@ def _calibration(report: Report, rows: Rows) -> list[Picture]:
 def _calibration_of_classes(report: Report, rows: Rows) -> str:
     """Observed shares of classes by bins of their probabilities; one of two has all information."""
     estimator, plt = report.mixture, import_pyplot("export_html")
+    past, known = known_past(estimator, rows), is_known(rows.y, rows.n_rows)
     with plt.rc_context(STYLE), plt.ioff():
         figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
         for c in report.outputs:
-            pair = observed_target(estimator, rows.y, c), predicted_mean(estimator, rows.X, c)
+            predicted = predicted_mean(estimator, rows.X, c, **past)[known]
+            pair = observed_target(estimator, rows.y, c)[known], predicted
             style = {"name": str(estimator.classes_[c]), "color": colour(c), "ax": ax}
             ClassCalibrationDisplay.from_predictions(*pair, **BINS, **style)
         ax.set(xlabel="Predicted probability of the class", ylabel="Observed share of the class")
@@ -309,6 +332,11 @@ def describe_fit(report: Report) -> dict[str, Any]:
     if not estimator.converged_:
         stopped = f"EM stopped before convergence, after {estimator.n_iter_} iterations."
         found.insert(0, f"{stopped} Increase max_iter, or use fewer experts or larger penalties.")
+    series = describe_series(estimator, rows, summary.inference)
+    if series is not None:
+        source = draw(CourseDisplay, estimator, rows, **_course_options(report))
+        seen = "Observed y and predictions from earlier rows, over the most probable groups."
+        series["picture"] = Picture("The course of one unit", source, seen)
     selection = None
     if hasattr(estimator, "n_experts_tried_"):
         source = draw(NumberOfExpertsDisplay, estimator, Rows(None))
@@ -320,6 +348,7 @@ def describe_fit(report: Report) -> dict[str, Any]:
         "warnings": list(dict.fromkeys(found)),
         "text": export_text(estimator, X=rows.X),
         "summary": str(summary),
+        "series": series,
         "selection": selection,
     }
 
@@ -354,6 +383,8 @@ def _simple_models(report: Report, held_out: Rows) -> list[tuple[str, Any, Rows]
     Categories are indicators for the linear one. A model that cannot be fitted is left out.
     """
     estimator, rows = report.mixture, report.rows
+    if has_series(estimator):  # rows whose y is missing have nothing for the other models
+        rows = rows.take(np.flatnonzero(is_known(rows.y, rows.n_rows)))
     make: Any = MixtureOfExpertsClassifier
     if not is_classifier(estimator):
         make, family = MixtureOfExpertsRegressor, getattr(estimator, "family", "normal")
@@ -385,8 +416,11 @@ def _simple_models(report: Report, held_out: Rows) -> list[tuple[str, Any, Rows]
 def _scores(estimator: Any, rows: Rows, report: Report) -> dict[str, float]:
     """Scores by name: of classes, of times of events, or of the mean and of the distribution."""
     weight, given = rows.weight, {} if rows.offset is None else {"offset": rows.offset}
+    past, known = known_past(estimator, rows), is_known(rows.y, rows.n_rows)
+    weight = weight if weight is None else np.asarray(weight)[known]
     if is_classifier(estimator):
-        proba, labels, y = estimator.predict_proba(rows.X), estimator.classes_, np.asarray(rows.y)
+        proba, labels = estimator.predict_proba(rows.X, **past)[known], estimator.classes_
+        y = np.asarray(rows.y)[known]
         brier = np.square(proba - (y[:, None] == labels)).sum(axis=1)
         predicted = labels[proba.argmax(axis=1)]
         return {
@@ -394,6 +428,9 @@ def _scores(estimator: Any, rows: Rows, report: Report) -> dict[str, float]:
             "Log loss": metrics.log_loss(y, proba, sample_weight=weight, labels=labels),
             "Brier score": np.average(brier, weights=weight),
         }
+    if has_bounds(rows.y) and past:
+        densities = estimator.score_samples(rows.X, **given, **past)
+        return {LOG_DENSITY: float(np.average(densities, weights=weight))}
     if has_bounds(rows.y):
         scorers = make_survival_scorers()
         return {
@@ -402,18 +439,18 @@ def _scores(estimator: Any, rows: Rows, report: Report) -> dict[str, float]:
             for name, key in OF_TIMES.items()
         }
     index = report.outputs[0]
-    y = observed_target(estimator, rows.y, index)
-    predicted = one_target(estimator.predict(rows.X, **given), index, 1)
+    y = observed_target(estimator, rows.y, index)[known]
+    predicted = one_target(estimator.predict(rows.X, **given, **past), index, 1)[known]
     scores = {name: of(y, predicted, sample_weight=weight) for name, of in OF_MEANS.items()}
     try:
-        distribution = estimator.predict_dist(rows.X, offset=rows.offset)
+        distribution = estimator.predict_dist(rows.X, offset=rows.offset, **past)
     except (AttributeError, ValueError):
         return scores
     observed = np.asarray(rows.y, dtype=float)
-    low, high = one_target(distribution.interval(report.coverage), index, 2).T
+    low, high = one_target(distribution.interval(report.coverage), index, 2)[known].T
     of_rows = {
-        LOG_DENSITY: one_target(distribution.logpdf(observed), index, 1),
-        "CRPS": one_target(distribution.crps(observed), index, 1),
+        LOG_DENSITY: one_target(distribution.logpdf(observed), index, 1)[known],
+        "CRPS": one_target(distribution.crps(observed), index, 1)[known],
         COVERAGE: (low <= y) & (y <= high),
         "Mean width of the intervals": high - low,
     }

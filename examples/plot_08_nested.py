@@ -47,8 +47,9 @@ parts = [nested, *(models[0] for models in nested.experts_)]
 titles = ["outer gate", *(f"gate of the {half} half" for half in halves)]
 figure, axes = plt.subplots(1, 3, figsize=(14, 4), sharey=True, layout="constrained")
 for ax, part, title in zip(axes, parts, titles, strict=True):
-    names = None if part is nested else ["a", "b"]
-    GateDisplay.from_estimator(part, X_train, features=(0, 1), expert_names=names, ax=ax)
+    if part is not nested:
+        part.set_expert_names(["a", "b"])
+    GateDisplay.from_estimator(part, X_train, features=(0, 1), ax=ax)
     ax.plot([-3, 0, 0, 0, 3], [1, 1, np.nan, -1, -1], color="black", linestyle="--")
     ax.plot([0, 0], [-3, 3], color="black", linestyle="--")
     ax.set(title=title, ylabel="x1" if part is nested else "")

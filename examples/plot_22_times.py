@@ -47,7 +47,8 @@ for name, model in models.items():
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained", sharey=True)
 for ax, name in zip(axes, ["exponential", "Weibull"], strict=True):
-    SurvivalDisplay.from_estimator(models[name].fit(X, y), X, y, expert_names=[name], ax=ax)
+    model = models[name].fit(X, y).set_expert_names([name])
+    SurvivalDisplay.from_estimator(model, X, y, ax=ax)
 plt.show()
 
 # %%

@@ -23,7 +23,7 @@ from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._data.steps import categorical_columns
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
-from skmoe._inference.description import coefficients_of, linear_predictors
+from skmoe._inference.labels import coefficients_of, linear_predictors
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_skl2onnx
 from skmoe.experts._linear import EXPERTS

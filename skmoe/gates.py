@@ -16,6 +16,9 @@ __all__ = ["GATES", "ConstantGate", "MarkovGate", "SoftmaxGate"]
 # Penalty on the slopes of a gate that has none of its own.
 DEFAULT_GATE_ALPHA = 1.0
 
+# Kinds of probabilities of the first rows of series.
+INITIAL = "free", "stationary"
+
 # Largest number of pseudo-rows for each row: their sum over the rows is finite.
 MAX_BALANCE = 1e100
 
@@ -165,6 +168,10 @@ class MarkovGate(Part):
     ----------
     alpha : float or None, default=None
         L2 penalty on the slopes of the transitions, as in `SoftmaxGate`.
+    initial : {"free", "stationary"}, default="free"
+        Probabilities of the expert of the first row of a series: of their own, or those of the
+        stationary distribution of the transitions, with `gate_features=[]`. The latter is the
+        default of `MarkovRegression` of statsmodels.
 
     See Also
     --------
@@ -193,6 +200,7 @@ class MarkovGate(Part):
     """
 
     alpha: Alpha | None = None
+    initial: str = "free"
 
     depends_on_features: ClassVar[bool] = True
     persists: ClassVar[bool] = True
@@ -201,9 +209,14 @@ class MarkovGate(Part):
     balance: ClassVar[float] = 0.0
 
     def check_options(self) -> None:
-        """Validate the penalty."""
+        """Validate the penalty, and the kind of the first rows."""
         if self.alpha is not None:
             check_real("gate.alpha", self.alpha)
+        if self.initial not in INITIAL:
+            raise ValueError(
+                f"gate.initial must be one of {list(INITIAL)}; got {self.initial!r}. Use "
+                'initial="free" for probabilities of their own.'
+            )
 
     @property
     def has_open_penalty(self) -> bool:
@@ -214,7 +227,13 @@ class MarkovGate(Part):
         """The gate of a fit with columns of a design matrix; with one there are no slopes."""
         alpha = DEFAULT_GATE_ALPHA if self.alpha is None else self.alpha
         n_columns = n_columns if n_columns > 1 else 0
-        return Gate(Categorical(n_experts, "gate"), n_columns, alpha, persists=True)
+        if self.initial == "stationary" and n_columns:
+            raise ValueError(
+                'gate.initial="stationary" needs transitions of constant probabilities, which have '
+                "a stationary distribution; they depend on features. Use gate_features=[], or "
+                'initial="free".'
+            )
+        return Gate(Categorical(n_experts, "gate"), n_columns, alpha, initial=self.initial)
 
 
 # Gates by the names of the parameter `gate`.

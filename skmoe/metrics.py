@@ -24,6 +24,7 @@ from skmoe._data.rows import check_weights
 from skmoe._data.sklearn_adapter import requests_metadata, split_pipeline, transform_by
 from skmoe._numerics.event_times import concordance, crps_of_bounds, integrated_brier
 from skmoe._numerics.probability import weighted_mean
+from skmoe._numerics.typing import Array
 from skmoe.distributions import PredictiveDistribution, check_coverage
 from skmoe.exceptions import warn_user
 
@@ -41,7 +42,7 @@ __all__ = [
 Scorer = Callable[..., float]
 
 
-@requests_metadata("offset", "units")
+@requests_metadata("offset", "units", "time")
 def log_density_scorer(
     estimator: Any,
     X: Any,
@@ -50,6 +51,7 @@ def log_density_scorer(
     sample_weight: Any = None,
     offset: Any = None,
     units: Any = None,
+    time: Any = None,
 ) -> float:
     """Mean log density of y, or log probability of classes: the negative of the log loss.
 
@@ -72,6 +74,8 @@ def log_density_scorer(
     units : array-like of shape (n_samples,), default=None
         Units of the rows, as in `fit`. Folds must keep the rows of a unit together, as those of
         `GroupKFold` with the units as groups.
+    time : array-like of shape (n_samples,), default=None
+        Order of the rows of series (`gate="markov"`), whose score is that one step ahead.
 
     Returns
     -------
@@ -108,16 +112,27 @@ def log_density_scorer(
     True
     """
     model, X = _mixture_and_rows(estimator, X, "score_samples")
+    given, past = _given(offset), _past_of(model, y, units, time)
+    if past:
+        log_density = model.score_samples(X, y, **given, units=units, time=time)
+        kept = ~past["missing"]
+        return weighted_mean(log_density[kept], _of_rows(sample_weight, kept))
     if units is not None:
-        given = _given(offset) | {"units": units, "sample_weight": sample_weight}
+        given |= {"units": units, "sample_weight": sample_weight}
         return float(np.mean(model.score_samples(X, y, **given)))
-    log_density = model.score_samples(X, y, **_given(offset))
-    return weighted_mean(log_density, sample_weight)
+    return weighted_mean(model.score_samples(X, y, **given), sample_weight)
 
 
-@requests_metadata("offset")
+@requests_metadata("offset", "units", "time")
 def neg_crps_scorer(
-    estimator: Any, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    sample_weight: Any = None,
+    offset: Any = None,
+    units: Any = None,
+    time: Any = None,
 ) -> float:
     """Negative mean of the continuous ranked probability score (CRPS) [1]_.
 
@@ -138,6 +153,8 @@ def neg_crps_scorer(
         Weights of the rows.
     offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         Offset of the linear predictors of the experts.
+    units, time : array-like of shape (n_samples,), default=None
+        Series of the rows and their order, for `gate="markov"`: the score is that one step ahead.
 
     Returns
     -------
@@ -165,13 +182,23 @@ def neg_crps_scorer(
     True
     """
     check_numbers_of("the score", y)
-    y = np.asarray(y, dtype=float)
-    return -_mean(_distribution(estimator, X, offset).crps(y), sample_weight)
+
+    def crps(distribution: PredictiveDistribution, y: Array) -> Array:
+        return distribution.crps(np.asarray(y, dtype=float))
+
+    return -_mean_of(crps, (estimator, X, y), sample_weight, offset, units, time)
 
 
-@requests_metadata("offset")
+@requests_metadata("offset", "units", "time")
 def neg_energy_score_scorer(
-    estimator: Any, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    sample_weight: Any = None,
+    offset: Any = None,
+    units: Any = None,
+    time: Any = None,
 ) -> float:
     """Negative mean of the energy score [1]_, the CRPS of several outputs together.
 
@@ -190,6 +217,8 @@ def neg_energy_score_scorer(
         Weights of the rows.
     offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         Offset of the linear predictors of the experts.
+    units, time : array-like of shape (n_samples,), default=None
+        Series of the rows and their order, for `gate="markov"`: the score is that one step ahead.
 
     Returns
     -------
@@ -215,7 +244,11 @@ def neg_energy_score_scorer(
     >>> -0.5 < neg_energy_score_scorer(moe, X, Y) < 0.0
     True
     """
-    return -_mean(_distribution(estimator, X, offset).energy_score(y), sample_weight)
+
+    def energy(distribution: PredictiveDistribution, y: Array) -> Array:
+        return distribution.energy_score(y)
+
+    return -_mean_of(energy, (estimator, X, y), sample_weight, offset, units, time)
 
 
 def make_survival_scorers() -> dict[str, Scorer]:
@@ -267,6 +300,7 @@ def make_survival_scorers() -> dict[str, Scorer]:
         return np.nan
 
     def concordance_of(model: Any, X: Any, y: Any, weight: Any, given: dict[str, Any]) -> float:
+        given = {name: values for name, values in given.items() if name != "y"}
         score = float(model.score(X, bounds_of(y), sample_weight=weight, **given))
         return undefined("concordance") if np.isnan(score) else score
 
@@ -517,12 +551,21 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
 def _scorer(score: Callable[..., float]) -> Scorer:
     """A scorer from a function of a mixture, rows, y, weights, and the offset as an argument."""
 
-    @requests_metadata("offset")
+    @requests_metadata("offset", "units", "time")
     def scorer(
-        estimator: Any, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        offset: Any = None,
+        units: Any = None,
+        time: Any = None,
     ) -> float:
         model, X = _mixture_and_rows(estimator, X, "predict_dist")
-        return score(model, X, y, sample_weight, _given(offset))
+        given = _given(offset) | _past_of(model, y, units, time)
+        given.pop("missing", None)
+        return score(model, X, y, sample_weight, given)
 
     return scorer
 
@@ -533,10 +576,35 @@ def _mean(values: Any, sample_weight: Any) -> float:
     return weighted_mean(per_row, sample_weight)
 
 
-def _distribution(estimator: Any, X: Any, offset: Any) -> PredictiveDistribution:
-    """Predictive distributions of the rows."""
+def _mean_of(
+    score: Callable[[PredictiveDistribution, Any], Any],
+    rows: tuple[Any, Any, Any],
+    sample_weight: Any,
+    *others: Any,
+) -> float:
+    """Mean of a score of predictive distributions over the rows with an observed target."""
+    (estimator, X, y), (offset, units, time) = rows, others
     model, X = _mixture_and_rows(estimator, X, "predict_dist")
-    return model.predict_dist(X, **_given(offset))
+    past = _past_of(model, y, units, time)
+    missing = past.pop("missing", None)
+    scores = np.asarray(score(model.predict_dist(X, **_given(offset), **past), y))
+    if missing is None:
+        return _mean(scores, sample_weight)
+    return _mean(scores[~missing], _of_rows(sample_weight, ~missing))
+
+
+def _past_of(model: Any, y: Any, units: Any, time: Any) -> dict[str, Any]:
+    """What predictions of series know, and which y are missing; nothing for other mixtures."""
+    if not model._fitted.mixture.gate.persists:
+        return {}
+    values = np.asarray(y, dtype=object).reshape(len(y), -1)
+    missing = np.array([any(v is None or v != v for v in own) for own in values])
+    return {"y": y, "units": units, "time": time, "missing": missing}
+
+
+def _of_rows(sample_weight: Any, kept: Array) -> Any:
+    """Weights of some rows; None for none."""
+    return None if sample_weight is None else np.asarray(sample_weight)[kept]
 
 
 def _given(offset: Any) -> dict[str, Any]:

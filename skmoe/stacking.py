@@ -17,7 +17,7 @@ from skmoe._data.sklearn_adapter import experts_of, final_estimator
 from skmoe._estimators.base import BaseMixture
 from skmoe._estimators.fitting.monitor import FitTask
 from skmoe._estimators.fitting.problem import FitProblem, attributes_of_mixture
-from skmoe._estimators.methods.expert_names import check_expert_names
+from skmoe._estimators.methods.new_rows import check_expert_names
 from skmoe._estimators.methods.predictive import MixtureClassifierMixin, MixtureRegressorMixin
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
 from skmoe._estimators.parameters.parts import (

@@ -48,6 +48,9 @@ MAX_BLOCK_ROWS = 8192
 BLOCK_ELEMENTS = 110_000
 SPARSE_BLOCK_ROWS = 16_384
 
+# Number of blocks that are one where rows are series.
+BLOCKS_OF_SERIES = 8
+
 # Seed of samples of the rows, the same for all fits: the scale of the prior of dispersions depends
 # on the sample, and lower bounds of two fits can be compared only with one prior.
 SAMPLE_SEED = 0
@@ -283,8 +286,9 @@ class Dataset(NamedTuple):
     def take(self, kept: Array | slice, factor: float = 1.0) -> Dataset:
         """The rows at an index, or the units at a sorted one, with weights times a factor."""
         units, design, series = self.units, self.expert_design, self.series
-        index: Any = self.rows_of(kept)
+        index: Any = kept if units is None else units.rows_of(kept)
         if series is not None:
+            index = series.rows_of(kept)
             series, kept = series.take(kept, factor * series.weight[kept]), index
         gate_design, expert_design = self.gate_design[kept], design
         if isinstance(design, RawFeatures):
@@ -327,6 +331,8 @@ def split_into_blocks(rows: Any, size: int | None = None) -> Any:
         if not sparse.issparse(rows.gate_design):
             most = max(BLOCK_ELEMENTS / rows.gate_design.shape[1], 1.0)
             wanted = int(np.clip(2 ** int(np.log2(most)), BLOCK_ROWS, MAX_BLOCK_ROWS))
+        if rows.series is not None:  # passes over whole series have more overhead
+            wanted *= BLOCKS_OF_SERIES
         n_blocks = max(round(n_rows / wanted), 1)
         size = max(-(-n_rows // n_blocks), 1)
     whole = rows.units if rows.series is None else rows.series
@@ -450,7 +456,7 @@ def without_missing(y: Any, rules: RowRules) -> tuple[Array, Array]:
     if values.dtype.kind not in "fO":
         return values, np.zeros(len(values), dtype=bool)
     entries = values.reshape(len(values), -1)
-    missing = entries != entries if values.dtype.kind == "f" else is_missing(entries)
+    missing: Any = np.isnan(entries) if values.dtype.kind == "f" else is_missing(entries)
     if (missing.any(axis=1) != missing.all(axis=1)).any():
         row = int((missing.any(axis=1) != missing.all(axis=1)).argmax())
         raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass
+from html import escape
 from typing import Any, Self
 
 import numpy as np
@@ -27,7 +28,6 @@ from skmoe._estimators.fitting.problem import (
     order_by_share,
     warn_of_fit,
 )
-from skmoe._estimators.methods.expert_names import ExpertsReprMixin
 from skmoe._estimators.methods.inference import ReportingMixin
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.methods.new_rows import ObservedRowsMixin, supports_dask
@@ -41,11 +41,38 @@ from skmoe._estimators.rows.training_data import (
     make_router,
 )
 from skmoe._estimators.selection.n_experts import with_selected_n_experts
+from skmoe._inference.labels import feature_labels
 from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.search import fit_starts
 from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.typing import Array
 from skmoe.experts._linear import EXPERTS
+
+
+class ExpertsReprMixin:
+    """Hooks of notebooks that append the summary to the representation of scikit-learn."""
+
+    @property
+    def _repr_html_(self) -> Callable[[], str]:
+        inner = super()._repr_html_  # type: ignore[misc]  # absent unless scikit-learn draws diagrams
+        return lambda: inner() + _summary_in_html(self)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+        if "text/html" in bundle:
+            bundle["text/html"] += _summary_in_html(self)
+        return bundle
+
+
+def _summary_in_html(estimator: Any) -> str:
+    """The text of the summary without rows; empty before the fit."""
+    if not hasattr(estimator, "weights_"):
+        return ""
+    title = f"{estimator.n_experts_} expert" + "s" * (estimator.n_experts_ > 1)
+    return (
+        f'<details open class="skmoe-experts"><summary style="cursor:pointer">{title}</summary>'
+        f"<pre>{escape(str(estimator.summary()))}</pre></details>"
+    )
 
 
 class BaseMixture(
@@ -184,7 +211,9 @@ class BaseMixture(
         check_is_fitted(self)
         preprocessor, extra = self._fitted.preprocessor, self._fitted.preprocessor.extra_features
         given = getattr(self, "feature_names_in_", None)
-        names = numeric_names(given, preprocessor.encoder, self.n_features_in_)
+        names = feature_labels(given, self.n_features_in_)
+        if preprocessor.encoder is not None:
+            names = numeric_names(given, preprocessor.encoder, self.n_features_in_)
         if extra is None:
             return np.array(names, dtype=object)
         return np.array([*names, *extra.names], dtype=object)[preprocessor.gate_columns]
@@ -200,9 +229,7 @@ class BaseMixture(
         return make_router(self)
 
     @supports_dask
-    def predict_gate(
-        self, X: Any, *, units: Any = None, y: Any = None, time: Any = None
-    ) -> Array:
+    def predict_gate(self, X: Any, *, units: Any = None, y: Any = None, time: Any = None) -> Array:
         """Probability of each expert for each row, given its features, and the past of a series.
 
         Parameters
@@ -228,7 +255,8 @@ class BaseMixture(
         """
         check_is_fitted(self)
         if self._fitted.mixture.gate.persists:
-            return self._with_gate(Rows(X, y, unit=units, time=time), None)[1].T
+            rows, gate_prob = self._with_gate(Rows(X, y, unit=units, time=time), None)
+            return np.asarray(gate_prob).T
         rows = self._checked(Rows(X, unit=units, time=time))
         if units is None:
             return np.exp(self._fitted.log_gate(rows.X)).T

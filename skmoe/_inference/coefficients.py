@@ -7,6 +7,8 @@ the coefficients that the fit estimates, in its units.
 Exact linear dependence of columns, such as of indicators of all categories, which add up to one,
 lets some directions of the coordinates change no linear predictor. The data do not determine the
 estimates along them; the penalty does, without any error, and it is no information about them.
+
+What inference and distributions require of a mixture is checked before any work.
 """
 
 from __future__ import annotations
@@ -23,10 +25,20 @@ from skmoe._inference.inference import DIRECTION_TOL, NOT_DETERMINED, Exponentia
 from skmoe._inference.labels import Labels
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import EIGENVALUE_TOL, newton_step
-from skmoe._mixture.mixture import Data
+from skmoe._mixture.mixture import Data, Mixture
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
-from skmoe.protocols import Block, LinearPredictor, Measure
+from skmoe.protocols import (
+    Block,
+    LinearPredictor,
+    Measure,
+    Part,
+    SupportsDistribution,
+    SupportsGateInference,
+    SupportsInference,
+    has_capability,
+    missing_methods,
+)
 from skmoe.protocols._blocks import MULTINOMIAL, ODDS_RATIO
 
 INTERCEPT = "(Intercept)"
@@ -45,8 +57,8 @@ NEGATIVE_EIGENVALUE_TOL = 1e-6
 # A coordinate with a larger squared component than this in other directions is not identified.
 NOT_IDENTIFIED_TOL = 1e-3
 
-# First rows that count, fewer than which do not determine a probability of the first expert.
-MIN_ROWS_OF_FIRST = 1e-6
+# Variance of the share of an expert among first rows below which it is certain.
+LEAST_SHARE = 1e-6
 
 # Derivatives smaller than this fraction of the largest in their row are zero up to round-off.
 DERIVATIVE_RTOL = 1e-9
@@ -84,8 +96,8 @@ def list_coefficients(
 ) -> Inference:
     """The coefficients of each expert, and last those of the gate, from the fitted attributes."""
     blocks = _blocks_of_experts(fitted, labels)
-    if len(labels.experts) > 1:
-        blocks += _blocks_of_gate(fitted, labels, gate_reference)
+    if len(labels.experts) > 1 and fitted.mixture.gate.is_linear:
+        blocks += blocks_of_gate(fitted, labels, gate_reference)
     terms = [term for listed in blocks for term in listed.terms]
     index, size, start = {term: i for i, term in enumerate(terms)}, len(terms), 0
     values = []
@@ -126,7 +138,13 @@ def derivatives_of(blocks: Sequence[Listed], size: int) -> Array:
         center, scale = listed.scaling
         slopes = np.hstack([np.diag(1.0 / scale), np.zeros((len(scale), 1))])
         unstandardize = np.vstack([np.append(-center / scale, 1.0), slopes])
-        of_block = listed.block.derivatives(unstandardize, listed.unit)
+        # Those of the vectors (V, 1 + p), raveled; logs of dispersions differ by constants.
+        of_block = np.eye(len(listed.unit))
+        if isinstance(listed.block, LinearPredictor):
+            contrasts = of_block if listed.block.contrasts is None else listed.block.contrasts
+            if listed.block.link == "identity":
+                contrasts = listed.unit[:, None] * contrasts
+            of_block = np.kron(contrasts, unstandardize)
         of_block = listed.select(of_block.reshape(len(listed.unit), -1, of_block.shape[1]))
         end, is_present = start + len(listed.terms), listed.coordinates >= 0
         found[start:end, listed.coordinates[is_present]] = of_block[:, is_present]
@@ -156,8 +174,10 @@ def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
         own = columns
         if not block.is_dispersion and block.columns is not None:
             own = columns[list(block.columns)]
-        names = block.terms([INTERCEPT, *(labels.features[j] for j in own)])
-        of_block = block.responses(responses)
+        names = [INTERCEPT, *(labels.features[j] for j in own)]
+        names = names if block.is_main else block.terms(names)
+        has_several = len(responses) > 1
+        of_block = block.responses(responses) if has_several else [""]
         holders = [[k]] * len(names)  # the experts that share each
         if block.is_main and experts.slopes:
             holders = [
@@ -172,7 +192,7 @@ def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
             measures[measure] = [i for i in chosen if of_all or len(holders[i]) < 2]
         # Logits of classes are log odds against the first class.
         is_logit = block.is_main and block.link == MULTINOMIAL  # type: ignore[union-attr]
-        reference = 0 if is_logit and len(of_block) > 1 else None
+        reference = 0 if is_logit and has_several else None
         is_listed = np.tile([those[:1] == [k] for those in holders], (len(of_block), 1))
         if reference is not None:
             is_listed[reference] = False
@@ -183,13 +203,12 @@ def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
             else ", ".join(labels.experts[j] for j in those)
             for those in holders
         ]
-        named = of_block if len(responses) > 1 else [""]
         pairs = zip(response.tolist(), position.tolist(), strict=True)
         blocks.append(
             Listed(
                 block,
                 k,
-                [Term(parts[i], named[v], names[i]) for v, i in pairs],
+                [Term(parts[i], of_block[v], names[i]) for v, i in pairs],
                 response,
                 position,
                 measures,
@@ -204,24 +223,30 @@ def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
     return blocks
 
 
-def _blocks_of_gate(fitted: FittedMixture, labels: Labels, reference: int) -> list[Listed]:
+def blocks_of_gate(fitted: FittedMixture, labels: Labels, reference: int) -> list[Listed]:
     """The blocks of the gate, whose responses are the experts.
 
-    Of transitions from an expert the reference is to stay.
+    Its columns are those of `gate_coef_` with a slope. Of transitions from an expert the reference
+    is to stay.
     """
-    mixture, experts, found = fitted.mixture, labels.experts, []
-    columns, (center, scale) = gate_columns(fitted)
-    shown, origins = mixture.gate.shown, [None]
-    if len(shown) > 1:
-        origins = [None, *range(len(experts))]
+    mixture, experts, units = fitted.mixture, labels.experts, fitted.preprocessor
+    center, scale = units.feature_scaling
+    used = np.arange(len(scale))
+    used = used if units.gate_columns is None else used[units.gate_columns]
+    used = used if mixture.gate.depends_on_features else used[:0]
+    # With features that the gate derives, the attribute has its columns only.
+    columns = used if units.extra_features is None else np.arange(len(used))
+    shown, found = mixture.gate.shown, []
+    origins: list[int | None] = [None]
+    if mixture.persists:
+        origins = [None, *range(len(experts))][-len(shown) :]
     for (block, where), origin in zip(shown, origins, strict=True):
-        part = GATE if len(shown) < 2 else FIRST_ROWS
-        own, against = columns, reference
+        part, size, against = GATE, len(columns), reference
         if origin is not None:
             part, against = f"{TRANSITIONS} {experts[origin]}", origin
-        elif len(shown) > 1:
-            own = columns[:0]
-        names = [INTERCEPT, *(labels.gate_features[j] for j in own)]
+        elif mixture.persists:
+            part, size = FIRST_ROWS, 0
+        names = [INTERCEPT, *(labels.gate_features[j] for j in columns[:size])]
         others = [k for k in range(len(experts)) if k != against]
         found.append(
             Listed(
@@ -231,8 +256,8 @@ def _blocks_of_gate(fitted: FittedMixture, labels: Labels, reference: int) -> li
                 np.repeat(others, len(names)),
                 np.tile(np.arange(len(names)), len(others)),
                 {ODDS_RATIO: list(range(1, len(names)))},
-                own,
-                (center[: len(own)], scale[: len(own)]),
+                columns[:size],
+                (center[used[:size]], scale[used[:size]]),
                 np.ones(len(experts)),
                 len(mixture.experts.first) + where,
                 against,
@@ -241,17 +266,6 @@ def _blocks_of_gate(fitted: FittedMixture, labels: Labels, reference: int) -> li
             )
         )
     return found
-
-
-def gate_columns(fitted: FittedMixture) -> tuple[Array, tuple[Array, Array]]:
-    """Columns of `gate_coef_` with a slope, and the centre and scale of their features."""
-    units, (center, scale) = fitted.preprocessor, fitted.preprocessor.feature_scaling
-    used = np.arange(len(scale))
-    used = used if units.gate_columns is None else used[units.gate_columns]
-    used = used if fitted.mixture.gate.depends_on_features else used[:0]
-    # With features that the gate derives, the attribute has its columns only.
-    columns = used if units.extra_features is None else np.arange(len(used))
-    return columns, (center[used], scale[used])
 
 
 def indicator_columns(mixture: FittedMixture, feature_range: Array | None) -> Array:
@@ -269,6 +283,79 @@ def indicator_columns(mixture: FittedMixture, feature_range: Array | None) -> Ar
     is_unit = np.isclose(feature_range, [[0.0], [1.0]], rtol=0.0, atol=MOMENT_RTOL).all(axis=0)
     found: Array = is_extreme & is_unit
     return found
+
+
+# --- requirements -----------------------------------------------------------------------------
+
+# The covariance matrix of more coefficients than this takes too much memory and time.
+MAX_TERMS = 5000
+
+
+# What a missing capability is, and a remedy.
+REQUIREMENTS: dict[type, tuple[str, str]] = {
+    SupportsDistribution: ("a predictive distribution", "Use score_samples for log densities."),
+    SupportsInference: (
+        "experts with second derivatives by coefficients",
+        'Linear and logistic experts have them (expert="linear").',
+    ),
+    SupportsGateInference: (
+        "a gate with second derivatives by coefficients",
+        'The gates "softmax" and "constant" have them.',
+    ),
+}
+
+
+def missing_capability(part: Any, capability: type, what: str) -> str:
+    """Message for a family or gate that lacks a capability that `what` needs; "" if it has it."""
+    if has_capability(part, capability):
+        return ""
+    need, remedy = REQUIREMENTS[capability]
+    name, methods = type(part).__name__, missing_methods(part, capability)
+    limitation = part.limitation(capability)
+    reason = f"{name} has no method{'s' * (len(methods) > 1)} {', '.join(methods)}"
+    if limitation:
+        reason = f"{name} has none: {limitation}"
+    return f"{what} needs {need}; {reason} (see skmoe.protocols.{capability.__name__}). {remedy}"
+
+
+def require(part: Any, capability: type, what: str) -> None:
+    """Raise ValueError if a part of a user lacks a capability that the method `what` needs.
+
+    Linear parts have all of them. A part is one of a mixture, or what the user gave.
+    """
+    own = getattr(part, "own", part)
+    message = missing_capability(own, capability, what) if isinstance(own, Part) else ""
+    if message:
+        raise ValueError(message)
+
+
+def missing_for_inference(fitted: FittedMixture, n_terms: float) -> str:
+    """Message why a mixture of so many coefficients has no standard errors; "" if it has."""
+    mixture, extra = fitted.mixture, fitted.preprocessor.extra_features
+    for part, capability in (
+        (mixture.experts, SupportsInference),
+        (mixture.gate, SupportsGateInference),
+    ):
+        if not part.has_derivatives:
+            return missing_capability(part.own, capability, "inference")
+    if mixture.top_k is not None:
+        return (
+            f"inference needs every expert to see every row; got gate.top_k={mixture.top_k}. "
+            "Fit with a gate without top_k."
+        )
+    if n_terms > MAX_TERMS:
+        return (
+            "inference needs the covariance matrix of all coefficients, of which there may be at "
+            f"most {MAX_TERMS}; the fit has {n_terms:g}. Use fewer features (expert_features, "
+            "gate_features) or experts."
+        )
+    if extra is not None and extra.base is not None:
+        return (
+            f"inference needs a mixture without a base; got base={extra.base!r}, whose "
+            "out-of-fold predictions, to which the mixture was fitted, are not kept. Fit with "
+            "base=None."
+        )
+    return ""
 
 
 # --- standard errors --------------------------------------------------------------------------
@@ -412,25 +499,15 @@ def _invariant_directions(dataset: Dataset, blocks: Sequence[Listed], free: Arra
     return directions
 
 
-def rows_of_gates(mixture: Any, theta: Array, data: Data) -> list[Any]:
-    """Rows that count for the probability of each expert (K,), for each part of the gate.
-
-    Where an expert is nearly certain, a row does not count. Constant probabilities count all.
-    """
-    at, found = mixture.at(theta[None], data), []
-    memberships = data.posterior(at.log_gates, at.logs, mixture.top_k).memberships
-    weights = [data.rows.gate_weight]
-    if len(memberships) > 1:
-        weights = data.chain.gate_weights
-    for own, logs, weight in zip(memberships, at.log_gates, weights, strict=True):
-        proba, total = np.exp(logs)[:, :, 0], own.sum(axis=0)[:, 0] * weight
-        counts = (proba * (1.0 - proba) * total).sum(axis=-1)
-        found += list(counts.T)
-    if len(memberships) < 2 and not mixture.gate.depends_on_features:
-        return [np.inf]
-    if len(memberships) > 1:
-        found[0] = np.where(found[0] < MIN_ROWS_OF_FIRST, 0.0, np.inf)
-    return found
+def _rows_of_gates(mixture: Mixture, theta: Array, data: Data) -> list[Any]:
+    """Expected first rows, and transitions, to each expert (K,), for each part of the gate."""
+    at = mixture.at(theta[None], data)
+    first, moves = data.posterior(at.log_gates, at.logs, None).memberships
+    # First rows are few, and their probabilities constant: they count unless one is certain.
+    share = first[:, 0, 0].sum(axis=-1) / first.sum()
+    of_first = [np.where(share * (1.0 - share) < LEAST_SHARE, 0.0, np.inf)]
+    of_moves = list(moves[:, :, 0].sum(axis=-1).T)
+    return of_moves if mixture.gate.is_stationary else of_first + of_moves
 
 
 def _is_separated(
@@ -448,12 +525,17 @@ def _is_separated(
         resp = mixture.responsibilities(theta[None], data)[0][:, 0]
         own = data.rows.row_responsibilities(resp) * data.rows.weight
         information = mixture.experts.intercept_information(of_experts, data, own)
-    of_gates = iter(rows_of_gates(mixture, theta, data))
+    if mixture.persists:
+        of_gates = _rows_of_gates(mixture, theta, data)
+    else:
+        proba = np.exp(mixture.log_gate(theta[None], data)[:, 0])
+        of_gates = [(proba * (1.0 - proba) * data.rows.gate_weight).sum(axis=1)]
+        of_gates = of_gates if mixture.gate.depends_on_features else [np.inf]
     found = []
     for listed in blocks:
         rows: Any = np.inf if listed.expert is None else weight[listed.expert]
         if listed.expert is None:
-            rows = next(of_gates)
+            rows = of_gates.pop(0)
         elif listed.block.is_main:
             rows = np.minimum(rows, information[listed.expert])
         few = np.broadcast_to(rows < 1 + len(listed.columns), len(listed.unit))

@@ -1,181 +1,21 @@
-"""Information criteria, how clearly rows belong to experts, and numbers of experts compared.
-
-What criteria, inference and distributions require of a mixture is checked before any work.
-
-References
-----------
-G. Schwarz (1978), "Estimating the dimension of a model", Annals of Statistics 6, 461-464. S. L.
-Sclove (1987), "Application of model-selection criteria to some problems in multivariate analysis",
-Psychometrika 52, 333-343. H. Bozdogan (1987), "Model selection and Akaike's information criterion:
-the general theory and its analytical extensions", Psychometrika 52, 345-370. J. D. Banfield and
-A. E. Raftery (1993), "Model-based Gaussian and non-Gaussian clustering", Biometrics 49, 803-821.
-G. Celeux and G. Soromenho (1996), "An entropy criterion for assessing the number of clusters in a
-mixture model", Journal of Classification 13, 195-212. D. S. Nagin (2005), "Group-based modeling of
-development", Harvard University Press.
-"""
+"""Results of comparisons of fits: of numbers of experts, and of nested mixtures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy.special import entr
+from scipy.special import chdtrc
 
 from skmoe._data.checks import check_choice
-from skmoe._data.rows import Rows
-from skmoe._inference.inference import LEVEL, Result, frame_of
-from skmoe._mixture.fitted import FittedMixture
-from skmoe._numerics.probability import log_normalise
+from skmoe._inference.inference import LEVEL, Result, describe_test, frame_of
+from skmoe._inference.summary import FitStatistics
 from skmoe._numerics.typing import Array
-from skmoe.protocols import (
-    Part,
-    SupportsDistribution,
-    SupportsGateInference,
-    SupportsInference,
-    has_capability,
-    missing_methods,
-)
 
 # Criteria of which the smallest is best.
 CRITERIA = ("aic", "bic", "sabic", "caic", "awe", "icl")
-
-
-class FitStatistics(NamedTuple):
-    """How well a mixture fits weighted rows, and how clearly these belong to experts."""
-
-    n_rows: float  # sum of the weights
-    n_units: int | None  # None for a unit of each row
-    numbers: dict[str, float]  # columns of `NExpertsTable`
-    # Of each expert: "rows", its responsibilities summed over the weighted rows; "share" of the
-    # rows or units by their responsibilities; "mean_probability" of those of which it has the
-    # largest; and the odds of the latter over those of the former (Nagin 2005, chapter 5).
-    experts: dict[str, Array]
-    n_missing: int = 0  # rows of series whose y is missing
-
-
-@np.errstate(divide="ignore", invalid="ignore")
-def fit_statistics(fitted: FittedMixture, rows: Rows, n_parameters: float) -> FitStatistics:
-    """Statistics for weighted rows."""
-    resp, log_density = log_normalise(fitted.log_joint(rows))
-    weight, row_weight, n_units = rows.weight, rows.weight, None
-    if rows.unit is not None:
-        n_units = len(log_density)
-        weight, row_weight = np.ones(n_units), np.bincount(rows.unit, rows.weight)
-    n_experts, total = len(resp), float(weight.sum())
-    own = weight * (resp.argmax(axis=0) == np.arange(n_experts)[:, None])
-    of_own, share = (resp * own).sum(axis=1) / own.sum(axis=1), resp @ weight / total
-    odds = of_own / (1.0 - of_own) / (share / (1.0 - share))
-    odds = odds if n_experts > 1 else np.full(1, np.nan)
-    entropy = 0.0 + float(entr(resp).sum(axis=0) @ weight)  # not -0.0 for one expert
-    largest = total * np.log(n_experts) if n_experts > 1 else np.nan
-    n, log_n, deviance = float(n_parameters), np.log(total), -2.0 * log_density @ weight
-    # The last two are those of the classification likelihood.
-    criteria = {
-        "aic": deviance + 2.0 * n,
-        "bic": deviance + log_n * n,
-        "sabic": deviance + np.log((total + 2.0) / 24.0) * n,
-        "caic": deviance + (log_n + 1.0) * n,
-        "awe": deviance + (3.0 + 2.0 * log_n) * n + 2.0 * entropy,
-        "icl": deviance + log_n * n + 2.0 * entropy,
-    }
-    numbers = {
-        "log_likelihood": -0.5 * deviance,
-        "n_parameters": n,
-        **criteria,
-        "entropy": entropy,
-        "relative_entropy": 1.0 - entropy / largest,
-        "smallest_share": share.min(),
-        "mean_probability": resp.max(axis=0) @ weight / total,
-        "smallest_probability": np.fmin.reduce(of_own),
-        "smallest_odds": np.fmin.reduce(odds),
-    }
-    n_missing = 0 if rows.series is None else int((rows.weight == 0.0).sum())
-    return FitStatistics(
-        float(rows.weight.sum()),
-        n_units,
-        {name: float(value) for name, value in numbers.items()},
-        {
-            "rows": resp @ row_weight,
-            "share": share,
-            "mean_probability": of_own,
-            "odds_of_correct_classification": odds,
-        },
-        n_missing,
-    )
-
-
-# The covariance matrix of more coefficients than this takes too much memory and time.
-MAX_TERMS = 5000
-
-
-# What a missing capability is, and a remedy.
-REQUIREMENTS: dict[type, tuple[str, str]] = {
-    SupportsDistribution: ("a predictive distribution", "Use score_samples for log densities."),
-    SupportsInference: (
-        "experts with second derivatives by coefficients",
-        'Linear and logistic experts have them (expert="linear").',
-    ),
-    SupportsGateInference: (
-        "a gate with second derivatives by coefficients",
-        'The gates "softmax" and "constant" have them.',
-    ),
-}
-
-
-def missing_capability(part: Any, capability: type, what: str) -> str:
-    """Message for a family or gate that lacks a capability that `what` needs; "" if it has it."""
-    if has_capability(part, capability):
-        return ""
-    need, remedy = REQUIREMENTS[capability]
-    name, methods = type(part).__name__, missing_methods(part, capability)
-    limitation = part.limitation(capability)
-    reason = f"{name} has no method{'s' * (len(methods) > 1)} {', '.join(methods)}"
-    if limitation:
-        reason = f"{name} has none: {limitation}"
-    return f"{what} needs {need}; {reason} (see skmoe.protocols.{capability.__name__}). {remedy}"
-
-
-def require(part: Any, capability: type, what: str) -> None:
-    """Raise ValueError if a part of a user lacks a capability that the method `what` needs.
-
-    Linear parts have all of them. A part is one of a mixture, or what the user gave.
-    """
-    own = getattr(part, "own", part)
-    message = missing_capability(own, capability, what) if isinstance(own, Part) else ""
-    if message:
-        raise ValueError(message)
-
-
-def missing_for_inference(fitted: FittedMixture, n_terms: float) -> str:
-    """Message why a mixture of so many coefficients has no standard errors; "" if it has."""
-    mixture, extra = fitted.mixture, fitted.preprocessor.extra_features
-    for part, capability in (
-        (mixture.experts, SupportsInference),
-        (mixture.gate, SupportsGateInference),
-    ):
-        if not part.has_derivatives:
-            return missing_capability(part.own, capability, "inference")
-    if mixture.top_k is not None:
-        return (
-            f"inference needs every expert to see every row; got gate.top_k={mixture.top_k}. "
-            "Fit with a gate without top_k."
-        )
-    if n_terms > MAX_TERMS:
-        return (
-            "inference needs the covariance matrix of all coefficients, of which there may be at "
-            f"most {MAX_TERMS}; the fit has {n_terms:g}. Use fewer features (expert_features, "
-            "gate_features) or experts."
-        )
-    if extra is not None and extra.base is not None:
-        return (
-            f"inference needs a mixture without a base; got base={extra.base!r}, whose "
-            "out-of-fold predictions, to which the mixture was fitted, are not kept. Fit with "
-            "base=None."
-        )
-    return ""
-
 
 # --- numbers of experts -----------------------------------------------------------------------
 
@@ -398,3 +238,53 @@ class NExpertsTable(Result):
                 lines.append("  ".join(own).rstrip())
             lines += [""] if titles is OF_CRITERIA else []
         return "\n".join([*lines, "* The smallest value of the criterion."])
+
+
+# --- nested models ---------------------------------------------------------------------------
+
+
+class NestedModelsTest:
+    """Likelihood-ratio test of a mixture against a larger one that contains it.
+
+    Returned by `skmoe.model_selection.likelihood_ratio_test`; it is not constructed by hand.
+    Printed, it is a sentence.
+
+    Attributes
+    ----------
+    statistic : float
+        Twice the difference of the log-likelihoods.
+    df : int
+        Difference of the numbers of parameters.
+    p_value : float
+        Probability of a statistic at least as large under the smaller model, by the chi-squared
+        distribution.
+    log_likelihoods : ndarray of shape (2,)
+        Largest log-likelihoods of the smaller and of the larger model.
+    n_parameters : ndarray of shape (2,)
+        Numbers of their parameters.
+    estimators : list of estimators
+        The fits of the smaller and of the larger model, by maximum likelihood.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.model_selection import likelihood_ratio_test
+    >>> X, y = load_iris(return_X_y=True)[0][:, [2]], load_iris().data[:, 1]
+    >>> options = {"dispersion": "shared", "random_state": 0}
+    >>> larger = MixtureOfExpertsRegressor(2, **options)
+    >>> smaller = MixtureOfExpertsRegressor(2, shared_features=[0], **options)
+    >>> likelihood_ratio_test(smaller, larger, X, y).df
+    1
+    """
+
+    def __init__(self, estimators: Sequence[Any], log_likelihoods: Sequence[float]) -> None:
+        self.estimators = list(estimators)
+        self.log_likelihoods = np.array(log_likelihoods)
+        self.n_parameters = np.array([fitted.n_parameters_ for fitted in estimators])
+        self.statistic = max(2.0 * float(np.diff(self.log_likelihoods)[0]), 0.0)
+        self.df = int(np.diff(self.n_parameters)[0])
+        self.p_value = float(chdtrc(self.df, self.statistic))
+
+    def __repr__(self) -> str:
+        return describe_test("Likelihood-ratio", self, "The smaller model is")

@@ -12,7 +12,6 @@ References
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
@@ -24,7 +23,7 @@ from scipy import sparse
 from skmoe._data.checks import check_choice
 from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import GATE, indicator_columns
-from skmoe._inference.inference import WIDTH, Inference, Result, Term, delta_method
+from skmoe._inference.inference import Inference, Result, Term, delta_method
 from skmoe._inference.labels import Labels, printable_line, printable_name
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import gate_scores
@@ -290,15 +289,6 @@ def _effects(sums: Sums, at: Sums, on_gate: bool) -> Array:
 
 # --- predictions of single rows ---------------------------------------------------------------
 
-# Arrays of an explanation whose columns are experts; those of others are features.
-OF_EXPERTS = ("gate", "experts")
-
-# The array of the base model, whose columns are neither.
-BASE = "base"
-
-# Least width of the names of the arrays.
-MIN_QUANTITY_WIDTH = 11
-
 
 class Explanation(Result, dict[str, Array]):
     """Contributions of experts, gate and features to the predictions of rows.
@@ -338,11 +328,7 @@ class Explanation(Result, dict[str, Array]):
     >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, 1 - X.depth.abs())
     >>> explanation = moe.explain(X)
     >>> explanation
-    Explanation of 200 rows
-      gate         200 x 2  expert 0, expert 1
-      experts      200 x 2  expert 0, expert 1
-      slope        200 x 1  depth
-      gate_effect  200 x 1  depth
+    Explanation of 200 rows: gate, experts, slope, gate_effect
     >>> explanation.to_frame("slope").loc[[0, 199]].round(1)
     name  depth
     0       1.0
@@ -390,41 +376,24 @@ class Explanation(Result, dict[str, Array]):
         if what is not None:
             check_choice("what", what, tuple(self))
         labels, values = [], []
+        names = {"gate": self.expert_names, "experts": self.expert_names, "base": ["base"]}
         for quantity in list(self) if what is None else [what]:
             own, responses = np.asarray(self[quantity]), [""]
-            if self._has_responses(quantity):
+            if own.ndim == (2 if quantity == "base" else 3):
                 responses = self.response_names
                 # Responses come before the names of experts, too.
-                own = own.transpose(0, 2, 1) if quantity in OF_EXPERTS else own
-            labels += [(quantity, r, name) for r in responses for name in self._names(quantity)]
+                own = own.transpose(0, 2, 1) if quantity == "experts" else own
+            columns = names.get(quantity, self.feature_names)
+            labels += [(quantity, response, name) for response in responses for name in columns]
             values.append(own.reshape(len(own), -1))
-        columns = pandas.MultiIndex.from_tuples(labels, names=["quantity", "response", "name"])
+        index = pandas.MultiIndex.from_tuples(labels, names=["quantity", "response", "name"])
         if not any(response for _, response, _ in labels):
-            columns = columns.droplevel("response")
-        columns = columns if what is None else columns.droplevel("quantity")
-        return pandas.DataFrame(np.hstack(values), index=self.index, columns=columns)
-
-    def _names(self, quantity: str) -> list[str]:
-        if quantity == BASE:
-            return [BASE]
-        return self.expert_names if quantity in OF_EXPERTS else self.feature_names
-
-    def _has_responses(self, quantity: str) -> bool:
-        """Whether an array has an axis of responses besides those of rows and names."""
-        return self[quantity].ndim == (2 if quantity == BASE else 3)
+            index = index.droplevel("response")
+        index = index if what is None else index.droplevel("quantity")
+        return pandas.DataFrame(np.hstack(values), index=self.index, columns=index)
 
     def __repr__(self) -> str:
-        lines = [f"Explanation of {self.gate.shape[0]} rows"]
-        shapes = [" x ".join(map(str, values.shape)) for values in self.values()]
-        width = max(map(len, shapes))
-        for quantity, shape in zip(self, shapes, strict=True):
-            axes = [self._names(quantity)]
-            if self._has_responses(quantity):
-                axes.insert(1 if quantity in OF_EXPERTS else 0, self.response_names)
-            named = "; ".join(", ".join(map(printable_name, names)) for names in axes)
-            line = f"  {quantity:<{MIN_QUANTITY_WIDTH}}  {shape:<{width}}  "
-            lines.append(line + textwrap.shorten(named, WIDTH - len(line), placeholder="..."))
-        return "\n".join(lines)
+        return f"Explanation of {len(self.gate)} rows: {', '.join(self)}"
 
 
 def has_gate_effects(fitted: FittedMixture, attributes: Mapping[str, Any]) -> bool:

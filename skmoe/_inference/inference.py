@@ -1,4 +1,4 @@
-"""Results of methods: coefficients with standard errors, tests, maxima, and units."""
+"""Results of methods: coefficients with standard errors, maxima, and units."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ import numpy as np
 from scipy.special import chdtrc, ndtr, ndtri
 
 from skmoe._data.checks import check_level, shown
-from skmoe._inference.labels import (
-    default_expert_names,
-    format_number,
-    power_of_ten,
-    printable_name,
-)
+from skmoe._inference.labels import default_expert_names, format_number, printable_name
 from skmoe._mixture.search import RUNS_OF_SEARCH
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
@@ -373,7 +368,8 @@ def table_cell(value: float, column: str, is_ratio: bool) -> str:
     elif column == "z":
         text = f"{value:.2f}"
     elif is_ratio and 0.0 < abs(value - 1.0) < 0.1:  # the digits of the difference from 1
-        decimals = N_TABLE_DIGITS - 2 - power_of_ten(value - 1.0)
+        power = int(f"{value - 1.0:.2e}".partition("e")[2])
+        decimals = N_TABLE_DIGITS - 2 - power
         text = f"{value:.{min(decimals, COLUMN_WIDTH - 4)}f}"
     return f"{text:>{max(COLUMN_WIDTH, len(column) + 1)}}"
 
@@ -460,53 +456,6 @@ def _chosen_terms(inference: Any, terms: Sequence[Any], equal: bool) -> list[int
                 f"{tuple(inference.terms[i])} is {reason}. Leave it out."
             )
     return chosen
-
-
-class NestedModelsTest:
-    """Likelihood-ratio test of a mixture against a larger one that contains it.
-
-    Returned by `skmoe.model_selection.likelihood_ratio_test`; it is not constructed by hand.
-    Printed, it is a sentence.
-
-    Attributes
-    ----------
-    statistic : float
-        Twice the difference of the log-likelihoods.
-    df : int
-        Difference of the numbers of parameters.
-    p_value : float
-        Probability of a statistic at least as large under the smaller model, by the chi-squared
-        distribution.
-    log_likelihoods : ndarray of shape (2,)
-        Largest log-likelihoods of the smaller and of the larger model.
-    n_parameters : ndarray of shape (2,)
-        Numbers of their parameters.
-    estimators : list of estimators
-        The fits of the smaller and of the larger model, by maximum likelihood.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from skmoe import MixtureOfExpertsRegressor
-    >>> from skmoe.model_selection import likelihood_ratio_test
-    >>> X, y = load_iris(return_X_y=True)[0][:, [2]], load_iris().data[:, 1]
-    >>> options = {"dispersion": "shared", "random_state": 0}
-    >>> larger = MixtureOfExpertsRegressor(2, **options)
-    >>> smaller = MixtureOfExpertsRegressor(2, shared_features=[0], **options)
-    >>> likelihood_ratio_test(smaller, larger, X, y).df
-    1
-    """
-
-    def __init__(self, estimators: Sequence[Any], log_likelihoods: Sequence[float]) -> None:
-        self.estimators = list(estimators)
-        self.log_likelihoods = np.array(log_likelihoods)
-        self.n_parameters = np.array([fitted.n_parameters_ for fitted in estimators])
-        self.statistic = max(2.0 * float(np.diff(self.log_likelihoods)[0]), 0.0)
-        self.df = int(np.diff(self.n_parameters)[0])
-        self.p_value = float(chdtrc(self.df, self.statistic))
-
-    def __repr__(self) -> str:
-        return describe_test("Likelihood-ratio", self, "The smaller model is")
 
 
 # --- other results of methods -----------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Short texts for reports: names of features, gates and experts, equations, percentages."""
+"""Names and short texts of a fit, and the coefficients of its linear predictors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
-from skmoe.protocols import Correlation, Dispersion
+from skmoe.protocols import LinearPredictor
 
 # Equations of the linear predictor of an expert, by its link. `scale` is "log odds" for two classes
 # and "logit" otherwise.
@@ -41,15 +40,9 @@ def format_number(value: float, digits: int = N_DIGITS, sign: str = "") -> str:
     """A number in significant digits, with its sign also if that is plus for `sign="+"`."""
     if value == 0.0 or not np.isfinite(value):
         return f"{abs(value):.0f}"
-    power = power_of_ten(value, digits)
-    if power not in FIXED_POWERS:
-        return f"{value:{sign}.{digits - 1}e}"
-    return f"{value:{sign}.{max(digits - 1 - power, 0)}f}"
-
-
-def power_of_ten(value: float, digits: int = N_DIGITS) -> int:
-    """The power of ten of a number other than zero that is rounded to significant digits."""
-    return int(f"{value:.{digits - 1}e}".partition("e")[2])
+    text = f"{value:{sign}.{digits - 1}e}"
+    power = int(text.partition("e")[2])
+    return text if power not in FIXED_POWERS else f"{value:{sign}.{max(digits - 1 - power, 0)}f}"
 
 
 def base_term(link: str) -> str:
@@ -89,14 +82,13 @@ def counted_noun(has_units: bool) -> str:
     return "unit" if has_units else "row"
 
 
-def describe_collapsed(mass: Array, names: Sequence[str]) -> str:
-    """The experts that have lost nearly all rows, by their summed responsibilities (K,), if any."""
+def describe_collapsed(mass: Array, collapsed: Sequence[int], names: Sequence[str]) -> str:
+    """The experts that have lost nearly all rows, with their summed responsibilities (K,)."""
     masses = ", ".join(
-        f"{printable_name(names[k])} ({mass[k]:.2g} of {mass.sum():.6g} rows)"
-        for k in np.flatnonzero(is_collapsed(mass)).tolist()
+        f"{printable_name(names[k])} ({mass[k]:.2g} of {mass.sum():.6g} rows)" for k in collapsed
     )
     explained = f"{COLLAPSED}, since others explain their rows better: {masses}, by their "
-    return f"{explained}responsibilities. Use fewer experts (n_experts)." if masses else ""
+    return f"{explained}responsibilities. Use fewer experts (n_experts)."
 
 
 def describe_spikes(names: Sequence[str]) -> str:
@@ -127,26 +119,6 @@ def default_expert_names(n_experts: int) -> list[str]:
     return [f"expert {k}" for k in range(n_experts)]
 
 
-def named_dispersions(estimator: Any, k: int) -> dict[str, list[float]]:
-    """Dispersion parameters of an expert for each output, by name; not those that it lacks.
-
-    In place of a noise variance there is the standard deviation, "noise".
-    """
-    named: dict[str, list[float]] = {}
-    for block in estimator.coefficient_blocks_:
-        if isinstance(block, Dispersion):
-            numbers, name = block.numbers(vars(estimator), estimator.n_experts_)[k], block.name
-            if name == "noise variance":
-                numbers, name = np.sqrt(numbers), "noise"
-            if isinstance(block, Correlation) and len(numbers) > 1:
-                outputs = [f"y{j}" for j in range(estimator.expert_covariance_.shape[1])]
-                pairs = zip(block.responses(outputs), numbers.tolist(), strict=True)
-                named |= {f"{name} of {pair}": [number] for pair, number in pairs}
-            elif not np.isnan(numbers).any():
-                named.setdefault(name, []).extend(numbers.tolist())
-    return named
-
-
 def link_equation(link: str, response: str, predictor: str, scale: str = "logit") -> str:
     """The equation of an expert with a linear predictor, such as "y = 1.00 + 2.00 x0"."""
     template = LINK_FORMATS.get(link, OTHER_LINK_FORMAT)
@@ -160,3 +132,21 @@ def format_percent(fraction: float) -> str:
     if 0.99 < fraction < 1.0:
         return "> 99 %"
     return f"{100 * fraction:.0f} %"
+
+
+def linear_predictors(estimator: Any) -> list[LinearPredictor]:
+    """The blocks of coefficients that are linear predictors, that of the mean first."""
+    blocks = [b for b in estimator.coefficient_blocks_ if isinstance(b, LinearPredictor)]
+    return sorted(blocks, key=lambda block: not block.is_main)
+
+
+def coefficients_of(estimator: Any, block: LinearPredictor) -> Array:
+    """Intercepts and slopes, (K, V, 1 + p), of outputs, or of the logits of all classes.
+
+    Experts without linear predictor have zeros.
+    """
+    features = np.arange(estimator.n_features_in_)
+    values = np.nan_to_num(block.values(vars(estimator), estimator.n_experts_, features))
+    if block.is_main and values.shape[1] < len(getattr(estimator, "classes_", ())):
+        values = np.concatenate([np.zeros_like(values), values], axis=1)  # log odds of the second
+    return values

@@ -7,11 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp, ndtri, softmax
 
-from skmoe._inference.coefficients import TRANSITIONS, gate_columns
+from skmoe._inference.coefficients import TRANSITIONS
 from skmoe._inference.inference import Inference
 from skmoe._inference.labels import format_number, printable_name
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
+
+# Most experts that are named as the next one, and their least probability.
+MAX_NAMED = 3
+LEAST_NAMED = 0.01
 
 
 class Duration(NamedTuple):
@@ -22,9 +26,7 @@ class Duration(NamedTuple):
     high: float
 
 
-def expected_durations(
-    estimator: Any, fitted: FittedMixture, inference: Inference | None, level: float
-) -> list[Duration]:
+def expected_durations(estimator: Any, inference: Inference | None, level: float) -> list[Duration]:
     """The expected duration of each regime: one over the probability of leaving [1]_.
 
     Intervals are those of a normal distribution of the log of the duration beyond its first row,
@@ -39,14 +41,14 @@ def expected_durations(
     found = [Duration(float(1.0 / own), np.nan, np.nan) for own in leaves]
     if inference is None or not inference.method:
         return found
-    center = gate_columns(fitted)[1][0]
+    centers = {listed.origin: listed.scaling[0] for listed in inference.blocks}
     for k, name in enumerate(estimator.expert_names_):
         part = f"{TRANSITIONS} {name}"
         index = np.array([i for i, term in enumerate(inference.terms) if term.part == part])
         if not len(index) or any(inference.reasons[i] for i in index):
             continue
         n_others = len(estimator.expert_names_) - 1
-        at_means = np.kron(np.eye(n_others), np.append(1.0, center))
+        at_means = np.kron(np.eye(n_others), np.append(1.0, centers[k]))
         logits = at_means @ inference.estimates[index]
         covariance = at_means @ inference.full_covariance[np.ix_(index, index)] @ at_means.T
         slope: Array = softmax(logits)
@@ -63,7 +65,7 @@ def describe_regimes(
     matrix, names = estimator.transition_matrix_, estimator.expert_names_
     at_means = " at the mean features" if fitted.mixture.gate.depends_on_features else ""
     described = []
-    for k, own in enumerate(expected_durations(estimator, fitted, inference, level)):
+    for k, own in enumerate(expected_durations(estimator, inference, level)):
         if own.expected > estimator._training_state.total_weight:
             described.append("was never left in the rows of the fit")
             continue
@@ -75,7 +77,11 @@ def describe_regimes(
         leaves = matrix[k, others] / max(matrix[k, others].sum(), np.finfo(float).tiny)
         if len(others) > 1:
             order = np.argsort(-leaves, kind="stable")
-            nexts = [f"{printable_name(names[others[i]])} ({leaves[i]:.0%})" for i in order[:3]]
-            text += f", then {', '.join(nexts)}".replace("%)", " %)")
+            nexts = [
+                f"{printable_name(names[others[i]])} ({leaves[i]:.0%})"
+                for i in order[:MAX_NAMED]
+                if leaves[i] >= LEAST_NAMED
+            ]
+            text += f", then {', '.join(nexts)}"
         described.append(text)
     return described

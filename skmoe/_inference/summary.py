@@ -1,4 +1,18 @@
-"""The summary of a fitted mixture: facts about the fit, its experts and its coefficients."""
+"""The summary of a fitted mixture: facts about the fit, its experts and its coefficients.
+
+Among the facts are information criteria, and how clearly rows belong to experts.
+
+References
+----------
+G. Schwarz (1978), "Estimating the dimension of a model", Annals of Statistics 6, 461-464. S. L.
+Sclove (1987), "Application of model-selection criteria to some problems in multivariate analysis",
+Psychometrika 52, 333-343. H. Bozdogan (1987), "Model selection and Akaike's information criterion:
+the general theory and its analytical extensions", Psychometrika 52, 345-370. J. D. Banfield and
+A. E. Raftery (1993), "Model-based Gaussian and non-Gaussian clustering", Biometrics 49, 803-821.
+G. Celeux and G. Soromenho (1996), "An entropy criterion for assessing the number of clusters in a
+mixture model", Journal of Classification 13, 195-212. D. S. Nagin (2005), "Group-based modeling of
+development", Harvard University Press.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +22,10 @@ from textwrap import wrap
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import entr
 
-from skmoe._inference.coefficients import GATE, gate_columns, indicator_columns
-from skmoe._inference.comparisons import FitStatistics
+from skmoe._data.rows import Rows
+from skmoe._inference.coefficients import blocks_of_gate, indicator_columns
 from skmoe._inference.inference import DEPENDENT, N_TABLE_DIGITS, WIDTH, Inference, frame_of
 from skmoe._inference.labels import (
     Labels,
@@ -28,6 +43,7 @@ from skmoe._inference.labels import (
 from skmoe._inference.persistence import describe_regimes
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import MAX_SHIFT
+from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import TINY, Array
 from skmoe._optional import import_pandas
 from skmoe.protocols import LinearPredictor
@@ -142,6 +158,8 @@ class Summary:
         Summary of each expert.
     level : float
         Confidence of the intervals.
+    coefficients : Inference or None
+        Coefficients, which have standard errors if the data were given; None if there are none.
     gate : str
         What the coefficients of the gate are: log odds against the reference.
     notes : list of str
@@ -161,7 +179,7 @@ class Summary:
     facts: dict[str, str]
     experts: list[ExpertSummary]
     level: float
-    _coefficients: Inference | None
+    coefficients: Inference | None
     gate: str
     notes: list[str]
     _counted: str = "row"
@@ -169,7 +187,7 @@ class Summary:
     @property
     def inference(self) -> Inference | None:
         """Coefficients with standard errors, if the data were given."""
-        found = self._coefficients
+        found = self.coefficients
         return found if found is not None and found.method else None
 
     def to_frame(self, what: str = "coefficients") -> Any:
@@ -197,13 +215,13 @@ class Summary:
         if what == "experts":
             frame = frame_of(self, [expert._columns() for expert in self.experts])
             return frame.set_index("expert").dropna(axis=1, how="all")
-        if what != "coefficients" or self._coefficients is None:
+        if what != "coefficients" or self.coefficients is None:
             raise ValueError(
                 f'what must be "experts" or, for experts with coefficients, "coefficients"; got '
                 f"{what!r}."
             )
         import_pandas("Summary.to_frame")
-        return self._coefficients.to_frame(self.level)
+        return self.coefficients.to_frame(self.level)
 
     def __str__(self) -> str:
         lines, widths = [], [WIDTH]
@@ -220,20 +238,24 @@ class Summary:
             for text in filter(None, (expert.gate_description, expert.dispersion_description)):
                 lines += wrap(f"  {text}", WIDTH, subsequent_indent="    ", **WHOLE_WORDS)
             lines += table
-        terms = [] if self._coefficients is None else self._coefficients.terms
-        others = {expert.name for expert in self.experts}
-        blocks = [] if self._coefficients is None else self._coefficients.blocks
+        terms = [] if self.coefficients is None else self.coefficients.terms
+        blocks = [] if self.coefficients is None else self.coefficients.blocks
         of_gate = dict.fromkeys(
-            (listed.terms[0].part, "staying" if listed.origin is not None else listed.reference_name)
+            (
+                listed.terms[0].part,
+                "staying" if listed.origin is not None else listed.reference_name,
+            )
             for listed in blocks
             if listed.expert is None
         )
-        others |= {part for part, _ in of_gate}
+        others = {expert.name for expert in self.experts} | {part for part, _ in of_gate}
         shared = dict.fromkeys(term.part for term in terms if term.part not in others)
-        headings = [(f"Common to {part}", part) for part in shared]
-        headings += [
-            (f"{part[0].upper()}{part[1:]}: log odds against {printable_name(name)}", part)
-            for part, name in of_gate
+        headings = [
+            *((f"Common to {part}", part) for part in shared),
+            *(
+                (f"{part[0].upper()}{part[1:]}: log odds against {printable_name(name)}", part)
+                for part, name in of_gate
+            ),
         ]
         for heading, part in headings:
             table = self._table(part)
@@ -252,12 +274,83 @@ class Summary:
 
     def _table(self, part: str, with_dispersion: bool = True) -> list[str]:
         """Lines of the tables of the coefficients of a part, without dispersions if so chosen."""
-        listed = self._coefficients
+        listed = self.coefficients
         if listed is None:
             return []
         is_shown = [with_dispersion or not is_one for is_one in listed.is_dispersion]
         chosen = [i for i, term in enumerate(listed.terms) if term.part == part and is_shown[i]]
         return listed._tables(chosen, self.level) if chosen else []
+
+
+# --- statistics -------------------------------------------------------------------------------
+
+
+class FitStatistics(NamedTuple):
+    """How well a mixture fits weighted rows, and how clearly these belong to experts."""
+
+    n_rows: float  # sum of the weights
+    n_units: int | None  # None for a unit of each row
+    numbers: dict[str, float]  # columns of `NExpertsTable`
+    # Of each expert: "rows", its responsibilities summed over the weighted rows; "share" of the
+    # rows or units by their responsibilities; "mean_probability" of those of which it has the
+    # largest; and the odds of the latter over those of the former (Nagin 2005, chapter 5).
+    experts: dict[str, Array]
+    n_missing: int = 0  # rows of series whose y is missing
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def fit_statistics(
+    posterior: tuple[Array, Array], rows: Rows, n_parameters: float
+) -> FitStatistics:
+    """Statistics of weighted rows, from responsibilities (K, U) and log densities (U,)."""
+    resp, log_density = posterior
+    weight, row_weight, n_units = rows.weight, rows.weight, None
+    if rows.unit is not None:
+        n_units = len(log_density)
+        weight, row_weight = np.ones(n_units), np.bincount(rows.unit, rows.weight)
+    n_experts, total = len(resp), float(weight.sum())
+    own = weight * (resp.argmax(axis=0) == np.arange(n_experts)[:, None])
+    of_own, share = (resp * own).sum(axis=1) / own.sum(axis=1), resp @ weight / total
+    odds = of_own / (1.0 - of_own) / (share / (1.0 - share))
+    odds = odds if n_experts > 1 else np.full(1, np.nan)
+    entropy = 0.0 + float(entr(resp).sum(axis=0) @ weight)  # not -0.0 for one expert
+    largest = total * np.log(n_experts) if n_experts > 1 else np.nan
+    n, log_n, deviance = float(n_parameters), np.log(total), -2.0 * log_density @ weight
+    # The last two are those of the classification likelihood.
+    criteria = {
+        "aic": deviance + 2.0 * n,
+        "bic": deviance + log_n * n,
+        "sabic": deviance + np.log((total + 2.0) / 24.0) * n,
+        "caic": deviance + (log_n + 1.0) * n,
+        "awe": deviance + (3.0 + 2.0 * log_n) * n + 2.0 * entropy,
+        "icl": deviance + log_n * n + 2.0 * entropy,
+    }
+    numbers = {
+        "log_likelihood": -0.5 * deviance,
+        "n_parameters": n,
+        **criteria,
+        "entropy": entropy,
+        "relative_entropy": 1.0 - entropy / largest,
+        "smallest_share": share.min(),
+        "mean_probability": resp.max(axis=0) @ weight / total,
+        "smallest_probability": np.fmin.reduce(of_own),
+        "smallest_odds": np.fmin.reduce(odds),
+    }
+    return FitStatistics(
+        float(rows.weight.sum()),
+        n_units,
+        {name: float(value) for name, value in numbers.items()},
+        {
+            "rows": resp @ row_weight,
+            "share": share,
+            "mean_probability": of_own,
+            "odds_of_correct_classification": odds,
+        },
+        0 if rows.series is None else int((rows.weight == 0.0).sum()),
+    )
+
+
+# --- from a fit -------------------------------------------------------------------------------
 
 
 class Penalty(NamedTuple):
@@ -328,7 +421,7 @@ def make_summary(found: Findings, level: float) -> Summary:
         experts,
         level,
         found.coefficients,
-        f"log odds against {printable_name(names[found.gate_reference])}",
+        f"log odds against {names[found.gate_reference]}",
         _notes(found, penalties, maxima),
         counted_noun(hasattr(estimator, "n_units_")),
     )
@@ -397,7 +490,9 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
     notes += [found.difference] if found.difference else []
     # Experts that the rows do not need, and those of a spurious maximum.
     if statistics is not None and len(names) > 1:
-        notes += filter(None, [describe_collapsed(statistics.experts["rows"], names)])
+        mass = statistics.experts["rows"]
+        collapsed = np.flatnonzero(is_collapsed(mass)).tolist()
+        notes += [describe_collapsed(mass, collapsed, names)] if collapsed else []
     notes += [describe_spikes([names[k] for k in state.spikes])] if state.spikes else []
     families, classes = getattr(estimator, "families_", ()), found.labels.classes
     is_plain = getattr(estimator, "link_", "identity") == "identity" and estimator.base_ is None
@@ -504,15 +599,16 @@ def _gate(found: Findings, level: float) -> list[tuple[str, list[tuple[str, floa
         return [(text, []) for text in of_regimes]
     counted = counted_noun(hasattr(estimator, "n_units_"))
     same, text = f"the same probability for every {counted}", ""
-    columns, (_, scale) = gate_columns(fitted)
     if n_experts == 1:
         text = f"used for every {counted}"
     elif not fitted.mixture.gate.depends_on_features:
         text = same
-    elif not (len(columns) and hasattr(estimator, "gate_coef_")):
+    elif not hasattr(estimator, "gate_coef_"):
         text = "a probability that depends on the features, see predict_gate"
     if text:
         return [(text, []) for _ in range(n_experts)]
+    [gate] = blocks_of_gate(fitted, found.labels, found.gate_reference)
+    columns, (_, scale) = gate.columns, gate.scaling
     slopes = estimator.gate_coef_[:, columns] * np.where(np.isfinite(scale), scale, 0.0)
     names = [found.labels.gate_features[j] for j in columns]
     ranges = getattr(estimator, "feature_range_", None)

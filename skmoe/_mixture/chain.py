@@ -18,6 +18,7 @@ References
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,13 +30,17 @@ from skmoe._numerics.typing import TINY, Array
 LONG_SERIES = 200
 STAY_OF_STARTS = 0.5
 
+# Least probability of a transition in a stationary distribution, times the number of experts.
+LEAST_TRANSITION = 1e-12
+
 
 class Posterior(NamedTuple):
     """What the rows of a block say of their experts."""
 
     resp: Array  # of the experts for rows or units, (K, S, U)
     log_density: Array  # of rows or units, (S, U); of rows of a series given the rows before
-    memberships: list[Array]  # targets of each gate, (K, P, S, U)
+    # Targets of each gate, (K, P, S, U), or their sum (K, P, S, 1) for constant transitions.
+    memberships: list[Array]
 
 
 class Steps:
@@ -73,6 +78,7 @@ class Chain:
         self.first, sizes = series.starts, series.sizes
         self.last = self.first + sizes - 1
         self.is_observed = weight > 0.0
+        self.all_observed = bool(self.is_observed.all())
         n_rows = len(weight)
         self.is_later = np.ones(n_rows, dtype=bool)
         self.is_later[self.first] = False
@@ -80,10 +86,10 @@ class Chain:
         self.gate_weights = series.weight, series.repeat(series.weight)
         longest = int(sizes.max(initial=1))
         length = longest if longest <= LONG_SERIES else int(longest**0.5)
-        self.by_series = Steps(self.first, sizes)
-        self.steps, self.starts_series = self.by_series, np.ones(len(sizes), dtype=bool)
-        self.pieces: Steps | None = None
+        self.sizes, self.pieces = sizes, None
         if length == longest:
+            self.starts_series = np.ones(len(sizes), dtype=bool)
+            self.steps = self.by_series
             return
         n_pieces = -(-sizes // length)
         within = np.arange(n_pieces.sum()) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)
@@ -93,11 +99,17 @@ class Chain:
         self.steps = Steps(starts, ends - starts)
         self.pieces = Steps(np.cumsum(n_pieces) - n_pieces, n_pieces)
 
+    @cached_property
+    def by_series(self) -> Steps:
+        """Steps of series that are not cut."""
+        return Steps(self.first, self.sizes)
+
     # --- passes ---
 
     def forward(self, log_gates: list[Array], logs: Array) -> Forward:
         """Probabilities of the experts before and after the y of each row is seen."""
-        steps, logs = self.steps, np.where(self.is_observed, logs, 0.0)
+        steps = self.steps
+        logs = logs if self.all_observed else np.where(self.is_observed, logs, 0.0)
         peak = np.maximum(logs.max(axis=0), np.finfo(float).min)
         density = np.exp(logs - peak)[..., steps.order]
         start, move = np.exp(log_gates[0][:, 0]), _at(np.exp(log_gates[1]), steps.order)
@@ -107,7 +119,7 @@ class Chain:
         before, after = np.empty_like(density), np.empty_like(density)
         total = np.empty(density.shape[1:])
         for t, rows in enumerate(steps.slices):
-            own = _ahead(state[..., : rows.stop - rows.start], _at(move, rows))
+            own = _through(_at(move, rows), state[..., : rows.stop - rows.start])
             if t == 0:
                 own = np.where(self.starts_series[steps.rank], state, own)
             state = own * density[..., rows]
@@ -120,7 +132,7 @@ class Chain:
 
     def backward(self, of: Forward) -> Array:
         """What the rows after each row say of its expert, relative to what is known."""
-        steps, later = self.steps, np.ones_like(of.density)
+        steps, later, back = self.steps, np.ones_like(of.density), of.move.swapaxes(0, 1)
         at_end = self._end(of)[..., steps.rank]
         for t in range(len(steps.slices) - 1, -1, -1):
             rows, m = steps.slices[t], _n_next(steps, t)
@@ -130,13 +142,20 @@ class Chain:
                 message = of.density[..., following] * later[..., following]
                 message /= of.total[..., following]
                 own = slice(rows.start, rows.start + m)
-                later[..., own] = np.einsum("ksm,kjsm->jsm", message, _at(of.move, following))
+                later[..., own] = _through(_at(back, following), message)
         return later
 
     def posterior(
-        self, log_gates: list[Array], logs: Array, counted: Array | None = None
+        self,
+        log_gates: list[Array],
+        logs: Array,
+        counted: Array | None = None,
+        by_row: bool = False,
     ) -> Posterior:
-        """Probabilities of the experts given all rows of a series, and those of transitions."""
+        """Probabilities of the experts given all rows of a series, and weighted transitions.
+
+        Transitions of constant probabilities are summed, unless those of each row are wanted.
+        """
         logs = logs if counted is None else np.where(counted > 0.0, logs, 0.0)
         of, order = self.forward(log_gates, logs), self.steps.order
         later = self.backward(of)
@@ -144,18 +163,25 @@ class Chain:
         resp[..., order] = of.after * later
         message[..., order] = of.density * later / of.total
         filtered[..., order] = of.after
-        move = np.exp(log_gates[1])
-        previous = np.roll(filtered, 1, axis=-1) * self.is_later
-        pairs = previous * move
-        pairs *= message[:, None]
-        return Posterior(resp, of.log_density, [resp[:, None][..., self.first], pairs])
+        of_first, of_rows = self.gate_weights
+        move, first = np.exp(log_gates[1]), resp[:, None][..., self.first] * of_first
+        previous = np.empty_like(filtered)  # experts of the row before, with the weight of the row
+        previous[..., 1:], previous[..., self.first] = filtered[..., :-1], 0.0
+        previous *= of_rows
+        if move.shape[-1] == 1 and not by_row:
+            pairs = np.einsum("ksn,jsn->kjs", message, previous)[..., None] * move
+        else:
+            pairs = previous * move
+            pairs *= message[:, None]
+        return Posterior(resp, of.log_density, [first, pairs])
 
     def complete(self, resp: Array) -> list[Array]:
         """Memberships of a start, from the responsibilities (K, S, n): regimes persist."""
         before = np.roll(resp, 1, axis=-1) * self.is_later
         stays = np.eye(len(resp))[..., None, None]
         pairs = before * (STAY_OF_STARTS * stays + (1.0 - STAY_OF_STARTS) * resp[:, None])
-        return [resp[:, None][..., self.first], pairs]
+        weights, first = self.gate_weights, resp[:, None][..., self.first]
+        return [first * weights[0], pairs * weights[1]]
 
     def past(self, log_gates: list[Array], logs: Array) -> tuple[Array, Array, Array]:
         """Probabilities before and after each y (K, S, n), and log densities given the past."""
@@ -192,6 +218,50 @@ class Chain:
             path[rows - 1] = origin[path[rows], rows]
         return path
 
+    def draw(self, log_gates: list[Array], rng: Any) -> Array:
+        """A random path of experts for the rows of each series, (n,), of one vector."""
+        start, move = np.exp(log_gates[0][:, 0, 0]), np.exp(log_gates[1][:, :, 0])
+        path = np.zeros(len(self.is_later), dtype=int)
+        for t, own in enumerate(self.by_series.slices):
+            rows = self.by_series.order[own]
+            if t == 0:
+                proba = np.broadcast_to(start, (len(start), len(rows)))
+            else:
+                at = np.zeros(len(rows), dtype=int) if move.shape[-1] == 1 else rows
+                proba = move[:, path[rows - 1], at]
+            levels = np.cumsum(proba, axis=0)[:-1]
+            path[rows] = (rng.uniform(size=len(rows)) > levels).sum(axis=0)
+        return path
+
+    def accumulate(self, came: Array, values: Array) -> None:
+        """Adds to values (K, n, D) of each row those of the row before, times weights (K, K, n).
+
+        The sum of values that this row passes on to the next one has these in it.
+        """
+        steps = self.steps
+        for own in steps.slices[1:]:
+            rows = steps.order[own]
+            values[:, rows] += np.einsum("kju,jup->kup", came[:, :, rows], values[:, rows - 1])
+        if self.pieces is None:
+            return
+        # What a piece receives from the one before passes through its rows.
+        passed = came.copy()
+        for own in steps.slices[1:]:
+            rows = steps.order[own]
+            passed[..., rows] = np.einsum("kiu,iju->kju", came[..., rows], passed[..., rows - 1])
+        ends = steps.order[steps.last]
+        received = np.zeros((values.shape[0], len(ends), values.shape[2]))
+        for own in self.pieces.slices[1:]:
+            pieces = self.pieces.order[own]
+            before = ends[pieces - 1]
+            received[:, pieces] = values[:, before] + np.einsum(
+                "kju,jup->kup", passed[..., before], received[:, pieces - 1]
+            )
+        pieces = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=-1))
+        for k in range(len(values)):
+            for j in range(len(values)):
+                values[k] += passed[k, j][:, None] * received[j, pieces]
+
     # --- pieces of long series ---
 
     def _products(self, density: Array, move: Array) -> Array | None:
@@ -205,11 +275,13 @@ class Chain:
         stays = np.eye(n_experts)[..., None, None]
         found = np.tile(stays, (1, 1, n_vectors, len(self.starts_series)))
         for t, rows in enumerate(self.steps.slices):  # the pieces that go on are the first ones
-            m, own = rows.stop - rows.start, _at(move, rows)
+            m, own = rows.stop - rows.start, found[..., : rows.stop - rows.start]
+            ahead = _through(_at(move, rows), own)
             if t == 0:  # to the first row of a series no transition leads
-                own = np.where(self.starts_series[self.steps.rank], stays, own)
-            ahead = np.einsum("kism,ijsm->kjsm", own * density[:, None, :, rows], found[..., :m])
-            found[..., :m] = ahead / np.maximum(ahead.max(axis=(0, 1)), TINY)
+                ahead = np.where(self.starts_series[self.steps.rank], stays, ahead)
+            ahead *= density[:, None, :, rows]
+            largest = np.maximum.reduce(np.maximum.reduce(ahead))
+            np.divide(ahead, np.maximum(largest, TINY), out=found[..., :m])
         products = np.empty_like(found)
         products[..., self.steps.rank] = found
         return products
@@ -221,10 +293,12 @@ class Chain:
         begin, state = np.empty((*start.shape[:2], products.shape[-1])), start
         for t, own in enumerate(self.pieces.slices):
             pieces = self.pieces.order[own]
-            state = state[..., : len(pieces)]
-            state = start[..., self.pieces.rank] if t == 0 else _ahead(state, before)
+            if t == 0:
+                state = start[..., self.pieces.rank]
+            else:  # the pieces before these lead to them
+                state = _through(products[..., pieces - 1], state[..., : len(pieces)])
             state = state / np.maximum(state.sum(axis=0), TINY)
-            begin[..., pieces], before = state, products[..., pieces[: _n_next(self.pieces, t)]]
+            begin[..., pieces] = state
         return begin
 
     def _end(self, of: Forward) -> Array:
@@ -236,7 +310,7 @@ class Chain:
         for t in range(len(self.pieces.slices) - 2, -1, -1):
             m = _n_next(self.pieces, t)
             pieces = self.pieces.order[self.pieces.slices[t]][:m]
-            value = np.einsum("ksm,kjsm->jsm", end[..., pieces + 1], of.products[..., pieces + 1])
+            value = _through(of.products[..., pieces + 1].swapaxes(0, 1), end[..., pieces + 1])
             total = np.maximum((value * known[..., pieces]).sum(axis=0), TINY)
             end[..., pieces] = value / total
         return end
@@ -247,9 +321,11 @@ def _at(move: Array, rows: Any) -> Array:
     return move if move.shape[-1] == 1 else move[..., rows]
 
 
-def _ahead(state: Array, move: Array) -> Array:
-    """Probabilities (K, S, m) of the experts after transitions (K, K, S, m)."""
-    return np.einsum("jsm,kjsm->ksm", state, move)
+def _through(move: Array, values: Array) -> Array:
+    """Sums over j of transitions (K, J, S, m), or (K, J, S, 1), times values (J, ..., S, m)."""
+    if move.shape[2:] == (1, 1):
+        return np.tensordot(move[:, :, 0, 0], values, 1)
+    return np.einsum("kjsm,j...sm->k...sm", move, values)
 
 
 def _n_next(steps: Steps, t: int) -> int:
@@ -258,21 +334,35 @@ def _n_next(steps: Steps, t: int) -> int:
     return following[0].stop - following[0].start if following else 0
 
 
-def long_run(move: Array) -> Array:
-    """Long-run shares (K, n) of the time in each expert, of transitions (K, K, n) to k from j.
+# --- stationary distributions ---
 
-    States are taken out one after another, without differences of probabilities [1]_.
+
+def stationary(move: Array) -> Array:
+    """Stationary distributions (S, K) of transition matrices (S, K, K), whose rows sum to one."""
+    n_experts, move = move.shape[-1], _irreducible(move)
+    system = np.eye(n_experts) - move.swapaxes(-1, -2) + 1.0
+    return np.linalg.solve(system, np.ones((*move.shape[:-1], 1)))[..., 0]
+
+
+def _irreducible(move: Array) -> Array:
+    """Transitions, of which every one is possible: otherwise stationary distributions differ."""
+    return (1.0 - LEAST_TRANSITION) * move + LEAST_TRANSITION / move.shape[-1]
+
+
+def stationary_scores(move: Array) -> Array:
+    """Derivatives (S, K, K, K) of the log of each stationary probability by logits of transitions.
+
+    They are by the logit of the transition from j to l: those from one expert sum to zero [1]_.
 
     References
     ----------
-    .. [1] W. K. Grassmann, M. I. Taksar and D. P. Heyman (1985), "Regenerative analysis and steady
-       state distributions for Markov chains", Operations Research 33, 1107-1116.
+    .. [1] J. G. Kemeny and J. L. Snell (1960), "Finite Markov Chains", Van Nostrand, section 4.3.
     """
-    left = np.array(move)
-    for k in range(len(left) - 1, 0, -1):
-        left[k, :k] /= np.maximum(left[:k, k].sum(axis=0), TINY)
-        left[:k, :k] += left[:k, k, None] * left[k, None, :k]
-    share = np.ones((len(left), left.shape[-1]))
-    for k in range(1, len(left)):
-        share[k] = (share[:k] * left[k, :k]).sum(axis=0)
-    return np.asarray(share / share.sum(axis=0))
+    start, n_experts, move = np.maximum(stationary(move), TINY), move.shape[-1], _irreducible(move)
+    fundamental = np.linalg.inv(np.eye(n_experts) - move + start[..., None, :])
+    gain = (
+        fundamental.swapaxes(-1, -2) / start[..., :, None]
+    )  # of each k by the expert that follows
+    mean = np.einsum("sjl,skl->skj", move, gain)
+    slopes = gain[:, :, None] - mean[..., None]
+    return start[:, None, :, None] * move[:, None] * slopes

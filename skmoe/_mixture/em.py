@@ -216,7 +216,9 @@ def _of_constant_gate(mixture: Any, group: Group, theta: Array, total: Any) -> A
     counts = counts + np.tensordot(contrasts, gradient, 1)
     logs = np.log(np.maximum(counts, TINY))
     # Equal counts have equal probabilities without round-off, so that ties are ties.
-    return np.asarray(np.tensordot(contrasts.T, logs - logs.max(axis=0), 1).transpose(2, 1, 0) - own)
+    return np.asarray(
+        np.tensordot(contrasts.T, logs - logs.max(axis=0), 1).transpose(2, 1, 0) - own
+    )
 
 
 def _set_scale(

@@ -7,8 +7,9 @@ from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
+from skmoe._mixture.chain import stationary
 from skmoe._mixture.joint_prior import JointPrior
 from skmoe._mixture.mixture import (
     CONSTANT,
@@ -621,13 +622,14 @@ class Gate(LinearPart):
     for each expert that the row before can have.
     """
 
-    def __init__(
-        self, family: Any, n_columns: int, alpha: Any = 0.0, *, persists: bool = False
-    ) -> None:
+    def __init__(self, family: Any, n_columns: int, alpha: Any = 0.0, *, initial: str = "") -> None:
         self.blocks: list[Block] = []
         self.gates: list[list[list[Block]]] = []  # the blocks of each part of each gate
-        self.size, self.persists = 0, persists
-        parts = [(1, 0), (family.n_classes, n_columns)] if persists else [(1, n_columns)]
+        self.size, self.persists, self.is_stationary = 0, bool(initial), initial == "stationary"
+        parts = [(1, n_columns)]
+        if self.persists:
+            initial_part = [] if self.is_stationary else [(1, 0)]
+            parts = [*initial_part, (family.n_classes, n_columns)]
         for n_parts, columns in parts:
             self.gates.append([])
             for _ in range(n_parts):
@@ -651,11 +653,13 @@ class Gate(LinearPart):
         """Coefficients (D,) with the experts in another order."""
         if not self.size:
             return theta
-        found, contrasts = [], self.family.contrasts
-        for vectors in self.vectors(theta):
-            vectors = contrasts.T @ (contrasts @ vectors)[:, order]
-            found.append((vectors[order] if len(vectors) > 1 else vectors).ravel())
-        return np.concatenate(found)
+        contrasts = self.family.contrasts
+        if not self.persists:
+            vectors = contrasts @ theta.reshape(contrasts.shape[1], -1)
+            return np.asarray((contrasts.T @ vectors[order]).ravel())
+        found = [contrasts.T @ (contrasts @ own)[:, order] for own in self.vectors(theta)]
+        found[-1] = found[-1][order]  # of transitions from each expert
+        return np.concatenate([own.ravel() for own in found])
 
     def vectors(self, theta: Array) -> list[Array]:
         """Coefficients of the predictors of each gate, (P, K - 1, d)."""
@@ -674,6 +678,7 @@ class Gate(LinearPart):
         names = [("gate_coef_", "gate_intercept_")]
         if self.persists:
             names = [("initial_intercept_",) * 2, ("transition_coef_", "transition_intercept_")]
+            names = names[self.is_stationary :]
         found = []
         for of_gate, parts in zip(names, self.gates, strict=True):
             block = LinearPredictor("", "", "softmax", *of_gate, contrasts=self.family.contrasts)
@@ -685,12 +690,14 @@ class Gate(LinearPart):
         """Coefficients (K, d) of the logits, or logs of constant probabilities as intercepts."""
         contrasts = self.family.contrasts
         if self.persists:  # of the first rows (K,), and of transitions (K, K, d)
-            initial, transitions = self.vectors(theta) if self.size else np.zeros((2, 1, 0, 1))
-            logits = contrasts @ transitions
+            of_gates = self.vectors(theta) if self.size else list(np.zeros((2, 1, 0, 1)))
+            logits = contrasts @ of_gates[-1]
             if logits.shape[-1] < n_columns:
                 zeros = np.zeros((*logits.shape[:-1], n_columns - 1))
                 logits = np.concatenate([zeros, log_softmax(logits, axis=1)], axis=-1)
-            return (contrasts @ initial)[0, :, 0], logits
+            if self.is_stationary:
+                return np.log(stationary(softmax(logits[..., -1], axis=1))), logits
+            return (contrasts @ of_gates[0])[0, :, 0], logits
         if self.is_constant:
             logs = log_softmax(contrasts @ theta[:, None], axis=0)
             return np.hstack([np.zeros((len(contrasts), n_columns - 1)), logs])

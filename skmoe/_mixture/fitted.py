@@ -9,7 +9,7 @@ import numpy as np
 
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows
-from skmoe._mixture.chain import long_run
+from skmoe._mixture.chain import stationary
 from skmoe._mixture.mixture import Data, Mixture, balance_prior
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import (
@@ -85,7 +85,7 @@ class FittedMixture(NamedTuple):
         """Probabilities (K, K, n) of the experts k of rows, given those j of the rows before."""
         if self.mixture.n_experts == 1:
             return np.ones((1, 1, data.rows.n_rows))
-        predictors = self.mixture.gate_groups[1].predictors(self.theta[None], data)
+        predictors = self.mixture.gate_groups[-1].predictors(self.theta[None], data)
         logs = self.mixture.gate.family.log_probs(predictors)[:, :, 0]
         return np.exp(np.broadcast_to(logs, (*logs.shape[:2], data.rows.n_rows)))
 
@@ -119,7 +119,9 @@ class FittedMixture(NamedTuple):
         else:
             found = data.chain.past(log_gates, logs)
             before, after, log_density = found[0][:, 0], found[1][:, 0], found[2][0]
-        log_jacobian = data.total(np.broadcast_to(self.preprocessor.log_jacobian(data.rows.y), rows.n_rows))
+        log_jacobian = data.total(
+            np.broadcast_to(self.preprocessor.log_jacobian(data.rows.y), rows.n_rows)
+        )
         return before[:, place], after[:, place], (log_density - log_jacobian)[place]
 
     def decoded(self, rows: Rows) -> Array:
@@ -128,6 +130,13 @@ class FittedMixture(NamedTuple):
         if self.mixture.n_experts == 1:
             return np.zeros(rows.n_rows, dtype=int)
         return data.chain.decode(log_gates, logs)[place]
+
+    def drawn_experts(self, rows: Rows, rng: Any) -> Array:
+        """A random path of experts for the rows of each series, (n,)."""
+        data, log_gates, _, place = self.series(rows)
+        if self.mixture.n_experts == 1:
+            return np.zeros(rows.n_rows, dtype=int)
+        return data.chain.draw(log_gates, rng)[place]
 
     @underflow_to_zero
     def responsibilities(self, rows: Rows) -> Array:
@@ -199,8 +208,8 @@ class FittedMixture(NamedTuple):
         Of series those of the long run, if the features stay.
         """
         n_rows = len(data.rows.gate_weight)
-        if len(self.mixture.gate_groups) > 1:
-            return log_probability(long_run(self.moves(data)))
+        if self.mixture.gate.persists:
+            return log_probability(stationary(self.moves(data).transpose(2, 1, 0)).T)
         logs = self.mixture.log_gate(self.theta[None], data, routed=True)[:, 0]
         return logs if logs.shape[1] == n_rows else np.repeat(logs, n_rows, axis=1)
 

@@ -27,12 +27,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 from scipy.linalg import block_diag
+from scipy.special import softmax
 
+from skmoe._mixture.chain import stationary_scores
 from skmoe._mixture.em import Objective, Observer, Pace, Run, em
 from skmoe._mixture.mixture import At, Data, Mixture
 from skmoe._numerics.linalg import add_fields, sum_over_blocks, weighted_products
 from skmoe._numerics.signed_steps import signed_step
 from skmoe._numerics.typing import TINY, Array
+
+# Step of differences of logits.
+DIFFERENCE = 1e-5
 
 
 class Information(NamedTuple):
@@ -171,7 +176,7 @@ def _of_units(
 
     `clusters` has their numbers, followed by the largest number of all blocks.
     """
-    if data.chain is not None and mixture.n_experts > 1:
+    if mixture.persists:
         return _of_series(mixture, theta, with_scores, data, clusters)
     split, size = mixture.experts.size, mixture.size
     at = mixture.at(theta[None], data)
@@ -212,7 +217,9 @@ def _of_series(
     """
     chain, size, n_experts = data.chain, mixture.size, mixture.n_experts
     at = mixture.at(theta[None], data)
-    posterior = data.posterior(at.log_gates, at.logs, None)
+    possible, logs = data.rows.possible, at.logs
+    logs = logs if possible is None else np.where(possible[:, None], logs, -np.inf)
+    posterior = chain.posterior(at.log_gates, logs, by_row=True)
     resp, pairs = posterior.resp[:, 0], posterior.memberships[1][:, :, 0]
     hessian, n_rows = np.zeros((size, size)), data.rows.n_rows
     of_experts: list[tuple[Array, Array]] = []
@@ -220,34 +227,41 @@ def _of_series(
         hessian[index[:, None], index] += complete
         of_experts.append((index, rows.T))
     of_gates: list[list[list[Array]]] = []  # scores (q, U) by gate, part and expert
-    gates = zip(mixture.gate_groups, at.log_gates, posterior.memberships, strict=True)
-    for (group, logs, own), weight in zip(gates, chain.gate_weights, strict=True):
-        family, proba = group.family, np.exp(logs)
-        total, columns = (own * weight).sum(axis=0), data.designs.get(group.roles[0])
+    n_gates = len(mixture.gate_groups)
+    of_groups = at.log_gates[-n_gates:], posterior.memberships[-n_gates:]
+    gates = zip(mixture.gate_groups, *of_groups, strict=True)
+    for group, log_gate, own in gates:
+        family, proba = group.family, np.exp(log_gate)
+        total, columns = own.sum(axis=0), data.designs.get(group.roles[0])
         curvature = group.curvature(family.covariance(proba), total, data, True)[:, 0]
         for where, matrix in zip(group.coordinates, curvature, strict=True):
             hessian[where[:, None], where] -= matrix
         columns = _columns(columns, own.shape[-1])
         slopes = family.contrasts[:, :, None, None, None] - family.contrasted(proba)
         scores = [
-            [np.concatenate([slope[p, 0] * columns for slope in of_expert]).T for of_expert in slopes]
+            [
+                np.concatenate([slope[p, 0] * columns for slope in of_expert]).T
+                for of_expert in slopes
+            ]
             for p in range(len(group.parts))
         ]
         of_gates.append(scores)
     first, last, later = chain.first, chain.last, np.flatnonzero(chain.is_later)
-    of_start, of_moves = (group.coordinates for group in mixture.gate_groups)
+    of_moves = mixture.gate_groups[-1].coordinates
+    if mixture.gate.is_stationary:
+        of_start, at_start, second = _of_stationary_start(mixture, theta, posterior)
+        hessian[of_start[:, None], of_start] += second
+    else:
+        of_start, at_start = mixture.gate_groups[0].coordinates[0], np.stack(of_gates[0][0])
     came = pairs / np.maximum(pairs.sum(axis=1, keepdims=True), TINY)  # to k from each j
     mean = np.zeros((n_experts, n_rows, size))  # of the score up to each row, given its expert
-    for k, (index, rows) in enumerate(of_experts):
-        mean[k][:, index] = rows
-        mean[k][first[:, None], of_start[0]] = of_gates[0][0][k]
+    for k, (index, own) in enumerate(of_experts):
+        mean[k][:, index] = own
+        mean[k][first[:, None], of_start] = at_start[k]
         for j, where in enumerate(of_moves):
-            mean[k][:, where] += came[k, j][:, None] * of_gates[1][j][k]
-    steps = chain.by_series
-    for own in steps.slices[1:]:
-        rows = steps.order[own]
-        mean[:, rows] += np.einsum("kju,jup->kup", came[:, :, rows], mean[:, rows - 1])
-    weight, of_rows = chain.gate_weights
+            mean[k][:, where] += came[k, j][:, None] * of_gates[-1][j][k]
+    chain.accumulate(came, mean)
+    weight = chain.gate_weights[0]
     at_end = np.einsum("ku,kup->up", resp[:, last], mean[:, last])
     hessian -= at_end.T @ (weight[:, None] * at_end)
     for k, (index, rows) in enumerate(of_experts):
@@ -255,8 +269,8 @@ def _of_series(
         for j, where in enumerate(of_moves):
             increment = mean[j, later - 1] - mean[k, later]
             increment[:, index] += rows[later]
-            increment[:, where] += of_gates[1][j][k][later]
-            hessian += increment.T @ ((of_rows * pairs[k, j])[later, None] * increment)
+            increment[:, where] += of_gates[-1][j][k][later]
+            hessian += increment.T @ (pairs[k, j, later, None] * increment)
     products = None
     if clusters is not None:
         *codes, largest = clusters
@@ -265,6 +279,27 @@ def _of_series(
     elif with_scores:
         products = at_end.T @ (weight[:, None] * at_end)
     return hessian, weight @ at_end, products, resp @ data.rows.weight
+
+
+def _of_stationary_start(
+    mixture: Mixture, theta: Array, posterior: Any
+) -> tuple[Array, Array, Array]:
+    """Coordinates (q,), scores (K, q) of each first expert, and the expected Hessian (q, q).
+
+    The Hessian, of a few numbers, is by central differences of the scores.
+    """
+    group, weight = mixture.gate_groups[0], posterior.memberships[0].sum(axis=(1, 2, 3))
+    where, contrasts = group.coordinates.ravel(), group.family.contrasts
+
+    def scores(values: Array) -> Array:
+        logits = contrasts @ values.reshape(len(group.parts), -1, 1)
+        found = stationary_scores(softmax(logits[..., 0], axis=1)[None])[0]
+        return np.asarray((found @ contrasts).reshape(len(found), -1))
+
+    at, steps = theta[where], DIFFERENCE * np.eye(len(where))
+    ends = [(scores(at + step) - scores(at - step)) / (2.0 * DIFFERENCE) for step in steps]
+    second = np.stack([weight @ end for end in ends])
+    return where, scores(at), 0.5 * (second + second.T)
 
 
 def _expert_derivatives(

@@ -25,7 +25,7 @@ import numpy as np
 from scipy import sparse
 
 from skmoe._data.rows import Dataset
-from skmoe._mixture.chain import Chain, Posterior
+from skmoe._mixture.chain import Chain, Posterior, stationary, stationary_scores
 from skmoe._numerics.evidence import DROPPED
 from skmoe._numerics.linalg import (
     conjugate_gradients,
@@ -71,7 +71,7 @@ class Data:
         # Parts of the rows or units in the sums of each vector, (S, U); None for all of each.
         self.counted: Any = None
         # How regimes follow one another, where rows are series.
-        self.chain = None if rows.series is None else Chain(rows.series, rows.weight)
+        self.chain: Any = None if rows.series is None else Chain(rows.series, rows.weight)
 
     def replace(self, **values: Any) -> Data:
         """The same rows with given responsibilities, or of which some are counted."""
@@ -88,7 +88,7 @@ class Data:
 
     def posterior(self, log_gates: list[Array], logs: Array, top_k: int | None) -> Posterior:
         """What rows or units say of their experts, given the probabilities of each gate."""
-        if self.chain is not None and len(logs) > 1:
+        if len(log_gates) > 1:
             possible = self.rows.possible
             logs = logs if possible is None else np.where(possible[:, None], logs, -np.inf)
             return self.chain.posterior(log_gates, logs, self.counted)
@@ -530,6 +530,7 @@ class Mixture:
             self.gate_groups.append(Group(gate.family, np.arange(len(after)), None, after))
         self.limited = [g for g in experts.groups if g.limits] if experts.is_linear else []
         self.groups: list[Group] = [*experts.groups, *self.gate_groups]
+        self.persists = gate.persists and len(self.gate_groups) > 0  # that of several experts
         slices = slice(0, split), slice(split, self.size)
         self.own = [pair for pair in zip(parts, slices, strict=True) if not pair[0].is_linear]
         # Coefficients without slopes.
@@ -567,10 +568,14 @@ class Mixture:
                 break
             logs = np.zeros((self.n_experts, *shape[1:])) if logs is None else logs
             logs[group.parts] += found
-        if len(self.gate_groups) < 2:
+        if not self.persists:
             return At([self.log_gate(theta, data)[:, None]], logs, terms)
         of_gates = [(group, group.predictors(theta, data)) for group in self.gate_groups]
-        return At([group.family.log_probs(etas) for group, etas in of_gates], logs, terms)
+        log_gates = [group.family.log_probs(etas) for group, etas in of_gates]
+        if self.gate.is_stationary:
+            move = np.exp(log_gates[0][..., 0]).transpose(2, 1, 0)
+            log_gates.insert(0, np.log(np.maximum(stationary(move), TINY)).T[:, None, :, None])
+        return At(log_gates, logs, terms)
 
     def log_gate(self, theta: Array, data: Data, *, routed: bool = False) -> Array:
         """Log probabilities (K, S, U) of the experts, or (K, S, 1) if they are constant.
@@ -633,10 +638,10 @@ class Mixture:
             of_rows = resp if rows.units is None else rows.row_responsibilities(resp)
         else:
             of_rows, of_gate = data.given
-            persists = len(self.gate_groups) > 1
-            memberships = data.chain.complete(of_gate) if persists else [of_gate[:, None]]
-        weights = [gate_weight] if len(memberships) < 2 else data.chain.gate_weights
-        targets = [own * of_gate for own, of_gate in zip(memberships, weights, strict=True)]
+            memberships = [of_gate[:, None]]
+            if self.persists:
+                memberships = data.chain.complete(of_gate)
+        targets = memberships if len(memberships) > 1 else [memberships[0] * gate_weight]
         is_plain = data.given is None and rows.units is None and data.chain is None
         weight = targets[0][:, 0] if is_plain else of_rows * rows.weight
         if data.given is not None:
@@ -660,7 +665,15 @@ class Mixture:
             if curvature:
                 dense = self.is_tied or self.has_signs
                 found.append(group.curvature(information, own, data, dense))
-        for group, logs, target in zip(self.gate_groups, at.log_gates, targets, strict=False):
+        of_groups = at.log_gates[-len(self.gate_groups) :], targets[-len(self.gate_groups) :]
+        for group, logs, target in zip(self.gate_groups, *of_groups, strict=False):
+            if len(self.gate_groups) < len(targets):  # a stationary start
+                move, of_first = (
+                    np.exp(logs[..., 0]).transpose(2, 1, 0),
+                    targets[0].sum(axis=(1, 3)),
+                )
+                pull = np.einsum("ks,skjl->ljs", of_first, stationary_scores(move))
+                target = target.sum(axis=-1, keepdims=True) + pull[..., None]
             proba, total = np.exp(logs), target.sum(axis=0)
             residual = group.family.contrasted(target - total * proba)
             group.add_gradient(residual, data, gradient)
@@ -672,7 +685,8 @@ class Mixture:
             of_gate = targets[0][:, 0], (at.log_gates[0][:, 0],)
             of_part = (weight, ()) if part is self.experts else of_gate
             own_sums.append(part.sums(theta[:, where], data, *of_part, curvature))
-        counts = weight.sum(axis=2), tuple(target.sum(axis=(0, 3)) for target in targets)
+        totals = tuple(target.sum(axis=(0, 3)) for target in of_groups[1])
+        counts = weight.sum(axis=2), totals
         matrices = tuple(found) if curvature else None
         return EStep(log_likelihood, data.weight, gradient, matrices, *counts, tuple(own_sums))
 

@@ -117,7 +117,7 @@ class Weibull(Positive):
         Measure("hazard ratio", "the hazard", -1.0, "log(dispersion)", -0.5),
     )
     dispersions: ClassVar[tuple[Dispersion, ...]] = (
-        Dispersion("log(dispersion)", "dispersion_", measure=Measure("shape", factor=-0.5)),
+        Dispersion("log(dispersion)", "dispersion_", measures=(Measure("shape", factor=-0.5),)),
     )
     equation: ClassVar[str] = "scale of {response} = exp({predictor})"
     max_predictor: ClassVar[float] = 200.0

@@ -10,24 +10,23 @@ The classes of results, such as `Summary`, are what `summary`, `inference` and `
 estimators return, and the functions for the number of experts. No one constructs them.
 """
 
-from skmoe._inference.comparisons import NExpertsTable, NExpertsTest
+from skmoe._inference.comparisons import NestedModelsTest, NExpertsTable, NExpertsTest
 from skmoe._inference.effects import AverageEffects, Explanation
-from skmoe._inference.inference import Inference, Maxima, NestedModelsTest, UnitResponsibilities
+from skmoe._inference.inference import Inference, Maxima, UnitResponsibilities
 from skmoe._inference.summary import ExpertSummary, Summary
 from skmoe.inspection._calibration import (
     CalibrationDisplay,
     RootogramDisplay,
     SurvivalDisplay,
 )
-from skmoe.inspection._coefficients import CoefficientsDisplay
+from skmoe.inspection._coefficients import CoefficientsDisplay, SegmentProfileDisplay
 from skmoe.inspection._course import CourseDisplay
-from skmoe.inspection._experts import ExpertsDisplay
+from skmoe.inspection._experts import ExpertsDisplay, TrajectoriesDisplay
 from skmoe.inspection._feature_effects import (
     ImportanceDisplay,
     average_effects,
     permutation_importance_by_part,
 )
-from skmoe.inspection._over_time import TrajectoriesDisplay
 from skmoe.inspection._prediction import PredictionDisplay
 from skmoe.inspection._regimes import GateDisplay, RegimesDisplay
 from skmoe.inspection._report import export_html
@@ -36,7 +35,6 @@ from skmoe.inspection._search import (
     NumberOfExpertsDisplay,
     ResponsibilitiesDisplay,
 )
-from skmoe.inspection._segment_profile import SegmentProfileDisplay
 from skmoe.inspection._text import export_mermaid, export_text
 
 __all__ = [

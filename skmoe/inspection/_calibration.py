@@ -17,16 +17,8 @@ from skmoe._inference.labels import format_percent
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
+from skmoe.inspection import _subject as subject
 from skmoe.inspection._series import gate_of_rows, has_series
-from skmoe.inspection._subject import (
-    check_regressor,
-    check_rows,
-    check_target,
-    drawn_mixture,
-    one_target,
-    predicted_survival,
-    target_name,
-)
 
 # Nominal coverages that are compared with the observed ones.
 NOMINAL_COVERAGES = np.linspace(0.05, 0.95, 19)
@@ -186,15 +178,17 @@ class CalibrationDisplay(draw.Display):
             If the output is missing or unknown, `n_bins` is not an integer of at least two, or the
             experts have no predictive distribution.
         """
-        estimator, X, *_ = drawn_mixture(cls, estimator, X)
-        check_regressor(estimator, "For classes use sklearn.calibration.CalibrationDisplay.")
-        output = check_target(estimator, target, X)
+        estimator, X, *_ = subject.drawn_mixture(cls, estimator, X)
+        subject.check_regressor(
+            estimator, "For classes use sklearn.calibration.CalibrationDisplay."
+        )
+        output = subject.check_target(estimator, target, X)
         check_integer("n_bins", n_bins, least=2)
         gate = gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
         distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
         bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}
-        pit = one_target(distribution.cdf(bounds["upper"]), output, 1)
-        left = one_target(distribution.cdf_left(bounds["lower"]), output, 1)
+        pit = subject.one_target(distribution.cdf(bounds["upper"]), output, 1)
+        left = subject.one_target(distribution.cdf_left(bounds["lower"]), output, 1)
         if has_series(estimator):  # some y may be missing
             pit, left = pit[np.isfinite(pit)], left[np.isfinite(pit)]
         return cls(pit=pit, pit_left=left, n_bins=n_bins).plot(ax)
@@ -350,7 +344,7 @@ class RootogramDisplay(draw.Display):
             If the mixture has no distribution of counts, y does not hold one for each row, the
             output is missing or unknown, or an option is invalid.
         """
-        estimator, X, *_ = drawn_mixture(cls, estimator, X)
+        estimator, X, *_ = subject.drawn_mixture(cls, estimator, X)
         distribution = None
         if hasattr(estimator, "predict_dist"):
             gate = gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
@@ -361,9 +355,9 @@ class RootogramDisplay(draw.Display):
                 f'{getattr(estimator, "family", None)!r}. Use family="poisson" or '
                 '"negative_binomial", or CalibrationDisplay for other distributions.'
             )
-        output = check_target(estimator, target, X)
-        check_rows("y", estimator, X, y)
-        y = one_target(np.asarray(y, dtype=np.float64), output, 1)
+        output = subject.check_target(estimator, target, X)
+        subject.check_rows("y", estimator, X, y)
+        y = subject.one_target(np.asarray(y, dtype=np.float64), output, 1)
         is_known = np.isfinite(y) | (not has_series(estimator))
         y = y[is_known]
         if not np.isfinite(y).all() or (y != np.abs(np.floor(y))).any():
@@ -374,7 +368,7 @@ class RootogramDisplay(draw.Display):
         if max_count is None:
             max_count = min(int(y.max()), MAX_COUNT)
         counts = np.arange(check_integer("max_count", max_count, least=0) + 1)
-        of_rows = (one_target(distribution.pmf(count), output, 1) for count in counts)
+        of_rows = (subject.one_target(distribution.pmf(count), output, 1) for count in counts)
         expected = [probability[is_known].sum() for probability in of_rows]
         observed = np.bincount(y.astype(int), minlength=len(counts))[: len(counts)]
         return cls(observed=observed, expected=np.array(expected)).plot(ax)
@@ -484,7 +478,6 @@ class SurvivalDisplay(draw.Display):
         *,
         target: int | None = None,
         level: float | None = 0.95,
-        expert_names: Sequence[str] | None = None,
         offset: Any = None,
         units: Any = None,
         time: Any = None,
@@ -504,8 +497,6 @@ class SurvivalDisplay(draw.Display):
             Index of the output, if there are several.
         level : float, default=0.95
             Confidence of the intervals for the Kaplan-Meier curve; None for no band.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for those of the model, `expert_names_`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
@@ -531,18 +522,18 @@ class SurvivalDisplay(draw.Display):
             If y has other bounds than those of right-censored times, the output is missing or
             unknown, the level is not in (0, 1), or the experts have no predictive distribution.
         """
-        estimator, X, *_, names = drawn_mixture(cls, estimator, X, expert_names)
-        check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
+        estimator, X, *_, names = subject.drawn_mixture(cls, estimator, X)
+        subject.check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
         check_level(level, may_be_none=True)
-        output = check_target(estimator, target, X)
-        own = one_target(y, output, 1)
+        output = subject.check_target(estimator, target, X)
+        own = subject.one_target(y, output, 1)
         until, event = times_and_events(cls.__name__, own)
         check_consistent_length(X, until)
         table = EventTable.of(until, event, np.ones(len(until)))
         start = min(until.min(), 0.0)
         grid = np.linspace(start, until.max(), N_TIMES)
         gate = gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
-        experts, mixture = predicted_survival(estimator, X, grid, output, offset, gate)
+        experts, mixture = subject.predicted_survival(estimator, X, grid, output, offset, gate)
         weight = gate + np.finfo(float).tiny
         band = None
         if level is not None:
@@ -556,7 +547,7 @@ class SurvivalDisplay(draw.Display):
             observed=np.append(1.0, table.survival),
             band=band,
             level=level,
-            time_name="Time" if has_bounds(y) else target_name(estimator, y, output),
+            time_name="Time" if has_bounds(y) else subject.target_name(estimator, y, output),
             expert_names=names,
         ).plot(ax)
 

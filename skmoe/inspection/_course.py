@@ -17,7 +17,6 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._grid import height_limits, one_target
 from skmoe.inspection._series import has_series, known_past
 
 # Intensity of the band of a regime that is certain, in which points and lines remain legible.
@@ -143,7 +142,6 @@ class CourseDisplay(draw.DisplayOfPanels):
         target: Any = None,
         coverage: float | None = 0.9,
         offset: Any = None,
-        expert_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
         """Draw the course of one unit of a fitted mixture.
@@ -174,8 +172,6 @@ class CourseDisplay(draw.DisplayOfPanels):
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
             exposure, as are the predictions.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on; None for new ones. Several classes take one for each panel, or a single
             one that the panels replace.
@@ -195,7 +191,7 @@ class CourseDisplay(draw.DisplayOfPanels):
             If its gate is not "markov", if the unit, the class or the output is missing or unknown,
             if `given` is unknown, or if the coverage is not between 0 and 1.
         """
-        estimator, X, *_, names = subject.drawn_mixture(cls, estimator, X, expert_names)
+        estimator, X, *_, names = subject.drawn_mixture(cls, estimator, X)
         if not has_series(estimator):
             raise ValueError(
                 f'{cls.__name__} needs a fit with gate="markov", whose rows follow one another in '
@@ -218,7 +214,7 @@ class CourseDisplay(draw.DisplayOfPanels):
             prediction, interval = subject.predicted_mean(estimator, X, output, **known), None
             if coverage is not None and not is_class:
                 interval = estimator.predict_interval(X, coverage, **known)
-                interval = one_target(interval, output, 2) / exposure[:, None]
+                interval = subject.one_target(interval, output, 2) / exposure[:, None]
             name = subject.target_name(estimator, y, output)
             panels.append(
                 cls(
@@ -277,7 +273,7 @@ class CourseDisplay(draw.DisplayOfPanels):
         mark |= {"linestyle": "none", "color": "black"}
         label = "observed\n(of the class: top)" if self.is_probability else "observed"
         handles.append(Line2D([], [], label=label, **mark))
-        limits = height_limits(self.observed, np.concatenate(heights))
+        limits = subject.height_limits(self.observed, np.concatenate(heights))
         ax.set_ylim(draw.CLASS_LIMITS if self.is_probability else limits)
         if self.times.dtype.kind == "M":
             locator = AutoDateLocator(maxticks=MAX_DATE_LABELS)

@@ -21,7 +21,6 @@ from skmoe._inference.labels import counted_noun, feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 from skmoe.families._censored import has_atom_of_others
-from skmoe.inspection import _grid as grid
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
 from skmoe.inspection._series import given_features, has_series
@@ -318,7 +317,7 @@ def permutation_importance_by_part(
     for i, j in enumerate(chosen):
         for repeat in range(n_repeats):
             order = _permutation(table, j, rows, generator)
-            permuted = grid.with_column(table, j, grid.column_at(table, j, order))
+            permuted = subject.with_column_of(table, j, order)
             importances[:, i, repeat] = score - scores_of(permuted)
     parts = {
         name: Bunch(importances=v, importances_mean=v.mean(axis=1), importances_std=v.std(axis=1))
@@ -361,7 +360,7 @@ def _scores_of_series(estimator: Any, rows: Rows) -> Callable[[Any], Array]:
 def _permutation(table: Any, j: int, rows: Rows, generator: Any) -> Array:
     """Units in random order; rows, if a column varies within units."""
     first, codes = np.unique(rows.unit_codes, return_index=True)[1], rows.unit_codes
-    column = grid.values_of(table, j).astype(str)  # missing values are equal
+    column = subject.values_of(table, j).astype(str)  # missing values are equal
     if (column == column[first[codes]]).all():
         return first[generator.permutation(len(first))][codes]
     return generator.permutation(len(codes))
@@ -407,9 +406,7 @@ def average_effects(
     sample_weight: Any = None,
     inference: Any = None,
     features: Any = None,
-    discrete_features: Any = None,
     what: str = "prediction",
-    per: str = "unit",
     step: float | None = None,
     offset: Any = None,
 ) -> AverageEffects:
@@ -441,13 +438,9 @@ def average_effects(
         they are those of the effects of its refits. None for no standard errors.
     features : array-like, default=None
         Features that change: names, indices or a boolean mask; None for all.
-    discrete_features : array-like, default=None
-        Numeric features that change between their values; None for those with two values.
     what : {"prediction", "gate"}, default="prediction"
         Effects on the mean of y, or on the probabilities of the classes (of the second of two), or
         on the probabilities of the experts.
-    per : {"unit", "sd"}, default="unit"
-        Whether effects of numeric features are for one unit or one standard deviation more.
     step : float, default=None
         Width of the change of numeric features about their values, in standard deviations. Where it
         would go beyond the smallest or largest value in X, it ends there. None for a derivative; or
@@ -493,7 +486,6 @@ def average_effects(
     Standard errors: delta method, observed information.
     """
     check_choice("what", what, ("prediction", "gate"))
-    check_choice("per", per, ("unit", "sd"))
     mixture = mixture_of(estimator)
     if step is None:
         step = STEP_OF_ESTIMATORS if predicts_steps(mixture) else DERIVATIVE_STEP
@@ -511,42 +503,36 @@ def average_effects(
     names = getattr(X, "columns", getattr(estimator, "feature_names_in_", None))
     labels = feature_labels(names, rows.X.shape[1])
     known = None if names is None else np.array(labels, dtype=object)
-    given = {"features": features, "discrete_features": discrete_features}
-    chosen, discrete = (
-        check_columns(name, value, len(labels), known, allow_empty=name != "features")
-        for name, value in given.items()
-    )
+    chosen = check_columns("features", features, len(labels), known)
     chosen = np.arange(len(labels)) if chosen is None else chosen
-    changes = _changes(rows, [(int(j), labels[j]) for j in chosen], discrete, step, per == "sd")
+    changes = _changes(rows, [(int(j), labels[j]) for j in chosen], step)
     return infer_average_effects(mixture, changes, rows, what == "gate", inference)
 
 
 def _changes(
-    rows: Rows, features: list[tuple[int, str]], discrete: Array | None, step: float, per_sd: bool
+    rows: Rows, features: list[tuple[int, str]], step: float
 ) -> Iterator[tuple[str, Any, Any, float]]:
     """Name, tables at both ends, and width of each change."""
     for j, name in features:
-        levels = grid.levels_of(rows.X, j)
+        levels = subject.levels_of(rows.X, j)
         if len(levels.values) < 2:
             raise ValueError(
                 f"features must vary in X; {name!r} does not. Choose others by features=, or pass "
                 "more rows."
             )
-        is_discrete = len(levels.values) == 2 if discrete is None else j in discrete
-        if is_discrete or not grid.is_numeric(rows.X, j):
+        if len(levels.values) == 2 or not subject.is_numeric(rows.X, j):
             low, *others = (
-                grid.with_column(rows.X, j, grid.column_at(rows.X, j, np.full(rows.n_rows, row)))
-                for row in levels.rows
+                subject.with_column_of(rows.X, j, np.full(rows.n_rows, row)) for row in levels.rows
             )
             for level, high in zip(levels.texts[1:], others, strict=True):
                 yield f"{name}: {levels.texts[0]} to {level}", low, high, 1.0
         else:
-            values = grid.numeric_values(rows.X, j)
+            values = subject.numeric_values(rows.X, j)
             known = np.isfinite(values)
             width = step * subject.deviation(values[known], rows.weight[known])
             # Both ends are between values that occur: beyond these, steps of a pipeline may be
             # constant, as splines are by default.
             first, last = values[known].min(), values[known].max()
             start = np.clip(values - 0.5 * width, first, np.maximum(first, last - width))
-            low, high = (grid.with_column(rows.X, j, ends) for ends in (start, start + width))
-            yield name, low, high, step if per_sd else width
+            low, high = (subject.with_column(rows.X, j, ends) for ends in (start, start + width))
+            yield name, low, high, width

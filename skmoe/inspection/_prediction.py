@@ -16,7 +16,6 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._grid import values_of
 from skmoe.inspection._series import gate_of_row, has_series
 
 # Width of a panel without names, heights of a row of the waterfall and of its frame, and the least,
@@ -182,7 +181,6 @@ class PredictionDisplay(draw.Display):
         offset: Any = None,
         units: Any = None,
         time: Any = None,
-        expert_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
         """Draw the prediction of a row.
@@ -213,8 +211,6 @@ class PredictionDisplay(draw.Display):
         time : array-like of shape (n_samples,), default=None
             Order of the rows of a series, as in `fit` with `gate="markov"`. The prediction then
             knows the y of earlier rows of the unit, and so does that of the mean row.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on: a single one, which both panels replace, or one for each. None for new
             ones.
@@ -235,8 +231,7 @@ class PredictionDisplay(draw.Display):
             another length than X. Also if the experts have no predictive distribution, if the
             coverage is not between 0 and 1, or if a number is not an integer in its range.
         """
-        found = subject.drawn_mixture(cls, estimator, X, expert_names)
-        estimator, X, note, labels, names = found
+        estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
         is_class = is_classifier(estimator)
         coverage = None if coverage is None else check_coverage(coverage)
         max_features = check_integer("max_features", max_features, least=1)
@@ -260,7 +255,7 @@ class PredictionDisplay(draw.Display):
         elif y is not None:
             observed = float(subject.observed_target(estimator, y, index)[row])
             observed = observed if np.isfinite(observed) else None
-        values = [values_of(one_row, j)[0] for j in range(len(labels))]
+        values = [subject.values_of(one_row, j)[0] for j in range(len(labels))]
         texts = [short_number(v) if isinstance(v, float) else v for v in values]
         pairs = zip(draw.shortened(labels, WATERFALL_NAME_WIDTH), texts, strict=True)
         at_row = estimator, table, row, index, given, gate_of

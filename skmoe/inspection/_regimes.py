@@ -15,17 +15,9 @@ from skmoe._data.rows import Rows
 from skmoe._estimators.methods.series import transition_probabilities
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
+from skmoe.inspection import _subject as subject
 from skmoe.inspection._experts import CATEGORY_WIDTH
-from skmoe.inspection._grid import (
-    N_POINTS,
-    expert_effects,
-    feature_axis,
-    height_limits,
-    leading_feature,
-    make_grid,
-)
 from skmoe.inspection._series import has_series
-from skmoe.inspection._subject import check_features, check_panels, drawn_mixture, observed_rows
 
 # Quantiles of the data that ticks on the axes mark.
 DECILES = np.arange(0.1, 1.0, 0.1)
@@ -134,7 +126,6 @@ class GateDisplay(draw.DisplayOfPanels):
         X: Any,
         features: Any = None,
         *,
-        expert_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
         """Draw the gate of a fitted mixture.
@@ -151,8 +142,6 @@ class GateDisplay(draw.DisplayOfPanels):
             axis. A list makes a grid with a panel for each of its entries. None is the feature on
             which the gate depends most: the one with the largest range of log odds for one standard
             deviation.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on; None for new ones. A grid takes one for each panel, or a single one
             that the panels replace.
@@ -170,12 +159,10 @@ class GateDisplay(draw.DisplayOfPanels):
             If the estimator does not end in a mixture of experts.
         ValueError
             If a panel has more than two features, if one is unknown or constant, or if one of two
-            features is not numeric, or the gate is "markov". Also if there is not one name for each
-            expert.
+            features is not numeric, or the gate is "markov".
         """
-        found = drawn_mixture(cls, estimator, X, expert_names)
-        estimator, X, note, labels, names = found
-        chosen = check_panels("features", features, estimator, most=2)
+        estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
+        chosen = subject.check_panels("features", features, estimator, most=2)
         of_series = has_series(estimator)
         panels = [
             cls(
@@ -184,7 +171,7 @@ class GateDisplay(draw.DisplayOfPanels):
                 feature_note=note,
                 gate_name=f"Probability after\n{names[origin]}" if of_series else cls.gate_name,
             )
-            for columns in chosen or [[leading_feature(estimator, X)]]
+            for columns in chosen or [[subject.leading_feature(estimator, X)]]
             for origin in (range(len(names)) if of_series else [0])
         ]
         return cls._of_panels(panels).plot(ax)
@@ -248,8 +235,8 @@ def gate_over(
     Of series the probabilities are those of transitions from an expert, or for None of staying.
     """
     is_pair = len(columns) == 2
-    n_points = N_POINTS_OF_PAIR if is_pair else N_POINTS
-    axes = [feature_axis(X, j, labels[j], n_points, as_numbers=is_pair) for j in columns]
+    n_points = N_POINTS_OF_PAIR if is_pair else subject.N_POINTS
+    axes = [subject.feature_axis(X, j, labels[j], n_points, as_numbers=is_pair) for j in columns]
     categories = [labels[axis.column] for axis in axes if axis.categories is not None]
     if is_pair and categories:
         raise ValueError(
@@ -262,7 +249,7 @@ def gate_over(
             f"after each expert. Pass a list of two: features={list(columns)}."
         )
     points = np.meshgrid(*(axis.grid for axis in axes))
-    rows = make_grid(X, columns, np.stack([values.ravel() for values in points], axis=1))
+    rows = subject.make_grid(X, columns, np.stack([values.ravel() for values in points], axis=1))
     if has_series(estimator):
         moves = transition_probabilities(estimator, rows)
         gate = np.diagonal(moves, axis1=1, axis2=2) if origin is None else moves[:, origin]
@@ -415,7 +402,6 @@ class RegimesDisplay(draw.DisplayOfPanels):
         units: Any = None,
         time: Any = None,
         offset: Any = None,
-        expert_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
         """Draw gate and experts of a fitted mixture.
@@ -449,8 +435,6 @@ class RegimesDisplay(draw.DisplayOfPanels):
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
             exposure, as are the curves.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes, default=None
             Axes that the panels replace; None for a new figure.
 
@@ -466,19 +450,17 @@ class RegimesDisplay(draw.DisplayOfPanels):
         TypeError
             If the estimator does not end in a mixture of experts.
         ValueError
-            If a feature, the class or the output is missing or unknown, or there is not one name
-            for each expert.
+            If a feature, the class or the output is missing or unknown.
         """
-        found = drawn_mixture(cls, estimator, X, expert_names)
-        estimator, X, note, labels, names = found
+        estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
         of_gate, of_experts = (
-            None if value is None else check_features(name, value, estimator, 1)[0]
+            None if value is None else subject.check_features(name, value, estimator, 1)[0]
             for name, value in (("gate_feature", gate_feature), ("features", features))
         )
         check_flag("adjust", adjust)
         given = Rows(X, y, None, offset, units, time=time)
-        targets = observed_rows(estimator, given, target)
-        column = leading_feature(estimator, X) if of_gate is None else of_gate
+        targets = subject.observed_rows(estimator, given, target)
+        column = subject.leading_feature(estimator, X) if of_gate is None else of_gate
         gate = None
         if len(names) > 1:
             arrays = gate_over(estimator, X, [column], labels, None)
@@ -488,16 +470,17 @@ class RegimesDisplay(draw.DisplayOfPanels):
         for rows in targets:
             columns: list[Any] = [of_experts] * len(names)
             if of_experts is None:  # the feature with the largest effect on each, if there is any
-                effects = expert_effects(estimator, X, rows.target)
-                effects = np.broadcast_to(effects, (len(effects), len(names)))
-                columns = [int(effect.argmax()) if effect.any() else column for effect in effects.T]
-            axes = {j: feature_axis(X, j, labels[j], N_POINTS) for j in dict.fromkeys(columns)}
-            panels = [axes[j] for j in columns]
+                effects = subject.expert_effects(estimator, X, rows.target).T
+                columns = [int(effect.argmax()) if effect.any() else column for effect in effects]
+            axes = {j: subject.feature_axis(X, j, labels[j]) for j in columns}
+            drawn = {
+                j: (axis, rows.by_experts(axis.points(X)), *rows.heights(j, adjust))
+                for j, axis in axes.items()
+            }
+            panels, curves, targets_drawn, heights = zip(*(drawn[j] for j in columns), strict=True)
             # All rows that can be drawn in every panel, so that the panels show the same rows.
-            finite = [np.isfinite(axis.observed) for axis in axes.values()]
+            finite = [np.isfinite(axis.observed) for axis in panels]
             shown = rows.shown(np.all(finite, axis=0), subsample)
-            curves = {j: rows.by_experts(axis.points(X)) for j, axis in axes.items()}
-            heights = {j: rows.heights(j, adjust) for j in axes}
             displays.append(
                 cls(
                     gate=gate,
@@ -505,11 +488,11 @@ class RegimesDisplay(draw.DisplayOfPanels):
                     shares=rows.shares,
                     feature_names=[axis.name for axis in panels],
                     grids=[axis.positions for axis in panels],
-                    curves=[curves[j][:, k] for k, j in enumerate(columns)],
+                    curves=[curve[:, k] for k, curve in enumerate(curves)],
                     x=[axis.observed[shown] for axis in panels],
-                    y=[heights[j][1][shown, k] for k, j in enumerate(columns)],
+                    y=[height[shown, k] for k, height in enumerate(heights)],
                     responsibilities=rows.resp[shown],
-                    target_name=heights[columns[0]][0],
+                    target_name=targets_drawn[0],
                     is_probability=is_classifier(estimator),
                     categories=[axis.categories for axis in panels],
                     of_units=rows.units is not None,
@@ -596,7 +579,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
         counted = (self.responsibilities.T > 0.5) & (x >= low) & (x <= high)
         lines = np.concatenate([self.curves[k][self._is_over_rows(k)] for k in experts])
         exposure = None if self.exposure is None else np.tile(self.exposure, (len(y), 1))[counted]
-        return height_limits(y[counted], lines, exposure)
+        return subject.height_limits(y[counted], lines, exposure)
 
     def _is_over_rows(self, k: int) -> Array:
         """Whether points of a line are between rows that belong to the expert, if it has any."""

@@ -11,8 +11,8 @@ import numpy as np
 from skmoe._inference.labels import counted_noun
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
+from skmoe.inspection import _subject as subject
 from skmoe.inspection._series import has_series
-from skmoe.inspection._subject import drawn_mixture
 
 # Height of the vertical axis in units of the range of the late lower bounds; the steep first
 # iterations would otherwise determine it.
@@ -106,7 +106,7 @@ class ConvergenceDisplay(draw.Display):
         TypeError
             If the estimator does not end in a mixture of experts.
         """
-        estimator = drawn_mixture(cls, estimator)[0]
+        estimator = subject.drawn_mixture(cls, estimator)[0]
         traces, kept = estimator.start_traces_, estimator.maxima_.kept
         lower_bounds = estimator.lower_bounds_
         if not np.array_equal(lower_bounds[: len(traces[kept])], traces[kept]):
@@ -237,7 +237,7 @@ class NumberOfExpertsDisplay(draw.Display):
         ValueError
             If its number of experts was given.
         """
-        estimator = drawn_mixture(cls, estimator)[0]
+        estimator = subject.drawn_mixture(cls, estimator)[0]
         if not hasattr(estimator, "n_experts_tried_"):
             number = getattr(estimator, "n_experts", estimator.n_experts_)
             raise ValueError(
@@ -352,7 +352,6 @@ class ResponsibilitiesDisplay(draw.Display):
         units: Any = None,
         time: Any = None,
         known_experts: Any = None,
-        expert_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
         """Draw the responsibilities of a fitted mixture.
@@ -373,8 +372,6 @@ class ResponsibilitiesDisplay(draw.Display):
             Order of the rows of a series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the rows, as in `fit`.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
 
@@ -390,9 +387,9 @@ class ResponsibilitiesDisplay(draw.Display):
         TypeError
             If the estimator does not end in a mixture of experts.
         ValueError
-            If there is not one name for each expert.
+            If rows are not as in `responsibilities`.
         """
-        estimator, X, *_, names = drawn_mixture(cls, estimator, X, expert_names)
+        estimator, X, *_, names = subject.drawn_mixture(cls, estimator, X)
         by_row = {"units": units, "known_experts": known_experts, "time": time}
         of_series = has_series(estimator)
         by_row |= {"given": "all"} if of_series else {}

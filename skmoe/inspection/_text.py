@@ -11,29 +11,29 @@ from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
 from skmoe._data.sklearn_adapter import final_estimator
-from skmoe._inference.description import ExpertDescription, describe_experts
 from skmoe._inference.labels import (
     N_DIGITS,
+    base_term,
+    coefficients_of,
     counted_noun,
     format_number,
     format_percent,
     gate_name,
+    linear_predictors,
+    link_equation,
     printable_line,
     printable_name,
 )
 from skmoe._numerics.typing import Array
-from skmoe.inspection._grid import (
-    column_stds,
-    derived_gate_columns,
-    gate_effects,
-    gate_log_odds,
-    names_of_fit,
-)
+from skmoe.inspection import _subject as subject
 from skmoe.inspection._series import has_series
-from skmoe.inspection._subject import check_names, check_table, find_mixture
+from skmoe.protocols import Correlation, Dispersion, LinearPredictor
 
 # Other characters could end a label of a diagram, or be parsed as markup.
 UNSAFE = re.compile(r"[^\w .,:+/%()=-]")
+
+# Probability of staying from which on a regime is never left.
+LONGEST_STAY = 1.0 - 1e-6
 
 # Features that are named at the gate of a diagram.
 MAX_AT_GATE = 3
@@ -147,8 +147,8 @@ def export_text(
       gate: reference of the log odds
       y = ...
     """
-    estimator, X, note = find_mixture(estimator, X)
-    names = check_names(estimator, feature_names)
+    estimator, X, note = subject.find_mixture(estimator, X)
+    names = subject.check_names(estimator, feature_names)
     n_features, n_experts = estimator.n_features_in_, estimator.n_experts_
     max_features = n_features if max_features is None else max_features
     check_integer("max_features", max_features, least=1)
@@ -156,14 +156,16 @@ def export_text(
     known = getattr(estimator, "feature_range_", np.full((2, n_features), np.nan))
     unit, spread = "unit", np.nan_to_num(np.ptp(known, axis=0), nan=1.0)  # of categories one
     if X is not None:
-        unit, spread = "standard deviation", column_stds(check_table(estimator, X))
+        unit, spread = "standard deviation", subject.column_stds(subject.check_table(estimator, X))
     text_format = TextFormat(names, unit, spread, max_features, digits)
     title = f"{type(estimator).__name__}: {n_experts} expert" + "s" * (n_experts > 1)
     lines = [f"{title}, {_gate_title(estimator)}", *([note] if note else [])]
-    for k, expert in enumerate(describe_experts(estimator)):
-        lines += ["", f"{expert.name} ({expert.kind}), {expert.share} of the {expert.counted}s"]
+    counted = counted_noun(hasattr(estimator, "n_units_"))
+    for k, (name, kind) in enumerate(_experts(estimator)):
+        share = format_percent(estimator.weights_[k])
+        lines += ["", f"{name} ({kind}), {share} of the {counted}s"]
         described = gate_lines(estimator, k, text_format)
-        described += expert_lines(estimator, k, expert, text_format)
+        described += expert_lines(estimator, k, text_format)
         lines += [f"  {line}" for line in described]
     return "\n".join(map(printable_line, lines))
 
@@ -177,7 +179,7 @@ def _gate_title(estimator: Any) -> str:
 
 def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     """How the features change the odds of an expert by the gate."""
-    log_odds = gate_log_odds(estimator)
+    log_odds = subject.gate_log_odds(estimator)
     if estimator.n_experts_ == 1:
         return []
     if has_series(estimator):
@@ -188,7 +190,7 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
         return ["gate: without coefficients; see predict_gate for its probabilities"]
     if k == 0:
         return ["gate: reference of the log odds"]
-    names = derived_gate_columns(estimator)
+    names = subject.derived_gate_columns(estimator)
     if names is None:
         effects = log_odds[k] * text_format.spread
     else:  # effects of a standard deviation in the fit
@@ -212,12 +214,12 @@ def transition_lines(estimator: Any, k: int, text_format: TextFormat) -> list[st
     leads = [f"{format_percent(of_k[j])} to {printable_name(names[j])}" for j in others]
     duration = text_format.number(1.0 / max(1.0 - of_k[k], np.finfo(float).tiny))
     lines = [f"next row{at_means}: {format_percent(of_k[k])} the same, {', '.join(leads)}"]
-    if of_k[k] < 1.0:
+    if of_k[k] < LONGEST_STAY:
         lines.append(f"lasts {duration} rows on average{at_means}")
     columns = [str(name) for name in estimator.gate_feature_names_]
     spread = text_format.spread if len(columns) == len(text_format.spread) else 1.0
     scale = 1.0 if text_format.unit == "unit" else spread
-    if columns != names_of_fit(estimator):  # derived from the features
+    if columns != subject.names_of_fit(estimator):  # derived from the features
         text_format, spread, scale = text_format._replace(names=columns, unit="unit"), 1.0, 1.0
     for j in others if slopes.any() else ():
         leading = text_format.leading(slopes[j] * spread)
@@ -233,17 +235,23 @@ def transition_lines(estimator: Any, k: int, text_format: TextFormat) -> list[st
 # --- the experts ------------------------------------------------------------------------------
 
 
-def expert_lines(
-    estimator: Any, k: int, expert: ExpertDescription, text_format: TextFormat
-) -> list[str]:
+def _experts(estimator: Any) -> list[tuple[str, str]]:
+    """Name and kind of each expert."""
+    names = map(printable_name, estimator.expert_names_)
+    return list(zip(names, estimator.expert_kinds_, strict=True))
+
+
+def expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     """Equations, or description of the models, and dispersions of an expert."""
     models = estimator.experts_[k] if hasattr(estimator, "experts_") else ()
     lines = _model_lines(models, text_format) if models else []
-    lines += [text_format.equation(*equation) for equation in expert.equations]
-    if len(expert.at_bound):
-        held = ", ".join(text_format.names[j] for j in expert.at_bound)
-        lines.append(f"at its bound of 0: {held}")
-    for name, values in expert.dispersions.items():
+    for block in linear_predictors(estimator):
+        lines += _equations(estimator, block, k, text_format)
+    if hasattr(estimator, "slopes_at_bound_"):
+        is_held = np.atleast_2d(estimator.slopes_at_bound_[k]).all(axis=0)
+        held = ", ".join(text_format.names[j] for j in np.flatnonzero(is_held))
+        lines += [f"at its bound of 0: {held}"] if held else []
+    for name, values in _dispersions(estimator, k).items():
         numbers = ", ".join(map(text_format.number, values))
         lines.append(f"{name}: {'standard deviation ' * (name == 'noise')}{numbers}")
     for factors, text in (
@@ -253,6 +261,58 @@ def expert_lines(
         if factors is not None and factors[k] != 1.0:
             lines.append(text.format(text_format.number(factors[k])))
     return lines
+
+
+def _equations(
+    estimator: Any, block: LinearPredictor, k: int, text_format: TextFormat
+) -> list[str]:
+    """One equation for each output, or for each class with a logit of the expert."""
+    values = coefficients_of(estimator, block)[k]
+    scale, responses = "logit", ["y"] if len(values) == 1 else [f"y{i}" for i in range(len(values))]
+    base = "" if estimator.base_ is None else f"{base_term(estimator.link_)} + "
+    if is_classifier(estimator):
+        scale, (reference, *others) = "log odds", estimator.classes_
+        against = f" against class {reference}" * (len(others) > 1)
+        responses = [f"class {label}{against}" for label in others]
+        values, base = values[1:] - values[0], "terms of the base + " * bool(base)
+    family = estimator.families_[k] if hasattr(estimator, "families_") else None
+    link = block.link if not block.is_main else estimator.link_ if family is None else family.link
+    # Effects of less than a part of one are nothing on the scale of a log, and of less than that
+    # part of the noise on the scale of y.
+    least = np.ones(len(values))
+    if link == "identity":
+        noise = getattr(estimator, "noise_variance_", np.zeros(estimator.n_experts_))[k]
+        least = np.resize(np.sqrt(np.nan_to_num(noise)), len(values))
+    lines = []
+    for response, own, threshold in zip(responses, values, least, strict=True):
+        predictor = base + "{predictor}"
+        text = f"{block.label}{f' of {response}' * (len(values) > 1)} = {{predictor}}"
+        if block.is_main and family is not None:
+            text = family.equation.format(response=response, predictor=predictor)
+        elif block.is_main:
+            text = link_equation(estimator.link_, response, predictor, scale)
+        lines.append(text_format.equation(text, own, threshold))
+    return lines
+
+
+def _dispersions(estimator: Any, k: int) -> dict[str, list[float]]:
+    """Dispersion parameters of an expert for each output, by name; not those that it lacks.
+
+    In place of a noise variance there is the standard deviation, "noise".
+    """
+    named: dict[str, list[float]] = {}
+    for block in estimator.coefficient_blocks_:
+        if isinstance(block, Dispersion):
+            numbers, name = block.numbers(vars(estimator), estimator.n_experts_)[k], block.name
+            if name == "noise variance":
+                numbers, name = np.sqrt(numbers), "noise"
+            if isinstance(block, Correlation) and len(numbers) > 1:
+                outputs = [f"y{j}" for j in range(estimator.expert_covariance_.shape[1])]
+                pairs = zip(block.responses(outputs), numbers.tolist(), strict=True)
+                named |= {f"{name} of {pair}": [number] for pair, number in pairs}
+            elif not np.isnan(numbers).any():
+                named.setdefault(name, []).extend(numbers.tolist())
+    return named
 
 
 def _model_lines(models: Sequence[Any], text_format: TextFormat) -> list[str]:
@@ -319,29 +379,29 @@ def export_mermaid(estimator: Any, *, X: Any = None) -> str:
         gate -->|"100 %"| expert0["expert 0<br/>linear<br/>noise ..."]
         expert0 --> output(["mean of y"])
     """
-    estimator, X, note = find_mixture(estimator, X)
+    estimator, X, note = subject.find_mixture(estimator, X)
     n_features, gate = estimator.n_features_in_, [_gate_title(estimator)]
-    effects = None if X is None else gate_effects(estimator, check_table(estimator, X))
+    effects = (
+        None if X is None else subject.gate_effects(estimator, subject.check_table(estimator, X))
+    )
     if effects is not None and effects.any():
-        names, largest = check_names(estimator, None), np.argsort(-effects, kind="stable")
+        names, largest = subject.check_names(estimator, None), np.argsort(-effects, kind="stable")
         named = [names[j] for j in largest[:MAX_AT_GATE] if effects[j] > 0.0]
         gate.append("largest effects: " + ", ".join(named))
     features = _label(f"{n_features} feature" + "s" * (n_features > 1), *([note] if note else []))
     lines = ["flowchart LR", f"    input[{features}] --> gate{{{_label(*gate)}}}"]
-    experts = describe_experts(estimator)
-    for k, expert in enumerate(experts):
-        described = [expert.name, expert.kind]
-        for term, values in expert.dispersions.items():
+    for k, described in enumerate(map(list, _experts(estimator))):
+        for term, values in _dispersions(estimator, k).items():
             described.append(f"{term} " + ", ".join(map(format_number, values)))
-        share = _label(expert.share)
+        share = _label(format_percent(estimator.weights_[k]))
         lines.append(f"    gate -->|{share}| expert{k}[{_label(*described)}]")
-    if has_series(estimator) and len(experts) > 1:
+    if has_series(estimator) and estimator.n_experts_ > 1:
         for (origin, to), probability in np.ndenumerate(estimator.transition_matrix_):
             label = _label(format_percent(float(probability)))
             lines.append(f"    expert{origin} -->|{label}| expert{to}")
     prediction = "probabilities of the classes" if is_classifier(estimator) else "mean of y"
     lines.append(f"    expert0 --> output([{_label(prediction)}])")
-    lines += [f"    expert{k} --> output" for k in range(1, len(experts))]
+    lines += [f"    expert{k} --> output" for k in range(1, estimator.n_experts_)]
     return "\n".join(lines)
 
 

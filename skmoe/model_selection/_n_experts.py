@@ -32,7 +32,8 @@ from skmoe._estimators.rows.training_data import (
     validate_training_data,
 )
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest, draw_sequentially
-from skmoe._inference.comparisons import NExpertsTable, NExpertsTest, require
+from skmoe._inference.coefficients import require
+from skmoe._inference.comparisons import NExpertsTable, NExpertsTest
 from skmoe.distributions._base import check_random_state
 from skmoe.exceptions import NumberOfExpertsWarning, warn_user
 from skmoe.model_selection._nested import check_is_mixture, with_mixture, without_steps
@@ -255,6 +256,7 @@ def n_experts_table(
     sample_weight: Any = None,
     offset: Any = None,
     units: Any = None,
+    time: Any = None,
     groups: Any = None,
     init: Any = "search",
     n_bootstrap: int | None = None,
@@ -283,6 +285,8 @@ def n_experts_table(
     units : array-like of shape (n_samples,), default=None
         Units of the rows, as in `fit`. Each unit then counts once: it is one observation for the
         criteria, entropy, shares and probabilities.
+    time : array-like of shape (n_samples,), default=None
+        Order of the rows of series, as in `fit` with `gate="markov"`.
     groups : array-like of shape (n_samples,), default=None
         Groups of the rows, as in `fit`, for the folds of a `base`.
     init : str or None, default="search"
@@ -396,7 +400,7 @@ def n_experts_table(
     numbers = sorted({check_integer("n_experts", number, least=1) for number in listed})
     if n_bootstrap is not None:
         check_integer("n_bootstrap", n_bootstrap, least=1)
-    rows = Rows(X, y, sample_weight, offset, units)
+    rows = Rows(X, y, sample_weight, offset, units, time=time)
     given, in_folds = rows.arguments, {} if groups is None else {"groups": groups}
     fits, statistics, p_values = [], [], []
     for number in numbers:

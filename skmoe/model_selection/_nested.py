@@ -13,7 +13,7 @@ from skmoe._data.rows import Rows
 from skmoe._data.steps import UnitPipeline
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.selection.likelihood_ratio import likelihood_ratio
-from skmoe._inference.inference import NestedModelsTest
+from skmoe._inference.comparisons import NestedModelsTest
 
 
 def likelihood_ratio_test(
@@ -24,6 +24,7 @@ def likelihood_ratio_test(
     *,
     sample_weight: Any = None,
     units: Any = None,
+    time: Any = None,
     offset: Any = None,
     known_experts: Any = None,
 ) -> NestedModelsTest:
@@ -53,6 +54,9 @@ def likelihood_ratio_test(
         Weights, which count rows.
     units : array-like of shape (n_samples,), default=None
         Units of the rows, as in `fit`.
+    time : array-like of shape (n_samples,), default=None
+        Order of the rows of series, as in `fit` with `gate="markov"`. A mixture with
+        `gate="constant"` is one without persistence: its rows are independent.
     offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         Offset of the linear predictors, as in `fit`.
     known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
@@ -114,7 +118,7 @@ def likelihood_ratio_test(
         )
     X, smaller, pipeline = without_steps(smaller, X, y, units)
     larger = larger if pipeline is None else larger.steps[-1][1]
-    rows = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+    rows = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
     test = likelihood_ratio(smaller, larger, rows)
     test.estimators = [with_mixture(pipeline, fitted) for fitted in test.estimators]
     return test

@@ -113,9 +113,9 @@ class LinearPredictor:
     columns: tuple[int, ...] | None = None
     ratios: tuple[Measure, ...] = ()
 
-    def responses(self, outputs: Sequence[str]) -> list[str]:
+    def responses(self, outputs: Sequence[str]) -> Sequence[str]:
         """What has coefficients: each output or class."""
-        return list(outputs)
+        return outputs
 
     @property
     def is_main(self) -> bool:
@@ -146,17 +146,6 @@ class LinearPredictor:
         slopes = attributes[self.coef].reshape(*intercepts.shape[:2], -1)[..., columns]
         return np.concatenate([intercepts, slopes], axis=2)
 
-    def derivatives(self, unstandardize: Array, unit: Array) -> Array:
-        """Derivatives of the coefficients (V, 1 + p) by the coordinates (Q, d), both raveled.
-
-        `unstandardize` (1 + p, d) leads from coefficients of standardised features to those of raw
-        ones; `unit` (V,) are the units of y in which the fit measures.
-        """
-        contrasts = np.eye(len(unit)) if self.contrasts is None else self.contrasts
-        if self.link == "identity":
-            contrasts = unit[:, None] * contrasts
-        return np.kron(contrasts, unstandardize)
-
 
 @dataclass(frozen=True)
 class Dispersion:
@@ -174,8 +163,8 @@ class Dispersion:
         Name in texts.
     params : str, default="log_dispersion"
         Field of the parameters that holds it.
-    measure : Measure or None, default=None
-        What an exponential of the log is, if tables show it, such as a shape.
+    measures : tuple of Measure, default=()
+        What exponentials of the log are, as far as tables show them, such as a shape.
 
     See Also
     --------
@@ -201,22 +190,15 @@ class Dispersion:
     name: str = "dispersion"
     params: str = "log_dispersion"
     # Families that share a parameter may differ in what they show of it.
-    measure: Measure | None = field(default=None, compare=False)
+    measures: tuple[Measure, ...] = field(default=(), compare=False)
 
-    @property
-    def measures(self) -> tuple[Measure, ...]:
-        """What exponentials of the log are, as far as tables show them."""
-        return () if self.measure is None else (self.measure,)
-
-    def responses(self, outputs: Sequence[str]) -> list[str]:
+    def responses(self, outputs: Sequence[str]) -> Sequence[str]:
         """What has a number: each output."""
-        return list(outputs)
+        return outputs
 
     def numbers(self, attributes: Mapping[str, Any], n_parts: int) -> Array:
         """The numbers from the fitted attributes, (K, V)."""
-        values = np.asarray(attributes[self.attribute])
-        values = values if self.position is None else values[..., self.position]
-        return values.reshape(n_parts, -1)
+        return np.asarray(np.exp(self.values(attributes, n_parts, np.empty(0))[..., 0]))
 
     def terms(self, names: Sequence[str]) -> list[str]:
         """The name."""
@@ -224,11 +206,9 @@ class Dispersion:
 
     def values(self, attributes: Mapping[str, Any], n_parts: int, columns: Array) -> Array:
         """Logs from the fitted attributes, (K, V, 1)."""
-        return np.log(self.numbers(attributes, n_parts))[..., None]
-
-    def derivatives(self, unstandardize: Array, unit: Array) -> Array:
-        """Derivatives of the logs by the coordinates, which differ by constants."""
-        return np.eye(len(unit))
+        values = np.asarray(attributes[self.attribute])
+        values = values if self.position is None else values[..., self.position]
+        return np.log(values.reshape(n_parts, -1, 1))
 
 
 @dataclass(frozen=True)

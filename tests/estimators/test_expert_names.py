@@ -189,13 +189,7 @@ def test_pictures_have_the_names_of_the_model(fits):
     assert profile.expert_names == names
 
 
-def test_names_of_a_picture_replace_those_of_the_model(fits):
-    moe, given = named(fits), {"expert_names": ["a", "b"]}
-    assert legend_texts(ExpertsDisplay.from_estimator(moe, X, Y, **given))[:2] == ["a", "b"]
-    assert ticks(ResponsibilitiesDisplay.from_estimator(moe, X, Y, **given).ax_[0]) == ["a", "b"]
-    for draw, data in ((ExpertsDisplay, (X, Y)), (GateDisplay, (X,))):
-        message = refusal(draw.from_estimator, moe, *data, expert_names=["a"])
-        assert_refused(message, "expert_names", "one name for each")
+def test_pictures_without_names_have_numbers(fits):
     plain = fits["regressor"]
     assert legend_texts(ExpertsDisplay.from_estimator(plain, X, Y))[:2] == NUMBERS
     assert ticks(ResponsibilitiesDisplay.from_estimator(plain, X, Y).ax_[0]) == ["0", "1"]

@@ -23,12 +23,13 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmoe import MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor, inspection
 from support import fits
 from support.displays import (
     CASES,
     DISPLAYS,
     DRAWN,
+    NAMED,
     NAMES,
     REFUSED,
     all_texts,
@@ -40,6 +41,7 @@ from support.displays import (
     expert_colour,
     expert_lines,
     frame_at_references,
+    named,
     new_axes,
     parameters_of,
     texts,
@@ -196,14 +198,28 @@ def test_panels_are_drawn_on_as_many_axes_as_there_are(name):
 # --- estimators -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", DISPLAYS)
-def test_only_fitted_mixtures_are_drawn(name):
+# What takes a fitted mixture besides the displays, with its rows.
+READERS = {
+    "export_text": lambda moe, X, y: inspection.export_text(moe),
+    "export_mermaid": lambda moe, X, y: inspection.export_mermaid(moe),
+    "export_html": lambda moe, X, y: inspection.export_html(moe, X, y, "page.html"),
+    "average_effects": lambda moe, X, y: inspection.average_effects(moe, X),
+    "permutation_importance_by_part": inspection.permutation_importance_by_part,
+}
+
+
+@pytest.mark.parametrize("name", [*DISPLAYS, *READERS])
+def test_only_fitted_mixtures_are_read(name):
     moe, X, y, _ = CASES["lines"]()
+
+    def read(estimator):
+        return READERS[name](estimator, X, y) if name in READERS else draw(name, "lines", estimator)
+
     with pytest.raises(NotFittedError):
-        draw(name, "lines", MixtureOfExpertsRegressor())
+        read(MixtureOfExpertsRegressor())
     search = GridSearchCV(moe, {"n_experts": [1]}, cv=2, refit=False)
     with pytest.raises(NotFittedError):
-        draw(name, "lines", search)
+        read(search)
     search.best_params_, search.cv_results_, search.multimetric_ = {}, {}, False  # as after fit
     transformed = TransformedTargetRegressor(moe)
     transformed.regressor_ = moe
@@ -214,7 +230,7 @@ def test_only_fitted_mixtures_are_drawn(name):
         transformed: ["got TransformedTargetRegressor", "Pass its regressor_"],
     }.items():
         with pytest.raises(TypeError) as caught:
-            draw(name, "lines", wrong)
+            read(wrong)
         assert_refused(str(caught.value), "estimator must be a mixture of experts", *words)
 
 
@@ -241,9 +257,6 @@ WHOLE = [
 WRONG = [
     *WHOLE,
     ("row", 150, "0 to 149"),
-    ("expert_names", ["one"], "one name for each"),
-    ("expert_names", "abc", "list"),
-    ("expert_names", ["one", "one", "two"], "expert_names"),
     ("target", 1, "index of an output, from 0 to 0"),
     ("target", -1, "index of an output"),
     ("target", True, "index of an output"),
@@ -447,9 +460,7 @@ def texts_of_drawn(name, case):
     return all_texts(drawn(name, case))
 
 
-@pytest.mark.parametrize(
-    ("name", "case"), [pair for pair in DRAWN if pair[0] in displays_with("expert_names")]
-)
+@pytest.mark.parametrize(("name", "case"), [pair for pair in DRAWN if pair[0] in NAMED])
 def test_names_of_experts_are_shown_in_their_colours(name, case):
     display = drawn(name, case)
     names = NAMES[: CASES[case]()[0].n_experts_]
@@ -505,7 +516,7 @@ def test_long_names_stay_in_the_figure_and_apart(name, features):
     moe, X = fitted_on_frame(case_of(name), names), pd.DataFrame(X, columns=names)
     own = {"X": X, "y": pd.Series(y, name=LONG), "level": None} | given
     own["features"] = features
-    own["expert_names"] = [f"{k} {LONG}" for k in range(moe.n_experts_)]
+    moe = named(moe, [f"{k} {LONG}" for k in range(moe.n_experts_)])
     known = parameters_of(name)
     own = {key: own[key] for key in own if key in known}
     with warnings.catch_warnings():
@@ -553,13 +564,12 @@ NAMES_OF_FEATURES = ("price in $ of $x", "_a_b", "two\nlines")
 @pytest.mark.parametrize("name", [*displays_with("features"), "PredictionDisplay"])
 def test_names_may_hold_any_letters(name):
     moe = fitted_on_frame(case_of(name), NAMES_OF_FEATURES)
-    given = {"X": pd.DataFrame(CASES[case_of(name)]()[1], columns=NAMES_OF_FEATURES)}
-    if name in displays_with("expert_names"):
-        names = ["_hidden", "$ and $", "a name of several words"]
-        given["expert_names"] = names[: CASES[case_of(name)]()[0].n_experts_]
-    display = draw(name, case_of(name), moe, **given)
+    frame = pd.DataFrame(CASES[case_of(name)]()[1], columns=NAMES_OF_FEATURES)
+    names = ["_hidden", "$ and $", "a name of several words"][: moe.n_experts_]
+    display = draw(name, case_of(name), named(moe, names), frame)
     for one in display.figure_.findobj(Text):
         one.get_window_extent()  # dollars could begin a formula
     text = all_texts(display).replace(r"\$", "$").replace("_ ", "_")
     assert any(" ".join(one.split()) in text for one in NAMES_OF_FEATURES)
-    assert [one for one in given.get("expert_names", []) if one not in text] == []
+    if name in NAMED:
+        assert [one for one in names if one not in text] == []

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from scipy.special import gamma
-from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
@@ -30,11 +29,10 @@ from support.fits import (
     target_of,
 )
 from support.refusals import assert_refused, refusal
-from support.tables import flipping_classes, panel, two_regimes
+from support.tables import panel, two_regimes
 
 NAMES = ["depth", "width", "height"]
 SHORT = {"n_experts": 2, "n_init": 1, "max_iter": 15}
-EXPORTS = [export_text, export_mermaid]
 
 
 def value_of(equation, row):
@@ -419,15 +417,6 @@ def test_shares_of_a_fit_with_units_are_those_of_units():
     one = fit_quietly(regressor(**SHORT | {"n_experts": 1}), table, y, units=units)
     assert one.summary().experts[0].gate_description == "used for every unit"
     assert "expert 0 (linear): 100.0 % of the units" in str(one.summary())
-
-
-@pytest.mark.parametrize("export", EXPORTS)
-def test_only_fitted_mixtures_are_described(export):
-    with pytest.raises(NotFittedError):
-        export(MixtureOfExpertsRegressor())
-    table, y = flipping_classes(20)
-    message = refusal(export, Ridge().fit(table, y))
-    assert_refused(message, "estimator must be a mixture of experts", "got Ridge")
 
 
 REFUSED = [

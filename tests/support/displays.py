@@ -5,6 +5,7 @@ its methods have. A new display is drawn for every case.
 """
 
 import warnings
+from copy import copy
 from functools import cache
 from inspect import signature
 
@@ -103,6 +104,15 @@ def parameters_of(name):
     return {*signature(display.from_estimator).parameters, *signature(display.plot).parameters}
 
 
+def named(estimator, names):
+    """A copy of a mixture, of which the experts have names."""
+    return copy(estimator).set_expert_names(names)
+
+
+# Displays that name the experts.
+NAMED = [name for name in DISPLAYS if "expert_names" in signature(DISPLAYS[name]).parameters]
+
+
 def displays_with(parameter):
     return [
         name
@@ -131,9 +141,10 @@ def draw(name, case, estimator=None, X=None, **options):
 @cache
 def drawn(name, case):
     """The same with names of experts, which tests read only."""
-    names = NAMES[: CASES[case]()[0].n_experts_]
-    given = {"expert_names": names, "max_features": 2, "level": 0.8}
-    return draw(name, case, **{key: given[key] for key in given if key in parameters_of(name)})
+    moe = CASES[case]()[0]
+    given = {"max_features": 2, "level": 0.8}
+    moe = named(moe, NAMES[: moe.n_experts_])
+    return draw(name, case, moe, **{key: given[key] for key in given if key in parameters_of(name)})
 
 
 # --- equal pictures -----------------------------------------------------------------------------

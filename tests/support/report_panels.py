@@ -11,8 +11,7 @@ import numpy as np
 from skmoe._data.rows import Rows
 from skmoe.families import FAMILIES
 from skmoe.inspection import export_html
-from skmoe.inspection._report._inputs import Report, make_inputs
-from skmoe.inspection._report._panel import make_panel
+from skmoe.inspection._report._panel import Report, make_inputs, make_panel
 from support.expert_kinds import draw, options_of
 from support.fits import classifier, fit_quietly, regressor
 from support.tables import flipping_classes

@@ -218,8 +218,8 @@ def _assemble(
         rows = preprocessor.group_by_unit(rows, unit)
         _, first = np.unique(unit, return_index=True)
         init = init[:, first] if not isinstance(init, str) and init.ndim == 2 else init
-        if data.unit_factor != 1.0:
-            rows = rows.take(np.arange(len(first)), data.unit_factor)
+    if data.unit_factor != 1.0:
+        rows = rows.take(np.arange(rows.n_apart), data.unit_factor)
     # The initialisation has all rows, or a sample of many.
     targets, size, sample = target.init_targets, MAX_INIT_ROWS, rows
     if init_design is None:  # estimators have no coefficients

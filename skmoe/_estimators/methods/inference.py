@@ -29,13 +29,12 @@ from skmoe._data.extra_features import predict_base
 from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import count_parameters, typical_model
 from skmoe._data.units import encode_units
-from skmoe._estimators.methods.expert_names import ExpertNamesMixin, labels_of
-from skmoe._estimators.methods.new_rows import NewRowsMixin
-from skmoe._inference.coefficients import derivatives_of, list_coefficients, observed_errors
-from skmoe._inference.comparisons import (
-    FitStatistics,
-    fit_statistics,
+from skmoe._estimators.methods.new_rows import ExpertNamesMixin, NewRowsMixin, labels_of
+from skmoe._inference.coefficients import (
+    derivatives_of,
+    list_coefficients,
     missing_for_inference,
+    observed_errors,
     require,
 )
 from skmoe._inference.effects import (
@@ -47,12 +46,18 @@ from skmoe._inference.effects import (
     standard_errors_of_means,
 )
 from skmoe._inference.inference import Inference
-from skmoe._inference.summary import Findings, Summary, make_summary
+from skmoe._inference.summary import (
+    Findings,
+    FitStatistics,
+    Summary,
+    fit_statistics,
+    make_summary,
+)
 from skmoe._mixture.em import Objective, em
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import end_at_maximum
 from skmoe._mixture.starts import blocks_of
-from skmoe._numerics.probability import underflow_to_zero
+from skmoe._numerics.probability import log_normalise
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 from skmoe.exceptions import WeightsWarning, warn_user
@@ -93,6 +98,7 @@ class RowsOfFit(NamedTuple):
 
     validated: Rows
     data: Any  # as the mixture sees them, in double precision; None with estimators or a base
+    posterior: tuple[Array, Array]  # responsibilities (K, U), and log densities (U,)
     difference: str  # from those of the fit; "" if there is none, or if it is not known
 
 
@@ -104,17 +110,12 @@ def check_gate_reference(reference: Any, n_experts: int) -> None:
         )
 
 
-def coefficients_of(estimator: Any, gate_reference: int = 0) -> Inference:
-    """Coefficients of a fitted estimator, in the units of its input, without errors."""
-    fitted = estimator._in_units(estimator._fitted)
-    return list_coefficients(fitted, vars(estimator), labels_of(estimator), gate_reference)
-
-
 def infer_coefficients(
     estimator: Any, name: str, rows: RowsOfFit, options: InferenceOptions
 ) -> Inference:
     """Inference by the method `name`, at the estimates of the fit."""
-    check_choice("method", options.method, COVARIANCE_TYPES)
+    if options.method != "observed":
+        check_choice("method", options.method, COVARIANCE_TYPES)
     if obstacle := missing_for_inference(estimator._fitted, estimator.n_parameters_):
         raise ValueError(obstacle)
     if options.method == "bootstrap":
@@ -126,7 +127,8 @@ def infer_coefficients(
         clusters = _clusters(rows.validated, options.method)
     if clusters is None and not np.isin(rows.validated.weight, [0.0, 1.0]).all():
         _warn_of_weights(name, rows.validated)
-    coefficients = coefficients_of(estimator, options.gate_reference)
+    in_units, labels = estimator._in_units(estimator._fitted), labels_of(estimator)
+    coefficients = list_coefficients(in_units, vars(estimator), labels, options.gate_reference)
     if options.method == "bootstrap":
         return _bootstrap(estimator, rows.validated, options, coefficients)
     is_sandwich = options.method == "sandwich"
@@ -194,23 +196,31 @@ def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
     """The rows for the method `name`, and whether they are those of the fit."""
     rows, _ = estimator._checked_units(name, given, *WEIGHING)
     rows = rows.of_positive_weight() if rows.series is None else rows.in_time_order()
-    fitted, weight = estimator._fitted, estimator._effective_weight(rows.y, rows.weight)
+    (mixture, theta, preprocessor), fitted = estimator._fitted, estimator._fitted
+    weight = estimator._effective_weight(rows.y, rows.weight)
     is_stream = estimator._training_state.stream is not None
+    data, posterior, other = None, None, ""
     # The lower bound of estimators and of a base is that of predictions of other folds.
-    data, other = None, ""
-    if not fitted.mixture.experts.needs_all_rows and estimator.base_ is None:
+    if not mixture.experts.needs_all_rows and estimator.base_ is None:
         seen = rows._replace(X=rows.X.astype(np.float64), weight=weight)
-        data = fitted.data(fitted.preprocessor.transform_units(seen))
+        data = fitted.data(preprocessor.transform_units(seen))
         bound, known = estimator.lower_bound_, fitted.lower_bound(data)
         if not is_stream and abs(known - bound) > SAME_ROWS_RTOL * (1.0 + abs(bound)):
             other = "Other rows than those of the fit: they have another lower bound."
+        # Predictions with `top_k` have another gate, and class weights are no powers of densities.
+        if mixture.top_k is None and (rows.unit is None or weight is rows.weight):
+            resp, log_density = mixture.responsibilities(theta[None], data)
+            logs = np.broadcast_to(preprocessor.log_jacobian(data.rows.y), data.rows.weight.shape)
+            posterior = resp[:, 0], log_density[0] - data.total(logs)
+    if posterior is None:
+        posterior = log_normalise(fitted.log_joint(rows))
     total = estimator._training_state.total_weight
     if not is_stream and abs(weight.sum() - total) > SAME_WEIGHT_RTOL * total:
         other = (
             f"Other rows than those of the fit: their weight is {weight.sum():g}, in the fit "
             f"{total:g}."
         )
-    return RowsOfFit(rows, data, other)
+    return RowsOfFit(rows, data, posterior, other)
 
 
 # --- targets drawn from a fit -----------------------------------------------------------------
@@ -222,7 +232,7 @@ def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
     Codes of classes are drawn again until all classes are present.
     """
     fitted, gate_prob = model._fitted, None
-    if rows.unit is not None or rows.possible is not None:
+    if not (rows.unit is rows.possible is rows.series is None):
         gate_prob = np.eye(fitted.mixture.n_experts)[:, _draw_experts(fitted, rows, rng)]
     if not is_classifier(model):
         distribution = fitted.distribution(rows.X, rows.offset, model._single_output, gate_prob)
@@ -237,6 +247,8 @@ def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
 
 def _draw_experts(fitted: FittedMixture, rows: Rows, rng: np.random.RandomState) -> Array:
     """An expert (n,) for each row, among those that are possible; the same for rows of a unit."""
+    if rows.series is not None:
+        return fitted.drawn_experts(rows, rng)
     codes = np.arange(rows.n_rows) if rows.unit is None else rows.unit
     prob = np.exp(fitted.log_gate_of_units(rows))
     if rows.possible is not None:
@@ -253,7 +265,7 @@ def _bootstrap(
     check_numbers_of('method="bootstrap", which draws y,', rows.y)
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     counts, drawn = rows.weight.astype(int), rows
-    if (counts == rows.weight).all():  # rows of integer weight are as many rows
+    if (counts == rows.weight).all() and rows.series is None:  # as many rows
         drawn = rows.take(np.repeat(np.arange(rows.n_rows), counts))._replace(weight=None)
     refits = Parallel(n_jobs=options.n_jobs, verbose=10 * int(options.verbose))(
         delayed(_refit)(estimator, rows, drawn, seed)
@@ -307,7 +319,7 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
 # --- effects ----------------------------------------------------------------------------------
 
 
-@underflow_to_zero
+@np.errstate(under="ignore")
 def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
     """Standard errors (n, K, m) of the predictions of the experts for X, of m responses.
 
@@ -320,7 +332,7 @@ def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
     return standard_errors_of_means(estimator._fitted, at, n_responses, inference)
 
 
-@underflow_to_zero
+@np.errstate(under="ignore")
 def infer_average_effects(
     estimator: Any,
     changes: Iterable[tuple[str, Any, Any, float]],
@@ -375,7 +387,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
     # --- standard errors ---
 
-    @underflow_to_zero
+    @np.errstate(under="ignore")
     def inference(
         self,
         X: Any,
@@ -509,7 +521,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
     # --- summary ---
 
-    @underflow_to_zero
+    @np.errstate(under="ignore")
     def summary(
         self,
         X: Any = None,
@@ -597,16 +609,16 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 "summary needs X and y, the data of the fit, for weights, offset, units, known "
                 "experts and parameters of inference."
             )
-        fitted, obstacle = self._fitted, missing_for_inference(self._fitted, self.n_parameters_)
-        in_units = self._in_units(fitted)
-        found = Findings(self, in_units, labels_of(self), gate_reference)
+        obstacle = missing_for_inference(self._fitted, self.n_parameters_)
+        in_units, labels = self._in_units(self._fitted), labels_of(self)
+        found = Findings(self, in_units, labels, gate_reference)
         if X is not None:
             cluster = inference.pop("cluster", None)
             clusters = {} if cluster is None else {"cluster": cluster}
             given = Rows(X, y, sample_weight, offset, units, None, clusters, known_experts, time)
             rows = rows_of_fit(self, "summary", given)
             found = found._replace(
-                statistics=fit_statistics(fitted, rows.validated, self.n_parameters_),
+                statistics=fit_statistics(rows.posterior, rows.validated, self.n_parameters_),
                 has_weights=not np.isin(rows.validated.weight, [0.0, 1.0]).all(),
                 difference=rows.difference,
                 obstacle=obstacle,
@@ -616,11 +628,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 result = infer_coefficients(self, "summary", rows, options)
                 found = found._replace(coefficients=result)
         if found.coefficients is None:
-            experts = fitted.mixture.experts
-            gates = ("gate_coef_", "transition_coef_")
-            is_linear = any(hasattr(self, name) for name in gates) and not experts.needs_all_rows
-            if self.coefficient_blocks_ and is_linear:
-                found = found._replace(coefficients=coefficients_of(self, gate_reference))
+            has_estimators = self._fitted.mixture.experts.needs_all_rows
+            if self.coefficient_blocks_ and not has_estimators:
+                listed = list_coefficients(in_units, vars(self), labels, gate_reference)
+                found = found._replace(coefficients=listed)
         return make_summary(found, level)
 
     # --- information criteria ---
@@ -793,8 +804,9 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 "such number. Compare models by the log density of held-out rows (score_samples) "
                 "instead."
             )
-        rows, _ = self._checked_units(criterion, given, *WEIGHING)
-        return fit_statistics(self._fitted, rows.of_positive_weight(), self.n_parameters_)
+        rows = self._checked_units(criterion, given, *WEIGHING)[0].of_positive_weight()
+        posterior = log_normalise(self._fitted.log_joint(rows))
+        return fit_statistics(posterior, rows, self.n_parameters_)
 
     # --- explanation ---
 

@@ -11,7 +11,7 @@ from skmoe._data.censored_targets import bounds_of, point_values
 from skmoe._data.checks import check_integer, has_bounds
 from skmoe._data.rows import Rows, class_weights
 from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
-from skmoe._inference.comparisons import require
+from skmoe._inference.coefficients import require
 from skmoe._numerics.event_times import concordance
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import PredictiveDistribution, check_coverage
@@ -265,7 +265,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         array([[1.9, 2.1]])
         """
         check_coverage(coverage)
-        return self._distribution("predict_interval", (X, y, offset, units, time), gate_proba).interval(coverage)
+        return self._distribution(
+            "predict_interval", (X, y, offset, units, time), gate_proba
+        ).interval(coverage)
 
     @supports_dask
     def predict_quantile(
@@ -309,7 +311,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         ValueError
             If a probability is outside (0, 1), or the experts have no predictive distribution.
         """
-        return self._distribution("predict_quantile", (X, y, offset, units, time), gate_proba).ppf(q)
+        return self._distribution("predict_quantile", (X, y, offset, units, time), gate_proba).ppf(
+            q
+        )
 
     def sample(
         self,

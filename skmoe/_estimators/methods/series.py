@@ -1,4 +1,4 @@
-"""What displays need of series: transitions, the long run, and what is known of a row before."""
+"""What displays need of series: transitions, the long run, and what is known of the row before."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 
 from skmoe._data.rows import Rows
-from skmoe._inference.inference import Inference
-from skmoe._inference.persistence import Duration, expected_durations
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 
@@ -44,9 +42,3 @@ def one_step_densities(estimator: Any, given: Rows, at_gate: Any) -> Array:
     of_gate = rows._replace(X=estimator._checked(Rows(at_gate)).X)
     densities: Array = estimator._fitted.known_from_past(rows, of_gate)[2]
     return densities
-
-
-def durations(estimator: Any, inference: Inference | None, level: float) -> list[Duration]:
-    """Expected numbers of successive rows of each expert at the mean features, with intervals."""
-    fitted = estimator._in_units(estimator._fitted)
-    return expected_durations(estimator, fitted, inference, level)

@@ -35,7 +35,7 @@ FAMILY, FAMILIES = 'a family other than "normal"', "a list of different families
 NOT_NORMAL = 'a family other than "normal" and "lognormal"'
 SIGNS, SLOPES = "monotonic_cst", "features of some experts"
 SHARED, DISPERSIONS = "shared_features", "dispersion_features"
-FULL = 'covariance_type="full"'
+FULL, MARKOV = 'covariance_type="full"', 'gate="markov"'
 TRANSFORMER, LIST = "a transformer in the gate", "a list as family or expert"
 
 # What does not go together: each of some options with each of others, and why, and what to use. The
@@ -90,6 +90,14 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
     (("an argument with a value for each row",), (BLOCKS,)): (
         "the blocks of a RowBlocks hold it. "
         "Leave it at None, and yield it with (X, y) from the factory."
+    ),
+    ((MARKOV,), ("class_weight", STREAM, TEST)): (
+        "rows of a series follow one another, and have one weight. "
+        "Leave it out, use fit, or compare numbers of experts by held-out rows or their bic."
+    ),
+    (("time",), (BLOCKS,)): (
+        "the rows of each unit are in the order of time there, and units whole in a block. "
+        "Sort them, and leave time out."
     ),
     (("top_k",), (KNOWN_EXPERTS,)): (
         "the known expert of a row may not be among the most probable ones. "
@@ -224,6 +232,7 @@ OPTIONS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("a family without a mean", "families", lambda families: not families[0].takes_mean),
     ("top_k", "gate.top_k", _is_given),
     (TRANSFORMER, "gate.transformer", _is_given),
+    (MARKOV, "gate", lambda gate: gate == "markov" or getattr(gate, "persists", False)),
     (BASE, "base", _is_given),
     ('alpha="ard"', "alpha", _is("ard")),
     (SLOPES, "expert_features", is_for_each_expert),

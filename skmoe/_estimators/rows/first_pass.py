@@ -40,6 +40,7 @@ from skmoe._data.rows import (
     split_into_blocks,
 )
 from skmoe._data.units import check_gate_columns, encode_units, unit_runs
+from skmoe._estimators.parameters.conflicts import BLOCKS, check_conflicts
 from skmoe._estimators.parameters.parameters import FitParameters, identity_scaling
 from skmoe._estimators.parameters.parts import check_takes_offset
 from skmoe._estimators.rows.training_data import (
@@ -59,6 +60,8 @@ def rows_in_blocks(given: Rows) -> Rows:
     """Dask collections as row blocks; other rows as they are."""
     if not is_dask(given.X):
         return given
+    if given.time is not None:
+        check_conflicts({"time": "time", BLOCKS: "X as a Dask collection"})
     blocks = dask_blocks(given.X, given.y, **given.arguments)
     return Rows(blocks, group=given.group, metadata=given.metadata)
 
@@ -102,10 +105,11 @@ class BlockSource(BaseEstimator):
         assert preprocessor is not None
         n_rows = rows.n_rows
         weight = self.params.task.row_weights(rows.y, self.classes, rows.weight)
-        rows = rows._replace(weight=weight).of_positive_weight()
+        rows = rows._replace(weight=weight)
+        rows = rows.of_positive_weight() if rows.series is None else rows
         target = preprocessor.standardize_target(rows.y)
         dataset = preprocessor.assemble(rows.X, target, rows)
-        if rows.unit is not None and rows.n_rows:
+        if rows.unit is not None and rows.series is None and rows.n_rows:
             dataset = preprocessor.group_by_unit(dataset, unit_runs(rows.unit))
         return dataset, n_rows
 
@@ -129,8 +133,12 @@ class BlockSource(BaseEstimator):
         try:
             if given.offset is not None:
                 check_takes_offset(params.expert_parameter, params.expert, params.density)
-            rows = checked_rows(given, rules._replace(classes=self.classes))
+            of_series = params.gate.persists
+            rules = rules._replace(classes=self.classes, of_series=of_series)
+            rows = checked_rows(given, rules)
             check_support(params, rows.y, rows.weight)
+            if of_series:
+                rows = _with_series(rows, given.unit)
             if rows.unit is not None:
                 self._check_units(rows.X, rows.unit)
         except ValueError as error:
@@ -146,11 +154,22 @@ class BlockSource(BaseEstimator):
                 f"units must have their rows next to each other; those of unit "
                 f"{shown(labels[counts.argmax()])} are apart. Sort the rows by unit."
             )
-        if self.params.gate.depends_on_features:
+        if self.params.gate.depends_on_features and not self.params.gate.persists:
             names, n_columns = getattr(self, "feature_names_in_", None), X.shape[1]
             gate_features = self.params.gate_features
             columns = check_columns("gate_features", gate_features, n_columns, names)
             check_gate_columns(X, units, columns, numeric_names(names, None, n_columns))
+
+
+def _with_series(rows: Rows, units: Any) -> Rows:
+    """Rows of a block whose units are series, in the order in which they are given."""
+    if units is None:
+        raise ValueError(
+            'gate="markov" needs units in row blocks, each with all rows of some units in the '
+            "order of time. Yield the units with every block."
+        )
+    labels = np.asarray(units)
+    return rows._replace(unit=labels, series=unit_runs(labels), time=np.arange(rows.n_rows))
 
 
 class DaskBlockSource(BlockSource):
@@ -267,6 +286,10 @@ def first_pass(
         sample, factor = sample._replace(weight=factor * sample.weight), 1.0
     else:
         unit, attributes["n_units_"] = encode_units(sample.group)[1], len(labels)
+    if params.gate.persists:
+        attributes["n_series_"] = attributes.pop("n_units_")
+        series, time = unit_runs(sample.group), np.arange(sample.n_rows)
+        sample, unit = sample._replace(series=series, time=time), None
     sample, features = sample._replace(group=None, unit=unit), found.features
     if task.is_classification:
         classes = np.unique(np.array(list(features)))
@@ -324,7 +347,8 @@ def _summarize(source: BlockSource, index: int, block: Any) -> BlockSummary:
     The seed of the random keys is the same for all fits, whose lower bounds can be compared then.
     """
     rows = source.checked(index, block)
-    n_rows, rows = rows.n_rows, rows.of_positive_weight()
+    n_rows = rows.n_rows
+    rows = rows.of_positive_weight() if rows.series is None else rows
     features, outputs = {}, {}
     feature_range = np.full((2, rows.X.shape[1]), np.nan)
     if rows.n_rows:

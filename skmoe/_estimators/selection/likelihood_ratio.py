@@ -24,8 +24,9 @@ from skmoe._estimators.methods.inference import draw_target
 from skmoe._estimators.parameters.conflicts import NESTED, check_conflicts, chosen_options
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.n_experts import Trial, fit_trial
-from skmoe._inference.inference import NestedModelsTest
+from skmoe._inference.comparisons import NestedModelsTest
 from skmoe.exceptions import warn_user
+from skmoe.gates import gate_object
 from skmoe.protocols import LinearPredictor
 
 # --- numbers of experts -----------------------------------------------------------------------
@@ -187,32 +188,43 @@ class Structure(NamedTuple):
 
 def likelihood_ratio(smaller: Any, larger: Any, rows: Rows) -> NestedModelsTest:
     """The test for two mixtures and the rows of their fits."""
-    X, y, given = rows.X, rows.y, rows.arguments
+    X, y = rows.X, rows.y
+    persist = [gate_object(one.gate).persists for one in (smaller, larger)]
+    # Without persistence the rows of a series are independent: they are no units.
+    independent = rows._replace(unit=None, time=None) if any(persist) else rows
+    tables = [rows if own else independent for own in persist]
+    arguments = [table.arguments for table in tables]
 
-    def log_likelihood(fitted: Any) -> float:
+    def log_likelihood(fitted: Any, given: Any) -> float:
         return float(fitted.n_parameters_ - 0.5 * fitted.aic(X, y, **given))
 
-    pair = [_with_maximum_likelihood(one, rows) for one in (smaller, larger)]
+    pair = [_with_maximum_likelihood(*one) for one in zip((smaller, larger), tables, strict=True)]
     _check_same(*pair)
-    structures = [_structure(one, rows) for one in pair]
+    structures = [_structure(*one) for one in zip(pair, tables, strict=True)]
     _check_nested(*structures)
-    fits = [one.fit(X, y, **given) for one in pair]
-    reached = [log_likelihood(one) for one in fits]
+    if persist[0] and not persist[1]:
+        raise ValueError(
+            'larger must contain smaller, whose gate="markov" it lacks. Exchange the models.'
+        )
+    fits = [one.fit(X, y, **given) for one, given in zip(pair, arguments, strict=True)]
+    reached = [log_likelihood(*one) for one in zip(fits, arguments, strict=True)]
     # Each may have missed the maximum that corresponds to that of the other.
     free = structures[0].is_ordered and not structures[1].is_ordered
     free = free and rows.possible is None
-    unweighted = {name: values for name, values in given.items() if name != "sample_weight"}
     for target, source in ((0, 1), (1, 0)):
-        resp = fits[source].responsibilities(X, y, **unweighted)
-        resp = resp if rows.unit is None else resp.rows(rows.unit)
+        known = {"given": "all"} if persist[source] else {}
+        known |= {k: v for k, v in arguments[source].items() if k != "sample_weight"}
+        resp = fits[source].responsibilities(X, y, **known)
+        resp = resp if isinstance(resp, np.ndarray) else resp.rows(rows.unit)
         # Experts of one model may be those of the other in any order.
         numbers = range(resp.shape[1])
         in_all_orders = free and target == 0 and len(numbers) <= MAX_ORDERED
         for order in map(list, permutations(numbers) if in_all_orders else [numbers]):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                other = clone(fits[target]).set_params(init=resp[:, order]).fit(X, y, **given)
-            found = log_likelihood(other)
+                started = clone(fits[target]).set_params(init=resp[:, order])
+                other = started.fit(X, y, **arguments[target])
+            found = log_likelihood(other, arguments[target])
             if found > reached[target]:
                 fits[target], reached[target] = other, found
     ended = [fitted.converged_ for fitted in fits]
@@ -239,7 +251,7 @@ def _with_maximum_likelihood(estimator: Any, rows: Rows) -> Any:
     penalties = {"alpha": NO_PENALTY, "gate_alpha": NO_PENALTY}
     if not params.task.is_classification:
         penalties["dispersion_prior"] = 0.0
-    gate = params.gate.with_options({"balance": 0.0})
+    gate = params.gate if params.gate.persists else params.gate.with_options({"balance": 0.0})
     return clone(estimator).set_params(**penalties, gate=gate, warm_start=False)
 
 

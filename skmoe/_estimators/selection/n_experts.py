@@ -47,14 +47,14 @@ from skmoe._estimators.rows.training_data import (
     present_rows,
     validate_training_data,
 )
-from skmoe._inference.comparisons import fit_statistics
 from skmoe._inference.labels import describe_ties
+from skmoe._inference.summary import fit_statistics
 from skmoe._mixture.em import Run, without_rows
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.mixture import Data
 from skmoe._mixture.search import fit_starts
 from skmoe._mixture.starts import with_split_experts
-from skmoe._numerics.probability import is_collapsed
+from skmoe._numerics.probability import is_collapsed, log_normalise
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import NumberOfExpertsWarning, warn_user
 
@@ -287,7 +287,8 @@ def _select_n_experts(
         def criterion_of(number: int) -> float:
             trial = growth.fit(number)
             n_parameters = trial.fitted_estimator().n_parameters_
-            statistics = fit_statistics(trial.fitted, trial.rows, n_parameters)
+            posterior = log_normalise(trial.fitted.log_joint(trial.rows))
+            statistics = fit_statistics(posterior, trial.rows, n_parameters)
             return -statistics.numbers[how]
 
         maximum = max(min(n_possible, n_distinct), least)

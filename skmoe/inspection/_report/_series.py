@@ -8,16 +8,16 @@ import numpy as np
 
 from skmoe._data.checks import has_bounds
 from skmoe._data.rows import Rows, is_missing
-from skmoe._estimators.methods.series import durations
 from skmoe._inference.coefficients import INTERCEPT, TRANSITIONS
 from skmoe._inference.inference import Inference
 from skmoe._inference.labels import N_DIGITS, format_number, format_percent
+from skmoe._inference.persistence import expected_durations
 from skmoe._numerics.typing import Array
 from skmoe.inspection._series import has_series
 from skmoe.inspection._style import NO_NUMBER, colour
 
-# Confidence of the intervals.
-LEVEL = 0.95
+# Confidence of the intervals, and the duration of what lasts longer than all rows.
+LEVEL, NEVER = 0.95, "never left"
 
 
 def is_known(y: Any, n_rows: int) -> Array:
@@ -38,14 +38,14 @@ def describe_series(
     known = {"given": "all"}
     shares = estimator.responsibilities(rows.X, rows.y, **rows.arguments, **known).mean(axis=0)
     matrix, names = estimator.transition_matrix_, list(estimator.expert_names_)
-    lasting = durations(estimator, inference, LEVEL)
+    lasting = expected_durations(estimator, inference, LEVEL)
     experts = [
         {
             "name": name,
             "colour": colour(k),
             "share": format_percent(shares[k]),
             "first": format_percent(estimator.initial_probabilities_[k]),
-            "lasts": _number(lasting[k].expected),
+            "lasts": _number(lasting[k].expected) if lasting[k].expected < rows.n_rows else NEVER,
             "interval": _interval(lasting[k].low, lasting[k].high),
             "next": [format_percent(float(probability)) for probability in matrix[k]],
         }

@@ -1,0 +1,88 @@
+"""
+Who will need care next year?
+=============================
+
+Illness comes, lasts for some years and goes. With ``gate="markov"`` each year of a person has a
+regime that depends on that of the year before, and what is known of the past predicts the next
+year. The decision: which tenth of the people a care programme should call.
+"""
+
+from importlib.resources import files
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from skmoe import MixtureOfExpertsRegressor
+
+# %%
+# The RAND Health Insurance Experiment (1974 to 1982; public domain, a file of statsmodels) has five
+# years of visits to a doctor. The fit has the first four; the fifth is to be predicted.
+
+table = pd.read_csv(files("statsmodels.datasets.randhie") / "src" / "randhie.csv")
+table = table.sort_values(["zper", "year"])
+table = table[table.groupby("zper")["year"].transform("size") == 5]
+person, year = table["zper"].to_numpy(), table["year"].to_numpy()
+y = table["mdvis"].to_numpy(dtype=float)
+child = table.groupby("zper")["xage"].transform("first") < 18
+X = table[["female", "disea"]].assign(copay=np.log1p(table["coins"].clip(upper=95)), child=child)
+X = X.astype(float)
+early = year < 5
+
+# %%
+# Regimes of negative binomial counts, whose number is found. The transition matrix is at the mean features.
+
+options = {"family": "negative_binomial", "random_state": 0}
+moe = MixtureOfExpertsRegressor(gate="markov", **options)
+moe.fit(X[early], y[early], units=person[early], time=year[early])
+print(moe.transition_matrix_.round(2))
+print("visits a year:", moe.predict_experts(X).mean(axis=0).round(1))
+
+# %%
+# How long does a regime last, and what makes people leave it? The summary has both, with standard
+# errors by the observed information.
+
+summary = moe.summary(X[early], y[early], units=person[early], time=year[early])
+for expert in summary.experts:
+    print(f"{expert.name}: {expert.share:.0%} of the years, {expert.gate_description}")
+
+# %%
+# Predictions of the fifth year know four years of the person, and not the fifth: ``y`` of a row
+# never enters its own prediction. Beside it are groups of people that do not change (``units``),
+# and rows without a past.
+
+last = ~early
+known = {"y": np.where(last, np.nan, y), "units": person, "time": year}
+ahead = moe.predict_dist(X, **known)
+groups = MixtureOfExpertsRegressor(3, gate="constant", **options)
+groups.fit(X[early], y[early], units=person[early])
+history = groups.responsibilities(X[early], y[early], units=person[early]).rows(person[last])
+rows = MixtureOfExpertsRegressor(3, **options).fit(X[early], y[early])
+found = {
+    "regimes in time": ahead.logpmf(np.nan_to_num(y))[last],
+    "groups of people": groups.predict_dist(X[last], gate_proba=history).logpmf(y[last]),
+    "rows without a past": rows.predict_dist(X[last]).logpmf(y[last]),
+}
+print(pd.Series({name: values.mean() for name, values in found.items()}).round(3))
+
+# %%
+# **The decision.** The programme calls the tenth with the largest probability of ten visits or
+# more. How many of those who then had so many are among them?
+
+many = y[last] >= 10
+chances = {
+    "regimes in time": 1.0 - ahead.cdf(np.full(len(y), 9.0))[last],
+    "visits last year": y[year == 4],
+    "rows without a past": 1.0 - rows.predict_dist(X[last]).cdf(np.full(many.size, 9.0)),
+}
+shares = np.linspace(0.0, 0.5, 51)
+axes = plt.subplots(figsize=(7, 4))[1]
+for name, chance in chances.items():
+    order = np.argsort(-chance, kind="stable")
+    caught = np.append(0.0, np.cumsum(many[order]) / many.sum())
+    axes.plot(shares, caught[(shares * many.size).astype(int)], label=name)
+    print(f"{name}: {caught[many.size // 10]:.0%} of them are among the tenth that is called")
+axes.set(xlabel="share of the people who are called", ylabel="share of those with ten visits or more")
+axes.legend()
+plt.tight_layout()
+plt.show()

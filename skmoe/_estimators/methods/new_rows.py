@@ -326,10 +326,10 @@ class NewRowsMixin:
         units, and other arguments named, that the fit had and the new rows lack.
         """
         if self._row_arguments:
+            if self._fitted.mixture.gate.persists:
+                self._check_series(given)
             self._warn_of_missing(method, given, "offset", "units", *others)
         rows = self._checked(given, has_target=True)
-        if rows.series is not None:
-            self._check_series(given)
         if rows.unit is None:
             return rows, None
         rows = rows.of_positive_weight()

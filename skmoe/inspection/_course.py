@@ -29,7 +29,7 @@ COURSE_SIZE = (7.0, 3.2)
 MAX_TIME_LABELS, MAX_DATE_LABELS = 12, 7
 
 # What a band knows of a unit.
-KNOWN = {"past": "from earlier rows", "now": "up to each row", "all": "from all rows"}
+WHAT_IS_KNOWN = {"past": "from earlier rows", "now": "up to each row", "all": "from all rows"}
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -236,11 +236,15 @@ class CourseDisplay(draw.DisplayOfPanels):
         return cls._of_panels(panels).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
-        if self.panels or ax is not None:
-            return super()._draw(ax)
-        (cells,) = self._axes(None, 1, COURSE_SIZE, room=draw.LEGEND_WIDTH / 2.0)
-        self._draw_panel(cells)
-        return cells
+        size = COURSE_SIZE[0] + draw.LEGEND_WIDTH / 2.0, COURSE_SIZE[1]
+        if not self.panels:
+            (cells,) = self._axes(ax, 1, size)
+            self._draw_panel(cells)
+            return cells
+        axes = self._axes(ax, len(self.panels), size, 1)  # one below another
+        for panel, cells in zip(self.panels, axes, strict=True):
+            panel.plot(cells)
+        return axes
 
     def _draw_panel(self, ax: Any) -> None:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
@@ -249,7 +253,8 @@ class CourseDisplay(draw.DisplayOfPanels):
 
         names = draw.in_legend(self.expert_names)
         handles: list[Any] = [
-            Patch(color=_shade(k, np.ones(1))[0], label=name) for k, name in enumerate(names)
+            Patch(color=draw.colour(k), alpha=MAX_INTENSITY, linewidth=0, label=name)
+            for k, name in enumerate(names)
         ]
         style: dict[str, Any] = {"color": draw.DARK_GREY, "linewidth": 1.2, "zorder": 3}
         label = "predicted from\nearlier rows"
@@ -288,7 +293,7 @@ class CourseDisplay(draw.DisplayOfPanels):
         if self.unit is not None:
             ax.set_title(printable_name(f"Unit {self.unit}"), fontsize=10, loc="left")
         self.legend_ = draw.expert_legend(ax, handles)
-        self.legend_.set_title(f"Regime, {KNOWN[self.given]}\n(pale: uncertain)")
+        self.legend_.set_title(f"Regime, {WHAT_IS_KNOWN[self.given]}\n(pale: uncertain)")
         self.legend_.get_title().set_fontsize(9)
 
     def _draw_regimes(self, ax: Any) -> None:

@@ -43,7 +43,7 @@ TARGET = Y + SEX * (0.5 + 0.3 * X[:, 1])
 
 
 def gate_of(moe, rows):
-    """Probabilities (n, K) of the experts; of series those of the long run, if the features stay."""
+    """Probabilities (n, K) of the experts; of series those of the long run."""
     if not hasattr(moe, "transition_matrix_"):
         return moe.predict_gate(rows)
     slopes, intercepts = moe.transition_coef_, moe.transition_intercept_
@@ -100,9 +100,7 @@ def test_effects_are_mean_differences_of_predictions(case):
     if moe.n_experts_ == 1:
         return
     # The mixture is the sum of its parts.
-    shares = [
-        np.mean([gate_of(moe, end).mean(axis=0) for end in pair], axis=0) for pair in ends
-    ]
+    shares = [np.mean([gate_of(moe, end).mean(axis=0) for end in pair], axis=0) for pair in ends]
     own = np.array([of_part(found, name) for name in moe.expert_names_])
     own = own.reshape(moe.n_experts_, -1, n_columns)
     total = np.einsum("jk,kmj->mj", np.array(shares), own).ravel() + of_part(found, "gate")

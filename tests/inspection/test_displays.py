@@ -320,8 +320,9 @@ def test_classes_are_chosen_by_label_and_outputs_by_index(name):
     [(name, option) for option in ("coverage", "level") for name in displays_with(option)],
 )
 def test_intervals_name_their_probability(name, option):
-    assert "87.6 %" in all_texts(draw(name, "one_feature", **{option: 0.876}))
-    assert "% interval" not in all_texts(draw(name, "one_feature", **{option: None}))
+    case = "one_feature" if (name, "one_feature") in DRAWN else case_of(name)
+    assert "87.6 %" in all_texts(draw(name, case, **{option: 0.876}))
+    assert "% interval" not in all_texts(draw(name, case, **{option: None}))
 
 
 # --- tables ---------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
 from support.tables import machines
 
-X, Y, UNITS, TIME = machines()
+X, Y, UNITS, TIME = machines(n_features=2)
 PAST = {"units": UNITS, "time": TIME}
 SHORT = {"random_state": 0, "n_init": 1}
 MARKOV = {"gate": "markov", "gate_features": [0], "expert_features": [1]} | SHORT
@@ -65,7 +65,7 @@ def transitions(moe, rows):
 
 def rows_of(unit):
     """Rows of a unit in the order of time."""
-    own = np.flatnonzero(UNITS == unit)
+    own = np.flatnonzero(np.equal(UNITS, unit))
     return own[np.argsort(TIME[own])]
 
 

@@ -84,7 +84,7 @@ def outputs():
 def series():
     X, y, units, time = machines()
     given = {"units": units, "time": time}
-    moe = MixtureOfExpertsRegressor(2, gate="markov", **SHORT)
+    moe = MixtureOfExpertsRegressor(2, gate="markov", **SHORT | {"max_iter": 60})
     return fit_quietly(moe, X, y, **given), X, y, given
 
 

@@ -55,14 +55,14 @@ def panel(n_units=60, n_rows=5, n_regimes=3, seed=0, noise=0.5):
     return X, mean + noise * rng.normal(size=len(units)), units, regimes
 
 
-def machines(n_units=6, n_rows=30, seed=0):
+def machines(n_units=6, n_rows=30, n_features=3, seed=0):
     """Features, target, units and times of rows in random order, whose regime lasts for a while.
 
     The first feature makes a machine leave its regime, and the second changes y in both.
     """
     rng = np.random.default_rng(seed)
     units, time = np.repeat(np.arange(n_units), n_rows), np.tile(np.arange(n_rows), n_units)
-    X, regime = rng.normal(size=(len(time), 2)), np.zeros(len(time), dtype=int)
+    X, regime = rng.normal(size=(len(time), n_features)), np.zeros(len(time), dtype=int)
     leaves = rng.uniform(size=len(time)) < 1.0 / (1.0 + np.exp(2.0 - X[:, 0]))
     for i in range(len(time)):
         regime[i] = rng.integers(2) if time[i] == 0 else (regime[i - 1] + leaves[i]) % 2

@@ -343,7 +343,7 @@ def fitted_on_frame(case, names=("x0", "x1", "x2")):
     """A fit whose features have names."""
     moe, X, y, given = CASES[case]()
     frame = pd.DataFrame(X, columns=names)
-    given = {key: given[key] for key in ("units", "offset") if key in given}
+    given = {key: given[key] for key in ("units", "time", "offset") if key in given}
     return fit_quietly(clone(moe), frame, y, **given)
 
 
@@ -377,7 +377,7 @@ def test_tables_of_any_type_give_the_same_picture(name, make):
 def drawn_of_rows(name, case, rows):
     """The picture of some rows, with what belongs to them."""
     _, X, y, given = CASES[case]()
-    own = {key: given[key][rows] for key in ("units", "offset") if key in given}
+    own = {key: given[key][rows] for key in ("units", "time", "offset") if key in given}
     return draw(name, case, X=X[rows], y=y[rows], **own)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from skmoe._data.checks import check_integer, check_real, check_transformer
+from skmoe._data.checks import check_choice, check_integer, check_real, check_transformer
 from skmoe._mixture.experts import Gate
 from skmoe._numerics.typing import Alpha
 from skmoe.families._categorical import Categorical
-from skmoe.protocols._experts import Part
+from skmoe.protocols import Part
 
 __all__ = ["GATES", "ConstantGate", "MarkovGate", "SoftmaxGate"]
 
@@ -212,11 +212,7 @@ class MarkovGate(Part):
         """Validate the penalty, and the kind of the first rows."""
         if self.alpha is not None:
             check_real("gate.alpha", self.alpha)
-        if self.initial not in INITIAL:
-            raise ValueError(
-                f"gate.initial must be one of {list(INITIAL)}; got {self.initial!r}. Use "
-                'initial="free" for probabilities of their own.'
-            )
+        check_choice("gate.initial", self.initial, INITIAL)
 
     @property
     def has_open_penalty(self) -> bool:
@@ -227,12 +223,6 @@ class MarkovGate(Part):
         """The gate of a fit with columns of a design matrix; with one there are no slopes."""
         alpha = DEFAULT_GATE_ALPHA if self.alpha is None else self.alpha
         n_columns = n_columns if n_columns > 1 else 0
-        if self.initial == "stationary" and n_columns:
-            raise ValueError(
-                'gate.initial="stationary" needs transitions of constant probabilities, which have '
-                "a stationary distribution; they depend on features. Use gate_features=[], or "
-                'initial="free".'
-            )
         return Gate(Categorical(n_experts, "gate"), n_columns, alpha, initial=self.initial)
 
 
@@ -247,3 +237,8 @@ GATES: dict[str, Any] = {
 def gate_object(gate: Any) -> Any:
     """The gate of a name, with its defaults, or the object that is given."""
     return GATES[gate]() if isinstance(gate, str) and gate in GATES else gate
+
+
+def persists(gate: Any) -> bool:
+    """Whether a gate, or that of a name, is of series."""
+    return bool(getattr(gate_object(gate), "persists", False))

@@ -13,18 +13,12 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 
-from skmoe._data.censored_targets import (
-    bounds_of,
-    check_numbers_of,
-    check_survival,
-    point_values,
-    times_and_events,
-)
-from skmoe._data.rows import check_weights
+from skmoe._data import censored_targets as targets
+from skmoe._data.checks import check_weights
+from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import requests_metadata, split_pipeline, transform_by
 from skmoe._numerics.event_times import concordance, crps_of_bounds, integrated_brier
 from skmoe._numerics.probability import weighted_mean
-from skmoe._numerics.typing import Array
 from skmoe.distributions import PredictiveDistribution, check_coverage
 from skmoe.exceptions import warn_user
 
@@ -111,16 +105,12 @@ def log_density_scorer(
     >>> bool(search.fit(X, y).best_score_ < 0)
     True
     """
-    model, X = _mixture_and_rows(estimator, X, "score_samples")
-    given, past = _given(offset), _past_of(model, y, units, time)
-    if past:
-        log_density = model.score_samples(X, y, **given, units=units, time=time)
-        kept = ~past["missing"]
-        return weighted_mean(log_density[kept], _of_rows(sample_weight, kept))
-    if units is not None:
-        given |= {"units": units, "sample_weight": sample_weight}
-        return float(np.mean(model.score_samples(X, y, **given)))
-    return weighted_mean(model.score_samples(X, y, **given), sample_weight)
+    series, weight = {"units": units, "time": time}, _observed_weight(estimator, y, sample_weight)
+    if units is not None and weight is sample_weight:  # of units, which share a regime
+        given = {"units": units, "sample_weight": sample_weight, "offset": offset}
+        return float(np.mean(_answer(estimator, X, "score_samples", y, **given)))
+    log_density = _answer(estimator, X, "score_samples", y, offset=offset, series=series)
+    return weighted_mean(log_density, weight)
 
 
 @requests_metadata("offset", "units", "time")
@@ -181,12 +171,11 @@ def neg_crps_scorer(
     >>> -0.1 < neg_crps_scorer(moe, X, y) < 0.0
     True
     """
-    check_numbers_of("the score", y)
-
-    def crps(distribution: PredictiveDistribution, y: Array) -> Array:
-        return distribution.crps(np.asarray(y, dtype=float))
-
-    return -_mean_of(crps, (estimator, X, y), sample_weight, offset, units, time)
+    targets.check_numbers_of("the score", y)
+    series = {"y": y, "units": units, "time": time}
+    dist = _answer(estimator, X, "predict_dist", offset=offset, series=series)
+    crps = dist.crps(np.asarray(y, dtype=float))
+    return -_mean(crps, _observed_weight(estimator, y, sample_weight))
 
 
 @requests_metadata("offset", "units", "time")
@@ -244,11 +233,9 @@ def neg_energy_score_scorer(
     >>> -0.5 < neg_energy_score_scorer(moe, X, Y) < 0.0
     True
     """
-
-    def energy(distribution: PredictiveDistribution, y: Array) -> Array:
-        return distribution.energy_score(y)
-
-    return -_mean_of(energy, (estimator, X, y), sample_weight, offset, units, time)
+    series = {"y": y, "units": units, "time": time}
+    dist = _answer(estimator, X, "predict_dist", offset=offset, series=series)
+    return -_mean(dist.energy_score(y), _observed_weight(estimator, y, sample_weight))
 
 
 def make_survival_scorers() -> dict[str, Scorer]:
@@ -291,41 +278,50 @@ def make_survival_scorers() -> dict[str, Scorer]:
     True
     """
 
-    def undefined(name: str) -> float:
-        warn_user(
-            f'The score "{name}" is NaN, since y has too few events. Use folds that each '
-            "have some, such as those of StratifiedKFold by the event.",
-            UndefinedMetricWarning,
-        )
-        return np.nan
+    def checked(name: str, score: float) -> float:
+        if np.isnan(score):
+            warn_user(
+                f'The score "{name}" is NaN, since y has too few events. Use folds that each '
+                "have some, such as those of StratifiedKFold by the event.",
+                UndefinedMetricWarning,
+            )
+        return score
 
-    def concordance_of(model: Any, X: Any, y: Any, weight: Any, given: dict[str, Any]) -> float:
-        given = {name: values for name, values in given.items() if name != "y"}
-        score = float(model.score(X, bounds_of(y), sample_weight=weight, **given))
-        return undefined("concordance") if np.isnan(score) else score
+    @requests_metadata("offset", "units", "time")
+    def concordance_of(
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        offset: Any = None,
+        units: Any = None,
+        time: Any = None,
+    ) -> float:
+        given = {"sample_weight": sample_weight, "offset": offset}
+        given["series"] = {"units": units, "time": time}
+        score = _answer(estimator, X, "score", targets.bounds_of(y), **given)
+        return checked("concordance", float(score))
 
-    def brier_of(model: Any, X: Any, y: Any, weight: Any, given: dict[str, Any]) -> float:
-        time, event = times_and_events("the integrated Brier score", y)
+    def brier_of(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
+        time, event = targets.times_and_events("the integrated Brier score", y)
         known = time[event & (check_weights(weight, len(time)) > 0.0)]
-        first, last = known.min(initial=np.inf), known.max(initial=-np.inf)
-        if first > last:
-            return undefined("neg_integrated_brier")
-        grid = np.unique(np.linspace(first, last, 100))
-        survival = model.predict_dist(X, **given).sf(grid[None])
-        return -integrated_brier_score(y, survival, grid, sample_weight=weight)
+        if not len(known):
+            return checked("neg_integrated_brier", np.nan)
+        grid = np.unique(np.linspace(known.min(), known.max(), 100))
+        return -integrated_brier_score(y, dist.sf(grid[None]), grid, sample_weight=weight)
 
-    def crps_of(model: Any, X: Any, y: Any, weight: Any, given: dict[str, Any]) -> float:
-        known = point_values(bounds_of(y)[check_weights(weight, len(y)) > 0.0])
+    def crps_of(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
+        known = targets.point_values(targets.bounds_of(y)[check_weights(weight, len(y)) > 0.0])
         first, last = min(known.min(), 0.0), known.max()
         if first >= last:
-            return undefined("neg_censored_crps")
+            return checked("neg_censored_crps", np.nan)
         grid = np.linspace(first, last, 200)
-        survival = model.predict_dist(X, **given).sf(grid[None])
-        return -censored_crps(y, survival, grid, sample_weight=weight)
+        return -censored_crps(y, dist.sf(grid[None]), grid, sample_weight=weight)
 
     return {
         "log_density": log_density_scorer,
-        "concordance": _scorer(concordance_of),
+        "concordance": concordance_of,
         "neg_integrated_brier": _scorer(brier_of),
         "neg_censored_crps": _scorer(crps_of),
     }
@@ -364,7 +360,7 @@ def concordance_index(y: Any, prediction: Any, *, sample_weight: Any = None) -> 
     >>> concordance_index(right_censored([1, 2, 3], [True, False, True]), [4.0, 7.0, 6.0])
     1.0
     """
-    bounds = bounds_of(y)
+    bounds = targets.bounds_of(y)
     weight = check_weights(sample_weight, len(bounds))
     prediction = np.asarray(prediction, dtype=float)
     if prediction.shape != bounds.shape or np.isnan(prediction).any():
@@ -417,8 +413,8 @@ def integrated_brier_score(
     >>> round(integrated_brier_score(y, [[0.0, 0.0], [1.0, 0.5], [1.0, 0.5]], [1.0, 2.0]), 3)
     0.083
     """
-    time, event = times_and_events("the integrated Brier score", y)
-    survival, times = check_survival(survival, times, len(time))
+    time, event = targets.times_and_events("the integrated Brier score", y)
+    survival, times = targets.check_survival(survival, times, len(time))
     weight = check_weights(sample_weight, len(time))
     present = weight > 0.0
     time, event, survival = time[present], event[present], survival[present]
@@ -473,12 +469,12 @@ def censored_crps(y: Any, survival: Any, times: Any, *, sample_weight: Any = Non
     >>> round(censored_crps(y, [[1, 0.5, 0.0], [1.0, 1.0, 0.4]], [0.0, 1.0, 2.0]), 3)
     0.143
     """
-    bounds = bounds_of(y)
+    bounds = targets.bounds_of(y)
     if bounds.ndim != 1:
         raise ValueError(
             f"y must have one output; got shape {bounds.shape}. Score each output by itself."
         )
-    survival, times = check_survival(survival, times, len(bounds), 2)
+    survival, times = targets.check_survival(survival, times, len(bounds), 2)
     scores = crps_of_bounds(bounds["lower"], bounds["upper"], survival, times)
     return weighted_mean(scores, sample_weight)
 
@@ -527,10 +523,10 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
     check_coverage(coverage)
 
     def mean_of(of_interval: Callable[[Any, Any, Any], Any]) -> Scorer:
-        def score(model: Any, X: Any, y: Any, weight: Any, given: dict[str, Any]) -> float:
-            check_numbers_of("the score", y)
+        def score(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
+            targets.check_numbers_of("the score", y)
             y = np.asarray(y, dtype=float)
-            lower, upper = np.moveaxis(model.predict_dist(X, **given).interval(coverage), 1, 0)
+            lower, upper = np.moveaxis(dist.interval(coverage), 1, 0)
             if y.shape != lower.shape:
                 raise ValueError(f"y must have shape {lower.shape}; got {y.shape}.")
             return _mean(of_interval(lower, upper, y), weight)
@@ -549,7 +545,7 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
 
 
 def _scorer(score: Callable[..., float]) -> Scorer:
-    """A scorer from a function of a mixture, rows, y, weights, and the offset as an argument."""
+    """A scorer from a function of predictive distributions, y and weights."""
 
     @requests_metadata("offset", "units", "time")
     def scorer(
@@ -562,10 +558,9 @@ def _scorer(score: Callable[..., float]) -> Scorer:
         units: Any = None,
         time: Any = None,
     ) -> float:
-        model, X = _mixture_and_rows(estimator, X, "predict_dist")
-        given = _given(offset) | _past_of(model, y, units, time)
-        given.pop("missing", None)
-        return score(model, X, y, sample_weight, given)
+        series = {"y": y, "units": units, "time": time}
+        dist = _answer(estimator, X, "predict_dist", offset=offset, series=series)
+        return score(dist, y, _observed_weight(estimator, y, sample_weight))
 
     return scorer
 
@@ -576,44 +571,21 @@ def _mean(values: Any, sample_weight: Any) -> float:
     return weighted_mean(per_row, sample_weight)
 
 
-def _mean_of(
-    score: Callable[[PredictiveDistribution, Any], Any],
-    rows: tuple[Any, Any, Any],
-    sample_weight: Any,
-    *others: Any,
-) -> float:
-    """Mean of a score of predictive distributions over the rows with an observed target."""
-    (estimator, X, y), (offset, units, time) = rows, others
-    model, X = _mixture_and_rows(estimator, X, "predict_dist")
-    past = _past_of(model, y, units, time)
-    missing = past.pop("missing", None)
-    scores = np.asarray(score(model.predict_dist(X, **_given(offset), **past), y))
-    if missing is None:
-        return _mean(scores, sample_weight)
-    return _mean(scores[~missing], _of_rows(sample_weight, ~missing))
+def _observed_weight(estimator: Any, y: Any, sample_weight: Any) -> Any:
+    """Weights of the rows, which are zero where the y of a series is missing."""
+    if not hasattr(split_pipeline(estimator)[1], "decode"):
+        return sample_weight
+    missing = is_missing(np.asarray(y, dtype=object).reshape(len(y), -1)).any(axis=1)
+    return np.where(missing, 0.0, check_weights(sample_weight, len(y)))
 
 
-def _past_of(model: Any, y: Any, units: Any, time: Any) -> dict[str, Any]:
-    """What predictions of series know, and which y are missing; nothing for other mixtures."""
-    if not model._fitted.mixture.gate.persists:
-        return {}
-    values = np.asarray(y, dtype=object).reshape(len(y), -1)
-    missing = np.array([any(v is None or v != v for v in own) for own in values])
-    return {"y": y, "units": units, "time": time, "missing": missing}
+def _answer(
+    estimator: Any, X: Any, method: str, *given: Any, series: Any = None, **options: Any
+) -> Any:
+    """What a method of the mixture at the end of searches and pipelines returns of the rows.
 
-
-def _of_rows(sample_weight: Any, kept: Array) -> Any:
-    """Weights of some rows; None for none."""
-    return None if sample_weight is None else np.asarray(sample_weight)[kept]
-
-
-def _given(offset: Any) -> dict[str, Any]:
-    """The offset as an argument; none without one, for mixtures of other kinds."""
-    return {} if offset is None else {"offset": offset}
-
-
-def _mixture_and_rows(estimator: Any, X: Any, method: str) -> tuple[Any, Any]:
-    """The mixture at the end of searches and pipelines, and the rows transformed for it."""
+    Options that are None are left out, for mixtures of other kinds, and what belongs to series.
+    """
     steps, model = split_pipeline(estimator)
     if not (hasattr(model, "predict_gate") and hasattr(model, method)):
         raise TypeError(
@@ -622,4 +594,6 @@ def _mixture_and_rows(estimator: Any, X: Any, method: str) -> tuple[Any, Any]:
             "transformed, score inside the transformation: "
             "TransformedTargetRegressor(GridSearchCV(mixture, grid, scoring=scorer))."
         )
-    return model, transform_by(steps, X)
+    options |= series if series and hasattr(model, "decode") else {}
+    options = {name: value for name, value in options.items() if value is not None}
+    return getattr(model, method)(transform_by(steps, X), *given, **options)

@@ -82,12 +82,10 @@ class _GatedStacking(BaseMixture):
             Parameters and their values.
         """
         params: dict[str, Any] = super().get_params(deep=deep)
-        if deep:
-            for name, model in self._pairs():
-                params[name] = model
-                if hasattr(model, "get_params"):
-                    of_model = model.get_params(deep=True)
-                    params |= {f"{name}__{key}": value for key, value in of_model.items()}
+        for name, model in self._pairs() if deep else ():
+            params[name] = model
+            of_model = model.get_params() if hasattr(model, "get_params") else {}
+            params |= {f"{name}__{key}": value for key, value in of_model.items()}
         return params
 
     def set_params(self, **params: Any) -> Self:
@@ -104,10 +102,8 @@ class _GatedStacking(BaseMixture):
         self : estimator
             The stack.
         """
-        if "estimators" in params:
-            self.estimators = params.pop("estimators")
-        own = self.get_params(deep=False)
-        names = {name for name, _ in self._pairs()} - set(own)
+        self.estimators = params.pop("estimators", self.estimators)
+        names = {name for name, _ in self._pairs()} - set(self.get_params(deep=False))
         replaced = {name: params.pop(name) for name in names & set(params)}
         if replaced:
             self.estimators = [(name, replaced.get(name, old)) for name, old in self._pairs()]
@@ -312,8 +308,6 @@ def _problem_of_gate(
 def _held_out(rows: Dataset) -> Dataset:
     """The rows that have out-of-fold predictions, with the total weight of all rows."""
     index = np.flatnonzero(rows.expert_design.fold >= 0)
-    if len(index) == len(rows.weight):
-        return rows
     factor = rows.weight.sum() / rows.weight[index].sum()
     return rows.take(index if rows.units is None else np.unique(rows.units.codes[index]), factor)
 
@@ -357,8 +351,8 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         whose scale is the error of one regression. Residuals of rows left out need little of it. 0
         is maximum likelihood.
     cv : int or None, default=None
-        Number of folds, without each of which every model is fitted once. None for 5; of
-        more than 5000 rows one third is held out, once.
+        Number of folds, without each of which every model is fitted once. None for 5, or 3
+        for more than 250 rows; of more than 5000 rows one third is held out, once.
     max_iter : int, default=300
         Largest number of EM iterations of the gate. Raise it if `fit` gives a `ConvergenceWarning`.
     tol : float, default=1e-4

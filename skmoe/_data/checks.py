@@ -16,6 +16,11 @@ from skmoe._numerics.typing import Array
 # Number of characters of a value that a message shows.
 MAX_SHOWN = 100
 
+# Largest absolute offset: its exponential is finite.
+MAX_OFFSET = 500.0
+# Largest total of the weights: sums of weighted squares of standardised values stay finite.
+MAX_TOTAL_WEIGHT = 1e140
+
 # --- hyper-parameters -------------------------------------------------------------------------
 
 
@@ -229,3 +234,100 @@ def check_signs(
             f"{without_slope[0]} has {values[without_slope[0]]}."
         )
     return tuple(int(values[j]) for j in used) if values.any() else ()
+
+
+# --- weights, offsets and labels ------------------------------------------------------------------
+
+
+def check_weights(sample_weight: Any, n_rows: int, *, may_be_zero: bool = False) -> Array:
+    """Row weights (n,): finite, non-negative, not all zero; None stands for weights of one."""
+    if sample_weight is None:
+        return np.ones(n_rows)
+    weight = numbers("sample_weight", sample_weight, "Pass one number for each row.")
+    if weight.ndim == 0:
+        weight = np.full(n_rows, float(weight))
+    if weight.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight must have one entry for each of the {n_rows} rows of X, in one "
+            f"dimension; got shape {weight.shape}."
+        )
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
+    if len(wrong):
+        raise ValueError(
+            f"sample_weight must be finite and not negative; row {wrong[0]} holds "
+            f"{weight[wrong[0]]:g}. Drop such rows."
+        )
+    check_total_weight("sample_weight", weight)
+    if not (may_be_zero or (weight > 0).any()):
+        raise ValueError(
+            "sample_weight must not be zero for every row: all weights are zero. "
+            "Give at least some rows a positive weight."
+        )
+    return weight
+
+
+def check_total_weight(name: str, weight: Array) -> None:
+    """The sum of the weights, and sums of weighted squares, must be finite."""
+    largest = float(weight.max(initial=0.0))
+    if largest * len(weight) > MAX_TOTAL_WEIGHT:
+        raise ValueError(
+            f"{name} must give weights with a sum of at most {MAX_TOTAL_WEIGHT:g}; the largest "
+            f"weight of {len(weight)} rows is {largest:g}. Divide the weights by their mean."
+        )
+
+
+def check_offset(offset: Any, n_rows: int, n_outputs: int) -> Array:
+    """Offsets of the linear predictors, (n,) or (n, m): finite numbers."""
+    values = numbers("offset", offset, "For exposures pass np.log(exposure).")
+    if values.shape not in ((n_rows,), (n_rows, n_outputs)):
+        raise ValueError(
+            f"offset must have shape (n_samples,) or (n_samples, n_outputs), here {(n_rows,)} or "
+            f"{(n_rows, n_outputs)}; got shape {values.shape}. Give one number for each row of X."
+        )
+    wrong = ~(np.abs(values) <= MAX_OFFSET)
+    if wrong.any():
+        raise ValueError(
+            f"offset must lie between -{MAX_OFFSET:g} and {MAX_OFFSET:g}, as logarithms of "
+            f"exposures do; row {np.argwhere(wrong)[0, 0]} holds {values[wrong][0]:g}. Pass "
+            "np.log(exposure), and remove rows without exposure."
+        )
+    return values.ravel() if n_outputs == 1 else values
+
+
+def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]:
+    """Metadata as arrays, which must have one entry for each row; None is dropped."""
+    arrays = {name: np.asarray(values) for name, values in metadata.items() if values is not None}
+    for name, values in arrays.items():
+        if values.ndim == 0 and values.dtype.kind in "US":
+            raise ValueError(
+                f"{name} must hold one label for each of the {n_rows} rows of X; got the text "
+                f"{shown(values.item())}. If it names a column, pass the column: "
+                f"{name}=frame[{shown(values.item())}]."
+            )
+        if values.ndim == 0 or len(values) != n_rows:
+            raise ValueError(
+                f"{name} must have one entry for each of the {n_rows} rows of X; got shape "
+                f"{values.shape}."
+            )
+        if name in ("groups", "units", "cluster", "time"):
+            check_labels(name, values)
+    return arrays
+
+
+def check_labels(name: str, labels: Array) -> None:
+    """Labels must be of one kind, so that they can be sorted, and none may be missing."""
+    if labels.ndim != 1:
+        raise ValueError(f"{name} must have one dimension; got shape {labels.shape}.")
+    try:
+        # What differs from itself is NaN, or a missing date; for `pandas.NA` there is an error.
+        is_missing = bool((labels != labels).any()) or None in labels.tolist()
+        np.unique(labels)
+    except TypeError:
+        is_missing = True
+    if is_missing:
+        distinct = {shown(label): label for label in labels.tolist()}
+        raise ValueError(
+            f"{name} must hold labels of one kind, all numbers or all strings, and none missing; "
+            f"got {shown(list(distinct.values())[:5])}. Drop rows without a label, and convert the "
+            "others."
+        )

@@ -1,23 +1,28 @@
 """The preprocessor: from the user's rows to design matrices and a standardised target.
 
-It is the same for the fit, predictions, row blocks, Dask and streams.
+It is the same for the fit, predictions, row blocks, Dask and streams. Extra features are the
+outputs of the base model and of the gate transformer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.utils.validation import check_array, has_fit_parameter
 
+from skmoe._data import rows as row_data
+from skmoe._data import sklearn_adapter as adapter
 from skmoe._data.censored_targets import is_exact, map_target
 from skmoe._data.checks import has_bounds
 from skmoe._data.encoding import Encoder, encode, is_new_to_encoder, numeric_values, origin_columns
-from skmoe._data.extra_features import ExtraFeatures, append_columns, predict_base
 from skmoe._data.rows import BLOCK_ROWS, Dataset, RawFeatures, Rows, by_output, select_raw_features
-from skmoe._data.units import make_series, make_units
+from skmoe._data.series import make_series
+from skmoe._data.units import make_units
 from skmoe._numerics.linalg import OffsetDesign
 from skmoe._numerics.typing import Array, Design
 
@@ -32,8 +37,7 @@ class Preprocessor(NamedTuple):
     uses_raw_features: bool = False  # whether experts are fitted to the features as given
     encoder: Encoder | None = None  # for data frames with categories or missing values
     extra_features: ExtraFeatures | None = None  # of base model and gate transformer
-    # Smallest and largest value (2, p) of each column of X; None if an earlier release saved it.
-    feature_range: Array | None = None
+    feature_range: Any = None  # smallest and largest value (2, p) of each column of X
 
     # --- rows ---
 
@@ -161,7 +165,6 @@ class Preprocessor(NamedTuple):
 
     def extend_range(self, other: Array) -> Preprocessor:
         """The same with the ranges of further rows."""
-        assert self.feature_range is not None
         return self._replace(feature_range=merge_feature_ranges(self.feature_range, other))
 
     def in_units(self, scaling: Standardization) -> Preprocessor:
@@ -169,20 +172,17 @@ class Preprocessor(NamedTuple):
 
         It does not transform rows.
         """
-        encoder, ranges = self.encoder, self.feature_range
-        columns = range(len(scaling.scale)) if encoder is None else encoder.numeric_columns
+        index = slice(None) if self.encoder is None else np.array(self.encoder.numeric_columns, int)
         # Other columns are encoded or extra features, which have no units.
-        size, index = len(self.feature_scaling.scale), np.array(columns, dtype=int)
-        center, scale = np.zeros(size), np.ones(size)
-        center[: len(index)], scale[: len(index)] = scaling.center[index], scaling.scale[index]
-        return self._replace(
-            feature_scaling=composed(Standardization(center, scale), self.feature_scaling),
-            feature_range=None if ranges is None else scaling.center + scaling.scale * ranges,
-        )
+        n_others = len(self.feature_scaling.scale) - len(scaling.center[index])
+        center = np.append(scaling.center[index], np.zeros(n_others))
+        scale = np.append(scaling.scale[index], np.ones(n_others))
+        ranges = scaling.center + scaling.scale * self.feature_range
+        scaling = composed(Standardization(center, scale), self.feature_scaling)
+        return self._replace(feature_scaling=scaling, feature_range=ranges)
 
     def used_features(self, gate: bool) -> Array:
         """Which columns of X, (p,), the experts use, and the gate if it is to count."""
-        assert self.feature_range is not None
         used = np.zeros(self.feature_range.shape[1], dtype=bool)
         if self.extra_features is not None and self.extra_features.base is not None:
             return ~used  # the base model uses all
@@ -349,8 +349,13 @@ def is_outside_ranges(
     tolerance = RANGE_RTOL * np.abs(feature_range).max(axis=0)
     low = np.where(used, feature_range[0] - tolerance, -np.inf)
     high = np.where(used, feature_range[1] + tolerance, np.inf)
-    if sparse.issparse(X):
-        return _is_sparse_outside(X, low, high)
+    if sparse.issparse(X):  # entries are stored, or zero
+        row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+        is_outside = (X.data < low[X.indices]) | (X.data > high[X.indices])
+        zero_is_outside = (low > 0.0) | (high < 0.0)
+        stored = zero_is_outside[X.indices]
+        n_outside, n_stored = (np.bincount(row, v, X.shape[0]) for v in (is_outside, stored))
+        return np.asarray((n_outside > 0.0) | (n_stored < zero_is_outside.sum()))
     new = np.zeros(X.shape, dtype=bool)
     columns: Any = slice(None)
     values = X
@@ -361,17 +366,6 @@ def is_outside_ranges(
     inside = np.isnan(values) | ((values >= low[columns]) & (values <= high[columns]))
     new[:, columns] |= ~inside
     return np.asarray(new[:, used].any(axis=1))
-
-
-def _is_sparse_outside(X: Any, low: Array, high: Array) -> Array:
-    """Whether an entry of each row of a CSR array, stored or zero, is outside of its bounds."""
-    n_rows = X.shape[0]
-    row = np.repeat(np.arange(n_rows), np.diff(X.indptr))
-    stored = (X.data < low[X.indices]) | (X.data > high[X.indices])
-    zero_is_outside = (low > 0.0) | (high < 0.0)
-    n_stored = np.bincount(row, zero_is_outside[X.indices], minlength=n_rows)
-    n_outside = np.bincount(row, stored, minlength=n_rows)
-    return np.asarray((n_outside > 0.0) | (n_stored < zero_is_outside.sum()))
 
 
 # Decimals of moments that are compared: round-off must not decide the order.
@@ -500,3 +494,147 @@ def canonical_form(X: Design, Y: Array, weight: Array, *, signed: bool) -> Canon
     of_outputs = signs @ correlations if signed else correlations[outputs[0]]
     column_signs = np.where(column_signs, column_signs, np.where(of_outputs < 0.0, -1.0, 1.0))
     return CanonicalForm(columns, column_signs, outputs, signs)
+
+
+# --- extra features ---
+
+# Number of rows from which on a base has two folds: models of half of them are hardly worse.
+MAX_ROWS_WITH_MORE_FOLDS = 20_000
+
+# Minimum class probability of a base model, whose logarithm must be finite.
+MIN_BASE_PROBABILITY = 1e-6
+
+
+class ExtraFeatures(NamedTuple):
+    """Fitted models whose outputs are appended to the features, first those of the transformer."""
+
+    n_features: int  # without extra features
+    classes: Array | None  # of the base model
+    transformer: Any | None = None
+    transformer_columns: Array | None = None  # input features of the transformer; None for all
+    base: Any | None = None
+    names: tuple[str, ...] | list[str] = ()  # of the extra features
+    n_base_columns: int = 0  # of them, predictions of the base model, which come last
+    link: str = "identity"  # on whose scale the base model's predictions enter
+
+    # --- fit ---
+
+    def with_transformer(
+        self, transformer: Any, rows: Rows, X: Design, names: list[str]
+    ) -> ExtraFeatures:
+        """The same with the gate transformer, fitted to numeric features with these names."""
+        columns = self.transformer_columns
+        X = X if columns is None else X[:, columns]
+        takes_weight = has_fit_parameter(transformer, "sample_weight")
+        weight = {"sample_weight": rows.weight} if takes_weight else {}
+        fitted = clone(transformer).fit(X, rows.y, **weight)
+        transformed = fitted.transform(X)
+        try:
+            shape = check_array(transformed, accept_sparse=True, ensure_min_features=0).shape
+            wrong = f"shape {shape}" if shape[0] != X.shape[0] else ""
+        except (TypeError, ValueError) as error:
+            wrong = str(error)
+        if wrong:
+            raise ValueError(
+                f"The transformer of the gate must keep the {X.shape[0]} rows that it is given, as "
+                f"a table of finite numbers; {transformer!r} made others: {wrong}. Choose one that "
+                "transforms features, and impute or encode before it, in a pipeline."
+            )
+        input_names = names if columns is None else [names[j] for j in columns]
+        try:
+            found = [str(name) for name in fitted.get_feature_names_out(input_names)]
+        except (AttributeError, ValueError):  # transformers need not support feature names
+            found = [f"gate{j}" for j in range(transformed.shape[1])]
+        return self._replace(transformer=fitted, names=found)
+
+    def with_base(self, base: Any, rows: Rows, seed: int) -> tuple[ExtraFeatures, Array]:
+        """The same with the base model, and its out-of-fold predictions (n, m) or (n, C).
+
+        The features of the rows are in the form in which the base model is fitted to them.
+        """
+        classes, weight, group = self.classes, rows.weight, rows.fold_group
+        codes = None if classes is None else rows.y
+        target = rows.y if classes is None else classes[rows.y]
+        if rows.offset is not None:
+            # It is fitted to y per unit of exposure, which is more exact for more exposure.
+            exposure = np.exp(rows.offset)
+            target, weight = (target.T / exposure).T, weight * exposure
+
+        def fit(index: Array) -> Any:
+            metadata = adapter.groups_of_folds(base, None if group is None else group[index])
+            X = row_data.index_rows(rows.X, index)
+            return adapter.fit_estimator(base, seed, X, target[index], weight[index], metadata)
+
+        n_folds = 2 if rows.n_rows > MAX_ROWS_WITH_MORE_FOLDS else row_data.N_CROSS_FIT_FOLDS
+        fold = row_data.make_folds(n_folds, codes, group, rows.n_rows, seed)
+        row_data.check_several_folds("base", fold, group)
+        tests = [np.flatnonzero(fold == j) for j in range(int(fold.max()) + 1)]
+        parts = []
+        for test in tests:
+            fitted = fit(np.setdiff1d(np.arange(rows.n_rows), test))
+            parts.append(
+                predict_base(fitted, row_data.index_rows(rows.X, test), classes, self.link)
+            )
+        predictions = np.concatenate(parts)[np.argsort(np.concatenate(tests))]
+        n_columns = predictions.shape[1]
+        labels = range(n_columns) if classes is None else classes
+        names = [f"base_{label}" for label in labels] if len(labels) > 1 else ["base"]
+        names, fitted = [*self.names, *names], fit(np.arange(rows.n_rows))
+        return self._replace(base=fitted, names=names, n_base_columns=n_columns), predictions
+
+    def columns_of(
+        self, given: Mapping[str, Array | None], of_estimators: bool
+    ) -> dict[str, Array | None]:
+        """Columns of gate ("gate") and experts ("mean") among all features; None for all."""
+        first = self.n_features + len(self.names) - self.n_base_columns
+        base_columns, every = first + np.arange(self.n_base_columns), np.arange(self.n_features)
+        gate, experts = (every if own is None else own for own in (given["gate"], given["mean"]))
+        if self.transformer is not None:
+            gate = np.arange(self.n_features, first)
+        # A regressor base is an offset of the mean; the log probabilities of a classifier base are
+        # features of the experts.
+        if self.classes is not None:
+            experts = np.append(experts, base_columns)
+        return {
+            "gate": np.append(gate, base_columns),
+            "mean": given["mean"] if of_estimators else experts,
+        }
+
+
+# --- predictions ------------------------------------------------------------------------------
+
+
+def append_columns(
+    extra_features: ExtraFeatures, X: Design, base_prediction: Array | None
+) -> Design:
+    """Features with the outputs of the gate transformer and the base predictions (n, q)."""
+    blocks, columns = [X], extra_features.transformer_columns
+    if extra_features.transformer is not None:
+        inputs = X if columns is None else X[:, columns]
+        blocks.append(extra_features.transformer.transform(inputs))
+    if base_prediction is not None:
+        blocks.append(base_prediction)
+    if any(map(sparse.issparse, blocks)):
+        return sparse.csr_array(sparse.hstack(list(map(sparse.csr_array, blocks))))
+    return np.hstack(blocks)
+
+
+def predict_base(base: Any, X: Any, classes: Array | None, link: str = "identity") -> Array:
+    """Predictions of the base model, (n, m): means or their logs, or class log-probabilities."""
+    if classes is None:
+        prediction = adapter.predict_expert(base, X, None).T
+        adapter.check_finite("base", prediction)
+        if link != "log":
+            return prediction
+        if not (prediction > 0.0).all():
+            raise ValueError(
+                "base must predict positive numbers, whose logs are added to the linear predictors "
+                f"of experts with a log link; {base!r} predicted {np.min(prediction):g}. Use a "
+                'model with a log link, such as HistGradientBoostingRegressor(loss="poisson").'
+            )
+        return np.log(prediction)
+    probs = np.full((X.shape[0], len(classes)), MIN_BASE_PROBABILITY)
+    columns = np.searchsorted(classes, base.classes_)
+    probs[:, columns] = np.maximum(base.predict_proba(X), MIN_BASE_PROBABILITY)
+    adapter.check_finite("base", probs)
+    return np.log(probs / probs.sum(axis=1, keepdims=True))

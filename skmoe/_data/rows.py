@@ -17,7 +17,15 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from skmoe._data.censored_targets import checked_bounds, is_exact, known_weight, point_values
-from skmoe._data.checks import has_bounds, numbers, shown
+from skmoe._data.checks import (
+    check_labels,
+    check_metadata,
+    check_offset,
+    check_total_weight,
+    check_weights,
+    has_bounds,
+    shown,
+)
 from skmoe._data.encoding import (
     MISSING_STRINGS,
     Encoder,
@@ -26,16 +34,12 @@ from skmoe._data.encoding import (
     is_frame,
     numeric_values,
 )
-from skmoe._data.units import (
-    Units,
-    check_known_experts,
+from skmoe._data.series import (
     check_weights_of_series,
-    cut_series,
-    encode_units,
-    join_groups,
-    make_series,
     ranks_in_time,
+    without_missing,
 )
+from skmoe._data.units import Units, check_known_experts, encode_units, join_groups
 from skmoe._numerics.linalg import OffsetDesign
 from skmoe._numerics.typing import Array, Design
 
@@ -98,9 +102,11 @@ class Rows(NamedTuple):
     def effective_arguments(self, checked: Rows) -> set[str]:
         """Names of the arguments without which the checked rows would be others."""
         kept = {name for name in self.arguments if name in checked.arguments}
+        ones = [1.0]
         if checked.series is not None:
             kept |= {"units", "time"} & set(self.arguments)
-        return kept - ({"sample_weight"} if (checked.weight == 1.0).all() else set())
+            ones = [0.0, 1.0]  # where y is missing, the weight is zero
+        return kept - ({"sample_weight"} if np.isin(checked.weight, ones).all() else set())
 
     @property
     def unit_codes(self) -> Array:
@@ -137,7 +143,12 @@ class Rows(NamedTuple):
         return rows._replace(time=np.arange(rows.n_rows))
 
     def of_positive_weight(self) -> Rows:
-        """The rows of positive weight: those of weight zero are absent, whatever they hold."""
+        """The rows of positive weight: those of weight zero are absent, whatever they hold.
+
+        Rows of series stay, since transitions lead over those whose y is missing.
+        """
+        if self.series is not None:
+            return self
         kept = np.flatnonzero(self.weight > 0.0)
         return self if len(kept) == len(self.weight) else self.take(kept)
 
@@ -279,7 +290,7 @@ class Dataset(NamedTuple):
 
     @property
     def n_apart(self) -> int:
-        """Number of rows, units or series that samples and folds can tell apart."""
+        """Number of rows, units or series, which samples and folds keep whole."""
         whole = self.units if self.series is None else self.series
         return self.n_rows if whole is None else len(whole.starts)
 
@@ -305,13 +316,6 @@ class Dataset(NamedTuple):
         weight = factor * self.weight[index]
         y = self.y[..., index]
         return Dataset(gate_design, expert_design, y, weight, units, possible, series)
-
-
-def in_pieces(rows: Dataset, length: int) -> Dataset:
-    """The rows of series in pieces of at most so many rows, each a series of its own."""
-    assert rows.series is not None
-    codes = cut_series(rows.series.codes, length)
-    return rows._replace(series=make_series(codes, rows.gate_weight))
 
 
 def split_into_blocks(rows: Any, size: int | None = None) -> Any:
@@ -357,10 +361,6 @@ def select_raw_features(rows: Rows, columns: Array | None) -> RawFeatures:
     return RawFeatures(X, None, dict(rows.metadata), by_output(rows.offset), rows.fold_group)
 
 
-# Largest absolute offset: its exponential is finite.
-MAX_OFFSET = 500.0
-# Largest total of the weights: sums of weighted squares of standardised values stay finite.
-MAX_TOTAL_WEIGHT = 1e140
 # Largest absolute value of an output, and smallest of the largest values of an output: variances,
 # which are squares, stay finite and positive.
 MAX_TARGET = 1e140
@@ -418,7 +418,8 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     if has_target:
         target = given.y
         if rules.of_series and target is not None and not has_bounds(target):
-            target, missing = without_missing(target, rules)
+            may_be_all = not rules.is_first
+            target, missing = without_missing(target, rules.classes, may_be_all=may_be_all)
         y = checked_target(target, rules, n_rows)
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         if has_bounds(y):
@@ -435,6 +436,10 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     names = "units", "groups", "known_experts", "time"
     unit, group, known, time = (metadata.pop(name, None) for name in names)
     series = None
+    if known is not None:
+        possible = check_known_experts(
+            known, rules.n_experts, weight, None if rules.of_series else unit
+        )
     if rules.of_series:
         series, time = ranks_in_time(unit, time, n_rows)
         check_weights_of_series(series, weight)
@@ -445,44 +450,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             'time orders the rows of gate="markov" only; other gates take rows as independent. '
             'Use gate="markov", or pass the time as a column of X.'
         )
-    if known is not None:
-        possible = check_known_experts(known, rules.n_experts, weight, unit)
     return Rows(X, y, weight, offset, unit, group, metadata, possible, time, series)
-
-
-def without_missing(y: Any, rules: RowRules) -> tuple[Array, Array]:
-    """A target of series whose missing values have been replaced, and where they were, (n,)."""
-    values = np.asarray(y)
-    if values.dtype.kind not in "fO":
-        return values, np.zeros(len(values), dtype=bool)
-    entries = values.reshape(len(values), -1)
-    missing: Any = np.isnan(entries) if values.dtype.kind == "f" else is_missing(entries)
-    if (missing.any(axis=1) != missing.all(axis=1)).any():
-        row = int((missing.any(axis=1) != missing.all(axis=1)).argmax())
-        raise ValueError(
-            "y must be missing in all outputs of a row or in none; row "
-            f"{row} has some of them. Set all to NaN, or drop that output."
-        )
-    missing = missing.any(axis=1)
-    if missing.any():
-        known = entries[~missing]
-        if not len(known) and rules.is_first:
-            raise ValueError("y must have values in some rows; all are missing. Pass observed y.")
-        filled = known[0] if len(known) else np.zeros(entries.shape[1])
-        if not len(known) and rules.classes is not None:
-            filled = rules.classes[:1]
-            entries = entries.astype(rules.classes.dtype)
-        entries = entries.copy()
-        entries[missing] = filled
-        values = entries.reshape(values.shape)
-    return values, missing
-
-
-def is_missing(entries: Array) -> Array:
-    """Which objects are None, or differ from themselves as NaN does."""
-    return np.frompyfunc(lambda value: value is None or bool(value != value), 1, 1)(entries).astype(
-        bool
-    )
 
 
 # --- features -------------------------------------------------------------------------------------
@@ -805,112 +773,16 @@ def class_weights(class_weight: Any, classes: Array, codes: Array, weight: Array
     return weight
 
 
-# --- weights, offsets and labels ------------------------------------------------------------------
-
-
-def check_weights(sample_weight: Any, n_rows: int, *, may_be_zero: bool = False) -> Array:
-    """Row weights (n,): finite, non-negative, not all zero; None stands for weights of one."""
-    if sample_weight is None:
-        return np.ones(n_rows)
-    weight = numbers("sample_weight", sample_weight, "Pass one number for each row.")
-    if weight.ndim == 0:
-        weight = np.full(n_rows, float(weight))
-    if weight.shape != (n_rows,):
-        raise ValueError(
-            f"sample_weight must have one entry for each of the {n_rows} rows of X, in one "
-            f"dimension; got shape {weight.shape}."
-        )
-    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
-    if len(wrong):
-        raise ValueError(
-            f"sample_weight must be finite and not negative; row {wrong[0]} holds "
-            f"{weight[wrong[0]]:g}. Drop such rows."
-        )
-    check_total_weight("sample_weight", weight)
-    if not (may_be_zero or (weight > 0).any()):
-        raise ValueError(
-            "sample_weight must not be zero for every row: all weights are zero. "
-            "Give at least some rows a positive weight."
-        )
-    return weight
-
-
-def check_total_weight(name: str, weight: Array) -> None:
-    """The sum of the weights, and sums of weighted squares, must be finite."""
-    largest = float(weight.max(initial=0.0))
-    if largest * len(weight) > MAX_TOTAL_WEIGHT:
-        raise ValueError(
-            f"{name} must give weights with a sum of at most {MAX_TOTAL_WEIGHT:g}; the largest "
-            f"weight of {len(weight)} rows is {largest:g}. Divide the weights by their mean."
-        )
-
-
-def check_offset(offset: Any, n_rows: int, n_outputs: int) -> Array:
-    """Offsets of the linear predictors, (n,) or (n, m): finite numbers."""
-    values = numbers("offset", offset, "For exposures pass np.log(exposure).")
-    if values.shape not in ((n_rows,), (n_rows, n_outputs)):
-        raise ValueError(
-            f"offset must have shape (n_samples,) or (n_samples, n_outputs), here {(n_rows,)} or "
-            f"{(n_rows, n_outputs)}; got shape {values.shape}. Give one number for each row of X."
-        )
-    wrong = ~(np.abs(values) <= MAX_OFFSET)
-    if wrong.any():
-        raise ValueError(
-            f"offset must lie between -{MAX_OFFSET:g} and {MAX_OFFSET:g}, as logarithms of "
-            f"exposures do; row {np.argwhere(wrong)[0, 0]} holds {values[wrong][0]:g}. Pass "
-            "np.log(exposure), and remove rows without exposure."
-        )
-    return values.ravel() if n_outputs == 1 else values
-
-
-def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]:
-    """Metadata as arrays, which must have one entry for each row; None is dropped."""
-    arrays = {name: np.asarray(values) for name, values in metadata.items() if values is not None}
-    for name, values in arrays.items():
-        if values.ndim == 0 and values.dtype.kind in "US":
-            raise ValueError(
-                f"{name} must hold one label for each of the {n_rows} rows of X; got the text "
-                f"{shown(values.item())}. If it names a column, pass the column: "
-                f"{name}=frame[{shown(values.item())}]."
-            )
-        if values.ndim == 0 or len(values) != n_rows:
-            raise ValueError(
-                f"{name} must have one entry for each of the {n_rows} rows of X; got shape "
-                f"{values.shape}."
-            )
-        if name in ("groups", "units", "cluster"):
-            check_labels(name, values)
-    return arrays
-
-
-def check_labels(name: str, labels: Array) -> None:
-    """Labels must be of one kind, so that they can be sorted, and none may be missing."""
-    if labels.ndim != 1:
-        raise ValueError(f"{name} must have one dimension; got shape {labels.shape}.")
-    try:
-        # What differs from itself is NaN, or a missing date; for `pandas.NA` there is an error.
-        is_missing = bool((labels != labels).any()) or None in labels.tolist()
-        np.unique(labels)
-    except TypeError:
-        is_missing = True
-    if is_missing:
-        distinct = {shown(label): label for label in labels.tolist()}
-        raise ValueError(
-            f"{name} must hold labels of one kind, all numbers or all strings, and none missing; "
-            f"got {shown(list(distinct.values())[:5])}. Drop rows without a label, and convert the "
-            "others."
-        )
-
-
 # --- folds ----------------------------------------------------------------------------------------
 
-# Number of folds of cross_fit="auto", of a stack, and of a base.
+# Number of folds of cross_fit="auto", and of a base.
 N_CROSS_FIT_FOLDS = 5
 
-# A stack of more rows than this holds out one of so many parts, once: it has enough rows for the
-# weights of the models, and each fold costs one fit of every model.
+# A stack of many rows has fewer, as each costs one fit of every model. Of still more rows it holds
+# out one fold only, which has enough rows for the weights of the models.
+N_FOLDS_OF_LARGE_STACK = 3
+MAX_ROWS_OF_STACK_WITH_MORE_FOLDS = 250
 MAX_ROWS_OF_STACK_WITH_FOLDS = 5_000
-N_PARTS_OF_LARGE_STACK = 3
 
 FINER_GROUPS = "Leave groups out, or give finer ones."
 
@@ -968,8 +840,9 @@ def assign_folds(
     if n_folds not in ("auto", None):
         check_number_of_folds(default, int(n_folds), codes, features)
         return features._replace(fold=make_folds(int(n_folds), *rows))
+    has_few_folds = of_stack and features.shape[0] > MAX_ROWS_OF_STACK_WITH_MORE_FOLDS
     is_large = of_stack and features.shape[0] > MAX_ROWS_OF_STACK_WITH_FOLDS
-    fold = make_folds(N_PARTS_OF_LARGE_STACK if is_large else N_CROSS_FIT_FOLDS, *rows)
+    fold = make_folds(N_FOLDS_OF_LARGE_STACK if has_few_folds else N_CROSS_FIT_FOLDS, *rows)
     if of_stack or features.groups is not None:
         check_several_folds(name, fold, features.groups, "Give more rows." if of_stack else "")
     return features._replace(fold=-fold if is_large else fold) if fold.any() else features

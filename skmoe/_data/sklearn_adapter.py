@@ -60,10 +60,9 @@ INNER = ("regressor", "estimator", "base_estimator", "final_estimator")
 
 def inner_estimators(estimator: Any) -> list[Any]:
     """Estimators that an estimator fits to rows; none where it has its default ones."""
-    parts = (
-        [entry[1] for entry in estimator.estimators] if isinstance(estimator, COMMITTEES) else []
-    )
-    parts += [getattr(estimator, name, None) for name in INNER]
+    parts = [getattr(estimator, name, None) for name in INNER]
+    if isinstance(estimator, COMMITTEES):
+        parts = [model for _, model in estimator.estimators] + parts
     return [p for p in parts if hasattr(p, "fit") and not isinstance(p, FrozenEstimator)]
 
 
@@ -137,14 +136,8 @@ LOSSES = {
 
 
 # Regressors whose steps, tolerances or penalties are for a target of the order of one.
-OF_STANDARDISED_TARGETS = {
-    "MLPRegressor",
-    "SVR",
-    "NuSVR",
-    "LinearSVR",
-    "SGDRegressor",
-    "NeuralNetRegressor",
-}
+OF_STANDARDISED_TARGETS: tuple[str, ...] = ("MLPRegressor", "SVR", "NuSVR", "LinearSVR")
+OF_STANDARDISED_TARGETS += ("SGDRegressor", "NeuralNetRegressor")
 
 
 def with_standardised_target(estimator: Any) -> Any:
@@ -160,7 +153,10 @@ def fit_estimator(
     """Clone fitted with weights and metadata; a constant classifier if y has a single class."""
     if is_classifier(estimator) and len(np.unique(y)) < 2:
         return DummyClassifier().fit(np.zeros((len(y), 1)), y)
-    model = _seeded_clone(estimator, seed)
+    model = clone(estimator)
+    unset = [name for name, value in model.get_params().items() if value is None]
+    seeded = (name for name in unset if name.split("__")[-1] == "random_state")
+    model.set_params(**dict.fromkeys(seeded, seed))
     # Weights of one are not passed: some estimators take a slow path with any weights.
     # Metadata of a pipeline are routed to its steps before, and those of others by the fit itself.
     passes = isinstance(model, PASS_ARGUMENTS) or bool(inner_estimators(model))
@@ -175,19 +171,8 @@ def fit_estimator(
 
 def groups_of_folds(estimator: Any, groups: Array | None) -> dict[str, Array]:
     """Arguments of fit that keep the rows of a group on one side of folds inside an estimator."""
-    argument = None if groups is None else fit_argument(estimator, GROUPS)
+    argument = fit_argument(estimator, GROUPS)
     return {} if argument is None or groups is None else {argument: groups}
-
-
-def _seeded_clone(estimator: Any, seed: int) -> Any:
-    """Clone whose random states are set where they are None."""
-    model = clone(estimator)
-    seeds = {
-        name: seed
-        for name, value in model.get_params().items()
-        if name.split("__")[-1] == "random_state" and value is None
-    }
-    return model.set_params(**seeds)
 
 
 def is_constant(model: Any) -> bool:
@@ -285,9 +270,9 @@ def log_density(components: Any, y: Array) -> Array:
     return np.asarray(dist.joint_logpdf(y[0] if is_single else y.T))
 
 
-def count_parameters(model: Any) -> float:
-    """Number of free parameters of a fitted model; NaN if it is unknown."""
-    model = final_estimator(model)
+def count_parameters(models: Sequence[Any]) -> float:
+    """Number of free parameters of a fitted expert, given its models; NaN if it is unknown."""
+    model = final_estimator(typical_model(models))
     if is_constant(model):
         return 0.0
     if hasattr(model, "get_n_leaves"):

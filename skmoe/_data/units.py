@@ -95,63 +95,7 @@ def join_groups(groups: Array | None, units: Array | None) -> Array | None:
     return component[group]
 
 
-# --- series ---------------------------------------------------------------------------------------
-
-
-def make_series(codes: Array, weight: Array) -> Units:
-    """Series of rows with codes 0, 1, ... in ascending order; where y is missing, weight is zero.
-
-    The weight of a series is that of its rows.
-    """
-    series = make_units(codes)
-    return series._replace(weight=np.maximum.reduceat(weight, series.starts))
-
-
-def cut_series(codes: Array, length: int) -> Array:
-    """Numbers of pieces of at most so many rows, from the numbers of the series of rows."""
-    series = make_units(codes)
-    place = np.arange(len(codes)) - series.repeat(series.starts)
-    return np.cumsum(place % length == 0) - 1
-
-
-def ranks_in_time(units: Array | None, time: Array | None, n_rows: int) -> tuple[Array, Array]:
-    """Number of the series of each row, and ranks of the rows in the order of series and time.
-
-    Without units all rows are one series, and without time they are in its order.
-    """
-    codes = np.zeros(n_rows, dtype=int) if units is None else encode_units(units)[1]
-    times = np.arange(n_rows) if time is None else time
-    order = np.lexsort((times, codes))
-    if time is not None:
-        is_equal = (np.diff(codes[order]) == 0) & (times[order][1:] == times[order][:-1])
-        if is_equal.any():
-            row = order[int(is_equal.argmax())]
-            where = "" if units is None else f" in unit {shown(units[row])}"
-            raise ValueError(
-                f"time must differ between the rows of a unit, since it orders them; two rows"
-                f"{where} have the time {shown(times[row])}. Correct the time, or pass units=, "
-                "the series to which each row belongs."
-            )
-    ranks = np.empty(n_rows, dtype=int)
-    ranks[order] = np.arange(n_rows)
-    return codes, ranks
-
-
 # --- checks ---------------------------------------------------------------------------------------
-
-
-def check_weights_of_series(codes: Array, weight: Array) -> None:
-    """The rows of a series must have one weight."""
-    largest = np.zeros(codes.max(initial=-1) + 1)
-    np.maximum.at(largest, codes, weight)
-    differs = weight != largest[codes]
-    if differs.any():
-        row = int(differs.argmax())
-        raise ValueError(
-            'sample_weight must be equal in all rows of a unit with gate="markov", since it counts '
-            f"series; row {row} has {weight[row]:g}, and another row of its unit "
-            f"{largest[codes[row]]:g}. For rows that should not count, set y to NaN."
-        )
 
 
 def check_gate_columns(X: Design, units: Array, columns: Array | None, names: list[str]) -> None:

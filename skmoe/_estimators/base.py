@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass
 from html import escape
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -92,6 +92,9 @@ class BaseMixture(
     _training_state: TrainingState
     _default_alphas: tuple[float, float]
     _multi_output = False  # whether y may have several columns
+    # Units that `fit` asks for are passed on to `score` of series only, if asked for.
+    __metadata_request__score: ClassVar[dict[str, Any]] = {"units": False}
+
     _has_models = False  # whether it is a stack, whose models are fitted before the gate
     # Steps of a pipeline, whose input this copy of its last step takes (`mixture_of`).
     _input: InputSteps | None = None
@@ -158,7 +161,7 @@ class BaseMixture(
             previous = self if params.warm_start and hasattr(self, "_fitted") else None
             options = FitOptions(previous, ends_at_maximum=ends_at_maximum)
             problem = build_problem(fixed, params, given, options)
-            n_fits = params.n_experts if self._has_models else params.n_init
+            n_fits = params.n_experts if self._has_models else len(problem.em_problem.seeds)
             if task is NO_TASK and has_callbacks:
                 task = self._start_task(given, n_fits + 1)
             if self._has_models:
@@ -257,7 +260,8 @@ class BaseMixture(
         if self._fitted.mixture.gate.persists:
             rows, gate_prob = self._with_gate(Rows(X, y, unit=units, time=time), None)
             return np.asarray(gate_prob).T
-        rows = self._checked(Rows(X, unit=units, time=time))
+        self._check_independent(y, time)
+        rows = self._checked(Rows(X, unit=units))
         if units is None:
             return np.exp(self._fitted.log_gate(rows.X)).T
         codes = rows.unit_codes

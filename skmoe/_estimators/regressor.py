@@ -112,13 +112,14 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         "tree", cells of "kmeans" on features and target, "random" cuts, and random "labels". With
         "few_rows" one expert has a few random rows, and with "elemental" each. All are near the
         fit of one expert with "perturbed". A thorough "search" for the best maximum has 100 starts,
-        and hundreds of exchanges of an expert; it takes about twenty times as long. Or
+        and hundreds of exchanges of an expert; it takes three to ten times as long. Or
         responsibilities, of shape (n_samples, n_experts). See "Starts and the maximum" in the user
         guide.
     n_init : int or "auto", default="auto"
         Number of starts, at most 10 000; with `init="search"` of searches. "auto" is 8, or 4 for
-        estimators as experts, or one search. All starts are run for a few iterations, the best
-        fifth of them for more, and so on until two are left; the better one is completed.
+        estimators as experts, or one search. It is 32 for small tables, where rows times experts
+        times one plus the features are at most 10 000. All starts are run for a few iterations, the
+        best fifth of them for more, and so on until two are left; the better one is completed.
     max_iter : int, default=300
         Largest number of iterations in all: of EM, of the search of penalties, and Newton steps.
         Raise it if `fit` gives a `ConvergenceWarning`.

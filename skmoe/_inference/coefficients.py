@@ -29,6 +29,8 @@ from skmoe._mixture.mixture import Data, Mixture
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
 from skmoe.protocols import (
+    MULTINOMIAL,
+    ODDS_RATIO,
     Block,
     LinearPredictor,
     Measure,
@@ -39,7 +41,6 @@ from skmoe.protocols import (
     has_capability,
     missing_methods,
 )
-from skmoe.protocols._blocks import MULTINOMIAL, ODDS_RATIO
 
 INTERCEPT = "(Intercept)"
 

@@ -436,7 +436,7 @@ def feature_effects(
         slope = attributes["gate_coef_"]
         relative = slope[:, None] - gate.T @ slope  # (K, n, p)
         effects[:, 1] = np.einsum("kn,kmn,knp->nmp", gate, means, relative)
-    if not experts.explains_mean:
+    if not experts.explains_mean or fitted.mixture.gate.persists:
         return effects
     columns = indicator_columns(fitted, attributes.get("feature_range_"))
     X = rows.X.toarray() if sparse.issparse(rows.X) and columns.any() else rows.X

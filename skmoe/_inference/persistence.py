@@ -13,6 +13,12 @@ from skmoe._inference.labels import format_number, printable_name
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 
+# Least share of the transitions from a regime whose probabilities the data determine.
+LEAST_KNOWN = 0.9
+
+# Expected number of rows from which on a regime is not left at all.
+LONGEST = 1e6
+
 # Most experts that are named as the next one, and their least probability.
 MAX_NAMED = 3
 LEAST_NAMED = 0.01
@@ -41,18 +47,21 @@ def expected_durations(estimator: Any, inference: Inference | None, level: float
     found = [Duration(float(1.0 / own), np.nan, np.nan) for own in leaves]
     if inference is None or not inference.method:
         return found
-    centers = {listed.origin: listed.scaling[0] for listed in inference.blocks}
-    for k, name in enumerate(estimator.expert_names_):
-        part = f"{TRANSITIONS} {name}"
+    names, known = estimator.expert_names_, np.array([not r for r in inference.reasons])
+    for listed in (own for own in inference.blocks if own.origin is not None):
+        k, others = listed.origin, [name for name in names if name != names[listed.origin]]
+        part = f"{TRANSITIONS} {names[k]}"
         index = np.array([i for i, term in enumerate(inference.terms) if term.part == part])
-        if not len(index) or any(inference.reasons[i] for i in index):
-            continue
-        n_others = len(estimator.expert_names_) - 1
-        at_means = np.kron(np.eye(n_others), np.append(1.0, centers[k]))
+        at_means = np.kron(np.eye(len(others)), np.append(1.0, listed.scaling[0]))
         logits = at_means @ inference.estimates[index]
-        covariance = at_means @ inference.full_covariance[np.ix_(index, index)] @ at_means.T
         slope: Array = softmax(logits)
-        error = ndtri(0.5 + 0.5 * level) * np.sqrt(slope @ covariance @ slope)
+        is_known = known[index].reshape(len(others), -1).all(axis=1)
+        if slope[is_known].sum() < LEAST_KNOWN:
+            continue
+        slope = np.where(is_known, slope, 0.0)  # hardly any rows leave for the others
+        covariance = np.nan_to_num(inference.full_covariance[np.ix_(index, index)])
+        of_means = slope @ at_means
+        error = ndtri(0.5 + 0.5 * level) * np.sqrt(of_means @ covariance @ of_means)
         ends = np.exp(-logsumexp(logits) + error * np.array([-1.0, 1.0]))
         found[k] = Duration(found[k].expected, *(1.0 + ends).tolist())
     return found
@@ -66,7 +75,7 @@ def describe_regimes(
     at_means = " at the mean features" if fitted.mixture.gate.depends_on_features else ""
     described = []
     for k, own in enumerate(expected_durations(estimator, inference, level)):
-        if own.expected > estimator._training_state.total_weight:
+        if own.expected > LONGEST:
             described.append("was never left in the rows of the fit")
             continue
         text = f"lasts {format_number(own.expected, 3)} rows on average{at_means}"

@@ -5,8 +5,8 @@ have. Probabilities of a transition depend on the features of the row at which i
 
 Arrays have the shape (K, S, n): K experts, S vectors of coefficients, n rows in the order of series
 and time. The passes go from row to row of all series at once. Long series are cut into pieces,
-which also are side by side: the matrix products of each piece lead from the begin of one to the
-begin of the next.
+which also are side by side: the matrix products of each piece lead from the start of one to the
+start of the next.
 
 References
 ----------
@@ -54,9 +54,9 @@ class Steps:
         self.order = np.concatenate(rows) if rows else np.zeros(0, dtype=int)
         self.slices = [slice(e - m, e) for e, m in zip(np.cumsum(n_alive), n_alive, strict=True)]
         # Where the last row of each group is in this order.
-        place = np.empty(len(self.order), dtype=int)
-        place[self.order] = np.arange(len(self.order))
-        self.last = place[starts + sizes - 1] if len(self.order) else self.rank
+        position = np.empty(len(self.order), dtype=int)
+        position[self.order] = np.arange(len(self.order))
+        self.last = position[starts + sizes - 1] if len(self.order) else self.rank
 
 
 class Forward(NamedTuple):
@@ -74,12 +74,10 @@ class Forward(NamedTuple):
 class Chain:
     """Forward and backward passes over series."""
 
-    def __init__(self, series: Units, weight: Array) -> None:
+    def __init__(self, series: Units) -> None:
         self.first, sizes = series.starts, series.sizes
         self.last = self.first + sizes - 1
-        self.is_observed = weight > 0.0
-        self.all_observed = bool(self.is_observed.all())
-        n_rows = len(weight)
+        n_rows = int(sizes.sum())
         self.is_later = np.ones(n_rows, dtype=bool)
         self.is_later[self.first] = False
         # Weights of first rows, and of all rows, in the likelihood.
@@ -109,13 +107,12 @@ class Chain:
     def forward(self, log_gates: list[Array], logs: Array) -> Forward:
         """Probabilities of the experts before and after the y of each row is seen."""
         steps = self.steps
-        logs = logs if self.all_observed else np.where(self.is_observed, logs, 0.0)
         peak = np.maximum(logs.max(axis=0), np.finfo(float).min)
         density = np.exp(logs - peak)[..., steps.order]
         start, move = np.exp(log_gates[0][:, 0]), _at(np.exp(log_gates[1]), steps.order)
         start = np.broadcast_to(start, (*density.shape[:2], len(self.first)))
         products = self._products(density, move)
-        state = self._begin(start, products)[..., steps.rank]
+        state = self._first_states(start, products)[..., steps.rank]
         before, after = np.empty_like(density), np.empty_like(density)
         total = np.empty(density.shape[1:])
         for t, rows in enumerate(steps.slices):
@@ -198,7 +195,7 @@ class Chain:
         .. [1] A. Viterbi (1967), "Error bounds for convolutional codes and an asymptotically
            optimum decoding algorithm", IEEE Transactions on Information Theory 13, 260-269.
         """
-        logs = np.where(self.is_observed, logs, 0.0)[:, 0]
+        logs = logs[:, 0]
         start, move = log_gates[0][:, 0, 0], log_gates[1][:, :, 0]
         start = np.broadcast_to(start, (len(logs), len(self.first)))
         steps, origin = self.by_series, np.zeros(logs.shape, dtype=int)
@@ -216,21 +213,6 @@ class Chain:
         for own in steps.slices[:0:-1]:
             rows = steps.order[own]
             path[rows - 1] = origin[path[rows], rows]
-        return path
-
-    def draw(self, log_gates: list[Array], rng: Any) -> Array:
-        """A random path of experts for the rows of each series, (n,), of one vector."""
-        start, move = np.exp(log_gates[0][:, 0, 0]), np.exp(log_gates[1][:, :, 0])
-        path = np.zeros(len(self.is_later), dtype=int)
-        for t, own in enumerate(self.by_series.slices):
-            rows = self.by_series.order[own]
-            if t == 0:
-                proba = np.broadcast_to(start, (len(start), len(rows)))
-            else:
-                at = np.zeros(len(rows), dtype=int) if move.shape[-1] == 1 else rows
-                proba = move[:, path[rows - 1], at]
-            levels = np.cumsum(proba, axis=0)[:-1]
-            path[rows] = (rng.uniform(size=len(rows)) > levels).sum(axis=0)
         return path
 
     def accumulate(self, came: Array, values: Array) -> None:
@@ -286,11 +268,11 @@ class Chain:
         products[..., self.steps.rank] = found
         return products
 
-    def _begin(self, start: Array, products: Array | None) -> Array:
+    def _first_states(self, start: Array, products: Array | None) -> Array:
         """Probabilities (K, S, G) with which pieces begin: at first rows, or at the row before."""
         if products is None or self.pieces is None:
             return start
-        begin, state = np.empty((*start.shape[:2], products.shape[-1])), start
+        found, state = np.empty((*start.shape[:2], products.shape[-1])), start
         for t, own in enumerate(self.pieces.slices):
             pieces = self.pieces.order[own]
             if t == 0:
@@ -298,8 +280,8 @@ class Chain:
             else:  # the pieces before these lead to them
                 state = _through(products[..., pieces - 1], state[..., : len(pieces)])
             state = state / np.maximum(state.sum(axis=0), TINY)
-            begin[..., pieces] = state
-        return begin
+            found[..., pieces] = state
+        return found
 
     def _end(self, of: Forward) -> Array:
         """What the pieces after each one say of the expert of its last row, (K, S, G)."""

@@ -456,7 +456,9 @@ def side_by_side(
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         for iteration in range((n_attempts or n_iter) + 1):
             fresh = n_attempts > 0 or iteration < N_FRESH_ITER or iteration % REFRESH == 0
-            state = objective.at(trial, None if fresh else state)
+            may_be_last = n_attempts > 0 and max(map(len, history)) >= n_iter
+            known = None if fresh else state
+            state = objective.at(trial, known, curvature=not may_be_last)
             reached = state.lower_bound
             rises = reached >= best  # False for NaN
             gains_nothing = rises & (reached <= best + objective.rtol * np.abs(reached))
@@ -468,6 +470,7 @@ def side_by_side(
             ended |= (n_attempts > 0) & gains_nothing
             if iteration == (n_attempts or n_iter) or ended.all():
                 break
+            state = objective.at(trial) if may_be_last else state
             ahead = objective.ahead(state, step)
             ahead = np.where(np.isfinite(ahead).all(axis=1, keepdims=True), ahead, accepted)
             trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))

@@ -94,13 +94,11 @@ class FittedMixture(NamedTuple):
         return self._map_blocks(X, lambda data, _: self.moves(data))
 
     def series(self, rows: Rows) -> tuple[Data, list[Array], Array, Array]:
-        """Rows in the order of time, with their gates, log densities, and places of given rows."""
+        """Rows in the order of time, their gates and log densities, and ranks of given rows."""
         order = np.argsort(rows.time)
         data = self.data(self.preprocessor.transform(rows.take(order))[0])
         at = self.mixture.at(self.theta[None], data)
-        possible = data.rows.possible
-        logs = at.logs if possible is None else np.where(possible[:, None], at.logs, -np.inf)
-        return data, at.log_gates, logs, rows.time
+        return data, at.log_gates, data.joint(0.0, at.logs), rows.time
 
     @underflow_to_zero
     def known_from_past(
@@ -110,7 +108,7 @@ class FittedMixture(NamedTuple):
 
         The gate may have the features of other rows.
         """
-        data, log_gates, logs, place = self.series(rows)
+        data, log_gates, logs, ranks = self.series(rows)
         if at_gate is not None:
             log_gates = self.series(at_gate)[1]
         if self.mixture.n_experts == 1:
@@ -122,28 +120,21 @@ class FittedMixture(NamedTuple):
         log_jacobian = data.total(
             np.broadcast_to(self.preprocessor.log_jacobian(data.rows.y), rows.n_rows)
         )
-        return before[:, place], after[:, place], (log_density - log_jacobian)[place]
+        return before[:, ranks], after[:, ranks], (log_density - log_jacobian)[ranks]
 
     def decoded(self, rows: Rows) -> Array:
         """The most probable experts of the rows of each series, (n,)."""
-        data, log_gates, logs, place = self.series(rows)
+        data, log_gates, logs, ranks = self.series(rows)
         if self.mixture.n_experts == 1:
             return np.zeros(rows.n_rows, dtype=int)
-        return data.chain.decode(log_gates, logs)[place]
-
-    def drawn_experts(self, rows: Rows, rng: Any) -> Array:
-        """A random path of experts for the rows of each series, (n,)."""
-        data, log_gates, _, place = self.series(rows)
-        if self.mixture.n_experts == 1:
-            return np.zeros(rows.n_rows, dtype=int)
-        return data.chain.draw(log_gates, rng)[place]
+        return data.chain.decode(log_gates, logs)[ranks]
 
     @underflow_to_zero
     def responsibilities(self, rows: Rows) -> Array:
         """Probability that each expert generated each row (K, n), or each unit (K, U)."""
         if rows.series is not None:
-            data, log_gates, logs, place = self.series(rows)
-            return data.posterior(log_gates, logs, None)[0][:, 0, place]
+            data, log_gates, logs, ranks = self.series(rows)
+            return data.posterior(log_gates, logs, None)[0][:, 0, ranks]
         return log_normalise(self.log_joint(rows))[0]
 
     @underflow_to_zero

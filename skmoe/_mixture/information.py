@@ -217,9 +217,7 @@ def _of_series(
     """
     chain, size, n_experts = data.chain, mixture.size, mixture.n_experts
     at = mixture.at(theta[None], data)
-    possible, logs = data.rows.possible, at.logs
-    logs = logs if possible is None else np.where(possible[:, None], logs, -np.inf)
-    posterior = chain.posterior(at.log_gates, logs, by_row=True)
+    posterior = chain.posterior(at.log_gates, data.joint(0.0, at.logs), by_row=True)
     resp, pairs = posterior.resp[:, 0], posterior.memberships[1][:, :, 0]
     hessian, n_rows = np.zeros((size, size)), data.rows.n_rows
     of_experts: list[tuple[Array, Array]] = []

@@ -71,7 +71,7 @@ class Data:
         # Parts of the rows or units in the sums of each vector, (S, U); None for all of each.
         self.counted: Any = None
         # How regimes follow one another, where rows are series.
-        self.chain: Any = None if rows.series is None else Chain(rows.series, rows.weight)
+        self.chain: Any = None if rows.series is None else Chain(rows.series)
 
     def replace(self, **values: Any) -> Data:
         """The same rows with given responsibilities, or of which some are counted."""
@@ -89,16 +89,14 @@ class Data:
     def posterior(self, log_gates: list[Array], logs: Array, top_k: int | None) -> Posterior:
         """What rows or units say of their experts, given the probabilities of each gate."""
         if len(log_gates) > 1:
-            possible = self.rows.possible
-            logs = logs if possible is None else np.where(possible[:, None], logs, -np.inf)
-            return self.chain.posterior(log_gates, logs, self.counted)
+            return self.chain.posterior(log_gates, self.joint(0.0, logs), self.counted)
         joint = self.joint(log_gates[0][:, 0], logs)
         if top_k is not None:
             joint = keep_top_k(joint.reshape(len(joint), -1), top_k).reshape(joint.shape)
         resp, log_density = log_normalise(joint)
         return Posterior(resp, log_density, [resp[:, None]])
 
-    def joint(self, log_gate: Array, logs: Array) -> Array:
+    def joint(self, log_gate: Array | float, logs: Array) -> Array:
         """Log joint densities (K, S, U); minus infinity for experts known to be impossible."""
         joint = self.total(logs) + log_gate
         possible = self.rows.possible

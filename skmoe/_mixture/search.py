@@ -151,9 +151,8 @@ def fit_starts(
             n_jobs=None if experts.needs_all_rows else n_jobs,
             prefer="processes" if problem.init == "search" else "threads",
         )
-        for own in start_monitors:
-            if own:
-                own.start()
+        for observer in filter(None, start_monitors):
+            observer.start()
         is_search = problem.init == "search" and not experts.needs_all_rows
         compared = _searches if is_search else _successive_halving
         found = compared(on_sample, start_monitors, workers)
@@ -321,8 +320,7 @@ def _with_evidence(
     limits, sample = (problem.max_iter, problem.tol), problem.init_data.rows
     is_small = sample.n_rows <= MAX_SAMPLE_SHARE * problem.rows.n_rows
     is_continued = problem.previous is not None or len(lower_bounds) > 0
-    arguments = problem.mixture, problem.penalties
-    first = theta
+    first, arguments = theta, (problem.mixture, problem.penalties)
     if is_small and not is_continued and not problem.mixture.experts.needs_all_rows:
         blocks = blocks_of(problem.mixture, _with_own_weight(sample))
         of_sample = objective._replace(blocks=blocks, map_blocks=None, n_rows=sample.n_rows)
@@ -361,9 +359,9 @@ def _compared_with_default(
     That one begins at the first coefficients of the search, so that it is the run of default
     penalties that are given.
     """
-    if not run.converged or problem.mixture.experts.needs_all_rows:
-        return run
-    if problem.rows.n_apart < N_FOLDS or _gain_on_rows_left_out(problem, run.mixture) >= 0.0:
+    is_kept = not run.converged or problem.mixture.experts.needs_all_rows
+    is_kept |= problem.rows.n_apart < N_FOLDS
+    if is_kept or _gain_on_rows_left_out(problem, run.mixture) >= 0.0:
         return run
     default, n_done = objective._replace(mixture=problem.mixture), run.n_iter
     n_left = problem.max_iter - n_done

@@ -11,6 +11,7 @@ References
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -135,12 +136,13 @@ class Problem(NamedTuple):
         wanted = ROWS_PER_COEFFICIENT * self.mixture.n_experts * n_columns
         return min(rows.n_rows, max(wanted, MIN_ROWS_OF_STARTS))
 
-    def on_sample(self) -> Problem:
-        """The problem on the rows, or units, on which starts are compared.
+    def on_sample(self, most: int = sys.maxsize) -> Problem:
+        """The problem on the rows, or units, on which starts are compared, and no more than some.
 
         Weights are increased, so that penalties have the same weight relative to the sample.
         """
-        init_data, rows, size = self.init_data, self.init_data.rows, self.n_rows_of_starts
+        init_data, rows = self.init_data, self.init_data.rows
+        size = min(self.n_rows_of_starts, most)
         if size < rows.n_rows:
             rng = np.random.default_rng(self.seeds[0].spawn(1)[0])
             kept = sample_of(rows, size, rng)
@@ -248,7 +250,7 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
     are costly, begin at the first one.
     """
     mixture, by_itself = run.mixture, problem.mixture.experts.needs_all_rows
-    on_sample = problem if by_itself else problem.on_sample()
+    on_sample = problem if by_itself else problem.on_sample(MIN_ROWS_OF_STARTS)
     rows, X, Y, _ = init_data = on_sample.init_data
     weight, sizes = rows.weight, np.ones(rows.n_rows)
     if rows.units is not None:
@@ -266,7 +268,8 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
     to_split = np.argsort(-(resp @ (rows.unit_weight * shortfall)), kind="stable")[:n_new]
     starts: list[Any] = []  # responsibilities for experts and gate
     for job in start_jobs("auto", 2, np.random.SeedSequence(0).spawn(N_SPLITS), partitions=False):
-        rng, of_gate, counted = np.random.default_rng(job.seed), [*resp], np.ones(resp.shape[1])
+        rng, of_gate = np.random.default_rng(job.seed), [*resp]
+        counted = np.ones((problem.mixture.n_experts, len(weight)))
         for k in to_split:
             own = np.flatnonzero(resp[k] > MIN_SPLIT_RESPONSIBILITY)
             own = own if len(own) >= MIN_ROWS_TO_SPLIT else np.arange(len(weight))
@@ -274,7 +277,7 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
                 job.init_name, X[own], Y[:, own], (weight * resp[k])[own], 2, rng
             )
             left, share = 1.0 - cells.sum(axis=0), np.full(len(weight), 0.5)
-            counted[own] -= resp[k, own] * left
+            counted[np.array([[k], [len(of_gate)]]), own] -= left * (1.0 - 1.0 / len(left))
             share[own] = cells[0] + 0.5 * left
             of_gate[k] = resp[k] * share
             of_gate.append(resp[k] * (1.0 - share))
@@ -284,7 +287,8 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
         if by_itself:
             return problem._replace(init=stacked)
         starts.append((rows.row_responsibilities(stacked * counted), stacked))
-    seeds = np.random.SeedSequence(0).spawn(N_OTHER_STARTS)
+    n_others = N_OTHER_STARTS * (mixture.n_experts > 1)  # of one expert splits are such starts
+    seeds = np.random.SeedSequence(0).spawn(n_others)
     jobs = start_jobs("auto", problem.mixture.n_experts, seeds, partitions=False)
     starts += [start_responsibilities(on_sample, job) for job in jobs]
     objective = on_sample.objective()

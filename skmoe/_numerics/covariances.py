@@ -75,22 +75,16 @@ def least_eigenvalue(covariance: Array, floor: Array) -> Array:
     return np.linalg.eigvalsh(covariance / (std[..., :, None] * std[..., None, :]))[..., 0]
 
 
-def covariance_derivatives(log_variance: Array, fisher_z: Array) -> tuple[Array, Array]:
-    """First (T, ..., m, m) and second (T, T, ...) derivatives of covariances by T coordinates."""
+def covariance_derivatives(log_variance: Array, fisher_z: Array) -> Array:
+    """Derivatives (T, ..., m, m) of covariances by T coordinates."""
     covariance = covariance_matrix(log_variance, fisher_z)
     n_variables, (first, second) = covariance.shape[-1], pairs_of(covariance.shape[-1])
-    size, unit = n_variables + len(first), np.eye(n_variables)
+    unit, gradient = np.eye(n_variables), np.zeros((n_variables + len(first), *covariance.shape))
     share = 0.5 * (unit[:, :, None] + unit[:, None, :])  # of a log variance in each entry
     share = share.reshape(n_variables, *[1] * (covariance.ndim - 2), n_variables, n_variables)
-    gradient = np.zeros((size, *covariance.shape))
-    hessian = np.zeros((size, *gradient.shape))
     gradient[:n_variables] = share * covariance
-    for number, (i, j) in enumerate(zip(first, second, strict=True)):
-        correlation, own = np.tanh(fisher_z[..., number]), n_variables + number
-        by_z = np.exp(0.5 * (log_variance[..., i] + log_variance[..., j])) * (1.0 - correlation**2)
-        bend = -2.0 * correlation * by_z
-        for a, b in ((i, j), (j, i)):
-            gradient[own, ..., a, b], hessian[own, own, ..., a, b] = by_z, bend
-    hessian[:n_variables] = share[:, None] * gradient
-    hessian[:, :n_variables] = share * gradient[:, None]
-    return gradient, hessian
+    for own, (i, j) in enumerate(zip(first, second, strict=True), start=n_variables):
+        size = np.exp(0.5 * (log_variance[..., i] + log_variance[..., j]))
+        by_z = size * (1.0 - np.square(np.tanh(fisher_z[..., own - n_variables])))
+        gradient[own, ..., i, j] = gradient[own, ..., j, i] = by_z
+    return gradient

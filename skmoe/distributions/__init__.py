@@ -8,15 +8,17 @@ derive from `Components`.
 """
 
 from skmoe._moved import earlier_names
-from skmoe.distributions._base import check_coverage as check_coverage
 from skmoe.distributions._components import ComponentFunctions, Components
 from skmoe.distributions._components import JointComponents as JointComponents
 from skmoe.distributions._components import concatenate_rows as concatenate_rows
 from skmoe.distributions._continuous import BetaComponents as BetaComponents
+from skmoe.distributions._continuous import GammaComponents, NormalComponents
+from skmoe.distributions._continuous import InverseGaussianComponents as InverseGaussianComponents
 from skmoe.distributions._continuous import LogNormalComponents as LogNormalComponents
-from skmoe.distributions._continuous import NormalComponents
+from skmoe.distributions._continuous import PositiveTweedieComponents as PositiveTweedieComponents
 from skmoe.distributions._continuous import StudentTComponents as StudentTComponents
 from skmoe.distributions._continuous import UniformComponents as UniformComponents
+from skmoe.distributions._continuous import WeibullComponents as WeibullComponents
 from skmoe.distributions._discrete import NegativeBinomialComponents as NegativeBinomialComponents
 from skmoe.distributions._discrete import OrdinalComponents as OrdinalComponents
 from skmoe.distributions._discrete import PointMassComponents as PointMassComponents
@@ -26,10 +28,7 @@ from skmoe.distributions._mixtures import (
     PredictiveDistribution,
     predictive_distribution,
 )
-from skmoe.distributions._positive import GammaComponents
-from skmoe.distributions._positive import InverseGaussianComponents as InverseGaussianComponents
-from skmoe.distributions._positive import PositiveTweedieComponents as PositiveTweedieComponents
-from skmoe.distributions._positive import WeibullComponents as WeibullComponents
+from skmoe.distributions._mixtures import check_coverage as check_coverage
 
 # Those of the other families serve these families; they can be imported, too.
 __all__ = [
@@ -43,12 +42,5 @@ __all__ = [
     "predictive_distribution",
 ]
 
-__getattr__ = earlier_names(
-    "skmoe.distributions",
-    {
-        "GeneralMixtureDistribution": (
-            "skmoe.distributions.PredictiveDistribution",
-            PredictiveDistribution,
-        )
-    },
-)
+_GENERAL = "skmoe.distributions.PredictiveDistribution", PredictiveDistribution
+__getattr__ = earlier_names("skmoe.distributions", {"GeneralMixtureDistribution": _GENERAL})

@@ -15,7 +15,7 @@ from scipy.special import log_ndtr, ndtr, ndtri
 
 from skmoe._numerics.probability import log_probability, log_total
 from skmoe._numerics.typing import Array
-from skmoe.distributions._searches import Component, search_quantile
+from skmoe.distributions._sums import Component, search_quantile
 
 # Fields of components that all rows share.
 SHARED_FIELDS = ("values", "correlation")
@@ -32,23 +32,25 @@ LIMITS = (
 
 
 def _limited(
-    function: Callable[..., Array],
-    support: tuple[float, float],
-    limits: Sequence[float],
-    y: Array,
-    *parameters: Array,
-) -> Array:
+    function: Callable[..., Array], support: tuple[float, float], limits: Sequence[float]
+) -> Callable[..., Array]:
     """A function of points in a support, and its limits at others; NaN stays so.
 
-    What is not a number at an end of the support is the limit.
+    At the ends of the support it may be no number, where the limit stands.
     """
-    (low, high), y = support, np.asarray(y, dtype=float)
-    possible = (y >= low) & (y <= high) & np.isfinite(y)
-    with np.errstate(all="ignore"):
-        found = function(np.where(possible, y, low + min(0.5 * (high - low), 1.0)), *parameters)
-    known = possible & ~(np.isnan(found) & ((y == low) | (y == high)))
-    limit = np.where(np.isnan(y), np.nan, np.where(y <= low, *limits))
-    return np.where(known, found, limit)
+    low, high = support
+
+    def limited(y: Array, *parameters: Array) -> Array:
+        y = np.asarray(y, dtype=float)
+        possible = (y >= low) & (y <= high) & np.isfinite(y)
+        inside = np.where(possible, y, low + min(0.5 * (high - low), 1.0))
+        with np.errstate(all="ignore"):
+            found = function(inside, *parameters)
+        known = possible & ~(np.isnan(found) & ((y == low) | (y == high)))
+        limit = np.where(np.isnan(y), np.nan, np.where(y <= low, *limits))
+        return np.where(known, found, limit)
+
+    return limited
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class ComponentFunctions:
         if self.support == (-np.inf, np.inf):
             return
         for name, *limits in LIMITS:
-            limited = partial(_limited, getattr(self, name), self.support, limits)
+            limited = _limited(getattr(self, name), self.support, limits)
             object.__setattr__(self, name, limited)
 
 
@@ -342,25 +344,6 @@ def joint_log_density(
     # Absent components have weight zero; what is not a number stays so.
     with np.errstate(divide="ignore", invalid="ignore"):
         return log_total(logs())
-
-
-def draw_outputs(
-    rng: np.random.RandomState,
-    family: Any,
-    parameters: tuple[Array, ...],
-    matrices: Array | None,
-    chosen: Array,
-) -> Array:
-    """Draws (r,) or of outputs (r, m) from components with parameters of this shape.
-
-    `matrices` (C, m, m) are their correlation matrices, of which each draw has that with the number
-    `chosen` (r,); None for independent outputs.
-    """
-    if matrices is None:
-        return family.draw(rng, *parameters)
-    score = rng.standard_normal(parameters[0].shape)
-    score = np.einsum("rij,rj->ri", np.linalg.cholesky(matrices)[chosen], score)
-    return family.from_normal_score(score, *parameters)
 
 
 # --- rows of components, nested or not --------------------------------------------------------

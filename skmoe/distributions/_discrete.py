@@ -18,22 +18,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from scipy.special import (
-    betainc,
-    betaincc,
-    gammainc,
-    gammaincc,
-    gammainccinv,
-    gammaincinv,
-    gammaln,
-    xlogy,
-)
+from scipy import special
 
 from skmoe._numerics.probability import LOG_2PI, log_probability
 from skmoe._numerics.special import log_beta_fraction
 from skmoe._numerics.typing import Array
 from skmoe.distributions._components import Block, ComponentFunctions, Components
-from skmoe.distributions._searches import LARGEST
+from skmoe.distributions._sums import LARGEST
 
 # Dispersion times mean up to which the distribution is the Poisson to the last bit.
 NO_DISPERSION = 1e-18
@@ -81,7 +72,7 @@ def log_mass(count: Array, mean: Array, dispersion: Any = 0.0) -> Array:
 
 def _rate(x: Array, total: Array) -> Array:
     """(1 + x) log(1 + x) - x, for x and 1 + x, which has lost digits where x is near -1."""
-    return np.where(x < -0.5, xlogy(total, total), (1.0 + x) * np.log1p(x)) - x
+    return np.where(x < -0.5, special.xlogy(total, total), (1.0 + x) * np.log1p(x)) - x
 
 
 def _stirling_error(x: Array) -> Array:
@@ -90,7 +81,7 @@ def _stirling_error(x: Array) -> Array:
     inverse = np.square(1.0 / large)
     series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / large
     small = np.clip(x, np.finfo(float).tiny, STIRLING)
-    exact = gammaln(small + 1.0) - (small + 0.5) * np.log(small) + small - 0.5 * LOG_2PI
+    exact = special.gammaln(small + 1.0) - (small + 0.5) * np.log(small) + small - 0.5 * LOG_2PI
     return np.where(x >= STIRLING, series, exact)
 
 
@@ -98,7 +89,7 @@ def tail(lower: bool, count: Array, mean: Array, dispersion: Array | None = None
     """Probability up to a count, or above it, continued to real numbers."""
     if dispersion is None:
         count, mean = np.broadcast_arrays(count, mean)
-        found = np.array((gammaincc if lower else gammainc)(count + 1.0, mean))
+        found = np.array((special.gammaincc if lower else special.gammainc)(count + 1.0, mean))
         far = (mean > LARGE_MEAN) & (count + 1.0 - mean > FAR * np.sqrt(mean))
         if far.any():
             logs = _log_fraction(False, count[far], mean[far])
@@ -109,10 +100,10 @@ def tail(lower: bool, count: Array, mean: Array, dispersion: Array | None = None
     ratio = scaled / (1.0 + scaled)
     if lower:
         # For a moderate size its first argument does not amplify the round-off of the last one.
-        direct = betainc(size, count + 1.0, 1.0 / (1.0 + scaled))
-        found = np.where(size <= MODERATE_SIZE, direct, betaincc(count + 1.0, size, ratio))
+        direct = special.betainc(size, count + 1.0, 1.0 / (1.0 + scaled))
+        found = np.where(size <= MODERATE_SIZE, direct, special.betaincc(count + 1.0, size, ratio))
     else:
-        found = betainc(count + 1.0, size, ratio)
+        found = special.betainc(count + 1.0, size, ratio)
     return np.where(scaled <= NO_DISPERSION, tail(lower, count, mean), found)
 
 
@@ -184,20 +175,18 @@ COUNTS = ComponentFunctions(
     counts=True,
     mean=lambda mean, *_: mean,
     variance=_variance,
-    quantile=lambda q, *own: np.floor(_gamma_quantile(gammaincinv, q, *own)),
-    upper_quantile=lambda q, *own: np.ceil(_gamma_quantile(gammainccinv, q, *own)),
+    quantile=lambda q, *own: np.floor(_gamma_quantile(special.gammaincinv, q, *own)),
+    upper_quantile=lambda q, *own: np.ceil(_gamma_quantile(special.gammainccinv, q, *own)),
     log_pdf=_log_pmf,
     log_cdf=_at_counts(partial(log_tail, True)),
     log_sf=_at_counts(partial(log_tail, False)),
     support=(0.0, np.inf),
-    continued=SimpleNamespace(
-        log_pdf=log_mass, cdf=partial(tail, True), sf=partial(tail, False), discrete=False
-    ),
+    continued=SimpleNamespace(cdf=partial(tail, True), sf=partial(tail, False)),
     draw=draw,
 )
 
 
-class PoissonComponents(namedtuple("_PoissonFields", "weight mean"), Components):
+class PoissonComponents(namedtuple("_Fields", "weight mean"), Components):
     """Mixtures of Poissons that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
@@ -223,9 +212,7 @@ class PoissonComponents(namedtuple("_PoissonFields", "weight mean"), Components)
     functions = COUNTS
 
 
-class NegativeBinomialComponents(
-    namedtuple("_NegativeBinomialFields", "weight mean dispersion"), Components
-):
+class NegativeBinomialComponents(namedtuple("_Fields", "weight mean dispersion"), Components):
     """Mixtures of negative binomials that one expert predicts; rows are the last axis.
 
     Attributes
@@ -274,7 +261,7 @@ POINT_MASS = ComponentFunctions(
 )
 
 
-class PointMassComponents(namedtuple("_PointMassFields", "weight value"), Components):
+class PointMassComponents(namedtuple("_Fields", "weight value"), Components):
     """Certain values that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
@@ -344,7 +331,7 @@ def ordinal_family(values: Array) -> ComponentFunctions:
     )
 
 
-class OrdinalComponents(namedtuple("_OrdinalFields", "weight values probabilities"), Components):
+class OrdinalComponents(namedtuple("_Fields", "weight values probabilities"), Components):
     """Distributions on ordered values that one expert predicts; rows are the last axis.
 
     Attributes

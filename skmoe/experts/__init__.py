@@ -7,11 +7,8 @@ from skmoe.experts._linear import EXPERTS, LinearExperts, LogisticExperts
 
 __all__ = ["EXPERTS", "LinearExperts", "LogisticExperts"]
 
-_joint = partial(LinearExperts, covariance_type="full")
+_ANY = "LinearExperts", LinearExperts
+_JOINT = 'LinearExperts(covariance_type="full")', partial(LinearExperts, covariance_type="full")
 __getattr__ = earlier_names(
-    __name__,
-    {
-        "GeneralizedLinearExperts": ("LinearExperts", LinearExperts),
-        "JointNormalExperts": ('LinearExperts(covariance_type="full")', _joint),
-    },
+    __name__, {"GeneralizedLinearExperts": _ANY, "JointNormalExperts": _JOINT}
 )

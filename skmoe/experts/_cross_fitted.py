@@ -12,39 +12,26 @@ refit on all rows, at no extra fit (Barrow and Crone 2013, Crogging, IJCNN).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
+from skmoe._data import sklearn_adapter as adapter
 from skmoe._data.preprocessing import Standardization
-from skmoe._data.rows import Dataset, RawFeatures, add_feature_note, index_rows
-from skmoe._data.sklearn_adapter import (
-    check_means,
-    check_prediction,
-    count_parameters,
-    fit_estimator,
-    groups_of_folds,
-    has_density,
-    log_density,
-    predict_components,
-    predict_expert,
-    typical_model,
-    with_standardised_target,
-)
+from skmoe._data.rows import Dataset, RawFeatures, add_feature_note
 from skmoe._mixture.em import Objective, State, fitted_to, line_search
 from skmoe._mixture.experts import Experts, Gate
 from skmoe._mixture.mixture import Data, Group, Mixture
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import average_components
-from skmoe.experts._linear import summaries
-from skmoe.experts._mean_family import GivenDensity, GivenMeans, MeanFamily
+from skmoe.experts._linear import LinearExperts, summaries
 from skmoe.families import Family, Normal
-from skmoe.families._base import of_output
+from skmoe.families._base import differences, of_others, of_output
 from skmoe.families._categorical import Categorical
-from skmoe.protocols import Block, SupportsInference
-from skmoe.protocols._experts import Part
+from skmoe.protocols import Block, Part, SupportsInference
 
 # Rows with a smaller responsibility (relative to their weight) are left out of an expert's fit,
 # unless fewer than MIN_FIT_ROWS would remain.
@@ -72,6 +59,101 @@ RELATIVE_MEAN_FLOOR = 1e-3
 # Most steps of the dispersions after a refit, and of the gate from the responsibilities of a start.
 N_DISPERSION_STEPS = 30
 N_GATE_STEPS = 5
+
+
+@dataclass(frozen=True)
+class MeanFamily(LinearExperts):
+    """The family of y around the predictions of estimators, which are fitted to y in its units."""
+
+    def __post_init__(self) -> None:
+        """Sets the facts of the family."""
+        super().__post_init__()
+        vars(self).update(standardizes_target=False)
+
+    @property
+    def family(self) -> Family:
+        """The only family."""
+        return self.families[0]
+
+
+@dataclass(frozen=True)
+class GivenMeans(Family):
+    """A family whose predictors are the log dispersions; the target is a pair of y and its mean."""
+
+    link: ClassVar[str] = ""
+
+    family: Family
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """All log dispersions are constant."""
+        return ("constant",) * len(self.dispersions)
+
+    @property
+    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
+        """Those of distributions about a given mean."""
+        return self.family.log_dispersion_bounds_of_means
+
+    def start(self, y: Array, weight: Array) -> Array:
+        """Log dispersions without features."""
+        return self.family.start(y, weight)[1:]
+
+    def predictors(self, mean: Array, eta: Sequence[Array]) -> list[Array]:
+        """The T predictors of the family at means (..., n)."""
+        bound = self.family.max_predictor
+        location = np.clip(self.family.location(mean, [np.zeros(1), *eta]), -bound, bound)
+        return [np.broadcast_arrays(location, *eta)[0], *eta]
+
+    def derivatives(self, y: Any, eta: Sequence[Array]) -> Iterator[Any]:
+        """Those of the family, whose first predictor can depend on the dispersions."""
+        values, mean = y
+        terms = self.family.derivatives(values, self.predictors(mean, eta))
+        yield next(terms)
+        slopes, _ = differences(lambda at: self.family.location(mean, [np.zeros(1), *at]), eta)
+        of_mean, *of_others = next(terms)
+        yield [own + slope * of_mean for own, slope in zip(of_others, slopes, strict=True)]
+        of_pair, found = next(terms), {}
+        for t, first in enumerate(slopes):
+            for u, second in enumerate(slopes[t:], t):
+                mixed = first * of_pair.get((0, u + 1), 0.0) + second * of_pair.get((0, t + 1), 0.0)
+                own = of_pair.get((t + 1, u + 1), 0.0) + first * second * of_pair.get((0, 0), 0.0)
+                found[t, u] = own + mixed
+        yield found
+
+    def mean(self, eta: Sequence[Array]) -> Array:
+        """It is given."""
+        return np.full_like(eta[0], np.nan)
+
+    def components(self, eta: Sequence[Array]) -> Any:
+        """The distribution around means (m, n), which are the first of the predictors."""
+        mean, *others = eta
+        predictors = self.predictors(mean, others)
+        return self.family.components([np.broadcast_to(own, mean.shape) for own in predictors])
+
+
+of_others(GivenMeans, "family", ("dispersions", "has_scale", "flat_margin", "dispersion_unit"))
+
+
+@dataclass(frozen=True)
+class GivenDensity(Family):
+    """A family without parameters, whose log density is the target."""
+
+    link: ClassVar[str] = ""
+
+    def start(self, y: Array, weight: Array) -> Array:
+        """No predictors."""
+        return np.zeros(0)
+
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """The target itself."""
+        yield y
+
+    def mean(self, eta: Sequence[Array]) -> Array:
+        """It is unknown."""
+        return np.full(1, np.nan)
+
+    def components(self, eta: Sequence[Array]) -> None:
+        """They are unknown."""
 
 
 class Fits(NamedTuple):
@@ -112,24 +194,16 @@ class FirstValues(NamedTuple):
     placeholder: Array  # predictions before the first fit, (m, 1) or (C, 1)
 
 
-def experts_to_refit(learned: Learned, resp: Array) -> list[int]:
-    """Experts whose responsibilities (K, n) have changed since their last fit.
-
-    Those that wait are among them once the responsibilities of all have settled.
-    """
-    change, mass = np.abs(resp - learned.resp_at_last_fit).sum(axis=1), resp.sum(axis=1)
-    last_change = np.abs(resp - learned.last_resp).sum()
-    have_settled = last_change <= SETTLED_FRACTION * change.sum()
-    may_go_on = ~learned.waits | (have_settled & (change > REFIT_TOL_OF_WAITING * mass))
-    return np.flatnonzero((change > REFIT_TOL * mass) & may_go_on).tolist()
-
-
 class Training(NamedTuple):
     """The rows of a fit, and the responsibilities of the experts times the weights, (K, n)."""
 
     features: RawFeatures
     y: Array
     resp: Array
+
+    def take(self, rows: Array) -> Training:
+        """Some of the rows."""
+        return Training(self.features.take(rows), self.y[..., rows], self.resp[:, rows])
 
 
 @Part.register
@@ -151,7 +225,7 @@ class CrossFittedExperts(Experts):
         self.fits, self.outputs, self.learned = fits, outputs, Learned()
         self.family, n_experts = outputs.family, len(fits.estimators)
         # Which experts have distributions of their own, (K,).
-        own = [fits.classes is None and has_density(model) for model in fits.estimators]
+        own = [fits.classes is None and adapter.has_density(model) for model in fits.estimators]
         self.has_density = np.array(own)
         given = self.has_density | (fits.classes is not None)
         families = [GivenDensity() if own else GivenMeans(self.family) for own in given]
@@ -190,7 +264,8 @@ class CrossFittedExperts(Experts):
         strength = options.dispersion_prior if family.has_scale else 0.0
         penalties = {"dispersion_prior": strength, "noise_variance": estimates["noise_variance"]}
         if family.link == "identity":
-            fits = fits._replace(estimators=tuple(map(with_standardised_target, fits.estimators)))
+            estimators = map(adapter.with_standardised_target, fits.estimators)
+            fits = fits._replace(estimators=tuple(estimators))
         return cls(fits, outputs, penalties, options.shared_dispersion)
 
     def set_penalties(self, penalties: dict[str, Any]) -> None:
@@ -235,7 +310,7 @@ class CrossFittedExperts(Experts):
         if self.fits.classes is not None:
             logs = np.log(predictions[:, y, np.arange(len(y))])
         for k in np.flatnonzero(self.has_density).tolist():
-            logs[k] = log_density(self.components(self.start, k, data), y)
+            logs[k] = adapter.log_density(self.components(self.start, k, data), y)
         return predictions, logs
 
     def mean(self, theta: Array, data: Data, chosen: Any = None) -> Array:
@@ -246,7 +321,7 @@ class CrossFittedExperts(Experts):
     def mean_of(self, k: int, features: RawFeatures) -> Array:
         """Mean under expert k, (m, n), or its class probabilities, (C, n)."""
         models, classes = self.learned.models[k], self.fits.classes
-        of_models = [predict_expert(model, features.X, classes) for model in models]
+        of_models = [adapter.predict_expert(model, features.X, classes) for model in models]
         return self._valid_means(k, np.mean(of_models, axis=0), features.offset)
 
     def _valid_means(self, k: int, prediction: Array, offset: Array | None) -> Array:
@@ -254,7 +329,7 @@ class CrossFittedExperts(Experts):
         if self.has_density[k]:
             return prediction
         if self.family.link == "log":
-            check_means(k, self.fits.estimators[k], self.family.name, prediction)
+            adapter.check_means(k, self.fits.estimators[k], self.family.name, prediction)
             floor = RELATIVE_MEAN_FLOOR * self.outputs.placeholder
             prediction = np.where(prediction == 0.0, floor, prediction)
         return prediction if offset is None else prediction * np.exp(offset)
@@ -263,7 +338,8 @@ class CrossFittedExperts(Experts):
         """Distribution of expert k around its mean, or its own, averaged over its models."""
         features = data.rows.expert_design
         if self.has_density[k]:
-            of_models = [predict_components(own, features.X) for own in self.learned.models[k]]
+            models = self.learned.models[k]
+            of_models = [adapter.predict_components(model, features.X) for model in models]
             return average_components(of_models, features.shape[0])
         return self.around(theta, k, self.mean_of(k, features))
 
@@ -317,8 +393,19 @@ class CrossFittedExperts(Experts):
         """
         training, before = Training(data.rows.expert_design, data.rows.y, resp), self.learned
         if before.predictions is None:
-            before = self._before_the_first_fit(data.rows.n_rows)
-        to_refit = experts_to_refit(before, resp)
+            # Placeholders, of which class probabilities have a finite logarithm.
+            n_experts, shape = self.n_experts, (self.n_experts, data.rows.n_rows)
+            means = np.tile(self.outputs.placeholder, (n_experts, 1, shape[1]))
+            none, waits = np.full(shape, -1.0), np.zeros(n_experts, dtype=bool)
+            before = Learned(((),) * n_experts, means, np.zeros(shape), none, none, waits)
+        # Experts whose responsibilities have changed since their last fit; those that wait are
+        # among them once the responsibilities of all have settled.
+        change, mass = np.abs(resp - before.resp_at_last_fit).sum(axis=1), resp.sum(axis=1)
+        last_change = np.abs(resp - before.last_resp).sum()
+        have_settled = last_change <= SETTLED_FRACTION * change.sum()
+        may_go_on = ~before.waits | (have_settled & (change > REFIT_TOL_OF_WAITING * mass))
+        is_due = (change > REFIT_TOL * mass) & may_go_on
+        to_refit = np.flatnonzero(is_due).tolist()
         models, predictions, logs = [*before.models], before.predictions.copy(), before.logs.copy()
         for k, (own, prediction, (of_rows,)) in zip(
             to_refit, self.fits_of(to_refit, training), strict=True
@@ -330,7 +417,6 @@ class CrossFittedExperts(Experts):
             self.changed(learned=own).with_best_dispersions(theta, data, resp, n_steps)
             for own in (before, after)
         )
-        is_due = np.isin(np.arange(self.n_experts), to_refit)
         is_better = new_values >= values
         is_first = np.array([not own for own in before.models])
         kept = is_due & (is_better | is_first)
@@ -349,14 +435,6 @@ class CrossFittedExperts(Experts):
         if self.shared_dispersion:
             theta = experts.with_best_dispersions(theta, data, resp, N_DISPERSION_STEPS)[0]
         return experts, theta
-
-    def _before_the_first_fit(self, n_rows: int) -> Learned:
-        """Placeholders, of which class probabilities have a finite logarithm."""
-        n_experts, start = self.n_experts, self.outputs.placeholder
-        means = np.tile(start, (n_experts, 1, n_rows))
-        none, no_fit = np.zeros((n_experts, n_rows)), np.full((n_experts, n_rows), -1.0)
-        waits = np.zeros(n_experts, dtype=bool)
-        return Learned(((),) * n_experts, means, none, no_fit, no_fit, waits)
 
     def with_best_dispersions(
         self, theta: Array, data: Data, resp: Array, n_steps: int
@@ -409,50 +487,45 @@ class CrossFittedExperts(Experts):
         self, k: int, j: int, training: Training, train: Array, test: Array
     ) -> tuple[Any, Array, Array]:
         """Model of expert k without fold j, its predictions and logs (S, n) in that fold."""
-        features, y, resp = training
+        resp = training.resp
         try:
             # Those of more than negligible responsibility, unless these are few.
             kept = train[resp[k, train] > MIN_RESPONSIBILITY * resp[:, train].sum(axis=0)]
-            kept = kept if len(kept) >= MIN_FIT_ROWS else train
-            model = self._fit(k, j, training, kept)
-            X, y, offset = index_rows(features.X, test), y[..., test], features.offset
+            model = self._fit(k, j, training.take(kept if len(kept) >= MIN_FIT_ROWS else train))
+            features, y, _ = training.take(test)
             if not len(test):
                 return model, y, y
-            prediction = predict_expert(model, X, self.fits.classes)
-            check_prediction(prediction, len(self.outputs.placeholder), len(test))
-            offset = None if offset is None else offset[..., test]
-            prediction = self._valid_means(k, prediction, offset)
-            return model, prediction, self.logs_of(model, X, prediction, y)
+            prediction = adapter.predict_expert(model, features.X, self.fits.classes)
+            adapter.check_prediction(prediction, len(self.outputs.placeholder), len(test))
+            prediction = self._valid_means(k, prediction, features.offset)
+            return model, prediction, self.logs_of(model, features.X, prediction, y)
         except Exception as error:
             rows = "fitted on all rows" if len(train) == resp.shape[1] else f"without fold {j}"
             error.add_note(f"This was expert {k}, {self.fits.estimators[k]!r}, {rows}.")
-            add_feature_note(error, features.X)
+            add_feature_note(error, training.features.X)
             raise
 
     def logs_of(self, model: Any, X: Any, prediction: Array, y: Array) -> Array:
         """Log probabilities of classes, or log densities of a model that has its own, (1, n)."""
         if self.fits.classes is not None:
             return np.log(prediction[y, np.arange(len(y))])[None]
-        if not has_density(model):
+        if not adapter.has_density(model):
             return np.zeros((1, y.shape[1]))
-        return log_density(predict_components(model, X), y)[None]
+        return adapter.log_density(adapter.predict_components(model, X), y)[None]
 
-    def _fit(self, k: int, j: int, training: Training, rows: Array) -> Any:
-        (features, y, resp), fits = training, self.fits
-        target = y[:, rows].T if fits.classes is None else fits.classes[y[rows]]
-        if target.ndim == 2 and target.shape[1] == 1:
-            target = target[:, 0]
-        weight = np.maximum(resp[k, rows], TINY**0.5)
+    def _fit(self, k: int, j: int, training: Training) -> Any:
+        (features, y, resp), fits, estimator = training, self.fits, self.fits.estimators[k]
+        target = y.T if fits.classes is None else fits.classes[y]
+        target = target[:, 0] if target.shape[1:] == (1,) else target
+        weight = np.maximum(resp[k], TINY**0.5)
         if features.offset is not None:  # per unit of exposure
-            exposure = np.exp(features.offset[..., rows])
+            exposure = np.exp(features.offset)
             target = (target.T / exposure).T
             weight = np.maximum(weight * exposure**self.family.exposure_power, TINY**0.5)
-        groups = None if features.groups is None else features.groups[rows]
-        metadata = groups_of_folds(fits.estimators[k], groups)
-        for argument, name in fits.routes[k].items():
-            metadata[argument] = features.metadata[name][rows]
-        X, seed = index_rows(features.X, rows), int(fits.seeds[k, j])
-        return fit_estimator(fits.estimators[k], seed, X, target, weight, metadata)
+        metadata = adapter.groups_of_folds(estimator, features.groups)
+        metadata |= {name: features.metadata[given] for name, given in fits.routes[k].items()}
+        seed = int(fits.seeds[k, j])
+        return adapter.fit_estimator(estimator, seed, features.X, target, weight, metadata)
 
     # --- the experts ---
 
@@ -496,12 +569,12 @@ class CrossFittedExperts(Experts):
 
     def n_parameters(self, theta: Array) -> float:
         """Number of parameters of the models and dispersions; NaN if it is unknown."""
-        counts = [count_parameters(typical_model(models)) for models in self.learned.models]
+        counts = map(adapter.count_parameters, self.learned.models)
         return sum(counts) + super().n_parameters(theta)
 
     def attributes(self, theta: Array, units: Any) -> dict[str, Any]:
         """`experts_`: the models of each expert; family and dispersions of a regression."""
-        fitted: dict[str, Any] = {"experts_": [list(models) for models in self.learned.models]}
+        fitted: dict[str, Any] = {"experts_": list(map(list, self.learned.models))}
         if self.family.link != "softmax" and self.family != Normal():
             fitted["families_"] = [self.family] * self.n_experts
         unknown = np.full((self.n_experts, self.n_outputs), np.nan)

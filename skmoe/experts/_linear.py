@@ -163,14 +163,11 @@ class LinearExperts(Facts):
 
     def in_support(self, y: Array) -> Array:
         """Whether all outputs of a row are possible under any one of the families, (n,)."""
-        families, censored = self.families, has_bounds(y)
-        if censored:
-            families = tuple(of_target(family, y) for family in families)
-        possible = np.any([family.in_support(y).all(axis=0) for family in families], axis=0)
-        if censored and any(family.link for family in families):
-            # Also of an interval that contains an atom.
-            regression = [family.in_support(y).all(axis=0) for family in families if family.link]
-            possible &= np.any(regression, axis=0) | is_exact(y).all(axis=0)
+        families = [of_target(family, y) for family in self.families]
+        of_each = np.stack([family.in_support(y).all(axis=0) for family in families])
+        has_link, possible = [bool(family.link) for family in families], of_each.any(axis=0)
+        if has_bounds(y) and any(has_link):  # also of an interval that contains an atom
+            possible &= of_each[has_link].any(axis=0) | is_exact(y).all(axis=0)
         return np.asarray(possible)
 
     def working_target(self, y: Array) -> Array:
@@ -199,7 +196,9 @@ class LinearExperts(Facts):
         starts, variances = ([[pair[i] for pair in own] for own in found] for i in (0, 1))
         if self.covariance_type == "full" and n_outputs > 1:
             joint = JointNormal(n_outputs, of_logs=families[0].name == LogNormal.name)
-            families, starts = [joint], [[_joint_start(joint, starts[0])]]
+            # Means and log variances of each output, and correlations of zero.
+            of_outputs = np.transpose([np.asarray(start)[:2] for start in starts[0]])
+            families, starts = [joint], [[np.append(of_outputs, np.zeros(len(joint.pairs)))]]
         index = [k % len(families) for k in range(n_experts)]
         penalties: Options = {"alpha": self.alpha, "dispersion_prior": self.dispersion_prior}
         if own.get("dispersion_columns"):
@@ -243,13 +242,6 @@ def summaries(
         start = np.array(family.start(relative, own_weight))
         found.append((start, variance if variance > round_off else 1.0))
     return found
-
-
-def _joint_start(family: JointNormal, starts: Any) -> Array:
-    """Means and log variances of each output, and correlations of zero."""
-    means, log_variances = np.transpose([start[:2] for start in starts])
-    n_pairs = len(family.roles) - 2 * len(starts)
-    return np.concatenate([means, log_variances, np.zeros(n_pairs)])
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,13 @@ from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import OrdinalComponents, predictive_distribution
 from skmoe.distributions._components import NestedComponents
 from skmoe.exceptions import CollapsedExpertsWarning
-from skmoe.experts._cross_fitted import N_DISPERSION_STEPS, CrossFittedExperts, Learned, Training
-from skmoe.experts._mean_family import GivenDensity
+from skmoe.experts._cross_fitted import (
+    N_DISPERSION_STEPS,
+    CrossFittedExperts,
+    GivenDensity,
+    Learned,
+    Training,
+)
 
 # Spreads, and temperatures, that are compared, in steps of ten and twenty per cent; the first makes
 # no change.
@@ -65,9 +70,10 @@ SPREAD_PRIOR_ROWS = 10.0
 # Replaces a log density of minus infinity, which has no product with a responsibility of zero.
 LEAST_LOG_DENSITY = -1e100
 
-# Most iterations in which spreads are found with constant weights of the models, and the gain per
-# row below which they end.
+# Most iterations in which spreads are found with constant weights of the models, most steps of the
+# dispersions in each of them, and the gain per row below which they end.
 MAX_POOL_ITER = 30
+N_POOL_STEPS = 5
 POOL_TOL = 1e-5
 
 # Weight of the rows below which a fit is too different from one of all rows.
@@ -77,19 +83,6 @@ MIN_ROWS_OF_CURVE = 50.0
 # prior of an exponent of zero has the weight of so many held-out rows.
 MAX_ERROR_EXPONENT = 1.0
 PRIOR_HELD_OUT_ROWS = 20.0
-
-
-def learning_curve_splits(fold: Array) -> tuple[Array, Array, Array] | None:
-    """Indices of the rows of a fit without fold 0, of half of these, and of the rows of fold 0.
-
-    A half is one half of the other folds, so that groups are not divided. None if there are fewer
-    than two other folds.
-    """
-    others = np.setdiff1d(fold, [0])
-    if len(others) < 2:
-        return None
-    half = np.isin(fold, others[: len(others) // 2])
-    return np.flatnonzero(fold), np.flatnonzero(half), np.flatnonzero(fold == 0)
 
 
 class StackedModels(CrossFittedExperts):
@@ -107,9 +100,8 @@ class StackedModels(CrossFittedExperts):
     def of_models(self, kept: Array, values: tuple[float, ...] = ()) -> Any:
         """Some of the models, before their fits."""
         fits = self.fits
-        estimators, routes = (
-            tuple(given[k] for k in kept) for given in (fits.estimators, fits.routes)
-        )
+        pairs = [(fits.estimators[k], fits.routes[k]) for k in kept]
+        estimators, routes = zip(*pairs, strict=True)
         own = fits._replace(estimators=estimators, routes=routes, seeds=fits.seeds[kept])
         part = type(self)(own, self.outputs, self.penalties, self.shared_dispersion)
         return part.changed(values=values)
@@ -168,7 +160,7 @@ class StackedModels(CrossFittedExperts):
             learned = experts.learned._replace(spread=spreads[best], logs=at_best)
             experts = experts.changed(learned=learned)
             if not self.values:  # there spreads adapt the dispersions, which are those of numbers
-                best_to = experts.start, data, of_rows, N_DISPERSION_STEPS
+                best_to = experts.start, data, of_rows, N_POOL_STEPS
                 experts = experts.changed(start=experts.with_best_dispersions(*best_to)[0])
         return experts
 
@@ -206,20 +198,21 @@ class StackedModels(CrossFittedExperts):
         training, weight = self._training(data), data.rows.weight
         features, fold = training.features, np.asarray(training.features.fold)
         index = self.scale_index[(self.scale_index >= 0).all(axis=1)]
-        splits = learning_curve_splits(fold)
-        if splits is None or not len(index):
+        others = np.setdiff1d(fold, [0])
+        if len(others) < 2 or not len(index):
             return self
-        train, half, test = splits
+        # The rows of a fit without fold 0, half of these, and the rows of fold 0.
+        half = np.flatnonzero(np.isin(fold, others[: len(others) // 2]))
+        train, test = np.flatnonzero(fold), np.flatnonzero(fold == 0)
         sizes = [weight[rows].sum() for rows in (slice(None), train, half, test)]
         of_all, of_train, of_half, n_held_out = sizes
         if of_half < MIN_ROWS_OF_CURVE:
             return self
         means = self.learned.predictions[..., fold[fold >= 0] == 0]
-        numbers = self.owners[index[:, 0]].tolist()
+        fewer, numbers = means.copy(), self.owners[index[:, 0]].tolist()
         of_fewer = Parallel(n_jobs=self.fits.n_jobs)(
             delayed(self._mean_of_fewer_rows)(k, training, half, test) for k in numbers
         )
-        fewer = means.copy()
         for k, mean in zip(numbers, of_fewer, strict=True):
             fewer[k] = fewer[k] if mean is None else mean
         y, of_test = training.y[:, test], weight[test]
@@ -250,16 +243,17 @@ class StackedModels(CrossFittedExperts):
         except (ValueError, np.linalg.LinAlgError):
             return None
 
-    def _fit(self, k: int, j: int, training: Training, rows: Array) -> Any:
+    def _fit(self, k: int, j: int, training: Training) -> Any:
         """Model of expert k; rows are repeated for estimators that take no weights."""
         if not takes_weights(self.fits.estimators[k]):
-            rows = np.repeat(rows, training.resp[k, rows].astype(int))
+            numbers = training.resp[k].astype(int)
+            training = training.take(np.repeat(np.arange(len(numbers)), numbers))
             training = training._replace(resp=np.ones_like(training.resp))
         with warnings.catch_warnings():
             # A model that has more experts than its rows need is no worse for it: the gate weights
             # it by its out-of-fold densities, and its own experts are not read.
             warnings.simplefilter("ignore", CollapsedExpertsWarning)
-            return super()._fit(k, j, training, rows)
+            return super()._fit(k, j, training)
 
     # --- densities and predictions ---
 
@@ -294,8 +288,25 @@ class StackedModels(CrossFittedExperts):
         return self._on_values(own, rows.n_rows)
 
     def _on_values(self, components: Any, n_rows: int) -> Any:
-        """Components with the probabilities of the values of y alone, if these are few."""
-        return on_values(components, np.array(self.values), n_rows) if self.values else components
+        """Components with the probabilities of the values of y alone, if these are few.
+
+        A value has the probability of its cell, whose limits are half way to the neighbouring
+        values. The density of ratings is no measure of a model: a normal distribution about one
+        rating, of nearly no width, has any density there. A probability is at most one, so that
+        models can be compared.
+        """
+        if not self.values:
+            return components
+        values = np.array(self.values)
+        dist = predictive_distribution([components], np.ones((1, n_rows)), single_output=True)
+        limits = 0.5 * (values[1:] + values[:-1])[None]
+        zero, one = np.zeros((n_rows, 1)), np.ones((n_rows, 1))
+        from_below = np.diff(dist.cdf(limits), axis=1, prepend=zero, append=one)
+        # Small probabilities of large values are exact as differences of those above them.
+        from_above = -np.diff(dist.sf(limits), axis=1, prepend=one, append=zero)
+        probabilities = np.maximum(from_below, from_above)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        return OrdinalComponents(np.ones((1, n_rows)), values, probabilities.T[None, None])
 
 
 def _at_spread(components: Any, center: Array, spread: float) -> Any:
@@ -316,28 +327,6 @@ def _is_location_scale(components: Any) -> bool:
     if isinstance(components, NestedComponents):
         return all(map(_is_location_scale, components.parts))
     return bool(components.block().family.location_scale)
-
-
-# --- probabilities of values ------------------------------------------------------------------
-
-# A value of y, of which there are few, has the probability of its cell, whose limits are half way
-# to the neighbouring values. The density of ratings is no measure of a model: a normal distribution
-# about one rating, of nearly no width, has any density there. A probability is at most one, so that
-# models can be compared.
-
-
-def on_values(components: Any, values: Array, n_rows: int) -> OrdinalComponents:
-    """Components of one expert with the probabilities of the values alone."""
-    dist = predictive_distribution([components], np.ones((1, n_rows)), single_output=True)
-    limits = 0.5 * (values[1:] + values[:-1])[None]
-    below, above = dist.cdf(limits), dist.sf(limits)
-    zero, one = np.zeros((n_rows, 1)), np.ones((n_rows, 1))
-    from_below = np.diff(below, axis=1, prepend=zero, append=one)
-    # Small probabilities of large values are exact as differences of the probabilities above them.
-    from_above = -np.diff(above, axis=1, prepend=one, append=zero)
-    probabilities = np.maximum(from_below, from_above)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    return OrdinalComponents(np.ones((1, n_rows)), values, probabilities.T[None, None])
 
 
 class GivenDensities(Experts):

@@ -1,11 +1,10 @@
 """Families: conditional distributions of y given the linear predictor of an expert."""
 
+from skmoe.families import _continuous, _discrete, _positive
 from skmoe.families._base import Family
-from skmoe.families._counts import NegativeBinomial, Poisson
-from skmoe.families._logit import Beta, Ordinal
-from skmoe.families._normal import LogNormal, Normal, StudentT
+from skmoe.families._continuous import Beta, LogNormal, Normal, StudentT, Uniform
+from skmoe.families._discrete import NegativeBinomial, Ordinal, Poisson
 from skmoe.families._positive import Exponential, Gamma, InverseGaussian, Tweedie, Weibull
-from skmoe.families._without_predictor import Never, One, Uniform, Zero
 
 # Point masses have no options: their names in the parameter `family` are enough.
 __all__ = [
@@ -28,23 +27,8 @@ __all__ = [
 
 # Families by the name in the parameter `family`.
 FAMILIES: dict[str, type[Family]] = {
-    family.name: family
-    for family in (
-        Normal,
-        StudentT,
-        LogNormal,
-        Gamma,
-        InverseGaussian,
-        Weibull,
-        Exponential,
-        Tweedie,
-        Beta,
-        Poisson,
-        NegativeBinomial,
-        Ordinal,
-        Zero,
-        One,
-        Never,
-        Uniform,
-    )
+    kind.name: kind
+    for module in (_continuous, _positive, _discrete)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and issubclass(kind, Family) and "name" in vars(kind)
 }

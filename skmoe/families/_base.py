@@ -79,11 +79,8 @@ class Family(ABC):
     # Outputs per unit of exposure have the exposure to this power as weight: zero for a standard
     # deviation that is proportional to the mean. Used under a log link only.
     exposure_power: ClassVar[float] = 0.0
-    # Whether y may be censored. Number of predictors that move y, or its logarithm under a log
-    # link: one if this is the linear predictor plus noise, two if the root of the scale is a factor
-    # of this noise.
+    # Whether y may be censored.
     takes_bounds: ClassVar[bool] = True
-    n_moving: ClassVar[int] = 0
     # Largest absolute value of the linear predictor, for which the mean and its sums stay finite.
     max_predictor: ClassVar[float] = np.inf
     # An example with what must be given if not all rows are in memory; "" for nothing.
@@ -97,15 +94,12 @@ class Family(ABC):
 
     # --- facts that may depend on options ---
 
-    @property
-    def support(self) -> str:
-        """Values of y that have positive density, in words; `in_support` decides."""
-        return "finite numbers"
-
-    @property
-    def dispersions(self) -> tuple[Dispersion, ...]:
-        """Names of the dispersion parameters, whose logs are the predictors after the first."""
-        return ()
+    # Values of y that have positive density, in words; `in_support` decides.
+    support: ClassVar[Any] = "finite numbers"
+    # The dispersion parameters, whose logs are the predictors after the first, and the smallest and
+    # largest value of each log.
+    dispersions: ClassVar[Any] = ()
+    log_dispersion_bounds: ClassVar[Any] = ()
 
     @property
     def has_dispersion(self) -> bool:
@@ -123,13 +117,8 @@ class Family(ABC):
         return ("mean", *others)
 
     @property
-    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
-        """Smallest and largest value of each log dispersion."""
-        return ()
-
-    @property
     def log_dispersion_bounds_of_means(self) -> tuple[tuple[float, float], ...]:
-        """The same for distributions about a given mean, which must therefore have one."""
+        """Bounds for distributions about a given mean, which must therefore have one."""
         return self.log_dispersion_bounds
 
     @property
@@ -271,32 +260,6 @@ def differences(
     return first, [own / DIFFERENCE_STEP**2 for _, own in pairs]
 
 
-def absolute(second: Curvature, n_predictors: int) -> Curvature:
-    """A Hessian (T, T) of each row with the absolute values of its eigenvalues."""
-    if n_predictors == 1:
-        return {(0, 0): np.abs(second[0, 0])}
-    if n_predictors == 2:
-        # The root of the square of the matrix, by the theorem of Cayley and Hamilton.
-        a, b, c = (np.asarray(second.get(key, 0.0)) for key in ((0, 0), (0, 1), (1, 1)))
-        size = np.maximum(np.maximum(np.abs(a), np.abs(b)), np.maximum(np.abs(c), TINY))
-        a, b, c = a / size, b / size, c / size
-        determinant = np.abs(a * c - b * b)
-        trace = np.sqrt(a * a + 2.0 * (b * b + determinant) + c * c)
-        factor = size / np.maximum(trace, TINY)
-        return {
-            (0, 0): factor * (a * a + b * b + determinant),
-            (0, 1): factor * b * (a + c),
-            (1, 1): factor * (c * c + b * b + determinant),
-        }
-    shape = np.broadcast_shapes(*(np.shape(values) for values in second.values()))
-    matrix = np.zeros((*shape, n_predictors, n_predictors))
-    for (t, u), values in second.items():
-        matrix[..., t, u] = matrix[..., u, t] = values
-    values, vectors = np.linalg.eigh(matrix)
-    matrix = (vectors * np.abs(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
-    return {(t, u): matrix[..., t, u] for t in range(n_predictors) for u in range(t, n_predictors)}
-
-
 def of_others(kind: Any, source: str, names: Iterable[str]) -> None:
     """Facts and methods of a class of families that are those of the family in a field."""
     for name in names:
@@ -344,7 +307,6 @@ class Positive(LogLink):
 
     support: ClassVar[str] = "positive numbers"
     max_predictor: ClassVar[float] = 230.0
-    n_moving: ClassVar[int] = 1
     has_scale: ClassVar[bool] = True
     dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
@@ -365,3 +327,13 @@ class Positive(LogLink):
     def start(self, y: Array, weight: Array) -> Array:
         """Logarithm of the mean, and variance of the logarithms."""
         return np.array([log_mean_of(y, weight), log_variance_of(self.working_target(y), weight)])
+
+
+class WithoutPredictor(Family):
+    """Distributions that are the same for all rows: `eta` is empty, and what is of rows has one."""
+
+    link: ClassVar[str] = ""
+
+    def start(self, y: Array, weight: Array) -> Array:
+        """No numbers."""
+        return np.zeros(0)

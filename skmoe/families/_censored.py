@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from inspect import isfunction
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from skmoe._data.censored_targets import is_exact, point_values
 from skmoe._data.checks import has_bounds
 from skmoe._numerics.typing import TINY, Array
-from skmoe.families._base import Curvature, Family, absolute, along, of_others, score
+from skmoe.families._base import Curvature, Family, along, of_others
 
 # Width of an interval, relative to the smaller tail beside it, below which its probability is the
 # product of density and width: the difference of two distribution functions would cancel.
@@ -22,9 +22,6 @@ NARROW = 1e-5
 # Step of the differences of log probabilities by parameters without a formula. Four points leave a
 # relative error of about 1e-12.
 STEP = 2e-3
-
-# Largest logarithm of a hazard.
-MAX_LOG_HAZARD = 300.0
 
 
 def of_target(family: Family, y: Array) -> Family:
@@ -103,7 +100,7 @@ class Censored(Family):
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information of values, absolute observed one of intervals.
 
-        Intervals that are narrow count as their middle, at which the density is that of all.
+        The density in intervals that are narrow is that in their middle.
         """
         known, middle = is_exact(y), point_values(y)
         values = np.where(self.family.in_support(middle), middle, 1.0)
@@ -114,34 +111,35 @@ class Censored(Family):
             return
         at_rows = [own if np.shape(own)[-1] == 1 else own[..., rows] for own in eta]
         of_rows = _of_intervals(self.family, y[rows], values[rows], at_rows)
-        found, narrow = next(of_rows)
 
         def replaced(of_values: Any, found: Any) -> Array:
             """What is computed of all rows (..., n), replaced by what is found of intervals."""
             shape = np.broadcast_shapes(np.shape(found)[:-1], np.shape(of_values)[:-1])
             both = np.array(np.broadcast_to(of_values, (*shape, len(y))))
-            both[..., rows] = np.where(narrow, both[..., rows], found)
+            both[..., rows] = found
             return both
 
         def all_replaced(of_values: Curvature, found: Curvature) -> Curvature:
             zero, keys = np.zeros(1), sorted(of_values.keys() | found.keys())
             return {key: replaced(of_values.get(key, zero), found.get(key, zero)) for key in keys}
 
-        width = np.subtract(y["upper"], y["lower"], where=~known, out=np.ones(len(y)))
-        log_width = np.log(np.where(width < np.inf, width, 1.0))
-        yield replaced(next(terms) + log_width, found)
+        yield replaced(next(terms), next(of_rows))
         yield [replaced(*pair) for pair in zip(next(terms), next(of_rows), strict=True)]
         information, hessian = next(terms), next(of_rows)
         if not eta:
             yield information
             return
-        # The mean in units of what one value tells of it, so that units of y have no influence.
+        # A diagonal that bounds the Hessian, with the mean in units of what one value shows of it,
+        # so that units of y have no influence.
         root = np.sqrt(np.maximum(information[0, 0], TINY))
         root = np.broadcast_to(root, (*np.shape(root)[:-1], len(y)))[..., rows]
-        curvature = absolute(_multiplied(hessian, 1.0 / root), len(eta))
-        yield all_replaced(information, _multiplied(curvature, root))
-        second = next(terms, None)
-        yield all_replaced(self.family.second(values, eta) if second is None else second, hessian)
+        units = [root, *[1.0] * (len(eta) - 1)]
+        curvature: Curvature = dict.fromkeys([(t, t) for t in range(len(eta))], 0.0)
+        for (t, u), values_of_pair in hessian.items():
+            for one, other in {(t, u), (u, t)}:
+                curvature[one, one] += np.abs(values_of_pair) * (units[one] / units[other])
+        yield all_replaced(information, curvature)
+        yield all_replaced(self.family.second(values, eta), hessian)
 
 
 # All else is that of the values.
@@ -150,13 +148,8 @@ FACTS = [name for name, value in vars(Family).items() if name[0] != "_" and not 
 of_others(Censored, "family", ("name", *METHODS, *FACTS))
 
 
-def _multiplied(second: Curvature, factor: Array) -> Curvature:
-    """Second derivatives in other units of the first predictor."""
-    return {(t, u): v * factor ** ((t == 0) + (u == 0)) for (t, u), v in second.items()}
-
-
-def _log_probabilities(family: Family, y: Array, eta: Sequence[Array]) -> tuple[Array, Array]:
-    """Log probability of each interval, from the smaller tail, and which of them are narrow."""
+def _log_probabilities(family: Family, y: Array, values: Array, eta: Sequence[Array]) -> Array:
+    """Log probability of each interval, from the smaller tail, or the density at its value."""
     part = family.components(eta)
     shape = np.broadcast_shapes(y.shape, *map(np.shape, eta))
     functions, parameters = part.functions, [values[0] for values in part[1:]]
@@ -165,7 +158,7 @@ def _log_probabilities(family: Family, y: Array, eta: Sequence[Array]) -> tuple[
     with np.errstate(all="ignore"):
         above = functions.log_sf(left, *parameters).reshape(shape)
         if np.isposinf(upper).all():
-            return above, np.zeros(shape, dtype=bool)
+            return above
         beyond = functions.log_sf(upper, *parameters).reshape(shape)
         below = functions.log_cdf(upper, *parameters).reshape(shape)
         before = functions.log_cdf(left, *parameters).reshape(shape)
@@ -173,67 +166,32 @@ def _log_probabilities(family: Family, y: Array, eta: Sequence[Array]) -> tuple[
         difference = np.where(above <= below, beyond, before) - inner
         difference = np.where(inner > -np.inf, np.minimum(difference, 0.0), -np.inf)
         logs = inner + np.log(-np.expm1(difference))
-    narrow = (difference > -NARROW) & (upper > lower) & family.in_support(point_values(y))
-    return logs, narrow & family.is_continuous
+        narrow = (difference > -NARROW) & (upper > lower) & family.in_support(point_values(y))
+        if not (narrow.any() and family.is_continuous):
+            return logs
+        return np.where(narrow, family.log_prob(values, eta) + np.log(upper - lower), logs)
 
 
 def _of_intervals(family: Family, y: Array, values: Array, eta: list[Array]) -> Iterator[Any]:
-    """Log probabilities of intervals y (n,), and which are narrow; then their derivatives.
-
-    A parameter that moves y by v changes the distribution function by minus v times the density.
-    So the derivatives are those of densities at the bounds, relative to the probability of the
-    interval. The first predictor moves y of a location family by one, and the second one that of
-    a family of location and scale by half of its distance. Others are found by differences.
-    """
-    log_prob, narrow = _log_probabilities(family, y, eta)
-    yield log_prob, narrow
-    n_own, possible = len(eta), log_prob > -np.inf
-    n_moving = min(family.n_moving, n_own)
-    gradient = [np.zeros(log_prob.shape) for _ in eta]
-    # Hazards at the bounds times the changes of y there, and the slopes of the density.
-    hazards: list[tuple[list[Array], Sequence[Array]]] = []
-    for bound, sign in ((y["lower"], 1.0), (y["upper"], -1.0)) if n_moving else ():
-        present = np.isfinite(bound) & family.in_support(bound)
-        if not present.any():
-            continue
-        value = np.where(present, bound, 1.0)
-        is_log = family.link == "log"
-        with np.errstate(divide="ignore", invalid="ignore"):
-            moved = np.log(value) if is_log else value
-            logs = family.log_prob(value, eta) + (moved if is_log else 0.0)
-            logs = np.minimum(logs - log_prob, MAX_LOG_HAZARD)
-        ratio = np.where(present & possible, sign * np.exp(logs), 0.0)
-        changes = [ratio]
-        if n_moving > 1:
-            changes.append(ratio * (0.5 * (moved - eta[0])))
-        for i, change in enumerate(changes):
-            gradient[i] += change
-        hazards.append((changes, score(family, value, eta)))
-    units = [np.full(1, STEP)] * n_own
-    if not n_moving and n_own:  # short where a linear predictor is known well from one row
-        _, _, information, *_ = family.derivatives(values, eta)
+    """Log probabilities of intervals y (n,), which have these values; then differences of them."""
+    log_prob = _log_probabilities(family, y, values, eta)
+    yield log_prob
+    possible, units = log_prob > -np.inf, [np.full(1, STEP)] * len(eta)
+    if eta:  # short where a linear predictor is known well from one row
+        information = next(islice(family.derivatives(values, eta), 2, None))
         units[0] = STEP / np.sqrt(1.0 + information[0, 0])
 
-    def bend(*moved: int) -> Array:
+    def along_steps(*moved: int) -> Array:
         """First and second derivative along the steps of some predictors."""
         step = [unit if t in moved else 0.0 for t, unit in enumerate(units)]
         with np.errstate(invalid="ignore"):
-            pair = along(lambda at: _log_probabilities(family, y, at)[0], eta, step, log_prob)
+            pair = along(lambda at: _log_probabilities(family, y, values, at), eta, step, log_prob)
         return np.where(possible, pair, 0.0)
 
-    bends = {}
-    for i in range(n_moving, n_own):
-        first, bends[i] = bend(i)
-        gradient[i] = first / units[i]
-    yield gradient
-    hessian = {(i, j): -gradient[i] * gradient[j] for i in range(n_moving) for j in range(i, n_own)}
-    for changes, slopes in hazards:
-        for i, change in enumerate(changes):
-            for j in range(i, n_own):
-                hessian[i, j] += change * slopes[j]
-    for i, own in bends.items():
-        hessian[i, i] = own / np.square(units[i])
-    for i, j in combinations(bends, 2):
-        mixed = 0.5 * (bend(i, j)[1] - bends[i] - bends[j])
-        hessian[i, j] = mixed / (units[i] * units[j])
+    alone = [along_steps(t) for t in range(len(eta))]
+    yield [first / unit for (first, _), unit in zip(alone, units, strict=True)]
+    hessian = {(t, t): alone[t][1] / np.square(unit) for t, unit in enumerate(units)}
+    for t, u in combinations(range(len(eta)), 2):
+        mixed = along_steps(t, u)[1] - alone[t][1] - alone[u][1]
+        hessian[t, u] = 0.5 * mixed / (units[t] * units[u])
     yield hessian

@@ -19,8 +19,8 @@ from skmoe._numerics.covariances import (
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
 from skmoe.distributions import JointComponents
-from skmoe.families._base import Curvature, Family, log_variance_of, of_others
-from skmoe.families._normal import LogNormal, Normal
+from skmoe.families._base import Curvature, Family, of_others
+from skmoe.families._continuous import LogNormal, Normal
 from skmoe.protocols import Correlation, Dispersion
 
 
@@ -96,10 +96,8 @@ class JointNormal(Family):
 
     def start(self, y: Array, weight: Array) -> Array:
         """Those of independent outputs."""
-        values = np.log(y) if self.of_logs else y
-        variances = [log_variance_of(own, weight) for own in values]
-        means = np.average(values, axis=-1, weights=weight)
-        return np.array([*means, *variances, *[0.0] * len(self.pairs)])
+        starts = np.transpose([self.of_one.start(own, weight) for own in y])
+        return np.append(starts, np.zeros(len(self.pairs)))
 
     # --- the density ---
 
@@ -124,11 +122,8 @@ class JointNormal(Family):
         yield logs
         scaled = np.einsum("...ij,j...->i...", matrix, whitened)
         precision = np.moveaxis(matrix @ np.swapaxes(matrix, -1, -2), (-2, -1), (0, 1))
-        # Derivatives of the covariance by the constants, (T, m, m, ...) and (T, T, m, m, ...).
-        slopes, bends = (
-            np.moveaxis(own, (-2, -1), (axis, axis + 1))
-            for axis, own in enumerate(covariance_derivatives(log_variance, fisher_z), start=1)
-        )
+        # Derivatives of the covariance by the constants, (T, m, m, ...).
+        slopes = np.moveaxis(covariance_derivatives(log_variance, fisher_z), (-2, -1), (1, 2))
         moved = np.einsum("tij...,j...->ti...", slopes, scaled)
         products = np.einsum("ij...,tjk...->tik...", precision, slopes)
         traces = np.einsum("tii...->t...", products)
@@ -137,14 +132,6 @@ class JointNormal(Family):
         information: Curvature = {(i, j): precision[i, j] for i in range(m) for j in range(i, m)}
         rest = [(t, u) for t in range(n_own - m) for u in range(t, n_own - m)]
         yield information | {(m + t, m + u): of_constants[t, u] for t, u in rest}
-        second: Curvature = {key: -own for key, own in information.items()}
-        crossed = -np.einsum("ij...,tj...->it...", precision, moved)
-        second |= {(i, m + t): own for i, row in enumerate(crossed) for t, own in enumerate(row)}
-        of_constants = of_constants + np.einsum("ti...,iu...->tu...", moved, crossed)
-        bends = 0.5 * np.einsum(
-            "tuij...,ij...->tu...", bends, np.einsum("i...,j...->ij...", scaled, scaled) - precision
-        )
-        yield second | {(m + t, m + u): of_constants[t, u] + bends[t, u] for t, u in rest}
 
     # --- moments ---
 
@@ -153,15 +140,8 @@ class JointNormal(Family):
         means = np.stack(np.broadcast_arrays(*eta[: self.n_outputs]), axis=-2)
         if not self.of_logs:
             return means
-        return np.exp(means + 0.5 * np.exp(self._log_variances(eta)))
-
-    def _log_variances(self, eta: Sequence[Array]) -> Array:
-        own = eta[self.n_outputs : 2 * self.n_outputs]
-        return np.stack(np.broadcast_arrays(*own), axis=-2)
-
-    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
-        """The first m predictors, (..., m, n)."""
-        return np.log(mean) - 0.5 * np.exp(self._log_variances(eta)) if self.of_logs else mean
+        log_variances = np.broadcast_arrays(*eta[self.n_outputs : 2 * self.n_outputs])
+        return np.exp(means + 0.5 * np.exp(np.stack(log_variances, axis=-2)))
 
     def components(self, eta: Sequence[Array]) -> JointComponents:
         """The joint distribution of the outputs, with constants that are the same for all rows."""

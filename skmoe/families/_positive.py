@@ -13,11 +13,10 @@ from skmoe._data.checks import check_real
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.special import log_sum, moments_of_index, shape_of_jumps, trigamma
 from skmoe._numerics.typing import Array
-from skmoe.distributions import GammaComponents, InverseGaussianComponents, WeibullComponents
+from skmoe.distributions import _continuous as parts
 from skmoe.distributions._components import NestedComponents
-from skmoe.distributions._positive import tweedie_components
 from skmoe.families._base import Positive, as_outputs, log_mean_of
-from skmoe.families._normal import LogNormal
+from skmoe.families._continuous import LogNormal
 from skmoe.protocols import Dispersion, Measure
 
 
@@ -65,10 +64,10 @@ class Gamma(Positive):
         yield {(0, 0): shape, (1, 1): of_shape}
         yield {(0, 0): -shape - excess, (0, 1): -excess, (1, 1): -of_shape - ratio}
 
-    def components(self, eta: Sequence[Array]) -> GammaComponents:
+    def components(self, eta: Sequence[Array]) -> parts.GammaComponents:
         """The gamma distribution."""
         predictor, log_dispersion = as_outputs(eta)
-        return GammaComponents.single(np.exp(predictor), np.exp(-log_dispersion))
+        return parts.GammaComponents.single(np.exp(predictor), np.exp(-log_dispersion))
 
 
 TIME_RATIO = Measure("time ratio", "times")
@@ -121,7 +120,6 @@ class Weibull(Positive):
     )
     equation: ClassVar[str] = "scale of {response} = exp({predictor})"
     max_predictor: ClassVar[float] = 200.0
-    n_moving: ClassVar[int] = 2
     log_dispersion_bounds = LogNormal.log_dispersion_bounds
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
@@ -143,21 +141,15 @@ class Weibull(Positive):
             (0, 1): 0.5 * OF_BOTH * precision,
             (1, 1): 0.25 * OF_SCALE,
         }
-        by_root = product + deviation + power
-        yield {
-            (0, 0): -(power + 1.0) * np.square(precision),
-            (0, 1): -0.5 * by_root * precision,
-            (1, 1): -0.25 * deviation * by_root,
-        }
 
     def mean(self, eta: Sequence[Array]) -> Array:
         """The scale times a gamma function."""
         return np.exp(eta[0] + gammaln(1.0 + np.exp(0.5 * eta[1])))
 
-    def components(self, eta: Sequence[Array]) -> WeibullComponents:
+    def components(self, eta: Sequence[Array]) -> parts.WeibullComponents:
         """The Weibull distribution."""
         predictor, log_dispersion = as_outputs(eta)
-        return WeibullComponents.single(np.exp(predictor), np.exp(-0.5 * log_dispersion))
+        return parts.WeibullComponents.single(np.exp(predictor), np.exp(-0.5 * log_dispersion))
 
 
 @dataclass(frozen=True)
@@ -207,9 +199,9 @@ class Exponential(Positive):
         yield {(0, 0): 1.0}
         yield {(0, 0): -ratio}
 
-    def components(self, eta: Sequence[Array]) -> WeibullComponents:
+    def components(self, eta: Sequence[Array]) -> parts.WeibullComponents:
         """The Weibull distribution of shape one."""
-        return WeibullComponents.single(np.exp(as_outputs(eta)[0]), np.ones(()))
+        return parts.WeibullComponents.single(np.exp(as_outputs(eta)[0]), np.ones(()))
 
 
 @dataclass(frozen=True)
@@ -221,7 +213,6 @@ class PowerVariance(Positive):
     """
 
     max_predictor: ClassVar[float] = 200.0
-    n_moving: ClassVar[int] = 0
 
     output_fields: ClassVar[tuple[str, ...]] = ("unit",)
     # By keyword only, so that the option of a family comes first: Tweedie(1.7).
@@ -344,7 +335,7 @@ class Tweedie(PowerVariance):
         mean, dispersion = np.broadcast_arrays(
             np.exp(predictor), np.exp(log_dispersion) * self.dispersion_unit[:, None]
         )
-        return tweedie_components(mean, dispersion, np.full(mean.shape, self.power))
+        return parts.tweedie_components(mean, dispersion, np.full(mean.shape, self.power))
 
 
 @dataclass(frozen=True)
@@ -396,8 +387,8 @@ class InverseGaussian(PowerVariance):
         ratio *= factor * ratio
         yield {(0, 0): -ratio - scaled, (0, 1): -scaled, (1, 1): -excess - 0.5}
 
-    def components(self, eta: Sequence[Array]) -> InverseGaussianComponents:
+    def components(self, eta: Sequence[Array]) -> parts.InverseGaussianComponents:
         """The inverse Gaussian distribution."""
         predictor, log_dispersion = as_outputs(eta)
         dispersion = np.exp(log_dispersion) * self.dispersion_unit[:, None]
-        return InverseGaussianComponents.single(np.exp(predictor), dispersion)
+        return parts.InverseGaussianComponents.single(np.exp(predictor), dispersion)

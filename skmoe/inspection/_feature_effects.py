@@ -11,15 +11,16 @@ from sklearn.base import is_classifier
 from sklearn.utils import Bunch
 
 from skmoe._data.censored_targets import check_numbers_of
-from skmoe._data.checks import check_choice, check_columns, check_integer, check_real
-from skmoe._data.rows import Rows, check_weights, index_rows, is_missing
+from skmoe._data.checks import check_choice, check_columns, check_integer, check_real, check_weights
+from skmoe._data.rows import Rows, index_rows
+from skmoe._data.series import is_missing
 from skmoe._estimators.methods.inference import infer_average_effects, predicts_steps
 from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._estimators.methods.series import one_step_densities
 from skmoe._inference.effects import AverageEffects
 from skmoe._inference.labels import counted_noun, feature_labels
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
+from skmoe.distributions._mixtures import check_random_state
 from skmoe.families._censored import has_atom_of_others
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject

@@ -29,7 +29,7 @@ class ConvergenceDisplay(draw.Display):
     The thick line is the start that was kept, which went on to the fit, and each other start is a
     thin one. Its end has a filled mark if it has converged, and an open one if it was dropped
     before. Only converged starts can be compared: ends that are close together found the same
-    optimum. See "Starts and the maximum" in the user guide.
+    maximum, which others may exceed. See "Starts and the maximum" in the user guide.
 
     Only lower bounds at the same penalties, of the same rows, can be compared. Where `fit` finds
     penalties, or where starts ran on a sample of the rows, the thick line ends where the kept start

@@ -15,9 +15,10 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_array
 
 from skmoe._data.censored_targets import check_numbers_of, point_values
-from skmoe._data.checks import check_columns, check_integer, has_bounds, shown
+from skmoe._data.checks import check_columns, check_integer, check_weights, has_bounds, shown
 from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_column
-from skmoe._data.rows import Rows, check_weights, index_rows, is_missing
+from skmoe._data.rows import Rows, index_rows
+from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods.input_steps import (

@@ -34,7 +34,7 @@ from skmoe._estimators.rows.training_data import (
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest, draw_sequentially
 from skmoe._inference.coefficients import require
 from skmoe._inference.comparisons import NExpertsTable, NExpertsTest
-from skmoe.distributions._base import check_random_state
+from skmoe.distributions._mixtures import check_random_state
 from skmoe.exceptions import NumberOfExpertsWarning, warn_user
 from skmoe.model_selection._nested import check_is_mixture, with_mixture, without_steps
 from skmoe.protocols import Experts, SupportsDistribution

@@ -8,11 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import indexable
-from sklearn.utils.validation import _num_samples
 
-from skmoe._data.checks import check_integer
-from skmoe._data.rows import check_metadata
-from skmoe._data.units import ranks_in_time
+from skmoe._data.checks import check_integer, check_metadata
+from skmoe._data.series import ranks_in_time
 from skmoe._numerics.typing import Array
 
 
@@ -85,7 +83,7 @@ class UnitTimeSeriesSplit(BaseCrossValidator):
         """
         n_splits = check_integer("n_splits", self.n_splits, least=2)
         X, groups, time = indexable(X, groups, time)
-        n_rows = _num_samples(X)
+        n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
         given = check_metadata({"units": groups, "time": time}, n_rows)
         codes, ranks = ranks_in_time(given.get("units"), given.get("time"), n_rows)
         sizes = np.bincount(codes)
@@ -94,12 +92,12 @@ class UnitTimeSeriesSplit(BaseCrossValidator):
                 f"n_splits={n_splits} needs a unit with more rows than that; the largest has "
                 f"{sizes.max()}. Use fewer splits, or GroupKFold for whole units."
             )
-        place = ranks - (np.cumsum(sizes) - sizes)[codes]
+        position = ranks - (np.cumsum(sizes) - sizes)[codes]
         size = (sizes // (n_splits + 1))[codes]  # of the test set in the unit of each row
         for i in range(n_splits):
-            begin = sizes[codes] - (n_splits - i) * size
-            is_test = (size > 0) & (place >= begin) & (place < begin + size)
-            yield np.flatnonzero(place < begin), np.flatnonzero(is_test)
+            first = sizes[codes] - (n_splits - i) * size
+            is_test = (size > 0) & (position >= first) & (position < first + size)
+            yield np.flatnonzero(position < first), np.flatnonzero(is_test)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return the number of splits.

@@ -8,13 +8,12 @@ recipes with other models.
 from __future__ import annotations
 
 from functools import partial
-from itertools import product
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from scipy.linalg import cholesky, solve_triangular
 from sklearn.base import (
     BaseEstimator,
-    MetaEstimatorMixin,
     TransformerMixin,
     clone,
     is_classifier,
@@ -25,12 +24,12 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
 )
-from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import check_random_state, get_tags
-from sklearn.utils.metaestimators import available_if
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from skmoe._data.checks import check_choice
@@ -40,12 +39,14 @@ from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._numerics.typing import Array
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
-# Inverse squared widths of a kernel, and penalties, that are compared; the most rows and components
-# with which they are.
+# Inverse squared widths of a kernel, and penalties, that are compared; the most rows with which
+# widths are.
 SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
 RIDGE_PENALTIES = np.logspace(-6.0, 2.0, 9)
 MAX_ROWS_OF_SEARCH = 1000
-MAX_COMPONENTS_OF_SEARCH = 100
+
+# Added to the kernel of the rows of an approximation, some of which may be equal.
+JITTER = 1e-8
 
 # Of the score of generalised cross-validation, which is otherwise minimised by too rough functions.
 FACTOR_OF_DEGREES_OF_FREEDOM = 1.4
@@ -54,112 +55,68 @@ FACTOR_OF_DEGREES_OF_FREEDOM = 1.4
 # --- boosting ---------------------------------------------------------------------------------
 
 
-class RefittedBoosting(MetaEstimatorMixin, BaseEstimator):
+class RefittedBoosting(GridSearchCV):
     """Boosting with the number of iterations of early stopping, fitted again to all rows.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Boosting of scikit-learn, whose `max_iter` is the largest number.
+    Other parameters are those of the grid with the least loss on the rows that stop it early. With
+    an empty list of grids it does not stop early. Each iteration has a tree for each class: of more
+    than four, steps are larger, and as many times fewer.
     """
 
-    def __init__(self, estimator: Any) -> None:
-        self.estimator = estimator
-
-    def __sklearn_tags__(self) -> Any:
-        return get_tags(self.estimator)
+    def chosen(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Boosting with the parameters that are best on held-out rows, not fitted."""
+        best = clone(self.estimator).set_params(early_stopping=False)
+        can_hold_out, found, greatest = len(y) > 1, {}, -np.inf
+        if is_classifier(best):  # each class must be in both parts
+            counts = np.unique(y, return_counts=True)[1]
+            can_hold_out = counts.min() > 1 and best.validation_fraction * len(y) >= len(counts)
+            factor = max(len(counts) / MAX_CLASSES_OF_SMALL_STEPS, 1.0)
+            rate = max(min(factor * best.learning_rate, MAX_RATE), best.learning_rate)
+            best.set_params(max_iter=int(np.ceil(best.max_iter / factor)), learning_rate=rate)
+        for candidate in ParameterGrid(self.param_grid) if can_hold_out else ():
+            stopped = clone(best).set_params(early_stopping=True, **candidate)
+            scores = stopped.fit(X, y, sample_weight).validation_score_
+            if scores.max() > greatest:
+                greatest = scores.max()
+                found = candidate | {"max_iter": max(int(np.argmax(scores)), 1)}
+        return best.set_params(**found)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Find the number of iterations on held-out rows, and fit as many to all rows."""
-        can_hold_out = len(y) > 1
-        if is_classifier(self.estimator):  # each class must be in both parts
-            counts = np.unique(y, return_counts=True)[1]
-            n_held_out = self.estimator.validation_fraction * len(y)
-            can_hold_out = bool(counts.min() > 1 and n_held_out >= len(counts))
-        stopped = clone(self.estimator).set_params(early_stopping=can_hold_out)
-        self.estimator_ = stopped.fit(X, y, sample_weight)
-        if can_hold_out:
-            n_iterations = max(int(np.argmax(stopped.validation_score_)), 1)
-            refitted = clone(self.estimator).set_params(max_iter=n_iterations, early_stopping=False)
-            self.estimator_ = refitted.fit(X, y, sample_weight)
+        self.best_estimator_ = self.chosen(X, y, sample_weight).fit(X, y, sample_weight)
         return self
-
-    @property
-    def classes_(self) -> Array:
-        """Class labels."""
-        return np.asarray(self.estimator_.classes_)
-
-    def predict(self, X: Any) -> Array:
-        """Means or labels (n,)."""
-        return np.asarray(self.estimator_.predict(X))
-
-    @available_if(lambda self: is_classifier(self.estimator))
-    def predict_proba(self, X: Any) -> Array:
-        """Class probabilities (n, C)."""
-        return np.asarray(self.estimator_.predict_proba(X))
 
 
 # --- mixtures ---------------------------------------------------------------------------------
 
 
-class _EndsWithEM:
-    """A mixture for a stack, where Newton's steps to the maximum would not change the weights."""
+class _InStack:
+    """A mixture for a stack, where Newton's steps to the maximum would not change the weights.
+
+    Parameters of its base that are found on held-out rows are found once, before its folds.
+    """
+
+    base: Any
 
     def _fit(self, given: Any, **options: Any) -> Any:
-        return super()._fit(given, **options, ends_at_maximum=False)  # type: ignore[misc]
+        base = self.base
+        if isinstance(base, RefittedBoosting):
+            self.base = base.chosen(given.X, given.y, given.weight)
+        try:
+            return super()._fit(given, **options, ends_at_maximum=False)  # type: ignore[misc]
+        finally:
+            self.base = base
 
 
-class StackedMixtureRegressor(_EndsWithEM, MixtureOfExpertsRegressor):
+class StackedMixtureRegressor(_InStack, MixtureOfExpertsRegressor):
     """A mixture of regressions that ends with EM."""
 
 
-class StackedMixtureClassifier(_EndsWithEM, MixtureOfExpertsClassifier):
+class StackedMixtureClassifier(_InStack, MixtureOfExpertsClassifier):
     """A mixture of logistic regressions that ends with EM."""
 
 
 # --- features ---------------------------------------------------------------------------------
-
-
-class KernelMetric(TransformerMixin, BaseEstimator):
-    """Features in units in which a Gaussian kernel of width one predicts the target.
-
-    The standardised features are multiplied by the roots of their importances for randomised trees,
-    or all by one number. Which of both, and which width, has the least generalised cross-validation
-    error of a ridge regression on a sample of the rows.
-
-    Parameters
-    ----------
-    is_class : bool, default=False
-        Whether the target is a class.
-    random_state : int, RandomState instance or None, default=None
-        Source of randomness of the sample and of the trees.
-    """
-
-    def __init__(self, is_class: bool = False, random_state: Any = None) -> None:
-        self.is_class = is_class
-        self.random_state = random_state
-
-    def fit(self, X: Any, y: Any) -> Self:
-        """Find the units."""
-        X = validate_data(self, X)
-        rng = check_random_state(self.random_state)
-        seed, rows = int(rng.randint(2**31 - 1)), rng.permutation(len(X))[:MAX_ROWS_OF_SEARCH]
-        self.mean_, std = X.mean(axis=0), X.std(axis=0)
-        sample, target = X[rows] - self.mean_, _numeric_target(np.asarray(y)[rows], self.is_class)
-        trees = ExtraTreesRegressor(20, min_samples_leaf=3, random_state=seed).fit(sample, target)
-        factors = trees.feature_importances_, np.full(X.shape[1], 1.0 / X.shape[1])
-        n_components, least = min(MAX_COMPONENTS_OF_SEARCH, len(rows)), np.inf
-        for factor, scale in product(factors, SCALES):
-            units = np.sqrt(scale * factor) / np.where(std > 0.0, std, 1.0)
-            kernel = Nystroem(gamma=1.0, n_components=n_components, random_state=seed)
-            error, _ = _cross_validated_ridge(kernel.fit_transform(sample * units), target)
-            if error < least:
-                least, self.units_ = error, units
-        return self
-
-    def transform(self, X: Any) -> Array:
-        """Features in their units."""
-        return np.asarray((validate_data(self, X, reset=False) - self.mean_) * self.units_)
 
 
 class KernelFeatures(TransformerMixin, BaseEstimator):
@@ -172,7 +129,7 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    n_components : int, default=300
+    n_components : int, default=100
         Largest number of features.
     is_class : bool, default=False
         Whether the target is a class.
@@ -186,7 +143,7 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
     """
 
     def __init__(
-        self, n_components: int = 300, is_class: bool = False, random_state: Any = None
+        self, n_components: int = 100, is_class: bool = False, random_state: Any = None
     ) -> None:
         self.n_components = n_components
         self.is_class = is_class
@@ -194,12 +151,12 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Choose the rows of the approximation, and the penalty."""
-        n_components = min(self.n_components, len(X))
-        self.kernel_ = Nystroem(
-            gamma=1.0, n_components=n_components, random_state=self.random_state
-        )
+        rows = check_random_state(self.random_state).permutation(len(X))[: self.n_components]
+        self.rows_, self.penalty_ = X[rows], 1.0
+        kernel = rbf_kernel(self.rows_, gamma=1.0) + JITTER * np.eye(len(rows))
+        self.factor_ = cholesky(kernel, lower=True)
         target = _numeric_target(np.asarray(y), self.is_class)
-        _, self.penalty_ = _cross_validated_ridge(self.kernel_.fit_transform(X), target)
+        self.error_, self.penalty_ = _cross_validated_ridge(self.transform(X), target)
         if self.is_class:
             share = 1.0 / max(len(np.unique(y)), 2)
             self.penalty_ *= share * (1.0 - share)
@@ -207,15 +164,47 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> Array:
         """Features (n_samples, n_components)."""
-        return np.asarray(self.kernel_.transform(X) / np.sqrt(self.penalty_))
+        kernel = rbf_kernel(self.rows_, X, gamma=1.0)
+        return solve_triangular(np.sqrt(self.penalty_) * self.factor_, kernel, lower=True).T
+
+
+class KernelMetric(KernelFeatures):
+    """Features in units in which a Gaussian kernel of width one predicts the target.
+
+    The standardised features are multiplied by the roots of their importances for randomised trees,
+    or all by one number. Which of both, and then which width, has the least generalised
+    cross-validation error of a ridge regression on a sample of the rows. The parameters are those
+    of the kernels that are compared.
+    """
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Find the units."""
+        X = validate_data(self, X)
+        rng = check_random_state(self.random_state)
+        seed, rows = int(rng.randint(2**31 - 1)), rng.permutation(len(X))[:MAX_ROWS_OF_SEARCH]
+        self.mean_, std = X.mean(axis=0), X.std(axis=0)
+        sample, target = X[rows] - self.mean_, np.asarray(y)[rows]
+        trees = ExtraTreesRegressor(20, min_samples_leaf=3, random_state=seed)
+        trees.fit(sample, _numeric_target(target, self.is_class))
+        kernel = KernelFeatures(self.n_components, self.is_class, seed)
+
+        def error(units: Array) -> float:
+            return float(kernel.fit(sample * units, target).error_)
+
+        factors = trees.feature_importances_, np.full(X.shape[1], 1.0 / X.shape[1])
+        units = [np.sqrt(factor) / np.where(std > 0.0, std, 1.0) for factor in factors]
+        best = min(units, key=error)
+        self.units_ = min((np.sqrt(scale) * best for scale in SCALES), key=error)
+        return self
+
+    def transform(self, X: Any) -> Array:
+        """Features in their units."""
+        return np.asarray((validate_data(self, X, reset=False) - self.mean_) * self.units_)
 
 
 def _numeric_target(y: Array, is_class: bool) -> Array:
     """Numbers, or indicators of classes: one for two of them."""
-    if not is_class:
-        return y
-    indicators = LabelBinarizer().fit_transform(y).astype(float)
-    return indicators[:, 0] if indicators.shape[1] == 1 else indicators
+    return np.squeeze(LabelBinarizer().fit_transform(y).astype(float)) if is_class else y
 
 
 def _cross_validated_ridge(features: Array, target: Array) -> tuple[float, float]:
@@ -271,21 +260,26 @@ class Effort(NamedTuple):
     n_experts: int  # on the predictions of a base
     regressors: str
     classifiers: str
+    grids: tuple[dict[str, list[int]], ...] = ({},)  # of boosting; without any it stops late
 
 
+# Leaves, and rows for each of them, from which the largest effort chooses.
+LEAVES = ({"max_leaf_nodes": [8, 31], "min_samples_leaf": [5, 20]},)
 REGRESSORS = "kernel_experts boosting_experts linear_experts trees ordinal_experts"
 CLASSIFIERS = "kernel drawn_columns few_interactions trees"
 EFFORTS = {
-    "fast": Effort(60, 200, 20, 3, "kernel_experts boosting trees ordinal_experts", CLASSIFIERS),
-    "balanced": Effort(120, 400, 60, 4, REGRESSORS, f"{CLASSIFIERS} linear_experts"),
-    "best": Effort(500, 1000, 200, 6, REGRESSORS, f"{CLASSIFIERS} linear_experts boosting"),
+    "fast": Effort(100, 200, 20, 3, "kernel boosting trees ordinal_experts", CLASSIFIERS, ()),
+    "balanced": Effort(100, 400, 40, 3, REGRESSORS, f"{CLASSIFIERS} linear_experts"),
+    "best": Effort(500, 1000, 200, 6, REGRESSORS, f"{CLASSIFIERS} linear_experts boosting", LEAVES),
 }
 
+# Number of classes up to which boosting makes small steps, and the largest of its learning rates
+# for more.
+MAX_CLASSES_OF_SMALL_STEPS = 4
+MAX_RATE = 0.3
+
 # Boosting stops when its loss on this share of the rows has not decreased in some iterations.
-STOPPING: dict[str, Any] = {
-    "validation_fraction": 0.2,
-    "n_iter_no_change": 20,
-}
+STOPPING: dict[str, Any] = {"validation_fraction": 0.2, "n_iter_no_change": 20}
 
 # Boosted trees of the classifier: small steps with few columns, and hardly any interactions. Which
 # of them is accurate depends on the data, and so do the weights of the stack.
@@ -330,10 +324,10 @@ def strong_regressor(
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 10 000 rows a fit costs about 15, 40 or 135 times that of
-        `HistGradientBoostingRegressor`, which `tests/benchmarks/speed.py --only recipes` prints.
-        With fewer rows it is more: "balanced" costs 80 to 150 fits of 300 to 2500 rows.
-        "fast" has no linear experts, and boosting without experts.
+        How large models may grow. With 300 to 10 000 rows a fit costs up to about 15, 60 or 130
+        times that of `HistGradientBoostingRegressor`. `tests/benchmarks/speed.py --only recipes`
+        prints this. "fast" has no experts on kernel, boosted trees or features. "best" chooses
+        leaves of the trees, and rows for each, on held-out rows.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of all models. An integer makes the fit reproducible.
     n_jobs : int, default=None
@@ -365,10 +359,11 @@ def strong_regressor(
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
     kernel: Any = make_pipeline(KernelFeatures(sizes.n_components), Ridge())
     boosting: Any = RefittedBoosting(
-        HistGradientBoostingRegressor(max_iter=sizes.n_iterations, **STOPPING)
+        HistGradientBoostingRegressor(max_iter=sizes.n_iterations, **STOPPING), sizes.grids
     )
     mixture = partial(StackedMixtureRegressor, **MIXTURE_OPTIONS)
     models: dict[str, Any] = {
+        "kernel": make_pipeline(KernelMetric(), kernel),
         "kernel_experts": make_pipeline(KernelMetric(), mixture(sizes.n_experts, base=kernel)),
         "boosting": boosting,
         "boosting_experts": mixture(sizes.n_experts, base=boosting),
@@ -399,15 +394,16 @@ def strong_classifier(
     - extremely randomised trees,
     - a mixture of three logistic regressions.
 
-    With `effort="best"` there are boosted trees of all columns as well. See "A stack that is ready
-    to use" in the user guide.
+    With `effort="best"` there are boosted trees of all columns as well, whose leaves, and rows for
+    each, are chosen on held-out rows. Of many classes boosting makes fewer and larger steps. See "A
+    stack that is ready to use" in the user guide.
 
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 10 000 rows a fit costs about 10, 20 or 45 times that of
-        `HistGradientBoostingClassifier`, which `tests/benchmarks/speed.py --only recipes` prints.
-        "fast" has no mixture of logistic regressions.
+        How large models may grow. With 300 to 10 000 rows a fit costs up to about 15, 35 or 65
+        times that of `HistGradientBoostingClassifier`. `tests/benchmarks/speed.py --only recipes`
+        prints this. "fast" has no mixture of logistic regressions, and fixed numbers of trees.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of all models. An integer makes the fit reproducible.
     n_jobs : int, default=None
@@ -438,17 +434,18 @@ def strong_classifier(
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
     kernel = KernelFeatures(sizes.n_components, is_class=True)
 
-    def boosting(factor: int, options: dict[str, Any]) -> RefittedBoosting:
-        options = {"max_iter": factor * sizes.n_iterations} | options
-        return RefittedBoosting(HistGradientBoostingClassifier(**options))
+    def boosting(factor: int, options: dict[str, Any], grids: Any) -> RefittedBoosting:
+        options = {"max_iter": sizes.n_iterations * (factor if grids else 1)} | options
+        return RefittedBoosting(HistGradientBoostingClassifier(**options), grids)
 
+    once = sizes.grids and ({},)
     models: dict[str, Any] = {
         "kernel": make_pipeline(
             KernelMetric(is_class=True), kernel, LogisticRegression(max_iter=1000)
         ),
-        "drawn_columns": boosting(2, DRAWN_COLUMNS),
-        "few_interactions": boosting(3, FEW_INTERACTIONS),
-        "boosting": boosting(1, STOPPING),
+        "drawn_columns": boosting(2, DRAWN_COLUMNS, once),
+        "few_interactions": boosting(3, FEW_INTERACTIONS, once),
+        "boosting": boosting(1, STOPPING, sizes.grids),
         "trees": ExtraTreesClassifier(sizes.n_trees, min_samples_leaf=2),
         "linear_experts": StackedMixtureClassifier(
             3, alpha="auto", gate_alpha="auto", **MIXTURE_OPTIONS

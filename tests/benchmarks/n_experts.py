@@ -5,8 +5,6 @@
   Also of four regimes by the signs of two features.
 - stability: tables of scikit-learn (and with --data small ones of the folder), with other seeds,
   and after one row in a hundred, drawn at random, has been left out.
-- rules: for the same tables and rows left out, and for simulated ones, the number that other rules
-  would choose from the same held-out scores, which --cache keeps in a folder.
 - held_out (with --data): mean log density of fold 1 for each fixed number and for the numbers
   that held-out scores and criteria choose from the other folds; fold 0 stays untouched.
 - panels of one regression and seven rows for each of 595 people, with an effect of the person: the
@@ -17,13 +15,10 @@ Usage: python tests/benchmarks/n_experts.py [PART ...] [--data DIR] [--how auto]
 """
 
 import argparse
-import pickle
-import tempfile
 import time
 import warnings
 from collections import Counter
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 from markdown import print_table
@@ -32,22 +27,10 @@ from sklearn.base import clone
 from tables import load_tables
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._estimators.selection import n_experts as selection
-from skmoe._estimators.selection.n_experts import PATIENCE
 
 FIXED = (1, 2, 4, 8, 16)
 HOW = ("auto", "bic", "icl", "aic")
 MOST_ROWS_OF_STABILITY = 600
-MOST_EXPERTS_OF_RULES = 6
-RULES = {  # standard errors, units of log-likelihood, and whether BIC chooses among the rest
-    "1 error": (1.0, 0.0, False),
-    "1.5 errors": (1.5, 0.0, False),
-    "2 errors": (2.0, 0.0, False),
-    "2 errors, 3 units": (2.0, 3.0, False),
-    "3 errors, 3 units": (3.0, 3.0, False),
-    "BIC, if within 2 errors": (2.0, 3.0, True),
-    "BIC": (1e9, 0.0, True),
-}
 
 
 def simulate(n_regimes, seed, n_rows=1000, overlap=0.0):
@@ -141,81 +124,6 @@ def stability(options):
         print(f"{name:<14}{len(y):>6}{np.mean(seconds):>9.1f}   {counts}", flush=True)
 
 
-def scores_of_rows(kind, X, y):
-    """Held-out scores of the rows for each number, their weights, and the BIC of each number."""
-    found = []
-
-    def record(score, trials, weight):
-        rows = [score(1)]
-        while len(rows) < MOST_EXPERTS_OF_RULES and rows[-1] is not None:
-            rows.append(score(len(rows) + 1))
-        found.extend([np.array([scores for scores in rows if scores is not None]), weight])
-        return selection.SelectionResult(1, np.array([1]), np.zeros(1))
-
-    with mock.patch.object(selection, "select", record):
-        timed(kind("auto", n_init=1), X, y)
-    scores, weight = found
-    bic = np.full(len(scores), np.inf)
-    tried = -timed(kind("bic", n_init=1), X, y)[0].n_experts_scores_
-    bic[: len(tried)] = tried[: len(bic)]
-    return scores, weight, bic
-
-
-def choose(rule, scores, weight, bic):
-    """Index of the number that a rule chooses, and the loss of its score against the best."""
-    n_errors, units, by_bic = rule
-    for n_tried in range(1, len(scores) + 1):
-        means = np.average(scores[:n_tried], axis=1, weights=weight)
-        gaps = scores[means.argmax()] - scores[:n_tried]
-        losses = np.average(gaps, axis=1, weights=weight)
-        squares = np.average((gaps - losses[:, None]) ** 2, axis=1, weights=weight)
-        errors = np.sqrt(squares / weight.sum())
-        limit = np.maximum(n_errors * errors, units / weight.sum())
-        tied = np.flatnonzero(losses <= limit)
-        chosen = tied[bic[tied].argmin()] if by_bic else tied[0]
-        if n_tried - 1 - chosen >= PATIENCE:
-            break
-    return chosen, losses[chosen]
-
-
-def rules(options):
-    """Print how stable each rule is, how often it finds the regimes, and what it loses."""
-    of_tables = {
-        f"{name} {seed}": (name, kind, X[rows], y[rows])
-        for name, kind, X, y in tables_of_stability(options.data, options.only)
-        for seed in range(options.seeds)
-        for rows in [np.sort(np.random.default_rng(seed).permutation(len(y))[: len(y) * 99 // 100])]
-    }
-    for n_regimes in range(1, 7):
-        for seed in range(options.seeds // 2):
-            data = simulate(n_regimes, seed, n_rows=400, overlap=0.3 * (seed % 2))
-            name = f"simulated {n_regimes}"
-            of_tables[f"{name} {seed}"] = (n_regimes, MixtureOfExpertsRegressor, *data)
-    found = {}
-    for name, (_, kind, X, y) in of_tables.items():
-        path = options.cache / f"{name.replace(' ', '_')}.pkl"
-        if not path.exists():
-            path.write_bytes(pickle.dumps(scores_of_rows(kind, X, y)))
-        found[name] = pickle.loads(path.read_bytes())
-    print(f"\n{'rule':<26}{'same number':>12}{'tables':>8}{'found':>8}{'loss':>8}{'experts':>9}")
-    for name, rule in RULES.items():
-        chosen = {key: choose(rule, *values) for key, values in found.items()}
-        real, correct = {}, []
-        for key, (table, *_) in of_tables.items():
-            if isinstance(table, str):
-                real.setdefault(table, []).append(chosen[key])
-            else:
-                correct.append(chosen[key][0] + 1 == table)
-        shares = [max(Counter(k for k, _ in v).values()) / len(v) for v in real.values()]
-        # A single row can lose thousands of nats: more than one per row counts as one.
-        pairs = [[min(loss, 1.0), index + 1] for v in real.values() for index, loss in v]
-        loss, most = np.mean(pairs, axis=0)
-        print(
-            f"{name:<26}{np.mean(shares):>12.2f}{np.sum(np.array(shares) >= 0.95):>8}"
-            f"{np.mean(correct):>8.0%}{loss:>8.3f}{most:>9.1f}"
-        )
-
-
 def simulate_panel(seed, n_people=595, n_years=7):
     """One regression with an effect of the person: X, y and the person of each row."""
     rng = np.random.default_rng(seed)
@@ -240,7 +148,7 @@ def panels(options):
 
 
 def held_out(options):
-    """Print the score of every fixed number, and of the numbers that the rules choose."""
+    """Print the score of every fixed number, and of the numbers that are selected."""
     for task, kind in (
         ("regression", MixtureOfExpertsRegressor),
         ("classification", MixtureOfExpertsClassifier),
@@ -301,7 +209,7 @@ def cost(options):
         print(f"{name:<38}{moe.n_experts_:>8}{seconds:>9.2f}{once:>9.2f}{times:>7.1f}", flush=True)
 
 
-PARTS = {part.__name__: part for part in (recovery, stability, rules, held_out, panels, cost)}
+PARTS = {part.__name__: part for part in (recovery, stability, held_out, panels, cost)}
 
 
 def main():
@@ -309,7 +217,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=[])
     parser.add_argument("--data", type=Path, help="folder of real tables")
-    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--only", nargs="*", help="names of real tables")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--random-states", type=int, default=20)

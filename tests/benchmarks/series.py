@@ -5,16 +5,17 @@
     python tests/benchmarks/series.py decision
 
 `speed` compares an iteration of EM with one of hmmlearn, and whole fits with statsmodels, in one
-run; peers that are not installed are left out. `coverage` simulates series of two regimes and counts
-how often 95 % confidence intervals and 90 % prediction intervals contain the truth. `decision` fits
-the first 70 % of each series of three public tables, and prints the mean log density of the other
-rows one step ahead.
+run; peers that are not installed are left out. `coverage` simulates series of two regimes, and
+counts how often 95 % confidence intervals and 90 % prediction intervals contain the truth.
+`decision` fits the first 70 % of each series of three public tables, and prints the mean log
+density of the other rows one step ahead.
 """
 
 import argparse
 import json
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -57,48 +58,60 @@ def cpu_of(call):
     return time.process_time() - start, result
 
 
-def speed(options):
-    """An iteration of EM beside hmmlearn, and whole fits beside statsmodels."""
+def of_iteration(y, units, order):
+    """CPU seconds of an iteration of EM, by the difference of fits of different lengths."""
+    own = mixture(expert_features=[], alpha=0.0, dispersion_prior=0.0, n_init=1, tol=0.0)
+    few, many, costs = 5, 25, []
+    for n_iter in (few, many):
+        own.set_params(max_iter=n_iter)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            costs.append(cpu_of(lambda: own.fit(y[:, None], y, units=units, time=order))[0])
+    return (costs[1] - costs[0]) / (many - few)
+
+
+def of_hmmlearn(y, lengths):
+    """CPU seconds of an iteration of hmmlearn; None if it is not installed."""
     try:
         from hmmlearn.hmm import GaussianHMM
     except ImportError:
-        GaussianHMM = None
+        return None
+    peer = GaussianHMM(2, n_iter=10, tol=-np.inf, init_params="", implementation="scaling")
+    peer.startprob_, peer.transmat_ = np.full(2, 0.5), np.array([[0.9, 0.1], [0.1, 0.9]])
+    peer.means_, peer.covars_ = np.array([[0.0], [2.0]]), np.ones((2, 1))
+    return cpu_of(lambda: peer.fit(y[:, None], lengths))[0] / 10
+
+
+def of_statsmodels(X, y):
+    """CPU seconds and log-likelihood of a fit of statsmodels."""
+    from statsmodels.tsa.regime_switching.markov_regression import MarkovRegression
+
+    model = MarkovRegression(y, k_regimes=2, exog=X, switching_variance=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        seconds, result = cpu_of(lambda: model.fit(search_reps=0))
+    return seconds, result.llf
+
+
+def speed(options):
+    """An iteration of EM beside hmmlearn, and whole fits beside statsmodels."""
     for n_series, length in ((100_000, 10), (1_000, 1_000), (1, 1_000_000)):
         _, y, units, order, _ = simulated(n_series, length)
-        own = mixture(expert_features=[], alpha=0.0, dispersion_prior=0.0, n_init=1, tol=0.0)
-        given = {"units": units, "time": order}
-        few, many = 5, 25
-        costs = []
-        for n_iter in (few, many):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                fit = own.set_params(max_iter=n_iter).fit
-                costs.append(cpu_of(lambda fit=fit: fit(y[:, None], y, **given))[0])
-        of_iteration = (costs[1] - costs[0]) / (many - few)
-        line = f"{n_series} x {length}: {of_iteration:.3f} s per iteration"
-        if GaussianHMM is not None:
-            peer = GaussianHMM(2, n_iter=10, tol=-np.inf, init_params="", implementation="scaling")
-            peer.startprob_, peer.transmat_ = np.full(2, 0.5), np.array([[0.9, 0.1], [0.1, 0.9]])
-            peer.means_, peer.covars_ = np.array([[0.0], [2.0]]), np.ones((2, 1))
-            seconds = cpu_of(lambda peer=peer: peer.fit(y[:, None], [length] * n_series))[0] / 10
-            line += f", hmmlearn {seconds:.3f} s, ratio {seconds / of_iteration:.2f}"
-        print(line)
-    try:
-        from statsmodels.tsa.regime_switching.markov_regression import MarkovRegression
-    except ImportError:
-        return
+        seconds, peer = of_iteration(y, units, order), of_hmmlearn(y, [length] * n_series)
+        line = f"{n_series} x {length}: {seconds:.3f} s per iteration"
+        print(
+            line if peer is None else f"{line}, hmmlearn {peer:.3f} s, {peer / seconds:.2f} times"
+        )
     for length in (200, 2_000, 20_000):
         X, y, *_ = simulated(1, length)
         own = mixture(alpha=0.0, dispersion_prior=0.0)
-        seconds, fitted = cpu_of(lambda own=own, X=X, y=y: own.fit(X, y))
-        model = MarkovRegression(y, k_regimes=2, exog=X, switching_variance=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            peer, result = cpu_of(lambda model=model: model.fit(search_reps=0))
-        reached = fitted.lower_bound_ * length
+        start = time.process_time()
+        reached = own.fit(X, y).lower_bound_ * length
+        seconds = time.process_time() - start
+        peer, of_peer = of_statsmodels(X, y)
         print(
-            f"1 x {length}: {seconds:.2f} s from eight starts, log-likelihood {reached:.3f}; "
-            f"statsmodels {peer:.2f} s from one, {result.llf:.3f}; ratio {peer / seconds:.1f}"
+            f"1 x {length}: {seconds:.2f} s, log-likelihood {reached:.3f}; statsmodels {peer:.2f} "
+            f"s from one start, {of_peer:.3f}; {peer / seconds:.1f} times"
         )
 
 
@@ -239,15 +252,10 @@ def decision(options):
             .score_samples(X, y)
         )
         found["boosting with two lags"] = log_density_of_boosting(X, y, units, is_train)
-        try:
+        with suppress(ImportError):
             found["hmmlearn"] = log_density_of_hmmlearn(y, units, is_train)
-        except ImportError:
-            pass
         if len(sizes) == 1:
-            try:
-                found["statsmodels"] = log_density_of_statsmodels(X, y, is_train)
-            except ImportError:
-                pass
+            found["statsmodels"] = log_density_of_statsmodels(X, y, is_train)
         held_out = ~is_train
         print(f"{name}: {is_train.sum()} rows, {held_out.sum()} held out, {len(sizes)} series")
         for label, values in found.items():

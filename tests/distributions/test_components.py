@@ -13,13 +13,11 @@ from support.components import (
     N_ROWS,
     assert_crps_is_integral,
     assert_draws_follow_cdf,
-    assert_mode_is_highest,
     assert_moments_are_integrals,
     assert_quantiles_invert_cdf,
     assert_quantiles_of_family,
     assert_restricted_means_and_hazards,
     assert_tails_add_up,
-    blocks_of,
     components,
     experts,
     mixture,
@@ -91,17 +89,9 @@ def assert_crps(dist):
         assert_crps_is_integral(one, one.ppf(q)[0] + 0.3)
 
 
-def assert_mode(dist):
-    # At the ends of a uniform distribution, the search is as fine as its quantiles.
-    with_end = any(len(family.bounds(*own)) for family, own in blocks_of(dist))
-    if np.isfinite(dist.pdf(0.0)).all():
-        assert_mode_is_highest(dist, 1e-3 if with_end else 1e-9)
-
-
 CONTRACT = {
     "crps": assert_crps,
     "draws": assert_draws_follow_cdf,
-    "mode": assert_mode,
     "moments": lambda dist: assert_moments_are_integrals(dist[1]),
     "quantiles": assert_quantiles_invert_cdf,
     "restricted means": lambda dist: assert_restricted_means_and_hazards(dist[1]),
@@ -152,7 +142,7 @@ def test_absent_components_change_nothing(name):
     y = dist.rvs(random_state=0)
     for method in ("logpdf", "cdf", "sf", "crps"):
         assert_allclose(getattr(more, method)(y), getattr(dist, method)(y), rtol=1e-8)
-    for moment in ("mean", "var", "median", "mode"):
+    for moment in ("mean", "var", "median"):
         assert_allclose(getattr(more, moment), getattr(dist, moment), rtol=1e-7, atol=1e-9)
 
 

@@ -21,9 +21,7 @@ from support.fits import (
     ends_of_starts,
     fit_quietly,
     fitted,
-    regressor,
     short_fit,
-    target_of,
 )
 from support.refusals import assert_refused, refusal
 
@@ -71,27 +69,6 @@ def test_attributes_of_fits_agree(case):
             assert value == getattr(given, name)
     assert_array_equal(moe.feature_range_, [X.min(axis=0), X.max(axis=0)])
     assert_allclose(moe.weights_.sum(), 1.0)
-
-
-def test_bounds_are_in_the_units_of_the_target():
-    options = {"n_experts": 2, "max_iter": 5}
-    one, other = (
-        fit_quietly(regressor(**options), X[:100], factor * Y[:100]) for factor in (1.0, 8.0)
-    )
-    assert_allclose(other.lower_bounds_, one.lower_bounds_ - np.log(8.0), atol=1e-6)
-    for trace, scaled in zip(one.start_traces_, other.start_traces_, strict=True):
-        assert_allclose(scaled, trace - np.log(8.0), atol=1e-6)
-
-
-def test_targets_are_compared_with_their_exposures_in_starts():
-    """A constant offset changes no start."""
-    y = target_of("poisson")
-    moe = regressor(family="poisson", init="kmeans", max_iter=5, n_init=1)
-    one, other = (
-        fit_quietly(clone(moe), X, y, offset=np.full(len(y), constant)) for constant in (1.0, 3.0)
-    )
-    assert_allclose(other.expert_coef_, one.expert_coef_, atol=1e-6)
-    assert_allclose(other.expert_intercept_, one.expert_intercept_ - 2.0, atol=1e-6)
 
 
 # --- printed progress -------------------------------------------------------------------------

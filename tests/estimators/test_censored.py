@@ -92,32 +92,7 @@ def test_probabilities_of_intervals_are_those_of_the_predicted_distribution(name
             assert_allclose(moe.score_samples(X, bounds), expected, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_likelihood_is_at_its_maximum(name):
-    """Moved coefficients have a lower likelihood; censored rows count in both directions."""
-    X, y, rng = table(name, n_rows=150)
-    if name == "beta":
-        y = interval_censored(y, np.where(rng.integers(0, 2, size=len(y)), y, 1.0))
-    else:
-        y = censored(y, rng)
-    moe = mixture(name, 1, alpha=0.0, dispersion_prior=0.0).fit(X, y)
-    assert moe.converged_
-    inference = moe.inference(X, y)
-    errors = inference.standard_errors
-    assert np.isfinite(errors).all()
-    assert (errors > 0.0).all()
-
-
 # --- the rows ---
-
-
-def test_rows_of_the_same_number_with_other_bounds_are_different():
-    """Of six copies of a few values, two each are known, open to the right, and in an interval."""
-    X, y = np.repeat([[0.0], [1.0], [2.0]], 6, axis=0), np.repeat([3.0, 4.0, 6.0], 6)
-    width = np.tile([0.0, 0.0, np.inf, np.inf, 1.0, 1.0], 3)
-    bounds = interval_censored(y - np.where(np.isfinite(width), width, 0.0), y + width)
-    moe = mixture("normal", 1, alpha=0.0, dispersion_prior=0.0).fit(X, bounds)
-    assert moe.score_samples(X, bounds).mean() == pytest.approx(moe.lower_bound_, abs=1e-9)
 
 
 def test_times_and_events_are_accepted_as_of_scikit_survival():

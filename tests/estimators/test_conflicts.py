@@ -45,6 +45,7 @@ PARAMETERS = {
     "estimators as experts": {"expert": "tree"},
     "experts of your own": {"expert": HeteroscedasticExperts()},
     "a gate of your own": {"gate": FixedGate()},
+    'gate="markov"': {"gate": "markov"},
     "a base": {"base": Ridge()},
     "a transformer in the gate": {"gate": SoftmaxGate(transformer=StandardScaler())},
     "a family that depends on all values of y": {"family": "uniform"},
@@ -82,6 +83,7 @@ ARGUMENTS = {
     "an offset": {"offset": np.zeros(40)},
     "an offset of each output": {"offset": np.zeros((40, 2)), "y": np.column_stack([COUNTS] * 2)},
     "groups": {"groups": GROUPS},
+    "time": {"time": np.arange(40)},
     "known_experts": {"known_experts": GROUPS % 2},
     "known_experts as booleans": {"known_experts": np.ones((40, 2), dtype=bool)},
     "an exposure": {"exposure": np.ones(40)},
@@ -127,6 +129,9 @@ def test_pairs_of_the_page_are_refused_with_its_reason_and_remedy(row, tmp_path,
         fit_quietly(moe, **data)
         dask = pytest.importorskip("dask.array")
         data, use = {"X": dask.from_array(X, chunks=20), "units": GROUPS}, call_gate
+    if options[0] == "time":  # a RowBlocks has no further arguments at all
+        dask = pytest.importorskip("dask.array")
+        data |= {"X": dask.from_array(X, chunks=20), "y": dask.from_array(Y, chunks=20)}
     before = dict(vars(moe))
     with pytest.raises((ValueError, AttributeError)) as caught:
         use(moe, data)

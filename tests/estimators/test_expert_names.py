@@ -16,7 +16,7 @@ from skmoe.inspection import (
     export_mermaid,
     export_text,
 )
-from support.fits import CLASSES, UNITS, X, Y, classifier, fit_quietly, regressor, target_of
+from support.fits import CLASSES, X, Y, classifier, fit_quietly, regressor, target_of
 from support.refusals import assert_refused, refusal
 
 SHORT = {"n_experts": 2, "n_init": 1, "max_iter": 5}
@@ -187,17 +187,3 @@ def test_pictures_have_the_names_of_the_model(fits):
     assert ticks(bars.ax_[0]) == ticks(bars.ax_[1]) == ["rich (\\$\\$)", "_others"]
     profile = SegmentProfileDisplay.from_estimator(moe, X, Y)
     assert profile.expert_names == names
-
-
-def test_pictures_without_names_have_numbers(fits):
-    plain = fits["regressor"]
-    assert legend_texts(ExpertsDisplay.from_estimator(plain, X, Y))[:2] == NUMBERS
-    assert ticks(ResponsibilitiesDisplay.from_estimator(plain, X, Y).ax_[0]) == ["0", "1"]
-
-
-def test_pictures_of_units_have_the_names():
-    moe = fit_quietly(regressor(gate="constant", **SHORT), X, Y, units=UNITS)
-    table = moe.set_expert_names(NAMES).responsibilities(X, Y, units=UNITS)
-    assert table.to_frame().columns.tolist() == NAMES
-    display = ResponsibilitiesDisplay.from_estimator(moe, X, Y, units=UNITS)
-    assert ticks(display.ax_[0]) == ["small cars", "large\n<b>cars</b>"]

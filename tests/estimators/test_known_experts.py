@@ -103,15 +103,6 @@ def test_a_unit_is_known_by_one_of_its_rows():
     assert_array_equal(other.predict_gate(X, units=UNITS), same.predict_gate(X, units=UNITS))
 
 
-@pytest.mark.parametrize("given", [{}, {"units": np.arange(2 * len(X)) % len(X)}])
-def test_equal_rows_of_which_different_things_are_known_are_different(given):
-    """A unit with both rows is known as a whole."""
-    known, rows, y = np.append(KNOWN, np.full(len(X), -1)), np.vstack([X, X]), np.append(Y, Y)
-    moe = fit_quietly(regressor(max_iter=500), rows, y, known_experts=known, **given)
-    assert moe.n_known_ == (KNOWN >= 0).sum()
-    assert moe.inference(rows, y, known_experts=known, **given).max_shift <= 0.01
-
-
 def test_all_known_rows_are_separate_fits():
     moe = regressor(alpha=1e-9, gate_alpha=1e-9, dispersion_prior=0.0)
     moe.fit(X, Y, known_experts=REGIMES)

@@ -6,9 +6,6 @@ from numpy.testing import assert_allclose
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import Ridge
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.metrics import (
@@ -19,7 +16,6 @@ from skmoe.metrics import (
 )
 from support.fits import CLASSES, UNITS, X, Y, fit_quietly, fitted_case, target_of
 from support.refusals import assert_refused, refusal
-from support.tables import crossing_lines
 
 COUNTS = target_of("poisson")
 WEIGHT = np.random.default_rng(2).integers(0, 3, size=len(X))
@@ -105,24 +101,8 @@ def test_mixtures_of_other_packages_need_not_take_an_offset():
 
 def test_scorers_request_what_they_take_by_metadata_routing():
     for name, scorer in SCORERS.items():
-        expected = {"offset": True} | ({"units": True} if "density" in name else {})
-        assert scorer.get_metadata_routing().score.requests == expected
-
-
-# --- in scikit-learn ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("scoring", [log_density_scorer, neg_crps_scorer])
-def test_grid_search_over_a_pipeline_finds_the_regimes(scoring):
-    X, y = crossing_lines(n_rows=150)
-    step = "mixtureofexpertsregressor"
-    pipeline = make_pipeline(StandardScaler(), MixtureOfExpertsRegressor(n_init=1, random_state=0))
-    grid = {f"{step}__n_experts": [1, 2]}
-    search = fit_quietly(GridSearchCV(pipeline, grid, scoring=scoring, cv=2), X, y)
-    assert search.best_params_ == {f"{step}__n_experts": 2}
-    own = search.best_estimator_
-    assert scoring(search, X, y) == scoring(own, X, y)
-    assert scoring(own, X, y) == scoring(own[-1], own[:-1].transform(X), y)
+        expected = {"offset": True, "units": True, "time": True}
+        assert scorer.get_metadata_routing().score.requests == expected, name
 
 
 # --- refusals -------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import PoissonRegressor
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.gates import SoftmaxGate
@@ -21,7 +20,6 @@ RATE = np.exp(0.5 + np.abs(X[:, 0]))  # two regimes, with slopes of -1 and 1
 EXPOSURE = np.random.default_rng(1).uniform(0.05, 4.0, size=N)
 OFFSET = np.log(EXPOSURE)
 Y = np.random.default_rng(2).poisson(EXPOSURE * RATE)
-EXACT = {"alpha": 0.0, "tol": 1e-14}
 
 
 def mixture(n_experts=2, **options):
@@ -35,35 +33,7 @@ def fitted(tol=1e-6, **options):
     return mixture(tol=tol, **options).fit(X, Y, offset=OFFSET)
 
 
-def assert_same_fit(one, other, atol=1e-6):
-    """The same experts, sorted by their slopes."""
-    orders = [np.argsort(moe.expert_coef_[:, 0]) for moe in (one, other)]
-    for name in ("expert_coef_", "expert_intercept_"):
-        values = [getattr(moe, name)[i] for moe, i in zip((one, other), orders, strict=True)]
-        assert_allclose(*values, atol=atol, err_msg=name)
-    assert_allclose(one.lower_bound_, other.lower_bound_, atol=atol)
-
-
 # --- fits ---------------------------------------------------------------------------------------
-
-
-def test_equal_rows_of_different_exposure_are_different_rows():
-    table, y = np.repeat(X[:150], 2, axis=0), np.repeat(Y[:150], 2)
-    exposure = np.tile([0.5, 2.0], 150)
-    moe = mixture(1, **EXACT).fit(table, y, offset=np.log(exposure))
-    single = PoissonRegressor(alpha=0.0, tol=1e-12, max_iter=1000)
-    single.fit(table, y / exposure, sample_weight=exposure)
-    assert_allclose(moe.expert_coef_[0], single.coef_, atol=1e-6)
-    assert_allclose(moe.expert_intercept_[0], single.intercept_, atol=1e-6)
-
-
-def test_a_constant_offset_is_an_intercept():
-    constant, options = np.full(N, 0.7), {"tol": 1e-11, "max_iter": 2000}
-    with_offset = mixture(**options).fit(X, Y, offset=constant)
-    without = mixture(**options).fit(X, Y)
-    assert_allclose(with_offset.predict(X, offset=constant), without.predict(X), rtol=1e-4)
-    with_offset.expert_intercept_ = with_offset.expert_intercept_ + 0.7
-    assert_same_fit(with_offset, without, atol=1e-4)
 
 
 def test_every_output_can_have_an_exposure_of_its_own():
@@ -136,17 +106,6 @@ def test_scores_and_criteria_are_those_of_the_exposures():
     assert_allclose(neg_crps_scorer(moe, X, Y, offset=OFFSET), -crps)
     coverage = make_interval_scorers(0.8)["coverage"]
     assert coverage(moe, X, Y, offset=OFFSET) > 0.8 > coverage(moe, X, Y, offset=np.zeros(N))
-
-
-# --- inference ----------------------------------------------------------------------------------
-
-
-def test_standard_errors_of_one_expert_are_those_of_a_poisson_regression():
-    moe = fitted(n_experts=1, **EXACT)
-    design = np.column_stack([np.ones(N), X])
-    information = (design.T * moe.predict(X, offset=OFFSET)) @ design
-    expected = np.sqrt(np.diag(np.linalg.inv(information)))
-    assert_allclose(moe.inference(X, Y, offset=OFFSET).standard_errors, expected, rtol=1e-5)
 
 
 # --- other ways of a fit ------------------------------------------------------------------------

@@ -1,13 +1,12 @@
-"""Targets, features, weights and half-lives at the ends of the number scale."""
+"""Targets, features and half-lives at the ends of the number scale."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
-from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 
 OPTIONS = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "max_iter": 30, "random_state": 0}
@@ -20,21 +19,13 @@ def regressor(n_experts=2, **options):
     return MixtureOfExpertsRegressor(n_experts, **OPTIONS | options)
 
 
-@pytest.mark.parametrize("distance", [1e8, 1e100])
-@pytest.mark.parametrize("top_k", [None, 2])
-def test_responsibilities_of_rows_far_from_all_experts_sum_to_one(distance, top_k):
-    moe = fit_quietly(regressor(3, dispersion="shared", gate=SoftmaxGate(top_k=top_k)), X, Y)
-    resp = moe.responsibilities(X, np.full(100, distance))
-    assert_allclose(resp.sum(axis=1), 1.0)
-
-
 @pytest.mark.parametrize("scale", [1e-139, 1e100, 5e138])
 def test_predictions_are_in_the_unit_of_the_target(scale):
     moe, expected = fit_quietly(regressor(), X, Y * scale), fit_quietly(regressor(), X, Y)
     assert_allclose(moe.noise_variance_, expected.noise_variance_ * scale**2, rtol=1e-6)
     assert_allclose(moe.predict(X) / scale, expected.predict(X), rtol=1e-6, atol=1e-7)
     actual, wanted = moe.predict_dist(X), expected.predict_dist(X)
-    for name in ("std", "median", "mode"):
+    for name in ("std", "median"):
         assert_allclose(getattr(actual, name) / scale, getattr(wanted, name), rtol=1e-4, atol=1e-6)
     assert_allclose(actual.crps(Y * scale) / scale, wanted.crps(Y), rtol=1e-4)
 
@@ -62,12 +53,3 @@ def test_any_half_life_is_without_overflow(half_life):
     moe = regressor().partial_fit(X[:60], Y[:60], half_life=half_life)
     moe.partial_fit(X[60:], Y[60:], half_life=half_life)
     assert np.isfinite(moe.predict(X)).all()
-
-
-@pytest.mark.parametrize("weight", [1e-100, 1e137])
-@pytest.mark.parametrize("Moe", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
-def test_weights_have_any_unit(Moe, weight):
-    y = Y if Moe is MixtureOfExpertsRegressor else Y > 0
-    moe = fit_quietly(Moe(2, **OPTIONS), X, y, sample_weight=np.full(100, weight))
-    assert np.isfinite(moe.lower_bound_)
-    assert np.isfinite(moe.expert_coef_).all()

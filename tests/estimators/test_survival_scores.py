@@ -88,15 +88,6 @@ def test_brier_score_of_a_small_table():
     assert_allclose(integrated_brier_score(y, survival, [2.5]), expected)
 
 
-def test_inverse_weights_leave_the_expected_brier_score():
-    rng = np.random.default_rng(1)
-    time, end = rng.exponential(size=20000), rng.uniform(0.2, 3.0, size=20000)
-    grid, y = np.linspace(0.1, 2.0, 20), right_censored(np.minimum(time, end), time <= end)
-    survival = np.tile(np.exp(-0.7 * grid), (len(time), 1))
-    expected = integrated_brier_score(time, survival, grid)
-    assert_allclose(integrated_brier_score(y, survival, grid), expected, atol=0.004)
-
-
 def weibull(grid, scale=2.0):
     return np.exp(-((np.maximum(grid, 0.0) / scale) ** 1.5))
 
@@ -119,14 +110,6 @@ def test_censored_crps_is_the_integral_of_squared_errors():
     weight = rng.uniform(size=12)
     found = censored_crps(y, survival, grid, sample_weight=weight)
     assert_allclose(found, np.average(expected, weights=weight), rtol=1e-4)
-
-
-def test_errors_of_coarse_times_are_those_of_lines():
-    """By hand: squares of lines between three times, with an event inside and one after them."""
-    y = right_censored([0.5, 3.0], [True, True])
-    survival = np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 0.4]])
-    expected = (2.0 * 0.5**3 / 3.0 + 0.6**2 / 3.0) / 2.0
-    assert_allclose(censored_crps(y, survival, [0.0, 1.0, 2.0]), expected)
 
 
 # --- scorers ---

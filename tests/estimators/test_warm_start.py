@@ -61,13 +61,6 @@ def test_a_fit_to_some_more_rows_is_faster_from_the_fit_before(case):
     assert first.n_iter_ < moe.n_iter_
 
 
-def test_a_converged_fit_stays_as_it_is():
-    moe = fit_quietly(regressor(max_iter=200), X, Y)
-    before = moe.predict(X)
-    assert_allclose(fit_quietly(moe, X, Y).predict(X), before, atol=1e-2)
-    assert moe.set_params(warm_start=False).fit(X, Y).n_iter_ > 2
-
-
 @pytest.mark.parametrize("make_rows", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("expert", ["tree", Ridge(), ["linear", "tree"]])
 def test_estimators_continue_from_the_responsibilities_of_the_fit_before(expert, make_rows):

@@ -122,7 +122,7 @@ def test_impossible_experts_do_not_count():
     assert_array_equal(resp[0, 0, :5], 1.0)
     assert_array_equal(resp[0, 0, 5:], 0.0)
     at = own.mixture.at(own.theta[None], data)
-    assert_allclose(log_density[0, :5], at.log_gate[0, 0, :5])
+    assert_allclose(log_density[0, :5], at.log_gates[0][0, 0, 0, :5])
 
 
 def test_family_of_your_own_is_fitted_with_the_weights_of_the_rows():

@@ -289,16 +289,6 @@ def test_order_of_a_list_does_not_matter_where_the_data_choose():
     assert_allclose(moe.lower_bound_, swapped.lower_bound_, atol=2e-3)
 
 
-def test_normal_expert_beside_another_family_is_a_linear_expert():
-    X, y = two_slopes("normal", 100)
-    plain = mixture(1, "normal", tol=1e-12, dispersion_prior=0.0).fit(X, y)
-    start = np.column_stack([np.ones(100), np.zeros(100)])
-    beside = mixture(2, ["normal", "student_t"], init=start, tol=1e-12, dispersion_prior=0.0)
-    fit_quietly(beside.set_params(gate="constant", max_iter=1), X, y)
-    assert_allclose(beside.expert_coef_[0], plain.expert_coef_[0], rtol=1e-2, atol=1e-2)
-    assert_allclose(beside.noise_variance_[0], plain.noise_variance_[0], rtol=0.1)
-
-
 @pytest.mark.parametrize("family", ["normal", "student_t", "gamma", "lognormal"])
 def test_density_beside_a_point_mass_is_that_of_the_distribution(family):
     X, y = two_slopes(family, 100)

@@ -57,10 +57,18 @@ ATTRIBUTES = (
     "gate_alpha_",
     "gate_coef_",
     "gate_intercept_",
+    "initial_probabilities_",
     "noise_variance_",
     "threshold_steps_",
+    "transition_coef_",
+    "transition_intercept_",
+    "transition_matrix_",
     "weights_",
 )
+
+
+# What predictions of series know.
+PAST = ("y", "units", "time")
 
 
 class Case(NamedTuple):
@@ -99,6 +107,13 @@ SOME_KNOWN = {"known_experts": KNOWN}
 # The experts that are possible in each row.
 POSSIBLE = np.column_stack([ROWS % 5 > 0, (ROWS % 5 == 0) | (ROWS % 2 > 0), ROWS >= 0])
 TWO = np.where(IS_SECOND[:, None], [0.2, 0.8], [0.8, 0.2])
+# Regimes that persist, in series whose rows are in descending order of time.
+IS_LATER = ROWS // 10 % 2 > 0
+RUNS = np.where(IS_LATER, 1.2 - 0.6 * X[:, 1], -0.4 + 0.5 * X[:, 1])
+Y_OF_RUNS = RUNS + 0.4 * NOISE[:, 0]
+CLASSES_OF_RUNS = (2.0 * RUNS - 0.5 + NOISE[:, 1] > 0.0).astype(int)
+SERIES = {"units": ROWS // 30, "time": -ROWS}
+OF_RUNS = {"gate": "markov", "init": np.where(IS_LATER[:, None], [0.2, 0.8], [0.8, 0.2])}
 THREE = 0.1 + 0.7 * np.eye(3)[IS_SECOND.astype(int) + IS_THIRD]
 STARTS = {1: np.ones((N_ROWS, 1)), 2: TWO, 3: THREE}
 LOGIT = np.where(IS_SECOND, 2.5 * X[:, 1] + 0.5, -2.5 * X[:, 1]) + rng.logistic(size=N_ROWS)
@@ -184,6 +199,20 @@ CASES |= {f"gate {name}": Case(regressor(3, gate=name), X, Y_OF_THREE) for name 
 CASES |= {
     "gate constant, poisson": of_family("poisson", gate="constant"),
     "gate constant, classes": Case(classifier(gate="constant", alpha=2.0), X, CLASSES),
+    "gate markov": Case(regressor(**OF_RUNS), X, Y_OF_RUNS, SERIES),
+    "gate markov, missing y": Case(
+        regressor(**OF_RUNS),
+        X,
+        np.where(ROWS % 7 == 3, np.nan, Y_OF_RUNS),
+        SERIES | {"sample_weight": 1.0 + (SERIES["units"] == 1)},
+    ),
+    "gate markov, poisson": Case(
+        regressor(family="poisson", gate_features=[], **OF_RUNS),
+        X,
+        draw("poisson", RUNS, np.random.default_rng(1)),
+        SERIES,
+    ),
+    "gate markov, classes": Case(classifier(**OF_RUNS), X, CLASSES_OF_RUNS, SERIES),
 }
 
 # --- what belongs to the rows ---
@@ -417,7 +446,7 @@ def values_of(case, fit=fit_to_rows):
         found["coefficients"] = coefficients_of(moe, case)
     attributes = {name: getattr(moe, name, None) for name in ATTRIBUTES}
     found["attributes"] = {name: flat(v) for name, v in attributes.items() if v is not None}
-    return found | {"predictions": predictions_of(moe, given)}
+    return found | {"predictions": predictions_of(moe, y, given)}
 
 
 def coefficients_of(moe, case):
@@ -430,18 +459,21 @@ def coefficients_of(moe, case):
     return dict(zip(names, map(list, zip(*columns, strict=True)), strict=True))
 
 
-def predictions_of(moe, given):
-    """Of some rows."""
+def predictions_of(moe, y, given):
+    """Of some rows, which in series know earlier ones."""
     rows = slice(None, None, N_ROWS // 4)
     new = X[rows]
     offset = {"offset": given["offset"][rows]} if "offset" in given else {}
-    found = {"gate": moe.predict_gate(new)}
+    past = {}
+    if "time" in given:
+        past = {name: values[rows] for name, values in {"y": y, **given}.items() if name in PAST}
+    found = {"gate": moe.predict_gate(new, **past)}
     if hasattr(moe, "predict_proba"):
-        found |= {"probability": moe.predict_proba(new)}
+        found |= {"probability": moe.predict_proba(new, **past)}
     else:
-        found |= {"interval": moe.predict_interval(new, 0.8, **offset)}
+        found |= {"interval": moe.predict_interval(new, 0.8, **offset, **past)}
         if "never" not in moe.expert_kinds_:
-            found |= {"mean": moe.predict(new, **offset)}
+            found |= {"mean": moe.predict(new, **offset, **past)}
     return {name: flat(values) for name, values in found.items()}
 
 

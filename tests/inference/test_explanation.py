@@ -19,6 +19,7 @@ from support.fits import (
     ALL_CASES,
     CLASSES,
     DISTINCT_CASES,
+    OF_SERIES,
     X,
     Y,
     classifier,
@@ -46,7 +47,9 @@ def difference(function, j, step=1e-5):
 WITH_SLOPES = [
     case
     for case, moe in ((case, ALL_CASES[case][0]) for case in DISTINCT_CASES)
-    if getattr(moe, "expert", "") == "linear" and not isinstance(moe.n_experts, str)
+    if getattr(moe, "expert", "") == "linear"
+    and not isinstance(moe.n_experts, str)
+    and case not in OF_SERIES
 ]
 
 

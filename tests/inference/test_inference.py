@@ -292,6 +292,10 @@ WITH_TERMS = [
 ]
 
 
+def is_of_gate(part):
+    return part in ("gate", "first rows") or part.startswith("transitions from ")
+
+
 @pytest.mark.parametrize("case", WITH_TERMS)
 def test_each_coefficient_is_a_term_once(case):
     moe = short_fit(case)
@@ -302,12 +306,15 @@ def test_each_coefficient_is_a_term_once(case):
     if hasattr(moe, "noise_variance_") and not hasattr(moe, "expert_dispersion_coef_"):
         expected["log(noise variance)"] = np.log(moe.noise_variance_)
     for name, numbers in expected.items():  # slopes are compared with texts and pictures
-        own = [term == name and part != "gate" for part, _, term in terms]
+        own = [term == name and not is_of_gate(part) for part, _, term in terms]
         assert_allclose(values[own], np.ravel(numbers)[np.isfinite(np.ravel(numbers))])
     shared = {term for part, _, term in terms if ", " in part or part == "all experts"}
     assert shared == {f"x{j}" for j in getattr(moe, "shared_features", None) or []}
-    n_gate = sum(part == "gate" for part, *_ in terms)
-    assert n_gate == (moe.n_experts_ - 1) * (1 + 2 * (moe.gate != "constant"))
+    n_gate = sum(is_of_gate(part) for part, *_ in terms)
+    of_each = 1 + 2 * (moe.gate != "constant")
+    if moe.gate == "markov":  # of first rows, and of transitions from each expert
+        of_each = 1 + 3 * moe.n_experts_
+    assert n_gate == (moe.n_experts_ - 1) * of_each
 
 
 def test_frames_name_the_terms():

@@ -87,7 +87,8 @@ def test_facts_are_what_the_methods_return(case):
             expected[name] = " to ".join(ends) or "all features dropped"
     assert {name: facts.get(name) for name in expected} == expected
     assert (str(maxima) in summary.notes) == bool(is_compared)
-    resp = moe.responsibilities(X, y, **by_row)
+    known = {"given": "all"} if moe.gate == "markov" else {}
+    resp = moe.responsibilities(X, y, **by_row, **known)
     resp = resp.proba if "units" in given else resp
     numbers = {
         "rows": weight.sum(),
@@ -126,7 +127,8 @@ def test_notes_are_about_this_fit(case):
     dropped = any(np.isposinf(getattr(moe, name, 0.0)).any() for name in ("alpha_", "gate_alpha_"))
     assert ("Dropped by" in notes) == dropped
     assert "Other rows" not in notes
-    has_gate = hasattr(moe, "gate_coef_") and moe.gate_coef_.any() and has_coefficients
+    slopes = getattr(moe, "gate_coef_", getattr(moe, "transition_coef_", np.zeros(1)))
+    has_gate = slopes.any() and has_coefficients
     has_odds = has_gate or (has_coefficients and hasattr(moe, "classes_"))
     assert ("Odds ratio: " in notes) == has_odds
     penalties = [getattr(moe, f"{name}_", 0.0) for name in ("alpha", "gate_alpha")]

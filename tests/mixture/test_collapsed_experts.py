@@ -4,12 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe._numerics.probability import MIN_EXPERT_WEIGHT, MIN_WEIGHT_FRACTION, is_collapsed
 from skmoe.data import RowBlocks
-from support.fits import ends_of_starts, fit_quietly
+from support.fits import fit_quietly
 
 
 def two_lines(seed=0):
@@ -23,17 +22,6 @@ def from_two_experts(X, **options):
     init = np.column_stack([X[:, 0] > 0, X[:, 0] <= 0, np.zeros(len(X))]).astype(float)
     given = {"init": init, "gate": "constant", "dispersion_prior": 0.01, "alpha": 0.1}
     return MixtureOfExpertsRegressor(3, **given | options)
-
-
-def test_the_bounds_of_a_collapse_are_no_collapse():
-    """Neither the least weight, nor the least fraction of all weight."""
-    assert not is_collapsed(np.array([MIN_EXPERT_WEIGHT, 10.0])).any()
-    assert_array_equal(is_collapsed(np.array([0.9 * MIN_EXPERT_WEIGHT, 10.0])), [True, False])
-    total = 8.0 / MIN_WEIGHT_FRACTION
-    for own, expected in ((8.0, False), (np.nextafter(8.0, 0.0), True)):
-        mass = np.array([own, total - own])
-        assert mass.sum() == total
-        assert_array_equal(is_collapsed(mass), [expected, False])
 
 
 @pytest.mark.parametrize("way", ["rows", "units", "blocks"])
@@ -100,29 +88,3 @@ def test_experts_have_collapsed_if_the_weight_of_their_rows_is_small(weight):
         moe.fit(np.zeros((40, 1)) + np.arange(40.0)[:, None], y, sample_weight=weights)
     words = [str(warning.message) for warning in caught]
     assert any("collapsed" in text for text in words) == (weight == 1.0)
-
-
-def test_new_starts_of_experts_are_kept_if_they_are_better():
-    for seed in range(2):
-        X, y = two_lines(seed)
-        options = {
-            "n_init": 2,
-            "init": "random",
-            "random_state": seed,
-            "alpha": 0.1,
-            "max_iter": 40,
-        }
-        moe = MixtureOfExpertsRegressor(6, gate_alpha=1e-2, **options)
-        moe = fit_quietly(moe, X, y)
-        assert moe.lower_bound_ >= ends_of_starts(moe).max()
-
-
-@pytest.mark.parametrize("max_iter", [1, 15, 40])
-def test_no_run_takes_more_than_max_iter_iterations(max_iter):
-    """Nor those of experts that start again."""
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(60, 1)), rng.standard_t(1.0, size=60)
-    options = {"n_init": 2, "max_iter": max_iter, "random_state": 0}
-    moe = fit_quietly(MixtureOfExpertsRegressor(4, **options), X, y)
-    assert len(moe.lower_bounds_) <= moe.n_iter_ <= max_iter
-    assert max(len(trace) for trace in moe.start_traces_) <= max_iter

@@ -104,7 +104,9 @@ def test_information_is_that_of_differences(name):
     own = case(name)
     mixture, blocks, theta = own.mixture, own.blocks(25), own.theta
     information = observed_information(mixture, theta, blocks)
-    directions = mixture.expanded(np.eye(len(mixture.first)))
+    # Those of users are found by differences, which take long: every fourth row is enough.
+    chosen = np.arange(len(mixture.first))[:: 4 if mixture.own else 1]
+    directions = mixture.expanded(np.eye(len(mixture.first))[chosen])
 
     def slopes(at):
         found = [observed_information(mixture, one, blocks).gradient for one in at]
@@ -116,7 +118,7 @@ def test_information_is_that_of_differences(name):
     expected = -gradient(slopes, theta, directions, 1e-4)
     found = mixture.reduced_matrix(information.observed)
     scale = np.abs(found).max()
-    assert_allclose(found, expected, rtol=2e-5, atol=2e-7 * scale)
+    assert_allclose(found[chosen], expected, rtol=2e-5, atol=2e-7 * scale)
     assert_allclose(information.expert_weight.sum(), own.rows.weight.sum())
 
 

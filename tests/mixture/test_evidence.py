@@ -1,28 +1,20 @@
-"""Penalties found by the evidence: what they are, which features are dropped, and refusals."""
-
-import pickle
-from dataclasses import replace
+"""Penalties found by the evidence: what they are, and which features are dropped."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_iris, make_blobs
+from sklearn.datasets import make_blobs
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV
-from sklearn.preprocessing import PolynomialFeatures
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
-from skmoe.experts import LinearExperts
 from skmoe.families import FAMILIES
-from skmoe.gates import ConstantGate, SoftmaxGate
+from skmoe.gates import SoftmaxGate
 from support.expert_kinds import KINDS, draw, n_dispersions, options_of
 from support.fits import fit_quietly
-from support.refusals import assert_fit_refused
-from support.tables import flipping_classes, two_regimes
+from support.tables import regimes_of, two_regimes
 
 ESTIMATORS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
 AUTO = {"alpha": "auto", "gate_alpha": "auto", "n_init": 1, "random_state": 0}
@@ -33,16 +25,6 @@ def regressor(n_experts=2, **options):
     return MixtureOfExpertsRegressor(n_experts, **AUTO | options)
 
 
-def table(name, task, n_rows=100):
-    """Two regimes of a kind of experts, with a third feature of no use."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(n_rows, 3))
-    if task == "classifier":
-        return X, flipping_classes(n_rows, 3)[1]
-    slope = np.where(X[:, 0] + 0.3 * rng.normal(size=n_rows) > 0, 0.8, -0.8)
-    return X, draw(name if name != "linear" else "normal", 0.5 + slope * X[:, 1], rng)
-
-
 # --- the penalties ----------------------------------------------------------------------------
 
 
@@ -51,7 +33,7 @@ def table(name, task, n_rows=100):
     [(*kind, "ard") for kind in KINDS] + [("linear", task, "auto") for task in ESTIMATORS],
 )
 def test_the_lower_bound_never_falls_after_the_search(name, task, kind):
-    X, y = table(name, task)
+    X, y = regimes_of(name, task)
     options = options_of(name) | AUTO | {"alpha": kind, "gate_alpha": kind}
     moe = fit_quietly(ESTIMATORS[task](2, **options), X, y)
     assert np.diff(moe.lower_bounds_).min(initial=0.0) > -1e-9
@@ -82,38 +64,6 @@ def test_less_noise_has_a_smaller_penalty():
         for y in (0.0, 0.1 * noise, noise)
     ]
     assert alphas[0] <= alphas[1] < 0.1 * alphas[2]
-
-
-def test_numbers_are_kept():
-    X, y = two_regimes(100)
-    fixed = regressor(alpha=0.5, gate_alpha=2.0, dispersion_prior=10.0).fit(X, y)
-    assert (fixed.alpha_, fixed.gate_alpha_, fixed.dispersion_prior_) == (0.5, 2.0, 10.0)
-    assert fixed.n_iter_ == len(fixed.lower_bounds_)
-    found = regressor(alpha=0.5, gate_alpha=2.0, dispersion_prior="auto").fit(X, y)
-    assert (found.alpha_, found.gate_alpha_) == (0.5, 2.0)
-    assert found.dispersion_prior_ != 10.0
-    t = regressor(family="student_t", dispersion_prior="auto", dispersion="shared")
-    assert t.fit(X, y).dispersion_prior_ != 10.0
-
-
-@pytest.mark.parametrize("task", ESTIMATORS)
-def test_penalties_are_found_by_default_for_linear_experts_without_a_base(task):
-    X, y = table("linear", task)
-    make, quick = ESTIMATORS[task], {"n_init": 1, "random_state": 0}
-    default = fit_quietly(make(2, **quick), X, y)
-    found = fit_quietly(make(2, **AUTO), X, y)
-    assert (default.alpha_, default.gate_alpha_) == (found.alpha_, found.gate_alpha_)
-    # Those of classes can be the initial ones, if these are better for rows left out.
-    assert default.gate_alpha_ != 1.0 or task == "classifier"
-    constant = fit_quietly(make(2, gate="constant", **quick), X, y)
-    assert constant.alpha_ not in (0.1, 1.0) or task == "classifier"
-    explicit = fit_quietly(make(2, gate="constant", alpha="auto", **quick), X, y)
-    assert constant.alpha_ == explicit.alpha_
-    tree = (DecisionTreeClassifier if task == "classifier" else DecisionTreeRegressor)(max_depth=2)
-    trees = fit_quietly(make(2, expert=tree, max_iter=2, **quick), X, y)
-    assert trees.gate_alpha_ == 1.0
-    with_base = fit_quietly(make(2, base=tree, **quick), X, y)
-    assert (with_base.alpha_, with_base.gate_alpha_) == (10.0, 1.0)
 
 
 def test_penalties_of_shared_slopes_are_those_of_one_regression_without_intercepts():
@@ -189,16 +139,6 @@ def test_more_columns_than_rows():
     assert moe.alpha_ > 1.0
 
 
-def test_several_starts_the_number_of_experts_and_a_grid_find_penalties():
-    X, y = two_regimes(100)
-    assert regressor(n_init=2).fit(X, y).gate_alpha_ != 1.0
-    chosen = regressor("bic").fit(X, y)
-    assert chosen.n_experts_ == 2
-    assert chosen.gate_alpha_ != 1.0
-    grid = GridSearchCV(regressor(), {"alpha": ["auto", 100.0]}, cv=2, refit=False)
-    assert grid.fit(X, y).best_params_ == {"alpha": "auto"}
-
-
 # --- features that are dropped ----------------------------------------------------------------
 
 
@@ -240,22 +180,6 @@ def test_dropped_features_are_named(selected):
     }
 
 
-def test_dropped_features_survive_files(selected):
-    X, _, moe = selected
-    same = pickle.loads(pickle.dumps(moe))
-    assert_array_equal(same.predict(X), moe.predict(X))
-    assert_array_equal(same.alpha_, moe.alpha_)
-    assert_array_equal(same.gate_alpha_, moe.gate_alpha_)
-
-
-def test_order_and_units_of_columns_do_not_matter(selected):
-    X, y, moe = selected
-    order = np.random.default_rng(0).permutation(6)
-    other = clone(moe).fit(100.0 * X[:, order] + 7.0, y)
-    assert_array_equal(np.isfinite(other.alpha_), np.isfinite(moe.alpha_[order]))
-    assert_array_equal(np.isfinite(other.gate_alpha_), np.isfinite(moe.gate_alpha_[order]))
-
-
 def test_columns_that_gate_or_experts_do_not_use_have_no_penalty():
     X, y = two_regimes(100)
     moe = MixtureOfExpertsRegressor(2, **ARD, expert_features=[0, 2], gate_features=[0]).fit(X, y)
@@ -264,17 +188,6 @@ def test_columns_that_gate_or_experts_do_not_use_have_no_penalty():
     without = MixtureOfExpertsRegressor(2, **ARD, expert_features=[]).fit(X, y)
     assert np.isnan(without.alpha_).all()
     assert "Dropped by the experts" not in str(without.summary())
-
-
-@pytest.mark.parametrize(
-    "options", [{"base": DecisionTreeClassifier(max_depth=2)}, {"gate_features": [0, 1]}], ids=str
-)
-def test_selection_goes_with_other_columns(options):
-    X, y = two_regimes(100)
-    moe = fit_quietly(MixtureOfExpertsClassifier(2, **ARD, **options), X, y > 0)
-    assert moe.alpha_.shape == (3,)
-    assert moe.gate_alpha_.shape == moe.gate_coef_.shape[1:]
-    assert len(str(moe.summary())) > 0
 
 
 # Three features beside eight that are constant.
@@ -340,56 +253,7 @@ def test_the_features_of_sharp_classes_are_kept_in_small_tables():
     assert np.median(losses) < 0.15
 
 
-def test_a_search_does_not_end_in_a_saturated_model():
-    """Without slopes the intercepts of separated classes would give every row to one class."""
-    X, classes = load_iris(return_X_y=True)
-    moe = fit_quietly(MixtureOfExpertsClassifier(2, **ARD), X, classes)
-    assert moe.score(X, classes) > 0.9
-    assert moe.score_samples(X, classes).mean() > -0.3
-
-
-# --- refusals and gate objects ----------------------------------------------------------------
-
-
-REFUSED = [
-    ({"alpha": "best"}, "alpha", ("auto", "ard", "best")),
-    ({"alpha": -1.0}, "alpha", ("at least 0", -1)),
-    ({"alpha": np.inf}, "alpha", ("finite",)),
-    ({"dispersion_prior": "ard"}, "dispersion_prior", ("auto", "number")),
-    ({"alpha": "auto", "expert": "tree"}, "alpha", ("auto", "experts with a penalty")),
-    ({"alpha": "ard", "expert": LinearExperts()}, "alpha", ("ard", "experts with a penalty")),
-    ({"gate_alpha": "auto", "gate": "constant"}, "gate_alpha", ("auto", "gates with a")),
-    ({"gate_alpha": "ard", "gate": ConstantGate()}, "gate_alpha", ("ard", "gates with a")),
-    ({"alpha": "ard", "shared_features": [0]}, "alpha", ("ard", "each feature")),
-]
-
-
-@pytest.mark.parametrize(("options", "name", "words"), REFUSED)
-def test_searches_that_cannot_be_made_are_refused(options, name, words):
-    assert_fit_refused(MixtureOfExpertsRegressor(2, **options), two_regimes(60), name, *words)
-
-
-def test_gate_objects_have_the_penalty_of_the_estimator_or_their_own():
-    X, y = two_regimes(100)
-    moe = regressor(gate_alpha="ard", alpha=0.1).fit(X, y)
-    of_object = clone(moe).set_params(gate=SoftmaxGate()).fit(X, y)
-    assert_array_equal(of_object.gate_alpha_, moe.gate_alpha_)
-    assert of_object.lower_bound_ == moe.lower_bound_
-    # Without a request a number of the object is kept, and a search leaves the object as it is.
-    gate = SoftmaxGate(alpha=3.0, transformer=PolynomialFeatures(2, include_bias=False))
-    own = clone(moe).set_params(gate=gate, gate_alpha=None).fit(X, y)
-    found = clone(own).set_params(gate_alpha="ard").fit(X, y)
-    assert own.gate_alpha_ == 3.0
-    assert np.size(found.gate_alpha_) == len(own.gate_feature_names_)
-    assert np.all(np.asarray(found.gate_alpha_) != 3.0)
-    # A number replaces that of the object, so that a search over `gate_alpha` compares fits.
-    given = clone(own).set_params(gate_alpha=5.0).fit(X, y)
-    same = clone(own).set_params(gate=replace(gate, alpha=5.0)).fit(X, y)
-    assert given.gate_alpha_ == 5.0
-    assert_array_equal(given.predict(X), same.predict(X))
-    assert gate.alpha == 3.0
-    restored = pickle.loads(pickle.dumps(of_object))
-    assert_array_equal(restored.gate_alpha_, of_object.gate_alpha_)
+# --- gate objects and blocks -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -144,14 +144,3 @@ def test_nothing_is_run_after_a_stop_on_the_sample(task, n_iter):
         whole = regressor().fit(X, y)
         assert moe.converged_
         assert moe.lower_bound_ == pytest.approx(whole.lower_bound_, abs=2e-3)
-
-
-def test_a_stop_in_the_final_run_ends_the_fit():
-    pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
-    X, y, _ = table()
-    stopper = Stopper("iteration", 2)
-    moe = regressor().set_callbacks(stopper).fit(X, y)
-    names = [name for name, *_ in stopper.ended]
-    assert names[-2:] == ["iteration"] * 2
-    assert names.count(ON_SAMPLE) > 0
-    assert moe.n_iter_ == 2

@@ -59,56 +59,6 @@ def test_slopes_are_those_of_penalty_and_likelihood(name, part):
         assert (np.linalg.eigvalsh(covariances) > 0.0).all()
 
 
-def test_covariances_are_those_of_the_curvature_and_the_prior():
-    own = case("normal")
-    found, state = slopes_of(own, "experts")
-    matrices = state.total.curvature[0][:, 0]
-    for k, covariance in enumerate(found["alpha"].covariances):
-        variance = np.exp(own.theta[own.mixture.experts.scale_index[k, 0]])
-        penalised = matrices[k, :4, :4] * variance + np.diag([0.7, 0.7, 0.7, 0.0])
-        assert_allclose(covariance, np.linalg.inv(penalised)[:3, :3], rtol=1e-8)
-    of_gate, _ = slopes_of(own, "gate")
-    matrix = state.total.curvature[1][0, 0] + np.diag([0.9, 0.9, 0.9, 0.0] * 2)
-    inverse = np.linalg.inv(matrix)
-    for t, covariance in enumerate(of_gate["alpha"].covariances):
-        assert_allclose(covariance, inverse[4 * t : 4 * t + 3, 4 * t : 4 * t + 3], rtol=1e-8)
-
-
-@pytest.mark.parametrize("family", ["normal", "poisson", "negative_binomial"])
-def test_covariances_of_shared_slopes_are_those_of_the_joint_posterior(family):
-    own = linear(family, own={"slopes": ((0,), (0,), (0,))})
-    found, state = slopes_of(own, "experts")
-    values, covariances, _, weight = found["alpha"]
-    mixture, theta = own.mixture, own.theta
-    n, width = len(values), 4
-    index = own.mixture.experts.scale_index[:, 0]
-    unit = np.where(index < 0, 1.0, np.exp(-theta[index]))
-    places = [[0, *range(1 + 3 * k, 4 + 3 * k)] for k in range(n)]
-    total = np.zeros((1 + 3 * n, 1 + 3 * n))
-    for k, (place, matrix) in enumerate(zip(places, state.total.curvature[0][:, 0], strict=True)):
-        ridge = unit[k] * np.diag([0.7 / n, 0.7, 0.7, 0.0])
-        total[np.ix_(place, place)] += matrix[:width, :width] + ridge
-    inverse, scale = np.linalg.inv(total), np.array([np.sqrt(n), 1.0, 1.0])
-    for k, place in enumerate(places):
-        expected = unit[k] * inverse[np.ix_(place, place)][:-1, :-1] * np.outer(scale, scale)
-        assert_allclose(covariances[k], expected, rtol=1e-6)
-    assert_allclose(weight.sum(axis=0), [1.0, n, n])
-    assert mixture.is_tied
-
-
-def test_scales_are_relative_to_the_variance_of_the_working_target():
-    for name in ("gamma", "normal", "joint", "poisson, negative_binomial, poisson"):
-        own = case(name)
-        experts, theta = own.mixture.experts, own.theta
-        total = own.mixture.e_step(theta[None], own.blocks(), curvature=False)
-        scale, rows = experts.scales(theta, total)
-        has_scale = experts.scale_index >= 0
-        expected = np.exp(theta[experts.scale_index]) / experts.unit_variance
-        assert_allclose(scale, np.where(has_scale, expected, np.nan))
-        resp = own.mixture.responsibilities(theta[None], own.blocks()[0])[0][:, 0]
-        assert_allclose(rows[:, 0], resp @ own.rows.weight)
-
-
 # --- updates ------------------------------------------------------------------------------------
 
 
@@ -174,15 +124,6 @@ def test_the_evidence_of_an_update_is_that_of_a_regression_without_its_slopes(ki
             of_prior = SPARSITY_FACTOR * np.log(3) * (~kept).sum()
             assert_allclose(40 * update.gain, gain + of_prior, atol=0.4)
     assert_allclose(np.diff(found), np.diff(expected), rtol=1e-6)
-
-
-def test_the_evidence_is_per_row():
-    mixture, rows = mixture_of(0.5)
-    penalties = of_slopes("auto")
-    heavy = rows._replace(weight=np.full(40, 2.0))
-    twice = updated_penalties(penalties, mixture, state_at(mixture, rows, 0.6, 2))
-    found = updated_penalties(penalties, mixture, state_at(mixture, heavy, 0.6))
-    assert_allclose(found[1:], twice[1:], rtol=1e-9)
 
 
 @pytest.mark.parametrize("shared", [False, True])

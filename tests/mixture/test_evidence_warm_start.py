@@ -10,10 +10,9 @@ from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.data import RowBlocks
-from support.expert_kinds import draw, options_of
+from support.expert_kinds import options_of
 from support.fits import FIXED, fit_quietly
-from support.tables import flipping_classes, two_regimes
+from support.tables import regimes_of, two_regimes
 
 ESTIMATORS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
 
@@ -28,16 +27,6 @@ SEARCHED = [
 
 # Iterations of the starts, for two starts.
 N_START = 15
-
-
-def table(name, task, n_rows=60):
-    """Two regimes of a kind of experts."""
-    if task == "classifier":
-        return flipping_classes(n_rows, 3)
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(n_rows, 3))
-    slope = np.where(X[:, 0] + 0.3 * rng.normal(size=n_rows) > 0, 0.8, -0.8)
-    return X, draw(name if name != "linear" else "normal", 0.5 + slope * X[:, 1], rng)
 
 
 def make(name="linear", task="regressor", **options):
@@ -60,7 +49,7 @@ def kinds_of_search():
 @pytest.mark.parametrize(("name", "task", "kind"), kinds_of_search())
 def test_a_search_goes_on_from_the_penalties_of_the_fit_before(name, task, kind):
     """The first fit ends within a round of the search."""
-    X, y = table(name, task, 120)
+    X, y = regimes_of(name, task, 120)
     moe = make(name, task, alpha=kind, gate_alpha=kind, max_iter=500, tol=1e-6)
     whole = fit_quietly(clone(moe), X, y)
     first = fit_quietly(clone(moe).set_params(max_iter=N_START + 4, warm_start=True), X, y)
@@ -89,38 +78,6 @@ def test_penalties_are_compared_with_default_ones_after_a_warm_start():
     assert fit_quietly(second, X, y).alpha_ == 1.0
 
 
-def sharp_classes():
-    """A small table where the search for "ard" returns to penalties that it has left."""
-    rng = np.random.default_rng(7)
-    X = rng.normal(size=(50, 8))
-    return X, X[:, 0] + 0.1 * rng.normal(size=50) > 0.0
-
-
-def test_better_penalties_of_other_rows_are_forgotten():
-    """A fit to other rows after a search finds what it would without the penalties of before."""
-    X, y = sharp_classes()
-    options = {"alpha": "ard", "gate_alpha": "ard", "n_init": 4, "max_iter": 60}
-    moe = fit_quietly(make("linear", "classifier", warm_start=True, **options), X, y)
-    fit_quietly(moe.set_params(max_iter=300, tol=1e-5), X[::-1] + 0.1, ~y[::-1])
-    alone = make("linear", "classifier", **options | {"max_iter": 300, "tol": 1e-5})
-    alone = fit_quietly(alone, X[::-1] + 0.1, ~y[::-1])
-    assert moe.lower_bound_ == pytest.approx(alone.lower_bound_, abs=0.05)
-
-
-def test_fits_of_row_blocks_and_of_files_go_on():
-    X, y = table("linear", "regressor", 90)
-    blocks = RowBlocks(lambda: ((X[i : i + 30], y[i : i + 30]) for i in range(0, 90, 30)))
-    moe = make(max_iter=500, tol=1e-6)
-    whole = fit_quietly(clone(moe), blocks)
-    first = fit_quietly(clone(moe).set_params(max_iter=N_START + 4, warm_start=True), blocks)
-    read = pickle.loads(pickle.dumps(first))
-    for continued in (first, read):
-        fit_quietly(continued.set_params(max_iter=500), blocks)
-        assert continued.n_iter_ < whole.n_iter_
-        for name in ("alpha_", "gate_alpha_", "lower_bound_"):
-            assert_allclose(getattr(continued, name), getattr(whole, name), rtol=0.3)
-
-
 def test_starts_that_leave_no_iteration_to_the_search_have_not_converged():
     X, y = two_regimes(100)
     moe = make(tol=1e-2)
@@ -145,17 +102,6 @@ def test_a_fit_that_has_converged_keeps_its_penalties():
     assert (moe.alpha_, moe.gate_alpha_) == found
     moe.set_params(alpha=5.0).fit(X, y)
     assert (moe.alpha_, moe.gate_alpha_) == (5.0, found[1])
-
-
-def test_a_search_goes_on_with_other_rows():
-    X, y = two_regimes(150)
-    moe = fit_quietly(make(max_iter=N_START + 1, warm_start=True), X, y)
-    assert not moe.converged_
-    other_X, other_y = two_regimes(300, seed=1)
-    found = fit_quietly(moe.set_params(max_iter=200, tol=1e-6), other_X, other_y)
-    alone = make(max_iter=200, tol=1e-6).fit(other_X, other_y)
-    assert_allclose(found.gate_alpha_, alone.gate_alpha_, rtol=0.3)
-    assert_allclose(found.alpha_, alone.alpha_, rtol=0.3)
 
 
 @pytest.mark.parametrize(
@@ -185,20 +131,12 @@ def test_warm_starts_find_penalties_of_another_kind(before, after):
         assert_array_equal(found[1], moe.gate_alpha_)
 
 
-def test_the_gate_of_estimators_goes_on():
-    X, y = two_regimes(80)
-    options = {"n_init": 1, "max_iter": 4, "alpha": None, "warm_start": True}
-    moe = fit_quietly(make("tree", **options), X, y)
-    assert moe.gate_alpha_ == 1.0
-    assert fit_quietly(moe.set_params(max_iter=8), X, y).gate_alpha_ != 1.0
-
-
 # --- streams ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "task"), SEARCHED[:2])
 def test_streams_find_penalties_on_their_first_batch_and_keep_them(name, task):
-    X, y = table(name, task, 80)
+    X, y = regimes_of(name, task, 80)
     options = {"classes": np.unique(y)} if task == "classifier" else {}
     moe = make(name, task, tol=1e-4, n_init=1)
     stream = clone(moe).partial_fit(X, y, **options)
@@ -209,17 +147,3 @@ def test_streams_find_penalties_on_their_first_batch_and_keep_them(name, task):
     found = stream.alpha_, stream.gate_alpha_
     stream.partial_fit(X[:60], y[:60])
     assert (stream.alpha_, stream.gate_alpha_) == found != (0.1, 1.0)
-
-
-def test_a_stream_keeps_the_penalties_of_a_fit_that_has_not_converged():
-    X, y = table("linear", "regressor", 200)
-    moe = fit_quietly(make(max_iter=N_START + 4), X, y)
-    found = moe.alpha_, moe.gate_alpha_
-    assert not moe.converged_
-    assert found != (0.1, 1.0)
-    moe.partial_fit(X, y)
-    assert (moe.alpha_, moe.gate_alpha_) == found
-    # A fit that a stream has begun finds its own.
-    found = fit_quietly(moe.set_params(max_iter=100, warm_start=True, tol=1e-6), X, y)
-    alone = make(tol=1e-6).fit(X, y)
-    assert_allclose(found.gate_alpha_, alone.gate_alpha_, rtol=0.3)

@@ -13,7 +13,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.fitting.problem import warn_maxima
 from skmoe.families import Normal
 from skmoe.inspection import Maxima
-from support.fits import FIXED, FIXED_OF_CLASSES, ends_of_starts, fit_quietly, fixed_penalties
+from support.fits import FIXED, ends_of_starts, fit_quietly, fixed_penalties
 from support.tables import flipping_classes, two_regimes
 
 
@@ -40,45 +40,12 @@ def best_traces(moe):
     ]
 
 
-def test_dropped_starts_are_marked():
-    moe = raced()
-    assert moe.start_converged_.dtype == bool
-    assert len(moe.start_converged_) == len(ends_of_starts(moe)) == len(moe.start_traces_) == 6
-    for is_converged, trace in zip(moe.start_converged_, moe.start_traces_, strict=True):
-        assert is_converged or len(trace) in (15, 45, 105)
-    assert sum(len(trace) == 15 for trace in moe.start_traces_) >= 3
-    assert not moe.start_converged_.all()
-
-
 def test_the_best_start_goes_on_to_its_end():
     moe = raced()
     traces, bounds = best_traces(moe), moe.lower_bounds_
     assert any(np.array_equal(bounds[: len(trace)], trace) for trace in traces)
     assert moe.lower_bound_ >= ends_of_starts(moe).max()
     assert moe.converged_
-
-
-def test_given_responsibilities_are_the_only_start():
-    X, y = two_regimes(120)
-    resp = np.column_stack([X[:, 0] > 0, X[:, 0] <= 0]).astype(float)
-    given = MixtureOfExpertsRegressor(2, init=resp, n_init=3, **FIXED).fit(X, y)
-    plain = MixtureOfExpertsRegressor(2, init=resp, **FIXED).fit(X, y)
-    assert given.start_converged_.shape == ends_of_starts(given).shape == (1,)
-    assert_array_equal(given.expert_coef_, plain.expert_coef_)
-
-
-def test_each_way_of_fitting_says_which_starts_have_converged():
-    X, y = flipping_classes(120)
-    given = {"n_init": 2, "random_state": 0, "tol": 0.1}
-    moe = MixtureOfExpertsClassifier(2, **given, **FIXED_OF_CLASSES)
-    assert moe.fit(X, y).start_converged_.tolist() == [True, True]
-    X, y = two_regimes(120)
-    moe = MixtureOfExpertsRegressor(2, **given, **FIXED)
-    assert moe.fit(X, y).start_converged_.tolist() == [True, True]
-    moe = MixtureOfExpertsRegressor(2, warm_start=True, random_state=0)
-    assert moe.set_params(**FIXED).fit(X, y).fit(X, y).start_converged_.shape == (1,)
-    stream = MixtureOfExpertsRegressor(2, random_state=0).partial_fit(X, y)
-    assert_array_equal(stream.start_converged_, [False])
 
 
 # --- report of the maximum --------------------------------------------------------------------
@@ -196,21 +163,6 @@ def test_the_smallest_share_is_that_of_the_fit():
     share = moe.responsibilities(X, y).mean(axis=0).min()
     assert_allclose(moe.maxima_.smallest_shares[0], share)
     assert f"(of the fit: {100 * share:.1f} %)" in str(moe.maxima_)
-
-
-@pytest.mark.parametrize("alpha", [None, 1.0])
-def test_printed_values_at_other_penalties_are_marked(alpha, capsys):
-    X, y = two_regimes(80)
-    penalties = {name: alpha for name in ("alpha", "gate_alpha")}
-    penalties["dispersion_prior"] = 10.0
-    moe = MixtureOfExpertsRegressor(2, n_init=2, random_state=0, verbose=2, **penalties)
-    fit_quietly(moe, X, y)
-    *_, last = printed = capsys.readouterr().out.splitlines()
-    assert ("cannot be compared with the starts" in last) is (alpha is None)
-    assert sum(line.startswith("  start") for line in printed) >= 2
-    for label in ("  start 0:", "  start 1:", "  EM:"):
-        values = [float(line.split()[-1]) for line in printed if line.startswith(label)]
-        assert label == "  EM:" or (np.diff(values) >= -1e-7).all()
 
 
 @pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])

@@ -4,38 +4,20 @@ import pickle
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
 from skmoe._estimators.fitting.problem import order_by_share
-from skmoe.data import RowBlocks
-from support.fits import CASES, X, Y, fit_quietly, fitted, fitted_case, regressor
+from support.fits import X, Y, fit_quietly, fitted, regressor
 from support.mixtures import linear
-from support.tables import steps, two_regimes
+from support.tables import two_regimes
 
 # Shares that differ by less than this are equal.
 SHARE_RTOL = 1e-3
 
 
-def assert_descending(share):
-    """Shares of experts (S, K) in descending order, but for those that are equal."""
-    smallest = np.minimum.accumulate(share, axis=1)
-    assert (share <= smallest / (1.0 - SHARE_RTOL)).all(), share
-
-
 # --- the order ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_shares_are_in_descending_order(case):
-    moe = fitted_case(case)
-    assert_descending(moe.weights_[None])
-    if moe.base is None:  # whose predictions in the fit are those of other folds
-        given = CASES[case][2]
-        gate = moe.predict_gate(X, units=given.get("units"))
-        mean = np.average(gate, axis=0, weights=given.get("sample_weight"))
-        assert_allclose(mean, moe.weights_, rtol=1e-9)
 
 
 @pytest.mark.parametrize("case", ["linear-regressor", "linear-classifier", "constant gate"])
@@ -75,14 +57,6 @@ def test_equal_shares_are_ordered_by_the_values_that_differ_most():
         assert order_by_share(mixture, theta, np.array(share)).tolist() == order
 
 
-def test_rows_in_blocks_give_the_same_numbers():
-    in_memory = regressor(init="random", n_init=1).fit(X, Y)
-    blocks = RowBlocks(lambda: ((X[i : i + 100], Y[i : i + 100]) for i in range(0, len(Y), 100)))
-    in_blocks = regressor(init="random", n_init=1).fit(blocks)
-    assert_allclose(in_blocks.weights_, in_memory.weights_, atol=1e-3)
-    assert_descending(in_blocks.weights_[None])
-
-
 # --- the order of the user ----------------------------------------------------------------------
 
 
@@ -106,38 +80,6 @@ def test_initial_responsibilities_keep_their_order():
 
 # --- the order of the fit that is continued -----------------------------------------------------
 
-# An order of the experts within EM that differs from that by share.
-SHUFFLED = {"n_init": 1, "init": "random", "random_state": 1}
-
-
-@pytest.mark.parametrize(
-    "case", ["linear-regressor", "linear-classifier", "poisson-regressor", "constant gate", "units"]
-)
-def test_a_warm_start_keeps_the_numbers(case):
-    whole = fitted(case, max_iter=500, **SHUFFLED)
-    moe = fitted(case, max_iter=18, tol=0.0, **SHUFFLED)
-    before = moe.predict_experts(X)
-    _, y, given = CASES[case]
-    fit_quietly(moe.set_params(warm_start=True, max_iter=500, tol=1e-4), X, y, **given)
-    order = np.argsort(-moe.weights_, kind="stable")
-    assert_allclose(moe.lower_bound_, whole.lower_bound_, rtol=1e-9)
-    assert_allclose(moe.expert_coef_[order], whole.expert_coef_, atol=1e-4)
-    assert_allclose(moe.predict(X), whole.predict(X), rtol=1e-5, atol=1e-5)
-    after = moe.predict_experts(X)
-    if y.dtype.kind == "f" and case != "units":
-        for k in range(3):  # each expert is still the one nearest to itself
-            distance = [np.abs(after[:, j] - before[:, k]).mean() for j in range(3)]
-            assert np.argmin(distance) == k
-
-
-def test_saved_fits_continue_as_the_fit_itself():
-    moe = fitted("linear-regressor", tol=1e-3, warm_start=True, **SHUFFLED)
-    again = pickle.loads(pickle.dumps(moe))
-    for estimator in (again, moe):
-        estimator.set_params(tol=1e-8).fit(X, Y)
-    assert_array_equal(again.expert_coef_, moe.expert_coef_)
-    assert_array_equal(again.lower_bounds_, moe.lower_bounds_)
-
 
 def test_numbers_stay_when_shares_change():
     """A warm start and a stream on rows of which the smallest regime has become the largest."""
@@ -152,17 +94,6 @@ def test_numbers_stay_when_shares_change():
     stream = pickle.loads(pickle.dumps(moe)).partial_fit(X[smallest], Y[smallest])
     assert stream.weights_.argmax() == 2
     assert_allclose(stream.expert_coef_, moe.expert_coef_, atol=0.5)
-
-
-def test_warm_starts_of_trees_keep_the_numbers():
-    rows, y = steps(150)
-    options = {"n_experts": 2, "max_iter": 6, "n_init": 1, "gate_alpha": 0.1}
-    for seed in (0, 1):
-        moe = regressor(expert="tree", warm_start=True, random_state=seed, **options)
-        moe = fit_quietly(moe, rows, y)
-        before = moe.predict_gate(rows)[:, 0]
-        fit_quietly(moe, rows, y)
-        assert np.corrcoef(before, moe.predict_gate(rows)[:, 0])[0, 1] > 0.6
 
 
 def test_streams_keep_the_numbers_when_they_start_again():

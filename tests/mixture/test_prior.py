@@ -6,26 +6,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from skmoe._mixture.mixture import DROPPED, Prior
-from support.mixtures import CASES, Units, case, gradient, linear
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_derivatives_are_those_of_differences(name):
-    own = case(name)
-    prior, theta = own.mixture.prior, own.theta
-    directions = np.eye(len(theta))
-    slope, diagonal = prior.derivatives(theta)
-    assert_allclose(slope, gradient(prior.penalty, theta, directions), rtol=1e-7, atol=1e-8)
-    hessian = prior.hessian(theta)
-    expected = gradient(lambda at: prior.derivatives(at)[0], theta, directions)
-    assert_allclose(hessian, expected, rtol=1e-6, atol=1e-6)
-    assert (diagonal >= 0.0).all()
-    thetas = np.stack([theta, 0.5 * theta])
-    for values, own_theta, penalty in zip(
-        prior.derivatives(thetas)[0], thetas, prior.penalty(thetas), strict=True
-    ):
-        assert_allclose(values, prior.derivatives(own_theta)[0])
-        assert_allclose(penalty, prior.penalty(own_theta))
+from support.mixtures import Units, linear
 
 
 def log_prior(slopes, variance, alpha, rows, noise):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from scipy.stats import norm
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -71,26 +71,31 @@ def test_all_that_a_regressor_says_fits_together():
     assert_allclose(moe.apply(X), gate.argmax(axis=1))
     entropy = -(resp * np.log(np.maximum(resp, 1e-300))).sum()
     assert_allclose(moe.icl(X, y), moe.bic(X, y) + 2 * entropy)
+    dist = moe.predict_dist(X)
+    assert_allclose(dist.mean, moe.predict(X))
+    assert_allclose(dist.logpdf(y), moe.score_samples(X, y))
+    interval = moe.predict_interval(X, 0.9)
+    assert_allclose(interval, moe.predict_quantile(X, [0.05, 0.95]))
+    assert_allclose(dist.cdf(interval), np.tile([0.05, 0.95], (len(y), 1)), atol=1e-8)
+    assert ((interval[:, 0] < y) & (y < interval[:, 1])).mean() == pytest.approx(0.9, abs=0.05)
+    draws = moe.sample(X, n_samples=50, random_state=0)
+    assert_allclose(draws.mean(), dist.mean.mean(), atol=0.06 * y.std())
     log_likelihood = moe.score_samples(X, y).sum()
     assert_allclose(moe.aic(X, y), 2 * (3 * 4 + 3 + 2 * 4) - 2 * log_likelihood)
     assert_allclose(moe.bic(X, y), 23 * np.log(len(y)) - 2 * log_likelihood)
 
 
-def test_all_that_a_regressor_says_of_several_outputs_fits_together():
+def test_outputs_share_the_regime_of_a_row():
+    """In densities and in draws: outputs are not independent."""
     X, y = two_regimes(150)
-    Y = np.column_stack([y, 5.0 - 2.0 * y + X[:, 1]])
-    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **FIXED).fit(X, Y)
-    means, gate = moe.predict_experts(X), moe.predict_gate(X)
-    assert means.shape == (len(y), 2, 2)
-    assert moe.expert_coef_.shape == (2, 2, 3)
-    assert moe.expert_intercept_.shape == moe.noise_variance_.shape == (2, 2)
-    assert_allclose(means, np.einsum("np,kmp->nkm", X, moe.expert_coef_) + moe.expert_intercept_)
-    assert_allclose(moe.predict(X), np.einsum("nk,nkm->nm", gate, means))
-    density = norm.pdf(Y[:, None], means, np.sqrt(moe.noise_variance_)).prod(axis=2)
-    assert_allclose(moe.score_samples(X, Y), np.log((gate * density).sum(axis=1)))
-    one = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **FIXED).fit(X, y[:, None])
-    assert one.predict(X).shape == (len(y), 1)
-    assert one.predict_experts(X).shape == (len(y), 2, 1)
+    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **FIXED)
+    draws = moe.fit(X, np.column_stack([y, -y])).sample(X[:1], n_samples=1000, random_state=0)[0]
+    joint = moe.score_samples(np.repeat(X[:1], 1000, axis=0), draws)
+    marginal = moe.predict_dist(X[:1]).logpdf(draws[None]).sum(axis=-1)[0]
+    assert joint.mean() > marginal.mean()
+    column = moe.fit(X, y[:, None])
+    assert column.predict(X).shape == (150, 1)
+    assert column.predict_experts(X).shape == (150, 2, 1)
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
@@ -130,35 +135,3 @@ def test_without_a_target_the_prediction_itself_is_scored():
     with pytest.warns(UserWarning, match="without y"):
         alone = moe.score_samples(X)
     assert_allclose(alone, np.log(moe.predict_proba(X).max(axis=1)))
-
-
-def test_gate_and_experts_see_only_their_columns():
-    X, y = two_regimes(150, n_features=4)
-    columns = {"gate_features": [0], "expert_features": [False, True, True, True]}
-    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **columns, **FIXED).fit(X, y)
-    assert_array_equal(moe.gate_coef_[:, 1:], 0.0)
-    assert_array_equal(moe.expert_coef_[:, 0], 0.0)
-    for moved_columns, method in (((1, 2, 3), "predict_gate"), ((0,), "predict_experts")):
-        moved = X.copy()
-        moved[:, moved_columns] += 1.0
-        assert_allclose(getattr(moe, method)(moved), getattr(moe, method)(X), rtol=1e-12)
-    n_parameters = 2 * 4 + 2 + 2
-    assert_allclose(moe.aic(X, y), 2 * n_parameters - 2 * moe.score_samples(X, y).sum())
-
-
-# --- starts that are given ----------------------------------------------------------------------
-
-
-def test_given_responsibilities_are_used():
-    X, y = two_regimes(150)
-    truth = (y > X.sum(axis=1)).astype(float)
-    resp = np.column_stack([truth, 1 - truth])
-    moe = MixtureOfExpertsRegressor(2, init=resp, **FIXED).fit(X, y)
-    assert np.argmax(moe.expert_coef_[:, 0]) == 0  # the expert that the start names first
-    weight = np.r_[0.0, np.ones(len(y) - 1)]  # a row without weight has no place in the start
-    assert_allclose(
-        MixtureOfExpertsRegressor(2, init=resp, **FIXED).fit(X, y, sample_weight=weight).predict(X),
-        MixtureOfExpertsRegressor(2, init=resp[1:], **FIXED).fit(X[1:], y[1:]).predict(X),
-        rtol=1e-6,
-        atol=1e-8,
-    )

@@ -1,4 +1,4 @@
-"""Routing to few experts, balance between experts, and experts that start without rows."""
+"""Routing to few experts, and balance between experts."""
 
 import warnings
 
@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly, loads
-from support.tables import crossing_lines, flipping_classes, steps, two_regimes
+from support.tables import crossing_lines, flipping_classes, steps
 
 
 @pytest.mark.parametrize("expert", ["linear", "tree"])
@@ -101,44 +100,3 @@ def test_balance_gives_a_starved_expert_rows_and_costs_likelihood():
     assert np.diff(even.lower_bounds_).min() > -1e-10
     likelihood = [moe.score_samples(X, y).sum() for moe in (plain, even)]
     assert likelihood[1] < likelihood[0] + 5
-
-
-@pytest.mark.parametrize("k", [6, 8])
-def test_balance_makes_shares_more_even_without_flattening_the_gate(k):
-    X, y = load_diabetes(return_X_y=True)
-    fits = [
-        fit_quietly(
-            MixtureOfExpertsRegressor(k, gate=SoftmaxGate(balance=b), n_init=6, random_state=0),
-            X,
-            y,
-        )
-        for b in (0.0, 0.05)
-    ]
-    spread = [moe.weights_.std() / moe.weights_.mean() for moe in fits]
-    assert spread[1] < 0.8 * spread[0]
-    assert fits[1].predict_gate(X).max(axis=1).mean() > 1.2 / k
-
-
-def test_balanced_bound_has_the_logs_of_the_mean_probabilities_of_the_experts():
-    X, y = two_regimes(150)
-    options = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0, "random_state": 0}
-    moe = MixtureOfExpertsRegressor(2, gate=SoftmaxGate(balance=0.3), **options).fit(X, y)
-    log_prior = 0.3 * np.log(moe.predict_gate(X).mean(axis=0)).mean()
-    expected = moe.score_samples(X, y).mean() + log_prior
-    assert_allclose(moe.lower_bound_, expected, atol=1e-8)
-
-
-def test_experts_without_rows_are_started_again_where_rows_are_worst_explained():
-    X, y = crossing_lines(seed=1)
-    y = np.where(X[:, 0] < -1.6, -20.0 - X[:, 0], y)
-    # Two experts explain most rows well; the third has none, and a constant gate gives it none.
-    init = np.column_stack([X[:, 0] > 0, X[:, 0] <= 0, np.zeros(len(y))])
-    moe = MixtureOfExpertsRegressor(
-        3, gate="constant", init=init.astype(float), alpha=1e-3, dispersion_prior=1.0
-    )
-    moe.fit(X, y)
-    assert moe.weights_.min() > 0.08
-    order = np.argsort(moe.expert_intercept_)  # first that of the rows which both explained worst
-    assert_allclose(moe.expert_intercept_[order], [-20.0, 1.0, 1.0], atol=0.2)
-    assert_allclose(np.sort(moe.expert_coef_[order[1:], 0]), [-1.0, 2.0], atol=0.2)
-    assert np.diff(moe.lower_bounds_).min() > -1e-10

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
-from sklearn.linear_model import Ridge
 from sklearn.metrics import adjusted_rand_score
 
 from skmoe import MixtureOfExpertsRegressor
@@ -18,7 +17,6 @@ from skmoe._mixture.partitions import (
     initial_responsibilities,
     make_init_data,
     start_jobs,
-    unit_features,
 )
 from skmoe._mixture.search import distinct_best
 from support.fits import ends_of_starts, fit_quietly
@@ -101,30 +99,6 @@ def test_two_clear_regimes_are_found(name, least):
     assert adjusted_rand_score(X[:, 0] > 0, labels) > least
 
 
-@pytest.mark.parametrize("name", PARTITIONS)
-def test_weight_four_equals_four_rows(name):
-    X, Y, _ = table(2, 2)
-    weight = np.where(X[:, 0] + X[:, 1] > 0.5, 4.0, 1.0)
-    index = np.repeat(np.arange(len(X)), weight.astype(int))
-    labels = partition(name, X, Y, weight, 4)
-    assert_array_equal(
-        partition(name, X[index], Y[:, index], np.ones(len(index)), 4), labels[index]
-    )
-
-
-@pytest.mark.parametrize("name", PARTITIONS)
-def test_rows_of_vanishing_weight_are_not_seen(name):
-    """Heavy rows have a step at -0.4, among light ones with a step at 0.5."""
-    rng = np.random.default_rng(3)
-    X, heavy = rng.uniform(-1, 1, size=(200, 1)), np.arange(200) % 4 == 0
-    Y = np.where(X[:, 0] > np.where(heavy, -0.4, 0.5), 2.0, -2.0)[None]
-    Y = Y + 0.05 * rng.normal(size=Y.shape)
-    among = partition(name, X, Y, np.where(heavy, 1.0, 1e-9), 2)[heavy]
-    alone = partition(name, X[heavy], Y[:, heavy], np.ones(heavy.sum()), 2)
-    assert_allclose(adjusted_rand_score(among, alone), 1.0)
-    assert len(np.unique(alone)) == 2
-
-
 def names_of(init, n_experts, n_init, *, partitions=False, known=False):
     jobs = start_jobs(init, n_experts, range(n_init), partitions=partitions, known=known)
     return [job.init_name for job in jobs]
@@ -184,59 +158,15 @@ def test_starts_of_one_kind_differ_and_the_first_does_not_depend_on_their_number
     assert_allclose(three.start_traces_[0], one.start_traces_[0])
 
 
+def test_kinds_of_starts_are_different_ones():
+    X, Y, _ = table(3)
+    options = {"n_init": 1, "random_state": 1, "tol": 0.0, "max_iter": 2, "alpha": 1.0}
+    moes = [MixtureOfExpertsRegressor(3, init=i, gate_alpha=1.0, **options) for i in NAMES]
+    ends = [ends_of_starts(fit_quietly(moe, X, Y[0]))[0] for moe in moes]
+    assert len(np.unique(np.round(ends, 9))) == len(NAMES)
+
+
 # --- linear trees -------------------------------------------------------------------------------
-
-
-def ridge(X, Y, weight):
-    """Coefficients (m, p + 1), intercept last, and squared error, by an augmented least squares."""
-    design = design_of(X)
-    size = design.shape[1]
-    penalty = 1e-3 * (weight @ np.square(design)).sum() / size + 1e-12
-    rows = np.vstack([np.sqrt(weight)[:, None] * design, np.sqrt(penalty) * np.eye(size)])
-    targets = np.vstack([np.sqrt(weight)[:, None] * Y.T, np.zeros((size, len(Y)))])
-    coef = np.linalg.lstsq(rows, targets, rcond=None)[0].T
-    return coef, (np.square(Y - coef @ design.T) @ weight).sum()
-
-
-def quantile(values, weight, level):
-    """The least value up to which the rows have a share of the weight."""
-    return min(v for v in values if weight[values <= v].sum() >= level * weight.sum() - 1e-9)
-
-
-def best_split(X, Y, weight, rows):
-    """Gain and right child of the best split of a leaf, by fits of every candidate."""
-    coef, error = ridge(X[rows], Y[:, rows], weight[rows])
-    least, best, right = X.shape[1] + 2, 0.0, None
-    for variable in [*X[rows].T, *(coef @ design_of(X[rows]).T)]:
-        for i in range(1, 13):
-            child = variable > quantile(variable, weight[rows], i / 13)
-            if min(child.sum(), (~child).sum()) < least:
-                continue
-            parts = (rows[child], rows[~child])
-            gain = error - sum(ridge(X[part], Y[:, part], weight[part])[1] for part in parts)
-            if gain > best + 1e-9 * error:
-                best, right = gain, rows[child]
-    return best, right
-
-
-@pytest.mark.parametrize(("n_features", "n_outputs"), [(1, 1), (2, 2), (3, 1)])
-def test_a_linear_tree_splits_where_squared_errors_fall_most(n_features, n_outputs):
-    given = table(n_features, n_outputs, seed=n_features)
-    labels = np.zeros(len(given[0]), dtype=int)
-    for n_leaves in (2, 3, 4):
-        splits = [best_split(*given, np.flatnonzero(labels == k)) for k in range(n_leaves - 1)]
-        leaf = int(np.argmax([gain for gain, _ in splits]))
-        labels[splits[leaf][1]] = n_leaves - 1
-        assert_array_equal(partition("linear_tree", *given, n_leaves), labels)
-
-
-def test_leaves_of_a_linear_tree_have_rows_for_their_regressions():
-    """Seven rows of two features are too few for two regressions, and are split by chance."""
-    for n_rows, n_partitions in ((7, 2), (8, 1)):
-        given = table(n_rows=n_rows)
-        found = {tuple(partition("linear_tree", *given, 2, seed)) for seed in range(10)}
-        assert min(len(found), 2) == n_partitions
-    assert np.bincount(partition("linear_tree", *given, 2)).tolist() == [4, 4]
 
 
 def test_of_many_columns_those_along_which_the_regression_changes_are_split():
@@ -247,85 +177,12 @@ def test_of_many_columns_those_along_which_the_regression_changes_are_split():
     assert adjusted_rand_score(X[:, 33] > 0.5, labels) > 0.6
 
 
-def test_of_many_targets_those_whose_fitted_values_vary_most_are_split():
-    """A border along no column but along the fitted values of the last target."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(300, 3))
-    oblique = X.sum(axis=1)
-    small = 0.05 * rng.normal(size=(12, 300))
-    Y = np.vstack([small, np.where(oblique > 0, 20.0, -20.0) + oblique, oblique])
-    labels = partition("linear_tree", X, Y, np.ones(300), 2)
-    assert adjusted_rand_score(oblique > 0, labels) > 0.7
-
-
 # --- other kinds --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("n_experts", [2, 5])
-def test_a_leaf_of_a_tree_has_a_quarter_of_an_even_share_of_the_weight(n_experts):
-    """Rows far from the others are a leaf of their own if they have so much weight."""
-    even, X, is_far = 1.0 / n_experts, np.linspace(0.0, 1.0, 200)[:, None], np.arange(200) >= 190
-    Y = np.where(is_far, 50.0, X[:, 0])[None]
-    for share, is_leaf in ((0.2 * even, False), (0.3 * even, True), (0.45 * even, True)):
-        weight = np.where(is_far, share / 10, (1.0 - share) / 190)
-        labels = partition("tree", X, Y, weight, n_experts)
-        assert set(labels) == set(range(n_experts))
-        assert np.bincount(labels, weight).min() >= 0.25 * even - 1e-12
-        assert ((labels == labels[-1]) == is_far).all() == is_leaf
-
-
-@pytest.mark.parametrize(("n_features", "n_outputs"), [(2, 2), (0, 1)])
-def test_kmeans_is_the_algorithm_of_lloyd_from_the_means_of_random_cells(n_features, n_outputs):
-    X, Y, weight = table(max(n_features, 1), n_outputs)
-    X, points = X[:, :n_features], points_of(X[:, :n_features], Y)
-    cells = partition("random", X, Y, weight, 4)
-    for _ in range(200):
-        means = [
-            np.average(points[cells == k], axis=0, weights=weight[cells == k]) for k in range(4)
-        ]
-        cells = np.square(points[:, None] - np.stack(means)).sum(axis=2).argmin(axis=1)
-    found = partition("kmeans", X, Y, weight, 4)
-    assert (found == cells).mean() > 0.98  # it does not go on until nothing changes
-
-
-def test_kmeans_of_fewer_points_than_experts_is_their_partition():
-    X = np.repeat([[0.0], [1.0]], [5, 7], axis=0)
-    labels = partition("kmeans", X, X.T, np.ones(12), 4)
-    assert len(set(labels[:5])) == len(set(labels[5:])) == 1
-    assert labels[0] != labels[5]
 
 
 def test_kmeans_of_points_equal_but_for_round_off_does_not_warn():
     X = 1e-200 * np.arange(6.0)[:, None]
     assert partition("kmeans", X, np.zeros((1, 6)), np.ones(6), 3).max() < 3
-
-
-def test_random_cells_are_cut_between_quartiles_of_their_weight():
-    X, Y, weight = table()
-    for seed in range(20):
-        two, three = (partition("random", X, Y, weight, k, seed) for k in (2, 3))
-        share = np.bincount(two, weight) / weight.sum()
-        assert 0.2 < share.min() < 0.5
-        # The heavier cell is cut next.
-        cut = three == 2
-        assert_array_equal(two[~cut], three[~cut])
-        assert set(two[cut]) == {share.argmax()}
-    assert len({tuple(partition("random", X, Y, weight, 3, seed)) for seed in range(5)}) == 5
-
-
-def test_equal_rows_are_in_one_random_cell():
-    X = np.repeat([[0.0], [1.0]], [15, 1], axis=0)
-    for seed in range(10):
-        labels = partition("random", X, X.T, np.ones(16), 3, seed)
-        assert len(set(labels[:15])) == 1
-        assert labels[15] != labels[0]
-        assert labels.max() == 1
-
-
-def test_random_labels_are_even_and_independent_of_the_features():
-    labels = partition("labels", *table(n_rows=3000), 3)
-    assert_allclose(np.bincount(labels) / 3000, 1 / 3, atol=0.04)
-    assert abs(np.corrcoef(table(n_rows=3000)[0][:, 0], labels)[0, 1]) < 0.06
 
 
 def test_elemental_starts_have_rows_for_one_or_two_regressions_of_each_expert():
@@ -340,15 +197,6 @@ def test_elemental_starts_have_rows_for_one_or_two_regressions_of_each_expert():
     few = responsibilities("elemental", *table(8, n_rows=10), 4)
     assert_array_equal(few.sum(axis=1), [2.0, 2.0, 2.0, 2.0])
     assert responsibilities("elemental", *table(8, n_rows=2), 4).sum() == 2.0
-
-
-def test_perturbed_starts_have_the_bootstrap_weights_of_all_rows_for_each_expert():
-    """Uniform on the simplex: so are rows of exponential variables over their sums."""
-    resp = responsibilities("perturbed", *table(n_rows=20_000), 3)
-    assert_allclose(resp.sum(axis=0), 1.0)
-    assert_allclose(resp.mean(axis=1), 1 / 3, atol=0.01)
-    assert_allclose(resp.var(axis=1), 1 / 18, atol=0.002)
-    assert not np.isclose(resp, 0.0, atol=1e-9).any()
 
 
 def test_starts_of_few_rows_have_an_expert_of_random_rows_and_divide_the_others():
@@ -412,37 +260,6 @@ def test_constant_columns_are_not_features():
     with_constant = np.hstack([np.full((len(X), 2), 3.0), X])
     few, many = (make_init_data(dataset(Z, Y, weight), Y).X for Z in (X, with_constant))
     assert_array_equal(many, few)
-
-
-@pytest.mark.parametrize("n_outputs", [1, 2])
-def test_features_of_units_are_means_and_coefficients_of_their_regressions(n_outputs):
-    """Each unit has a ridge regression of what the regression of all rows leaves."""
-    X, Y, weight = table(2, n_outputs)
-    sizes = np.array([1, 2, 5, 12, 40, 60])
-    data = make_init_data(dataset(X, Y, weight, sizes), Y, design_of(X))
-    X, Y, design = data.X, data.Y, design_of(data.X)  # in their canonical order
-    means, targets, of_units = unit_features(data)
-    squares = weight @ np.square(design)
-    gram = design.T @ (weight[:, None] * design) + 1e-3 * squares.sum() / 3 * np.eye(3)
-    residual = Y - np.linalg.solve(gram, design.T @ (weight * Y).T).T @ design.T
-    scaled = design / np.sqrt(squares / weight.sum())
-    expected = np.empty((n_outputs, 3, len(sizes)))
-    for u, own in enumerate(np.split(np.arange(len(X)), np.cumsum(sizes)[:-1])):
-        assert_allclose(means[u], np.average(X[own], axis=0, weights=weight[own]))
-        assert_allclose(of_units[u], weight[own].sum())
-        for output in range(n_outputs):
-            model = Ridge(1.0, fit_intercept=False)
-            model.fit(scaled[own], residual[output, own], sample_weight=weight[own])
-            expected[output, :, u] = model.coef_
-    expected = expected.reshape(-1, len(sizes))
-    centred = expected - expected.mean(axis=1, keepdims=True)
-    assert_allclose(targets, centred / centred.std(axis=1).max(), rtol=1e-6, atol=1e-8)
-
-
-def test_units_without_deviations_have_targets_of_zero():
-    X = np.random.default_rng(0).normal(size=(12, 1))
-    rows = dataset(X, np.zeros((1, 12)), sizes=np.full(4, 3))
-    assert not unit_features(make_init_data(rows, np.zeros((1, 12))))[1].any()
 
 
 # --- which starts go on -------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import parallel_config
 from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn import config_context
@@ -70,7 +71,8 @@ def test_integers_keep_units_and_groups_in_one_fold():
     expected = by_loop(counts(), folds, units=UNIT)
     found = cross_val_predict_interval(counts(), X, Y, coverage=0.8, cv=4, units=UNIT)
     assert_allclose(found, expected)
-    found = cross_val_predict_interval(counts(), X, Y, coverage=0.8, n_jobs=2)
+    with parallel_config(backend="threading"):
+        found = cross_val_predict_interval(counts(), X, Y, coverage=0.8, n_jobs=2)
     assert_allclose(found, by_loop(counts(), KFold(5).split(X)))
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
@@ -189,22 +188,12 @@ def test_the_seed_of_the_test_decides():
     assert not np.array_equal(first.replicates, test(moe, random_state=1).replicates)
 
 
-def test_names_of_columns_and_lists_are_accepted():
-    X, y = one_line()
-    frame = pd.DataFrame({"size": X[:, 0], "noise": expit(X[::-1, 0])})
-    moe = regressor(expert_features=["size"], gate_features=["size"])
-    options = {"n_bootstrap": 1, "random_state": 0}
-    named = n_experts_test(moe, frame, pd.Series(y), **options)
-    plain = regressor(expert_features=[0], gate_features=[0])
-    plain = n_experts_test(plain, frame.to_numpy().tolist(), list(y), **options)
-    assert_allclose(named.statistic, plain.statistic, atol=1e-3)
-    assert_allclose(named.replicates, plain.replicates, atol=1e-3)
-
-
 def test_both_hypotheses_have_the_initial_penalties():
+    """Those of a frame, whose columns have names."""
     X, y = crossing_lines(30)
+    X, given = pd.DataFrame({"size": X[:, 0], "noise": y[::-1]}), {"expert_features": ["size"]}
     results = [
-        n_experts_test(regressor(**options), X, y, n_bootstrap=1, random_state=0)
+        n_experts_test(regressor(**options, **given), X, y, n_bootstrap=1, random_state=0)
         for options in (
             {"alpha": "auto", "gate_alpha": "ard", "dispersion_prior": "auto"},
             {"alpha": 0.1, "gate_alpha": 1.0, "dispersion_prior": 10.0},
@@ -236,11 +225,11 @@ class Worse(HeteroscedasticExperts):
 def test_searches_that_fail_count_as_zero():
     X, y = one_line(15)
     moe = regressor(expert=Worse(), gate="constant", max_iter=3)
-    with pytest.warns(UserWarning, match="In 2 of 2 bootstrap samples no fit"):
-        result = n_experts_test(moe, X, y, n_bootstrap=2, random_state=0)
+    with pytest.warns(UserWarning, match="In 1 of 1 bootstrap samples no fit"):
+        result = n_experts_test(moe, X, y, n_bootstrap=1, random_state=0)
     assert result.statistic == 0.0
-    assert result.replicates.tolist() == [0.0, 0.0]
-    assert result.n_failed_searches == 2
+    assert result.replicates.tolist() == [0.0]
+    assert result.n_failed_searches == 1
     assert result.p_value == 1.0
 
 

@@ -302,7 +302,8 @@ def descriptions_are_written(case, moe, draw):
 
 
 def warm_starts_gain(case, moe, draw):
-    if isinstance(case.estimator.n_experts, int):
+    """But for estimators as experts, which are fitted anew to the responsibilities before."""
+    if isinstance(case.estimator.n_experts, int) and case.family is not None:
         options = {"warm_start": True, "max_iter": 3}
         warm = fit(case, clone(case.estimator).set_params(**options))
         bound = warm.lower_bound_

@@ -14,8 +14,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from skmoe.data import interval_censored, right_censored
 from skmoe.gates import SoftmaxGate
 from skmoe.stacking import GatedStackingClassifier
-from support.expert_kinds import KINDS
-from support.fits import X, cases_of, classifier, fit_quietly, regressor, tables
+from support.expert_kinds import KINDS_OF_FITS
+from support.fits import OF_SERIES, X, cases_of, classifier, fit_quietly, regressor, tables
 from support.stacks import stack_of
 
 N = 60
@@ -35,14 +35,6 @@ class PricedRidge(Priced, Ridge):
 
 
 class PricedTree(Priced, DecisionTreeRegressor):
-    pass
-
-
-class PricedLogistic(Priced, LogisticRegression):
-    pass
-
-
-class PricedTreeClassifier(Priced, DecisionTreeClassifier):
     pass
 
 
@@ -91,7 +83,7 @@ def balanced_classes(seed):
 def more_cases(seed):
     """Units with experts of every kind, parts that are fitted to other rows, and classes."""
     data = tables(seed)
-    y, classes, few = data.y, data.classes, {"max_iter": 2}
+    y, few = data.y, {"max_iter": 2}
     three, balanced = np.digitize(y, [-1.0, 0.5]), balanced_classes(seed)
     counts, times, ends = data.of_family("poisson"), data.of_family("weibull"), data.X[:, 1] < 0.5
     units, price = np.arange(len(y)) % 20, data.X[:, 0]
@@ -100,7 +92,6 @@ def more_cases(seed):
     shallow = {"max_depth": 2, "random_state": 0}
     trees, logistics = DecisionTreeClassifier(**shallow), LogisticRegression()
     priced = [PricedRidge(), PricedTree(**shallow)]
-    of_classes = [PricedLogistic(), PricedTreeClassifier(**shallow)]
     stack = {"kind": GatedStackingClassifier, "random_state": 0}
     cases = {
         f"units, {name}-{task}": (
@@ -108,19 +99,13 @@ def more_cases(seed):
             kinds[f"{name}-{task}"][1],
             {"units": units},
         )
-        for name, task in KINDS
+        for name, task in KINDS_OF_FITS
     }
     cases |= {
         "held-out rows": (regressor(n_experts=[1, 2], **few), y, {}),
         "held-out groups": (regressor(n_experts=[2, 1], **few), y, {"groups": np.arange(300) // 4}),
         "priced stack": (stack_of(*priced, random_state=0), y, {"price": price}),
-        "priced stack of classes": (stack_of(*of_classes, **stack), classes, {"price": price}),
         "priced experts": (regressor(n_experts=2, expert=priced, **few), y, {"price": price}),
-        "priced experts of classes": (
-            classifier(n_experts=2, expert=of_classes, **few),
-            classes,
-            {"price": price},
-        ),
         "known responsibilities": (
             regressor(n_experts=2, base=DecisionTreeRegressor(**shallow), init=resp, **few),
             y,
@@ -167,6 +152,7 @@ def more_cases(seed):
 def all_cases(seed=0):
     """Mixtures with targets and further arguments of all rows."""
     cases, others = cases_of(seed)
+    cases = {name: case for name, case in cases.items() if name not in OF_SERIES}
     return cases | others | more_cases(seed)
 
 

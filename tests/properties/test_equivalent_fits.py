@@ -15,6 +15,7 @@ from properties.small_fits import N, Problem, all_cases, problem, statements
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES
 from support.expert_kinds import KINDS
+from support.fits import cases_of
 from support.tables import flipping_classes, two_regimes
 
 # Standardised features in other units, or by other sums, are the same to fewer digits.
@@ -257,7 +258,7 @@ def criterion(name, moe, problem):
 
 
 @pytest.mark.parametrize("case", ALL)
-def test_the_bound_never_falls_and_probabilities_sum_to_one(case, global_random_seed):
+def test_bounds_never_fall_probabilities_sum_to_one_and_shares_fall(case, global_random_seed):
     own = problem(case, global_random_seed)
     given = {name: own.given[name] for name in ("units", "offset") if name in own.given}
     assert (np.diff(own.fit.lower_bounds_) > -1e-9).all()
@@ -265,6 +266,9 @@ def test_the_bound_never_falls_and_probabilities_sum_to_one(case, global_random_
     resp = own.fit.responsibilities(own.X, own.y, **given)
     resp = resp.proba if own.units else resp
     assert_allclose(resp.sum(axis=1), 1.0)
+    if case in cases_of(global_random_seed)[0]:  # whose experts are numbered by their shares
+        share = own.fit.weights_
+        assert (share <= np.minimum.accumulate(share) / (1.0 - 1e-3)).all()
     n_rows = len(np.unique(own.given["units"])) if own.units else N
     assert len(resp) == len(own.fit.score_samples(own.X, own.y, **given)) == n_rows
 

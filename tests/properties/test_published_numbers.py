@@ -1,4 +1,4 @@
-"""What is published is what is printed: summaries, frames, texts and pictures agree.
+"""What is published is what is printed: summaries and their frames agree.
 
 This holds for experts and gates of every kind.
 """
@@ -12,10 +12,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
-from skmoe.inspection import CoefficientsDisplay, export_text
 from support.fits import ALL_CASES, cases_of, fit_quietly, tables
 
-plt = pytest.importorskip("matplotlib.pyplot")
 pytestmark = pytest.mark.filterwarnings("ignore")  # fits are short
 
 # Experts with coefficients, which are no estimators.
@@ -58,8 +56,9 @@ def printed_tables(text):
     for line in text.splitlines():
         if re.match(r"\S.* \(.*\): .* % of the", line):
             part, columns = line.split(" (")[0], []
-        elif line.startswith(("Gate: ", "Common to ")):
-            part = "gate" if line.startswith("Gate") else line.removeprefix("Common to ")
+        elif line.startswith("Common to ") or ": log odds against " in line:
+            part = line.removeprefix("Common to ").partition(":")[0]
+            part = part[0].lower() + part[1:]
             columns = []
         elif part is not None and re.match(r" {22,}[a-z]", line):
             matches = [*HEADINGS.finditer(line)]
@@ -135,18 +134,41 @@ def test_frames_of_summary_and_inference_are_equal(published):
         pd.testing.assert_frame_equal(frame, moe.inference(X, y, **given).to_frame())
 
 
-def test_written_tables_have_the_numbers_of_the_frame(published):
-    pytest.importorskip("jinja2")
-    written = published.frame.to_latex(float_format="%.17g")
-    cells = {cell.strip(" \\") for line in written.splitlines() for cell in line.split("&")[1:]}
-    numbers = published.frame.select_dtypes(float).to_numpy()
-    assert {f"{v:.17g}" for v in numbers[np.isfinite(numbers)]} <= cells
+@pytest.mark.parametrize("reference", [0, -1])
+def test_coefficients_of_transitions_are_log_odds_against_staying(global_random_seed, reference):
+    """Those of the first rows are log odds against the reference, as those of a gate are."""
+    data = tables(global_random_seed)
+    moe = fit_quietly(clone(ALL_CASES["markov gate"][0]), data.X, data.y)
+    names = moe.expert_names_
+    reference %= len(names)
+    frame = moe.summary(data.X, data.y, gate_reference=reference).to_frame()
+    for j, origin in enumerate(names):
+        own = frame.loc[f"transitions from {origin}"]
+        others = [k for k in range(len(names)) if k != j]
+        assert list(dict.fromkeys(own.index.get_level_values(0))) == [names[k] for k in others]
+        assert (own["reference"] == origin).all()
+        for k in others:
+            rows = own.loc[names[k]]
+            intercept = moe.transition_intercept_[j, k] - moe.transition_intercept_[j, j]
+            assert_allclose(rows.loc["(Intercept)", "estimate"], intercept)
+            slopes = rows.loc[list(moe.gate_feature_names_)]
+            difference = moe.transition_coef_[j, k] - moe.transition_coef_[j, j]
+            assert_allclose(slopes["estimate"], difference)
+            assert_allclose(slopes["odds ratio"], np.exp(difference))
+    first = frame.loc["first rows"]
+    assert (first["reference"] == names[reference]).all()
+    others = [k for k in range(len(names)) if k != reference]
+    expected = moe.initial_intercept_ - moe.initial_intercept_[reference]
+    assert_allclose(first["estimate"], expected[others])
 
 
 @pytest.mark.parametrize("reference", [0, -1])
 def test_coefficients_of_the_gate_are_log_odds_against_the_reference(published, reference):
     """Differences of `gate_coef_`. Odds ratios are their exponentials, and so are their ends."""
     moe, X, y, given, _ = published
+    if moe.gate == "markov":
+        assert not hasattr(moe, "gate_coef_")
+        return
     if moe.n_experts_ == 1:
         assert "gate" not in moe.summary().to_frame().index
         return
@@ -174,52 +196,3 @@ def test_coefficients_of_the_gate_are_log_odds_against_the_reference(published, 
             # Where there are few rows, or features separate experts, a term is marked.
             assert_array_equal(slopes["lower"].isna(), slopes["reason"] != "")
     assert "sum to zero" not in str(summary)
-
-
-def test_texts_have_the_coefficients_of_the_frame(published):
-    """Log odds of the gate, and slopes of the equations of the experts."""
-    moe, frame = published.moe, published.moe.summary().to_frame()
-    blocks = export_text(moe, digits=9).split("\n\n")[1:]
-    families = getattr(moe, "families_", [None] * moe.n_experts_)
-    for name, block, family in zip(moe.expert_names_, blocks, families, strict=False):
-        if match := re.search(r"^  gate: log odds against (.*) per unit: (.*)$", block, re.M):
-            rows = frame.loc["gate"].loc[name]
-            assert (rows["reference"] == match[1]).all()
-            for feature, number in re.findall(r"(x\d) ([+-][\d.e+-]+)", match[2]):
-                assert_allclose(rows.loc[feature, "estimate"], float(number), rtol=1e-7)
-        if family is not None and not family.link:
-            continue
-        equations = re.findall(r"^  (?!gate).* = (.*)$", block, re.M)
-        terms = re.findall(r"([+-]) ([\d.e+-]+) x\d", " ".join(equations))
-        own = [
-            row["estimate"]
-            for (part, _, term), row in frame.iterrows()
-            if (part == "all experts" or name in part.split(", ")) and term.endswith(("x0", "x1"))
-        ]
-        found = sorted(float(sign + number) for sign, number in terms)
-        assert_allclose(found, sorted(value for value in own if value), rtol=1e-7)
-
-
-def test_pictures_have_the_coefficients_of_the_frame(published):
-    """Per unit of the feature, of the last class or output."""
-    moe, X, y, given, _ = published
-    frame, labels = published.frame, getattr(moe, "classes_", None)
-    n_outputs = moe.predict_experts(X[:1]).size // moe.n_experts_
-    options = {"target": labels[-1] if labels is not None else n_outputs - 1, "features": [0, 1]}
-    options |= {"standardize": False, **given}
-    if not np.any(moe.expert_coef_):
-        return
-    display = CoefficientsDisplay.from_estimator(moe, X, y, by="expert", **options)
-    plt.close("all")
-    response = f"y{n_outputs - 1}" if labels is None and n_outputs > 1 else ""
-    for k, j in np.ndindex(moe.n_experts_, 2):
-        name, feature = moe.expert_names_[k], f"x{j}"
-        parts = [part for part, *_ in frame.index if name in part.split(", ")]
-        for part in dict.fromkeys([*parts, "all experts"]):
-            if (part, response, feature) not in frame.index:
-                continue
-            row = frame.loc[(part, response, feature)]
-            if np.isfinite(display.coefficients[j, k]):
-                assert_allclose(display.coefficients[j, k], row["estimate"])
-                if published.has_errors:
-                    assert_allclose(display.intervals[j, k], row[["lower", "upper"]].tolist())

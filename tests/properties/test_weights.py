@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 
 from properties.small_fits import N, PricedRidge, PricedTree, problem
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
@@ -33,12 +32,6 @@ def test_no_more_experts_are_tried_than_the_weights_allow(criterion):
     assert once.n_experts_tried_.max() == moe.n_experts_tried_.max() < 20
     few, words = {"sample_weight": np.full(20, 1 / 20)}, ["counted by their weights", "mean"]
     assert_fit_refused(moe, (X, y), "n_experts", *words, **few)
-
-
-def test_classes_of_two_rows_cannot_be_held_out():
-    rows, y = np.arange(24.0)[:, None], np.repeat(np.arange(12), 2)
-    moe = MixtureOfExpertsClassifier([1, 2])
-    assert_fit_refused(moe, (rows, y), "n_experts", "distinct rows", '"bic"')
 
 
 def test_copies_of_few_distinct_rows_are_held_out_apart():
@@ -93,14 +86,3 @@ def test_one_expert_is_the_weighted_maximum_of_the_likelihood(name, global_rando
     found = moe.fit(rows, y, sample_weight=weight).predict(rows)
     assert_allclose(found, expected, atol=2e-3 if name == "student_t" else 2e-4)
     assert np.abs(moe.fit(rows, y).predict(rows) - found).max() > 0.02
-
-
-def test_one_classifier_is_the_weighted_logistic_regression(global_random_seed):
-    rows, y, weight = single_table("linear", global_random_seed)
-    y = (y > 0).astype(int)
-    scale = np.sqrt(np.cov(rows.T, aweights=weight, ddof=0).diagonal())
-    model = LogisticRegression(C=1.0, tol=1e-10, max_iter=1000)
-    expected = model.fit(rows / scale, y, sample_weight=weight).predict_proba(rows / scale)
-    moe = MixtureOfExpertsClassifier(1, alpha=1.0, gate_alpha=1.0, n_init=1, tol=1e-12)
-    moe.fit(rows, y, sample_weight=weight)
-    assert_allclose(moe.predict_proba(rows), expected, atol=1e-5)

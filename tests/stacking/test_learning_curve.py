@@ -138,23 +138,6 @@ def test_noise_stays_above_its_floor(family):
     assert_allclose(found, floor, rtol=0.01)
 
 
-def test_each_output_has_its_own_change():
-    y = np.column_stack([FEATURE + SMALL * ERRORS, FEATURE + ERRORS])
-
-    class Both(Learner):
-        def predict(self, X):
-            of_other = Learner(0.0, 1.0).fit(X, X).predict(X)
-            return np.column_stack([super().predict(X), of_other])
-
-    changed, unchanged = (
-        fit_quietly(stack(Both(1.0, error=error), Ridge(1e9)), X, y).noise_variance_[0]
-        for error in (None, ValueError)
-    )
-    fraction = (N / 5) / (N / 5 + PRIOR_ROWS)
-    expected = [2.0 * fraction * np.log(0.8), 0.0]
-    assert_allclose(np.log(changed / unchanged), expected, atol=0.02)
-
-
 @pytest.mark.parametrize("grouped", [False, True])
 def test_half_of_the_training_rows_of_a_fold_is_fitted(grouped):
     groups, log = {"groups": np.arange(N) % 40} if grouped else {}, Log()

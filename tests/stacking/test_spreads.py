@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, logsumexp
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.linear_model import Ridge
 
 from skmoe._inference.labels import format_number
@@ -201,17 +201,6 @@ def test_noise_is_that_of_the_rows_that_a_model_explains():
     expected = (resp * squares).sum(axis=1) / resp.sum(axis=1)
     assert_allclose(moe.noise_variance_, expected, rtol=0.05)
     assert abs(moe.noise_variance_[0] / squares[0].mean() - 1.0) > 0.1
-
-
-def test_units_are_pooled_as_wholes():
-    """Each unit here is one row twice, so that the spread is about that of single rows."""
-    twice = np.repeat(np.arange(len(Y)), 2)
-    moe = stack(Given(2.0), Given(1.0, bias=0.1))
-    alone = clone(moe).fit(X, Y)
-    doubled = clone(moe).fit(X[twice], Y[twice], units=twice)
-    assert abs(np.log(doubled.spread_[0] / alone.spread_[0])) < 1.5 * STEP
-    own = doubled.responsibilities(X[twice], Y[twice], units=twice).rows(twice)
-    assert_array_equal(own[::2], own[1::2])
 
 
 def test_text_of_a_fit_has_spreads_that_are_not_one():

@@ -341,17 +341,6 @@ def assert_quantiles_invert_cdf(dist):
     assert_allclose(dist.interval(0.4), found[:, [1, 3]])
 
 
-def assert_mode_is_highest(dist, atol=1e-9):
-    """No value has a larger log density, or log probability, than the mode."""
-    mode = dist.mode
-    step = np.array([-1.0, -0.1, -0.01, 0.01, 0.1, 1.0]) * dist.std[:, None]
-    grid = np.linspace(*dist.ppf([0.005, 0.995]).T, 200, axis=1)
-    points = np.concatenate([grid, mode[:, None] + step, np.round(mode)[:, None]], axis=1)
-    atoms = np.unique(np.concatenate([jumps(dist[[i]]) for i in range(len(dist))]))
-    points = np.concatenate([points, np.tile(atoms, (len(dist), 1))], axis=1)
-    assert (dist.logpdf(points) <= dist.logpdf(mode)[:, None] + atol).all()
-
-
 def assert_draws_follow_cdf(dist, n_draws=1500):
     """The distribution function, drawn uniformly over its steps, is uniform at the draws."""
     draws = dist.rvs(n_draws, random_state=0)

@@ -207,15 +207,6 @@ def all_texts(display):
     return " ".join(" ".join(text.get_text().split()) for text in found if text.get_visible())
 
 
-def colours_of(artist):
-    """Colours of an artist, in hexadecimal numbers."""
-    found = []
-    for getter in ("get_color", "get_colors", "get_facecolor", "get_edgecolor"):
-        if hasattr(artist, getter):
-            found += [colors.to_hex(c) for c in colors.to_rgba_array(getattr(artist, getter)())]
-    return found
-
-
 @cache
 def expert_lines(n_experts):
     """Lines of the gate, whose colours, dashes and markers stand for the experts everywhere."""

@@ -210,6 +210,8 @@ ALL_CASES = CASES | OTHER_CASES
 KNOWN, KNOWN_OF_UNITS = (
     ALL_CASES[case][2]["known_experts"] for case in ("known experts", "known experts of units")
 )
+# Experts of rows that depend on other rows.
+OF_SERIES = ["markov gate"]
 # Without the families whose fits go the same way as that of another.
 DISTINCT_CASES = [f"{name}-{task}" for name, task in KINDS_OF_FITS]
 DISTINCT_CASES += [case for case in ALL_CASES if case not in [f"{n}-{task}" for n, task in KINDS]]

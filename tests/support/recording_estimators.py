@@ -4,7 +4,7 @@ The first column of X is the number of the row, so that what arrives can be told
 """
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.linear_model import LinearRegression
 
 
@@ -76,17 +76,6 @@ class RecordingClassifier(ClassifierMixin, _Recorder):
         self._ask(X)
         probs = np.clip(self.model_.predict(_table(X)[:, 1:]), 0.01, 0.99)
         return probs / probs.sum(axis=1, keepdims=True)
-
-
-class RecordingTransformer(TransformerMixin, _Recorder):
-    """Leaves the table as it is."""
-
-    def fit(self, X, y=None, sample_weight=None):
-        self._record(X, y, sample_weight, None)
-        return self
-
-    def transform(self, X):
-        return X
 
 
 def by_number(entry, name):

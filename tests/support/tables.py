@@ -37,6 +37,16 @@ def flipping_classes(n_rows=600, n_classes=2, seed=0):
     return X, np.argmax(logits, axis=1)
 
 
+def regimes_of(name, task, n_rows=100):
+    """Two regimes of a kind of experts, with a third feature of no use."""
+    if task == "classifier":
+        return flipping_classes(n_rows, 3)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 3))
+    slope = np.where(X[:, 0] + 0.3 * rng.normal(size=n_rows) > 0, 0.8, -0.8)
+    return X, draw(name if name != "linear" else "normal", 0.5 + slope * X[:, 1], rng)
+
+
 def steps(n_rows=400, seed=0):
     """Two regimes of steps, which trees see and lines do not, on two sides of an oblique line."""
     rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""A model to build on: what base and mixture add up to, and what is refused with a base."""
+"""A model to build on: what the mixture learns of what it leaves, and what it lacks."""
 
 import pickle
 
@@ -14,14 +14,13 @@ from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifi
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold, cross_val_predict
-from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 from support.recording_estimators import Log, RecordingRegressor
-from support.refusals import assert_fit_refused, assert_refused, refusal
+from support.refusals import assert_refused, refusal
 from support.tables import flipping_classes
 
 FIXED = {"alpha": 1.0, "gate_alpha": 1.0, "n_init": 1, "random_state": 0}
@@ -41,24 +40,6 @@ def regressor(base, n_experts=2, **options):
 
 def classifier(base, n_experts=2, **options):
     return MixtureOfExpertsClassifier(n_experts, base=base, **FIXED | options)
-
-
-def test_base_and_mixture_add_up():
-    X, y = waves(200)
-    base = DecisionTreeRegressor(min_samples_leaf=10, random_state=0)
-    moe = regressor(base).fit(X, y)
-    shift = moe.base_.predict(X)
-    assert_array_equal(shift, clone(base).fit(X, y).predict(X))
-    means = shift[:, None] + moe.expert_intercept_ + X @ moe.expert_coef_.T
-    assert_allclose(moe.predict_experts(X), means)
-    assert_allclose((moe.predict_gate(X) * means).sum(axis=1), moe.predict(X))
-    # The gate sees the prediction of the base as one more feature.
-    logits = moe.gate_intercept_ + np.column_stack([X, shift]) @ moe.gate_coef_.T
-    odds = np.exp(logits[:, 1] - logits[:, 0])
-    assert_allclose(moe.predict_gate(X)[:, 1] / moe.predict_gate(X)[:, 0], odds, rtol=1e-6)
-    assert list(moe.gate_feature_names_) == ["x0", "x1", "base"]
-    assert moe.n_features_in_ == 2
-    assert moe.expert_coef_.shape == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -141,24 +122,10 @@ def test_inference_with_a_base_is_refused_and_a_summary_goes_without(make):
     assert "log-likelihood" in str(summary)
 
 
-def test_default_penalties_are_larger_on_a_base():
-    """Penalties that are found start there, and those of a short fit stay there."""
-    open_, small, large = (
-        fit_quietly(regressor(Ridge(), alpha=alpha, max_iter=1), *waves())
-        for alpha in (None, 0.1, 10.0)
-    )
-    to_large = np.abs(open_.expert_coef_ - large.expert_coef_).max()
-    assert to_large < 0.1 * np.abs(small.expert_coef_ - large.expert_coef_).max()
-
-
-def test_groups_stay_together_out_of_the_fits_of_a_base_which_is_asked_once():
-    (X, y), groups, log = waves(), np.arange(100) // 10, Log()
+def test_a_base_is_asked_once():
+    (X, y), log = waves(), Log()
     numbered = np.column_stack([np.arange(100), X])
-    moe = regressor(RecordingRegressor(log), max_iter=2)
-    fit_quietly(moe, numbered, y, groups=groups)
-    *out_of_fold, whole = (set(groups[entry["X"][:, 0].astype(int)]) for entry in log.fits())
-    assert [len(seen) for seen in out_of_fold] == [8] * 5
-    assert len(whole) == 10
+    moe = fit_quietly(regressor(RecordingRegressor(log), max_iter=2), numbered, y)
     for method in ("predict", "predict_experts", "predict_gate", "predict_dist"):
         log.clear()
         getattr(moe, method)(numbered)
@@ -166,21 +133,3 @@ def test_groups_stay_together_out_of_the_fits_of_a_base_which_is_asked_once():
     log.clear()
     moe.responsibilities(numbered, y)
     assert len(log.questions()) == 1
-
-
-GROUPS = {"groups": np.zeros(60)}
-REFUSED = {
-    "a classifier": (regressor(LogisticRegression()), {}, "base must be a regressor"),
-    "a regressor": (classifier(Ridge()), {}, "base must be a classifier"),
-    "no weights": (regressor(KNeighborsRegressor()), {}, "base must accept sample_weight"),
-    "a class": (regressor(Ridge), {}, "base must be an instance; got the class Ridge"),
-    "a name": (regressor("boosting"), {}, "base must be None or a scikit-learn estimator"),
-    "one group": (regressor(Ridge()), GROUPS, "base needs rows", "at least 2 groups"),
-    "groups without a base": (regressor(None), GROUPS, "groups cannot be used"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_bad_bases_are_refused(case):
-    moe, given, *words = REFUSED[case]
-    assert_fit_refused(moe, flipping_classes(n_rows=60), *words, **given)

@@ -17,13 +17,11 @@ from sklearn.linear_model import Ridge
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.stacking import GatedStackingClassifier
 from support.fits import fit_quietly
-from support.refusals import assert_fit_refused, assert_refused, refusal
+from support.refusals import refusal
 from support.stacks import stack_of
-from support.tables import steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:Experts have collapsed")
 
-X, Y = steps(n_rows=150)
 N_ROWS = 150
 
 
@@ -79,25 +77,6 @@ def test_experts_chosen_by_name_take_frames(library):
     expected = moe.predict(frame)
     assert_array_equal(moe.set_params(expert=Ridge()).predict(frame), expected)
     assert "positions [0] hold categories" in refusal(moe.predict, np.zeros((3, 2)))
-
-
-def test_holes_in_arrays_reach_trees():
-    holed = np.where(np.random.default_rng(0).uniform(size=X.shape) < 0.1, np.nan, X)
-    moe = fit_quietly(short("tree"), holed, Y)
-    assert moe.score(holed, Y) > 0.3
-    assert np.isfinite(moe.predict(np.full((1, 3), np.nan))).all()
-    with pytest.raises(ValueError, match="NaN"):
-        short(Ridge()).fit(holed, Y)
-    named = pd.DataFrame(holed, columns=["a", "b", "c"])
-    assert_fit_refused(short(Ridge()), (named, Y), "X", "column 'a'", "NaN")
-
-
-def test_infinity_in_frames_is_refused():
-    frame, y = holed_frame()
-    endless, moe = frame.assign(size=np.inf), short("tree")
-    assert_fit_refused(moe, (endless, y), "X", "column 'size'", "infinity")
-    message = refusal(fit_quietly(moe, frame, y).predict, endless)
-    assert_refused(message, "X", "column 'size'", "infinity")
 
 
 # --- missing categories ---------------------------------------------------------------------------
@@ -185,16 +164,3 @@ def test_numbers_as_categories_remain_the_same_where_some_are_missing():
     (model, *_), _ = fitted("list", table).experts_
     new = table.assign(code=table["code"].astype(float).where(SIZE < 1.0).astype("category"))
     assert_array_equal(model.predict(new)[SIZE < 1.0], model.predict(table)[SIZE < 1.0])
-
-
-@pytest.mark.parametrize(
-    ("library", "kind"), [("pandas", "stacking"), ("nullable", "list"), ("polars", "list")]
-)
-def test_missing_numbers_of_any_library_reach_named_experts(library, kind):
-    table = pd.DataFrame({"a": SIZE, "city": CITY, "n": np.arange(N) % 5})
-    missing = table.astype({"n": "Int64"} if library == "nullable" else {"n": float})
-    missing.loc[3, "n"] = pd.NA if library == "nullable" else np.nan
-    if library == "polars":
-        table, missing = pl.from_pandas(table), pl.from_pandas(missing)
-    assert np.isfinite(fitted(kind, missing).predict(missing)).all()
-    assert np.isfinite(fitted(kind, table).predict(missing)).all()

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone, is_classifier
 
+from properties import random_cases
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly
 from support.tables import flipping_classes, two_regimes
@@ -29,28 +30,13 @@ def statements(moe, X):
     return moe.predict_proba(X) if is_classifier(moe) else moe.predict(X)
 
 
-def read_only(X):
-    X = X.copy()
-    X.setflags(write=False)
-    return X
-
-
 def frame_of(library):
     return lambda X: library.DataFrame(dict(zip(NAMES, X.T, strict=True)))
 
 
-CONTAINERS = {
-    "Fortran order": np.asfortranarray,
-    "read-only": read_only,
-    "list": np.ndarray.tolist,
+CONTAINERS = random_cases.CONTAINERS | {
     "strided": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
-    "pandas": frame_of(pd),
-    "polars": frame_of(pl),
-    **{np.dtype(t).name: lambda X, t=t: X.astype(t) for t in ("f4", "f2", "i8", "i1", "u2")},
-    **{
-        kind.__name__: kind
-        for kind in (sparse.csr_array, sparse.csc_array, sparse.coo_array, sparse.csr_matrix)
-    },
+    **{np.dtype(t).name: lambda X, t=t: X.astype(t) for t in ("f2", "i8", "i1", "u2")},
 }
 
 

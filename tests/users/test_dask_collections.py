@@ -274,12 +274,3 @@ def test_arguments_are_refused_at_once():
     assert_refused(message, "The feature names should match", "other")
     message = refusal(two_outputs().predict, array_of(X), offset=array_of(OFFSET))
     assert_refused(message, "offset", "experts with a log link")
-
-
-@pytest.mark.parametrize("method", ["predict_gate", "responsibilities", "score_samples"])
-def test_units_of_chunks_are_refused(method):
-    given = {} if method == "predict_gate" else {"y": array_of(Y)}
-    units = np.arange(N) // 2
-    message = refusal(getattr(regressor(), method), array_of(X), units=units, **given)
-    assert_refused(message, "units", method, "Dask")
-    assert getattr(regressor(), method)(array_of(X), units=None, **given).shape[0] == N

@@ -1,34 +1,28 @@
 """Displays and texts of pipelines and searches are those of a mixture in the units of the input."""
 
-import re
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
-from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
-    MaxAbsScaler,
     MinMaxScaler,
     OneHotEncoder,
     PolynomialFeatures,
     RobustScaler,
     StandardScaler,
 )
-from sklearn.tree import DecisionTreeRegressor
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import (
     CoefficientsDisplay,
     ConvergenceDisplay,
-    ExpertsDisplay,
     GateDisplay,
     ImportanceDisplay,
     NumberOfExpertsDisplay,
@@ -47,7 +41,7 @@ from support.displays import (
     parameters_of,
 )
 from support.fits import fit_quietly
-from support.tables import flipping_classes, two_regimes
+from support.tables import two_regimes
 
 NAMES = ["depth", "width", "height"]
 SCALES, CENTRES = np.array([1e-2, 1.0, 1e3]), np.array([5.0, 0.0, -3e3])
@@ -82,44 +76,6 @@ def coefficients(estimator, X, y, **options):
 
 # --- scalers --------------------------------------------------------------------------------------
 
-SCALERS = {
-    "standard": [StandardScaler()],
-    "not centred": [StandardScaler(with_mean=False), "passthrough"],
-    "not scaled": [StandardScaler(with_std=False)],
-    "robust": [RobustScaler()],
-    "robust, not centred": [RobustScaler(with_centering=False, quantile_range=(10.0, 90.0))],
-    "robust, not scaled": [RobustScaler(with_scaling=False)],
-    "range": [MinMaxScaler((-2.0, 5.0))],
-    "absolute": [MaxAbsScaler()],
-    "several": [MinMaxScaler((1, 3)), RobustScaler(), StandardScaler(with_std=False)],
-}
-
-
-@pytest.mark.parametrize("steps", SCALERS.values(), ids=SCALERS)
-def test_coefficients_are_derivatives_by_the_input(steps):
-    X, y = table()
-    X = X.to_numpy()
-    pipeline = fit_quietly(make_pipeline(*steps, mixture(max_iter=2)), X, y)
-    moe, transform = pipeline[-1], pipeline[:-1].transform
-    start = np.median(X, axis=0)
-    rows = np.vstack([start, start + np.diag(SCALES)])
-    answers = moe.predict_experts(transform(rows))
-    slopes = (answers[1:] - answers[0]) / SCALES[:, None]
-    display = coefficients(pipeline, X, y)
-    assert display.feature_names == ["x0", "x1", "x2"]
-    assert_allclose(display.coefficients, slopes, rtol=1e-6, atol=1e-9)
-    logits = np.diff(np.log(moe.predict_gate(transform(rows))), axis=1)[:, 0]
-    text = export_text(pipeline, digits=9, max_features=None)
-    odds = dict(re.findall(r"(x\d) ([+-][\d.e+-]+)", re.findall(r"gate: .*", text)[1]))
-    found = [float(odds.get(name, 0.0)) for name in display.feature_names]
-    assert_allclose(found, (logits[1:] - logits[0]) / SCALES, rtol=1e-5, atol=1e-8)
-    # The intercepts are those at zero.
-    for line, k in zip(re.findall(r"y = .*", text), (0, 1), strict=True):
-        intercept = float(re.match(r"y = (-?[\d.e+]+)", line)[1])
-        expected = answers[0, k] - start @ slopes[:, k]
-        assert_allclose(intercept, expected, rtol=1e-3, atol=1e-4 * np.abs(answers[0, k]))
-    assert not hasattr(moe, "feature_names_in_")  # the mixture itself is as it was
-
 
 @pytest.fixture(scope="module")
 def counts():
@@ -151,36 +107,6 @@ def test_texts_and_the_search_are_those_of_a_mixture_of_the_input(direct, scaled
     chosen = MixtureOfExpertsRegressor("bic", n_init=1, max_iter=2, random_state=0)
     chosen = fit_quietly(make_pipeline(StandardScaler(), chosen), X, y)
     assert NumberOfExpertsDisplay.from_estimator(chosen).chosen == chosen[-1].n_experts_
-
-
-def test_classes_of_pipelines():
-    X, y = flipping_classes(120)
-    X = X * SCALES
-    moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1)
-    pipeline = fit_quietly(make_pipeline(MinMaxScaler(), moe), X, y)
-    display = ExpertsDisplay.from_estimator(pipeline, X, y, 1)
-    rows = at_medians(X, 1, display.grid)
-    assert_allclose(display.mean, pipeline.predict_proba(rows)[:, 1])
-    expected = coefficients(fit_quietly(clone(moe), X, y), X, y).coefficients
-    found = coefficients(pipeline, X, y).coefficients
-    assert_allclose(found * SCALES[:, None], expected * SCALES[:, None], rtol=1e-3, atol=1e-3)
-
-
-def test_columns_that_the_gate_derives_keep_their_coefficients():
-    X, y = table()
-    base = DecisionTreeRegressor(max_depth=2, random_state=0)
-    pipeline = fit_quietly(make_pipeline(StandardScaler(), mixture(base=base, max_iter=5)), X, y)
-    moe = pipeline[-1]
-    assert moe.gate_coef_.shape[1] > 3
-    text = export_text(pipeline, digits=9, max_features=9)
-    line = re.findall(r"gate: .*", text)[1]
-    found = dict(re.findall(r"(\S+) ([+-][\d.]+(?:e-?\d+)?)", line))
-    slopes = moe.gate_coef_[1] - moe.gate_coef_[0]
-    slopes[:3] /= pipeline[0].scale_
-    expected = dict(zip([*NAMES, *moe.gate_feature_names_[3:]], slopes, strict=True))
-    assert set(found) == {name for name, slope in expected.items() if slope}
-    for name, number in found.items():
-        assert_allclose(float(number), expected[name], rtol=1e-5, atol=1e-7)
 
 
 def test_searches_are_described_by_their_best_estimator(scaled):
@@ -258,13 +184,3 @@ def test_names_of_transformed_tables_are_those_of_the_last_step(step, names):
     assert export_text(pipeline, X=X).splitlines()[1] == NOTE
     profile = SegmentProfileDisplay.from_estimator(pipeline, X, y)
     assert profile.feature_names[: len(names)] == names
-
-
-def test_sparse_input_of_pipelines():
-    X, y = table()
-    X = sparse.csr_array(X.to_numpy() - CENTRES)
-    pipeline = fit_quietly(make_pipeline(MaxAbsScaler(), mixture(max_iter=5)), X, y)
-    display = GateDisplay.from_estimator(pipeline, X, 0)
-    rows = at_medians(X.toarray(), 0, display.values[0])
-    expected = pipeline[-1].predict_gate(pipeline[0].transform(rows))
-    assert_allclose(display.gate, expected)

@@ -18,6 +18,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
+    MaxAbsScaler,
     MinMaxScaler,
     OneHotEncoder,
     RobustScaler,
@@ -45,6 +46,18 @@ def ends_in(case, *steps):
 def scaler():
     """A scaler by known numbers."""
     return StandardScaler().fit(np.vstack([CENTRE - SCALE, CENTRE + SCALE]))
+
+
+SCALERS = {
+    "not centred": [StandardScaler(with_mean=False), "passthrough"],
+    "not scaled": [StandardScaler(with_std=False)],
+    "robust": [RobustScaler()],
+    "robust, not centred": [RobustScaler(with_centering=False, quantile_range=(10.0, 90.0))],
+    "robust, not scaled": [RobustScaler(with_scaling=False)],
+    "range": [MinMaxScaler((-2.0, 5.0))],
+    "absolute": [MaxAbsScaler()],
+    "several": [MinMaxScaler((1, 3)), RobustScaler(), StandardScaler(with_std=False)],
+}
 
 
 def methods_of_rows(moe):
@@ -140,6 +153,24 @@ def test_coefficients_behind_scalers_are_those_of_the_input(case):
     for ours, theirs, by in zip(found[1:], expected[1:], (unit, unit[:, None] * unit), strict=True):
         part = (slopes,) * ours.ndim
         assert_allclose((ours * by)[np.ix_(*part)], theirs[np.ix_(*part)], rtol=1e-4, atol=1e-9)
+
+
+@pytest.mark.parametrize("steps", SCALERS)
+def test_coefficients_are_derivatives_by_the_input(steps):
+    raw = CENTRE + SCALE * X
+    scale = make_pipeline(*SCALERS[steps]).fit(raw)
+    moe = fit_quietly(
+        mixture(max_iter=2), scale.transform(raw), short_fit("two experts").predict(X)
+    )
+    view = mixture_of(make_pipeline(*scale, moe))
+    answers, start = view.predict_experts(raw[:1]), raw[0]
+    rows = start + np.diag(SCALE)
+    slopes = (view.predict_experts(rows) - answers).T / SCALE
+    assert_allclose(view.expert_coef_ * SCALE, slopes * SCALE, rtol=1e-6, atol=1e-9)
+    assert_allclose(view.expert_intercept_, answers[0] - slopes @ start, rtol=1e-6, atol=1e-6)
+    logits = np.log(view.predict_gate(rows) / view.predict_gate(raw[:1])).T
+    change = np.diff(view.gate_coef_ * SCALE, axis=0)
+    assert_allclose(change, np.diff(logits, axis=0), rtol=1e-6, atol=1e-9)
 
 
 # --- paths of users -------------------------------------------------------------------------------

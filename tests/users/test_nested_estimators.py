@@ -282,12 +282,6 @@ def test_rows_are_accepted_or_refused_by_the_estimator_that_they_reach(moe, rows
     assert "This was expert 0" in caught.value.__notes__[0]
 
 
-@pytest.mark.parametrize("rows", [WITH_MISSING, FRAME], ids=["array", "frame"])
-@pytest.mark.parametrize("expert", [Ridge(), TransformedTargetRegressor(), RANSACRegressor()])
-def test_missing_values_are_refused_before_any_fit_if_a_tag_says_so(expert, rows):
-    assert_fit_refused(mixture(expert), (rows, Y), "X", "missing values", "every expert")
-
-
 @pytest.mark.parametrize("name", ["base", "expert"])
 def test_sparse_matrices_are_refused_with_the_remedy(name):
     moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **{name: BOOSTED})

@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import DataConversionWarning
+from sklearn.model_selection import ParameterGrid
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, recipes
 from support.fits import fit_quietly
@@ -122,18 +123,48 @@ def test_classes_of_a_row_or_two_have_a_strong_classifier():
 
 @pytest.mark.parametrize("recipe", STRONG)
 def test_boosting_stops_early_and_is_fitted_again_to_all_rows(recipe):
-    """Its parameters stay as they are."""
+    """With the leaves that are best on held-out rows; its parameters stay as they are."""
     X, y = two_regimes(n_rows=300)
     y = y > 0.0 if recipe is recipes.strong_classifier else y
-    moe = recipe(effort="fast", random_state=0)
-    name = "few_interactions" if recipe is recipes.strong_classifier else "boosting"
-    model = clone(dict(moe.estimators)[name]).set_params(model__estimator__random_state=0)
+    moe = recipe(random_state=0, effort="best")
+    name = "boosting" if recipe is recipes.strong_classifier else "boosting_experts"
+    model = dict(moe.estimators)[name][-1]
+    model = clone(getattr(model, "base", model)).set_params(estimator__random_state=0)
     before = str(model.get_params())
-    fitted = fit_quietly(model, X, y)[-1].estimator_
+    fitted = fit_quietly(model, X, y).best_estimator_
     assert str(model.get_params()) == before
-    limit = model.get_params()["model__estimator__max_iter"]
-    assert 1 <= fitted.n_iter_ == fitted.max_iter < limit
+    assert 1 <= fitted.n_iter_ == fitted.max_iter < model.estimator.max_iter
     assert not fitted.early_stopping
+    losses = []
+    for candidate in ParameterGrid(model.param_grid):
+        stopped = clone(model.estimator).set_params(early_stopping=True, **candidate)
+        losses.append(-max(fit_quietly(stopped, X, y).validation_score_))
+    best = ParameterGrid(model.param_grid)[np.argmin(losses)]
+    assert {name: getattr(fitted, name) for name in best} == best
+
+
+def test_of_many_classes_boosting_makes_few_large_steps():
+    """Each of them has as many trees as there are classes."""
+    X, y = np.random.default_rng(0).normal(size=(320, 2)), np.tile(np.arange(16), 20)
+    model = dict(recipes.strong_classifier(effort="fast").estimators)["drawn_columns"][-1]
+    of_two, of_many = model.chosen(X, y % 2), model.chosen(X, y)
+    assert of_two.max_iter == 4 * of_many.max_iter
+    assert of_two.learning_rate == of_many.learning_rate / 4.0 == model.estimator.learning_rate
+
+
+def test_boosted_experts_find_the_parameters_of_their_base_once(monkeypatch):
+    """The base stays as it is."""
+    X, y = two_regimes(n_rows=60)
+    model = dict(recipes.strong_regressor().estimators)["boosting_experts"][-1]
+    found, base, chosen = [], model.base, type(model.base).chosen
+
+    def counted(self, *rows):
+        found.append(self)
+        return chosen(self, *rows)
+
+    monkeypatch.setattr(type(base), "chosen", counted)
+    fit_quietly(model, X, y)
+    assert (model.base, len(found)) == (base, 1)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +189,7 @@ def test_a_strong_fit_can_be_repeated_and_reports_its_models(capsys):
     moe = without_kernel(small(recipes.strong_regressor, verbose=1))
     fit_quietly(moe, X, y)
     assert re.findall(r"model \d, (\w+): fitted in \d+\.\d s", capsys.readouterr().out) == [
-        "RefittedBoosting",
+        "HistGradientBoostingRegressor",
         "ExtraTreesRegressor",
     ]
     again = fit_quietly(clone(moe).set_params(verbose=0), X, y)

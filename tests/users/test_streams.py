@@ -265,16 +265,6 @@ def test_a_stream_does_not_begin_anew_later(options):
     assert np.abs(difference).max() > 1e-3
 
 
-def test_experts_keep_their_numbers_when_a_start_is_found_anew():
-    X, predictor = rows()
-    y = predictor + 0.3 * np.random.default_rng(1).normal(size=N_ROWS)
-    for seed in range(2):
-        moe = mixture(random_state=seed).partial_fit(X[:60], y[:60])
-        before = moe.predict_gate(X)
-        moe.partial_fit(X[60:], y[60:])
-        assert np.abs(moe.predict_gate(X) - before).mean() < 0.1
-
-
 # --- after a fit ----------------------------------------------------------------------------------
 
 

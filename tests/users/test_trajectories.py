@@ -17,7 +17,6 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.preprocessing import SplineTransformer
 
-from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import left_censored
 from skmoe.export import trusted_types
 from skmoe.inspection import TrajectoriesDisplay, average_effects, export_text
@@ -144,20 +143,6 @@ def test_a_fit_does_not_depend_on_the_origin_of_time():
     assert_allclose(errors[0], errors[1], rtol=1e-4)
 
 
-@pytest.mark.parametrize("degree", [2, 3])
-@pytest.mark.parametrize("family", ["normal", "poisson"])
-def test_criteria_are_nearly_those_of_maximum_likelihood(degree, family):
-    X, y = cohort()
-    y = y if family == "normal" else np.round(np.exp(np.clip(y, -2.0, 4.0) / 2.0))
-    groups = trajectories(2, "year", ["woman"], degree=degree, family=family, random_state=0)
-    without = {"mixture__alpha": 0.0, "mixture__gate_alpha": 0.0, "mixture__dispersion_prior": 0.0}
-    likelihoods = [
-        mixture_of(each.fit(X, y, units=UNIT)).score_samples(X, y, units=UNIT).sum()
-        for each in (groups, clone(groups).set_params(**without))
-    ]
-    assert 0.0 <= likelihoods[1] - likelihoods[0] < 0.1
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -280,14 +265,6 @@ def test_the_number_of_groups_has_a_table():
     assert_allclose(table.estimators[1].predict(X), fitted().predict(X), atol=0.05)
 
 
-def test_effects_of_time_are_those_of_the_input():
-    X, _ = cohort()
-    effects = average_effects(fitted(), X, features=["woman", "year"], what="gate")
-    assert [term.name for term in effects.terms[:2]] == ["woman: 0 to 1", "year"]
-    assert effects.estimates[2] > 0.3  # on the probability of the second group
-    assert_allclose(effects.estimates[[1, 3]], 0.0, atol=1e-12)
-
-
 # --- the picture ----------------------------------------------------------------------------------
 
 
@@ -397,20 +374,3 @@ def test_means_are_those_of_intervals_of_time_and_per_unit_of_exposure():
     display = TrajectoriesDisplay.from_estimator(groups, X, y, **given)
     at_first = X["year"] == 0.0
     assert_allclose(display.means[0], y[at_first].sum() / exposure[at_first].sum())
-
-
-def test_some_units_are_shown_of_many():
-    """There is a band only of experts with standard errors."""
-    X, y = cohort()
-    given = {"time": "year", "units": UNIT, "subsample": 60, "coverage": None}
-    display = TrajectoriesDisplay.from_estimator(fitted(), X, y, **given)
-    assert sum(len(lines.get_segments()) for lines in display.unit_lines_) == 10
-    assert f"10 of {N_UNITS} in all" in all_texts(display)
-    assert display.bands_ == []
-    message = refusal(TrajectoriesDisplay.from_estimator, fitted(), X, y, time="month")
-    assert_refused(message, "time", "month")
-    trees = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0, gate="constant")
-    trees.fit(X[["year"]], y, units=UNIT)
-    display = TrajectoriesDisplay.from_estimator(trees, X[["year"]], y, units=UNIT)
-    assert display.bands is None
-    assert "Band" not in all_texts(display)

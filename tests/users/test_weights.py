@@ -1,10 +1,9 @@
-"""Weights arrive at estimators and transformers, in criteria, and in standard errors.
+"""Weights arrive at estimators and transformers, in shares, and in standard errors.
 
 Estimators write down the weights that they are given.
 """
 
 import warnings
-from contextlib import nullcontext
 from functools import cache
 
 import numpy as np
@@ -21,7 +20,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.parameters.parameters import estimate_noise_variance
-from skmoe.exceptions import FitMismatchWarning, WeightsWarning
+from skmoe.exceptions import WeightsWarning
 from support.fits import fit_quietly, loads
 from support.recording_estimators import (
     Log,
@@ -174,23 +173,6 @@ def pair():
     log_gate = log_softmax(X @ moe.gate_coef_.T + moe.gate_intercept_, axis=1)
     means = X @ moe.expert_coef_.T + moe.expert_intercept_
     return moe, log_gate + norm.logpdf(y[:, None], means, np.sqrt(moe.noise_variance_))
-
-
-@pytest.mark.parametrize("weighted", [True, False])
-def test_criteria_are_weighted(weighted, pair):
-    (X, y, weight), (moe, joint) = table(), pair
-    weight = weight if weighted else np.ones(N)
-    log_density = np.logaddexp.reduce(joint, axis=1)
-    resp = np.exp(joint - log_density[:, None])
-    log_likelihood, n_parameters = weight @ log_density, 2 * 4 + 3
-    bic = n_parameters * np.log(weight.sum()) - 2 * log_likelihood
-    entropy = -(weight[:, None] * resp * np.log(resp)).sum()
-    expected = [2 * n_parameters - 2 * log_likelihood, bic, bic + 2 * entropy]
-    given = {"sample_weight": weight} if weighted else {}
-    without = nullcontext() if weighted else pytest.warns(FitMismatchWarning, match="sample_weight")
-    with without:
-        found = [getattr(moe, name)(X, y, **given) for name in ("aic", "bic", "icl")]
-    assert_allclose(found, expected, rtol=1e-9)
 
 
 @pytest.mark.filterwarnings("ignore:.* sample_weight")

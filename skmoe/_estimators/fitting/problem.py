@@ -16,9 +16,10 @@ from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import point_values
 from skmoe._data.checks import has_bounds
 from skmoe._data.encoding import numeric_names
-from skmoe._data.extra_features import ExtraFeatures, append_columns
 from skmoe._data.preprocessing import (
+    ExtraFeatures,
     Preprocessor,
+    append_columns,
     design_matrix,
     fit_feature_range,
     fit_standardization,
@@ -29,13 +30,15 @@ from skmoe._data.rows import (
     Dataset,
     Rows,
     assign_folds,
-    in_pieces,
     is_dask,
     select_raw_features,
 )
+from skmoe._data.series import cut_series, make_series
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import (
+    N_STARTS,
+    N_STARTS_OF_SMALL,
     FitParameters,
     TrainingTarget,
     estimates,
@@ -49,6 +52,7 @@ from skmoe._estimators.rows.training_data import (
     TrainingState,
     chosen_rows,
     merge_copies,
+    n_separate_copies,
     present_rows,
     validate_training_data,
 )
@@ -72,8 +76,7 @@ from skmoe.exceptions import (
     UnreplicatedMaximumWarning,
     warn_user,
 )
-from skmoe.experts._cross_fitted import Fits
-from skmoe.experts._mean_family import MeanFamily
+from skmoe.experts._cross_fitted import Fits, MeanFamily
 from skmoe.experts._named_estimators import named_pipeline
 from skmoe.protocols import Experts, Gate
 
@@ -83,6 +86,10 @@ MIN_INIT_ROWS = 5_000
 
 # Most rows of a piece of a series on which starts are compared.
 PIECE_OF_STARTS = 200
+
+# Largest product of experts, rows and coefficients of a predictor of a small table, which has many
+# starts by default.
+MAX_SMALL = 10_000
 
 # Seeds are drawn below this number.
 MAX_SEED = np.iinfo(np.int32).max
@@ -133,6 +140,11 @@ def build_problem(
     if options.previous is not None:
         data = _continue(params, data)
     data = merge_copies(params, data)
+    if params.expert_parameter == "estimators" and data.rows.unit is None:
+        # Models count rows, and what folds hold out must not be all rows of a value of y.
+        n_copies = n_separate_copies(data)
+        index = np.repeat(np.arange(len(n_copies)), n_copies)
+        data = data.select(index, (data.rows.weight / n_copies)[index])
     if params.base is not None or params.gate.transformer is not None:
         data, extra_features = add_extra_features(params, data)
     problem = _assemble(params, data, extra_features)
@@ -201,7 +213,9 @@ def _assemble(
         feature_range=feature_range,
     )
     seed = int(check_random_state(params.random_state).randint(MAX_SEED))
-    *seeds, fit_seed = np.random.SeedSequence(seed).spawn(params.n_init + 1)
+    n_numbers = params.n_experts * data.X.shape[0] * (data.X.shape[1] + 1)
+    n_default = N_STARTS_OF_SMALL if n_numbers <= MAX_SMALL else N_STARTS
+    *seeds, fit_seed = np.random.SeedSequence(seed).spawn((params.n_init or n_default) + 1)
     raw_features, init_design = None, None
     if params.uses_estimators:
         raw_features = select_raw_features(data.rows, data.columns["mean"])
@@ -228,7 +242,8 @@ def _assemble(
         size = min(max(wanted, MIN_INIT_ROWS), MAX_INIT_ROWS)
     if rows.n_rows > size:
         if rows.series is not None:  # of which starts compare pieces
-            sample = in_pieces(rows, PIECE_OF_STARTS)
+            codes = cut_series(rows.series.codes, PIECE_OF_STARTS)
+            sample = rows._replace(series=make_series(codes, rows.gate_weight))
         kept = sample_of(sample, size, np.random.default_rng(SAMPLE_SEED))
         index = sample.rows_of(kept)
         # Penalties must have the same weight relative to the sample as to all rows.
@@ -425,7 +440,7 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
         attributes["feature_range_"] = preprocessor.feature_range
     n_columns = len(preprocessor.feature_scaling.scale if gate_columns is None else gate_columns)
     coef = mixture.gate.coefficients(of_gate, n_columns + 1)
-    if coef is not None and getattr(mixture.gate, "persists", False):
+    if coef is not None and mixture.gate.persists:
         initial, coef = coef
         slopes, intercepts = preprocessor.expert_coefficients(coef, of_gate=True)
         attributes |= {

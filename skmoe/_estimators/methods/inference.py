@@ -25,10 +25,11 @@ from skmoe._data.checks import (
     is_integer,
     shown,
 )
-from skmoe._data.extra_features import predict_base
+from skmoe._data.preprocessing import predict_base
 from skmoe._data.rows import Rows
-from skmoe._data.sklearn_adapter import count_parameters, typical_model
+from skmoe._data.sklearn_adapter import count_parameters
 from skmoe._data.units import encode_units
+from skmoe._estimators.methods.draws import copies_of, draw_experts, draw_target
 from skmoe._estimators.methods.new_rows import ExpertNamesMixin, NewRowsMixin, labels_of
 from skmoe._inference.coefficients import (
     derivatives_of,
@@ -54,12 +55,11 @@ from skmoe._inference.summary import (
     make_summary,
 )
 from skmoe._mixture.em import Objective, em
-from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import end_at_maximum
 from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import log_normalise
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
+from skmoe.distributions._mixtures import check_random_state
 from skmoe.exceptions import WeightsWarning, warn_user
 from skmoe.protocols import Block, SupportsDistribution
 
@@ -75,8 +75,6 @@ SAME_WEIGHT_RTOL = 1e-6
 # also of features in single precision.
 SAME_ROWS_RTOL = 1e-5
 
-# Draws of a target until it has all classes.
-MAX_DRAWS = 100
 
 # Mean weights beyond which rows of a continuous y are hardly so many equal rows.
 MAX_MEAN_FREQUENCY = 2.0
@@ -226,38 +224,6 @@ def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
 # --- targets drawn from a fit -----------------------------------------------------------------
 
 
-def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
-    """A target for validated rows from the fitted mixture: those of a unit from one expert.
-
-    Codes of classes are drawn again until all classes are present.
-    """
-    fitted, gate_prob = model._fitted, None
-    if not (rows.unit is rows.possible is rows.series is None):
-        gate_prob = np.eye(fitted.mixture.n_experts)[:, _draw_experts(fitted, rows, rng)]
-    if not is_classifier(model):
-        distribution = fitted.distribution(rows.X, rows.offset, model._single_output, gate_prob)
-        return np.asarray(distribution.rvs(1, rng))[:, 0]
-    levels = np.cumsum(fitted.predict(rows.X, gate_prob=gate_prob).T, axis=1)[:, :-1]
-    for _ in range(MAX_DRAWS):
-        codes = (rng.uniform(size=(len(levels), 1)) > levels).sum(axis=1)
-        if len(np.unique(codes)) == len(model.classes_):
-            break
-    return codes
-
-
-def _draw_experts(fitted: FittedMixture, rows: Rows, rng: np.random.RandomState) -> Array:
-    """An expert (n,) for each row, among those that are possible; the same for rows of a unit."""
-    if rows.series is not None:
-        return fitted.drawn_experts(rows, rng)
-    codes = np.arange(rows.n_rows) if rows.unit is None else rows.unit
-    prob = np.exp(fitted.log_gate_of_units(rows))
-    if rows.possible is not None:
-        prob = prob * rows.possible.T[:, np.unique(codes, return_index=True)[1]]
-        prob /= prob.sum(axis=0)
-    levels = np.cumsum(prob, axis=0)[:-1]
-    return np.asarray((rng.uniform(size=levels.shape[1]) > levels).sum(axis=0)[codes])
-
-
 def _bootstrap(
     estimator: Any, rows: Rows, options: InferenceOptions, coefficients: Inference
 ) -> Inference:
@@ -265,8 +231,8 @@ def _bootstrap(
     check_numbers_of('method="bootstrap", which draws y,', rows.y)
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     counts, drawn = rows.weight.astype(int), rows
-    if (counts == rows.weight).all() and rows.series is None:  # as many rows
-        drawn = rows.take(np.repeat(np.arange(rows.n_rows), counts))._replace(weight=None)
+    if (counts == rows.weight).all():  # rows of integer weight are as many rows
+        drawn = copies_of(rows, counts)
     refits = Parallel(n_jobs=options.n_jobs, verbose=10 * int(options.verbose))(
         delayed(_refit)(estimator, rows, drawn, seed)
         for seed in np.random.SeedSequence(seed).spawn(options.n_bootstrap)
@@ -296,7 +262,7 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
     """
     rng, fitted = np.random.RandomState(np.random.MT19937(seed)), estimator._fitted
     if drawn.possible is not None:  # where one expert is possible, it is drawn from the gate
-        experts = _draw_experts(fitted, drawn._replace(possible=None), rng)
+        experts = draw_experts(fitted, drawn._replace(possible=None), rng)
         is_known = drawn.possible.sum(axis=1) == 1
         own = np.eye(drawn.possible.shape[1], dtype=bool)[experts]
         drawn = drawn._replace(possible=np.where(is_known[:, None], own, drawn.possible))
@@ -796,7 +762,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         if np.isnan(self.n_parameters_):
             uncounted = type(self._fitted.mixture.experts.own).__name__
             for k, models in enumerate(getattr(self, "experts_", ())):
-                if np.isnan(count_parameters(typical_model(models))):
+                if np.isnan(count_parameters(models)):
                     uncounted = f"expert {k} ({self.expert_kinds_[k]})"
                     break
             raise ValueError(
@@ -822,8 +788,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            explained from earlier rows of its unit, never from its own y. None forecasts all rows.
+            Observed target of series (`gate="markov"`), of which each row knows that of earlier
+            rows, as in `predict`.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 

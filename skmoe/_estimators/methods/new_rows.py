@@ -26,8 +26,8 @@ from skmoe._data.rows import (
     checked_rows,
     index_rows,
     is_dask,
-    is_missing,
 )
+from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import named_estimator, transform_by, typical_model
 from skmoe._data.units import check_gate_columns, encode_units
 from skmoe._estimators.methods.input_steps import InputSteps
@@ -46,6 +46,7 @@ from skmoe._inference.labels import (
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning, warn_user
+from skmoe.gates import persists
 
 # What a method assumes that is called without an argument which the fit had.
 ASSUMED = {
@@ -70,6 +71,7 @@ def supports_dask(method: MethodT) -> MethodT:
     def wrapper(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
         if not is_dask(X):
             return method(self, X, *args, **kwargs)
+        check_is_fitted(self)
         options = dict(method_signature.bind(self, X, *args, **kwargs).arguments)
         del options["self"], options["X"]
         if options.get("units") is not None or self._fitted.mixture.gate.persists:
@@ -326,8 +328,7 @@ class NewRowsMixin:
         units, and other arguments named, that the fit had and the new rows lack.
         """
         if self._row_arguments:
-            if self._fitted.mixture.gate.persists:
-                self._check_series(given)
+            self._check_series(given)
             self._warn_of_missing(method, given, "offset", "units", *others)
         rows = self._checked(given, has_target=True)
         if rows.unit is None:
@@ -354,21 +355,26 @@ class NewRowsMixin:
         They are given, or those that the past of a series gives.
         """
         check_is_fitted(self)
-        persists = self._fitted.mixture.gate.persists
-        if not persists and not (given.y is given.unit is given.time is None):
+        has_past = self._fitted.mixture.gate.persists
+        if not has_past and not (given.y is given.unit is given.time is None):
+            self._check_independent(given.y, given.unit, given.time)
+        elif has_past and gate_proba is None:
+            self._check_series(given)
+        rows = self._checked(given, has_target=given.y is not None)
+        if gate_proba is None:
+            return rows, self._fitted.known_from_past(rows)[0] if has_past else None
+        proba = np.asarray(gate_proba, dtype=np.float64)
+        check_probabilities("gate_proba", proba, rows.n_rows, self._fitted.mixture.n_experts)
+        return rows, (proba / proba.sum(axis=1, keepdims=True)).T
+
+    def _check_independent(self, *past: Any) -> None:
+        """Neither y nor an order of the rows must be given, since they are independent."""
+        if any(values is not None for values in past):
             raise ValueError(
                 'predictions take y, units and time only with gate="markov", where rows depend on '
                 "earlier ones. For units with a history pass "
                 "gate_proba=responsibilities(X, y, units=units).rows(units)."
             )
-        if persists and gate_proba is None:
-            self._check_series(given)
-        rows = self._checked(given, has_target=given.y is not None)
-        if gate_proba is None:
-            return rows, self._fitted.known_from_past(rows)[0] if persists else None
-        proba = np.asarray(gate_proba, dtype=np.float64)
-        check_probabilities("gate_proba", proba, rows.n_rows, self._fitted.mixture.n_experts)
-        return rows, (proba / proba.sum(axis=1, keepdims=True)).T
 
     def _past(self, y: Any, units: Any, time: Any) -> dict[str, Any]:
         """Arguments by which predictions know earlier rows of a series."""
@@ -377,8 +383,9 @@ class NewRowsMixin:
         return given | ({"y": y} if self._fitted.mixture.gate.persists else {})
 
     def _check_series(self, given: Rows) -> None:
-        """New rows must have the units and the time that the rows of the fit had."""
-        for name in ("units", "time"):
+        """New rows of series must have the units and the time that the rows of the fit had."""
+        has_past = self._fitted.mixture.gate.persists
+        for name in ("units", "time") if has_past else ():
             if name in self._row_arguments and name not in given.arguments:
                 raise ValueError(
                     f"{name} must be given for new rows, as it was to fit: it says "
@@ -395,8 +402,7 @@ def _has_series(estimator: Any) -> bool:
     """Whether rows follow one another in time: those of a fit, or by the parameter `gate`."""
     if hasattr(estimator, "_fitted"):
         return bool(estimator._fitted.mixture.gate.persists)
-    gate = getattr(estimator, "gate", None)
-    return gate == "markov" or getattr(gate, "persists", False)
+    return persists(getattr(estimator, "gate", None))
 
 
 class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):

@@ -39,7 +39,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> Array:
-        """Mean of y for each row: the means of the experts, weighted by the gate.
+        """Mean of y for each row, given its features and, in a series, earlier rows.
+
+        It is that of the experts, weighted by the gate.
 
         Parameters
         ----------
@@ -127,17 +129,23 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             index, from 0 to 1; 0.5 is the score of a constant.
         """
         if has_bounds(y):
-            rows = self._checked(Rows(X, y, sample_weight, offset), has_target=True)
-            return self._concordance(X, bounds_of(rows.y), rows.weight, offset)
+            given = Rows(X, y, sample_weight, offset, units, time=time)
+            return self._concordance(self._checked(given, has_target=True), given)
         self._warn_of_missing("score", Rows(X, y, offset=offset), "offset")
         past = self._past(y, units, time)
         return score_of_prediction(self, self.predict(X, offset=offset, **past), y, sample_weight)
 
-    def _concordance(self, X: Any, bounds: Array, weight: Array, offset: Any) -> float:
-        """Mean over the outputs of the concordance of restricted means with bounds (n, m)."""
+    def _concordance(self, rows: Rows, given: Rows) -> float:
+        """Mean over the outputs of the concordance of restricted means with bounds (n, m).
+
+        The rows are those that are given, checked.
+        """
+        bounds, weight = bounds_of(rows.y), rows.weight
+        past = self._past(given.y, given.unit, given.time)
         last = point_values(bounds[weight > 0.0]).max(axis=0)
         horizon = self._squeeze_outputs(np.broadcast_to(last, bounds.shape))
-        distribution = self._distribution("score", (X, None, offset, None, None), None)
+        known = given.X, past.get("y"), given.offset, past["units"], past["time"]
+        distribution = self._distribution("score", known, None)
         means = distribution.restricted_mean(horizon).reshape(bounds.shape)
         outputs = zip(bounds["lower"].T, bounds["upper"].T, means.T, strict=True)
         return float(np.mean([concordance(*output, weight) for output in outputs]))
@@ -163,7 +171,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> PredictiveDistribution:
-        """Predictive distribution of y, for each row a mixture of those of the experts.
+        """Distribution of y for each row, given its features and, in a series, earlier rows.
+
+        It is a mixture of those of the experts.
 
         Its `mean`, `std`, `var`, `median` and `mode` are attributes (arrays with a value for each
         row). Its `pdf` (of counts `pmf`), `cdf`, `ppf`, `interval`, `crps` and `rvs` are methods,
@@ -224,7 +234,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> Array:
-        """Central prediction interval of each row: as much probability below it as above it.
+        """Central interval of y, given the features of a row and, in a series, earlier rows.
+
+        There is as much probability below it as above it.
 
         Parameters
         ----------
@@ -281,7 +293,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> Array:
-        """Quantiles of y, such as its median, for each row.
+        """Quantiles of y, given the features of a row and, in a series, earlier rows.
 
         Parameters
         ----------
@@ -327,7 +339,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> Array:
-        """Random draws of y for each row, from the predictive distribution.
+        """Random draws of y, given the features of a row and, in a series, earlier rows.
+
+        They are from the predictive distribution.
 
         Parameters
         ----------
@@ -397,7 +411,7 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> Array:
-        """Most probable class of each row.
+        """Most probable class of each row, given its features and, in a series, earlier rows.
 
         Parameters
         ----------
@@ -430,7 +444,9 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> Array:
-        """Probability of each class: those of the experts, weighted by the gate.
+        """Probability of each class, given the features of a row and, in a series, earlier rows.
+
+        It is that of the experts, weighted by the gate.
 
         Parameters
         ----------
@@ -463,7 +479,7 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
     ) -> Array:
-        """Log probability of each class.
+        """Log probability of each class, given features and, in a series, earlier rows.
 
         Parameters
         ----------

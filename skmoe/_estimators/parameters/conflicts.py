@@ -15,6 +15,7 @@ from skmoe._data.checks import shown
 from skmoe._data.sklearn_adapter import has_density
 from skmoe.experts._linear import EXPERTS, JOINT_FAMILIES, LinearExperts, LogisticExperts
 from skmoe.families import Family, Normal
+from skmoe.gates import persists
 from skmoe.protocols import Experts, Gate
 
 # Experts that are not estimators.
@@ -232,7 +233,7 @@ OPTIONS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("a family without a mean", "families", lambda families: not families[0].takes_mean),
     ("top_k", "gate.top_k", _is_given),
     (TRANSFORMER, "gate.transformer", _is_given),
-    (MARKOV, "gate", lambda gate: gate == "markov" or getattr(gate, "persists", False)),
+    (MARKOV, "gate", persists),
     (BASE, "base", _is_given),
     ('alpha="ard"', "alpha", _is("ard")),
     (SLOPES, "expert_features", is_for_each_expert),

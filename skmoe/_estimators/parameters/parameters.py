@@ -48,10 +48,9 @@ from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.partitions import INITIALIZERS, InitData
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
-from skmoe.experts._cross_fitted import CrossFittedExperts
+from skmoe.distributions._mixtures import check_random_state
+from skmoe.experts._cross_fitted import CrossFittedExperts, MeanFamily
 from skmoe.experts._linear import EXPERTS
-from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import Family
 from skmoe.gates import DEFAULT_GATE_ALPHA, ConstantGate, MarkovGate, SoftmaxGate
 from skmoe.protocols import Experts
@@ -246,10 +245,9 @@ def identity_scaling(n_outputs: int) -> Standardization:
 # What the estimators take without being asked.
 DEFAULT_EXPERT, DEFAULT_GATE = "linear", "softmax"
 
-# Default number of starts that run side by side, and of costly ones: of estimators as experts, or
-# all of them to convergence.
-N_STARTS = 8
-N_COSTLY_STARTS = 4
+# Default number of starts that run side by side, that of small tables, where they are cheap, and of
+# costly ones: of estimators as experts, or all of them to convergence.
+N_STARTS, N_STARTS_OF_SMALL, N_COSTLY_STARTS = 8, 32, 4
 
 # Largest number of starts, each of which has a seed, a callback task and a trace.
 MAX_N_INIT = 10_000
@@ -335,7 +333,7 @@ class FitParameters(NamedTuple):
     penalties: tuple[Penalty, ...]
     alpha: float
     gate_features: Any
-    n_init: int
+    n_init: int | None  # None for the default, by the size of the table
     max_iter: int
     tol: float
     random_state: Any
@@ -421,7 +419,7 @@ def validate_parameters(estimator: Any, models: list[Any] | None = None) -> FitP
     # A stack has one start; the seeds of its models are those after the seeds of a mixture.
     n_init = values.get("n_init", N_COSTLY_STARTS)
     if n_init == "auto":
-        n_init = N_STARTS if estimators is None else N_COSTLY_STARTS
+        n_init = None if estimators is None else N_COSTLY_STARTS
         is_search = isinstance(values["init"], str) and values["init"] == "search"
         if n_experts == 1 or (is_search and estimators is None):
             n_init = 1

@@ -29,8 +29,8 @@ from skmoe._estimators.parameters.conflicts import (
     selects_number,
 )
 from skmoe._numerics.typing import Array
+from skmoe.experts._cross_fitted import MeanFamily
 from skmoe.experts._linear import EXPERTS
-from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.families import FAMILIES, Family, Normal, Ordinal
 from skmoe.gates import GATES, ConstantGate, MarkovGate, SoftmaxGate, gate_object

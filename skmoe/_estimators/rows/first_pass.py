@@ -366,9 +366,10 @@ def _summarize(source: BlockSource, index: int, block: Any) -> BlockSummary:
     keys, units = np.random.default_rng([SAMPLE_SEED, index]).random(rows.n_rows), None
     if rows.unit is not None:
         keys, units = keys[unit_runs(rows.unit)], np.unique(rows.unit)
+    given = rows._replace(time=None)  # the order of rows in blocks is that of time
     return BlockSummary(
         *(n_rows, rows.n_known, features, outputs, feature_range),
-        *(_sampled([rows._replace(unit=None, group=keys)]), units, rows.effective_arguments(rows)),
+        *(_sampled([rows._replace(unit=None, group=keys)]), units, given.effective_arguments(rows)),
     )
 
 

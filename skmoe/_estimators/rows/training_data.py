@@ -69,6 +69,11 @@ from skmoe._numerics.typing import Array, Design
 # Codes of a status: no event or event.
 STATUS_CODES = [0.0, 1.0], [1.0, 2.0]
 
+# Number of copies of a row that are held out apart at most, and tolerance of their number, which is
+# a sum of weights.
+MAX_COPIES = 20
+ROUND_OFF_OF_COUNTS = 1e-6
+
 
 class TrainingState(NamedTuple):
     """State that is continued by a warm start or `partial_fit`; unused in predictions."""
@@ -257,6 +262,13 @@ def with_columns(
         gate_columns = check_columns(
             "gate_features", params.gate_features, n_features, names, may_be_empty
         )
+    is_stationary = params.gate.persists and params.gate.initial == "stationary"
+    if is_stationary and (gate_columns is None or len(gate_columns)):
+        raise ValueError(
+            'gate.initial="stationary" needs transitions of constant probabilities, which have a '
+            "stationary distribution; they depend on features. Use gate_features=[], or "
+            'initial="free".'
+        )
     # Experts without features have means, or counts, that do not depend on them: latent classes.
     of_features = params.expert_features, params.shared_features, params.dispersion_features
     if any(features is not None for features in of_features):
@@ -420,6 +432,23 @@ def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
             f"{rows.n_rows}); got {shown(params.n_experts)}. Use fewer experts or more data."
         )
     return data
+
+
+def n_separate_copies(data: TrainingData) -> Array:
+    """Number of copies of each distinct row, (n,), that are held out apart from each other.
+
+    Where all values of a row occur in other rows, as in tables of categories, its copies are rows
+    that agree by chance. Otherwise they are one row, which is given several times.
+    """
+    count = data.rows.weight
+    n_copies = np.clip(count + ROUND_OFF_OF_COUNTS, 1, MAX_COPIES).astype(int)
+    X = data.X.tocsc() if sparse.issparse(data.X) else data.X
+    columns: list[Any] = [X[:, [j]] for j in range(X.shape[1])]
+    for values in (*columns, *data.rows.y.reshape(len(count), -1).T):
+        values = values.toarray() if sparse.issparse(values) else values
+        _, codes, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
+        n_copies[counts[codes] == 1] = 1
+    return n_copies
 
 
 # --- metadata -----------------------------------------------------------------------------------

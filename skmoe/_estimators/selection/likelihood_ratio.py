@@ -20,7 +20,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from skmoe._data.checks import shown
 from skmoe._data.rows import Rows
 from skmoe._estimators.fitting.problem import build_problem
-from skmoe._estimators.methods.inference import draw_target
+from skmoe._estimators.methods.draws import draw_target
 from skmoe._estimators.parameters.conflicts import NESTED, check_conflicts, chosen_options
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.n_experts import Trial, fit_trial

@@ -1,10 +1,11 @@
 """Selection of the number of experts, by held-out log density or an information criterion.
 
-Numbers are tried in increasing order until several in succession bring no clear improvement, or
-until experts collapse. Each fit starts from the previous one, with the experts of the lowest
-likelihood split in two, or from an ordinary start that is better. Fits with held-out rows start
-from the fit to all rows, and have its penalties: otherwise local maxima, which differ by chance,
-would be compared. Estimators as experts have their out-of-fold predictions instead.
+Numbers are tried in increasing order until several in succession bring no clear improvement, one is
+clearly worse than a smaller one, or experts collapse. Each fit starts from the previous one, with
+the experts of the lowest likelihood split in two, or from an ordinary start that is better. Fits
+with held-out rows start from the fit to all rows, and have its penalties: otherwise local maxima,
+which differ by chance, would be compared. Estimators as experts have their out-of-fold predictions
+instead.
 
 Like fits, trials use the distinct rows with their total weights. So weights are numbers of rows.
 Copies of a row are in one fold, unless all columns are discrete: then rows agree by chance.
@@ -23,13 +24,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import is_classifier
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import is_integer, shown
-from skmoe._data.rows import Rows, check_metadata, check_several_folds, make_folds
-from skmoe._data.units import cut_series, encode_units, n_known_experts
+from skmoe._data.checks import check_metadata, is_integer, shown
+from skmoe._data.rows import Rows, check_several_folds, make_folds
+from skmoe._data.series import cut_series
+from skmoe._data.units import encode_units, n_known_experts
 from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
 from skmoe._estimators.fitting.problem import FitProblem, attributes_of_run, build_problem
 from skmoe._estimators.parameters.conflicts import (
@@ -44,6 +45,7 @@ from skmoe._estimators.rows.training_data import (
     TrainingData,
     chosen_rows,
     merge_copies,
+    n_separate_copies,
     present_rows,
     validate_training_data,
 )
@@ -90,11 +92,6 @@ MAX_PARTITIONS = 3
 MIN_SERIES_OF_FOLDS = 10
 PIECES_OF_FOLDS = 30
 PIECE_OF_SAMPLE = 500
-
-# Number of copies of a row that are held out apart at most, and tolerance of their number, which is
-# a sum of weights.
-MAX_COPIES = 20
-ROUND_OFF_OF_COUNTS = 1e-6
 
 
 class SelectionResult(NamedTuple):
@@ -147,7 +144,8 @@ def select(
     `score` returns a number, or held-out scores of rows with a weight. Of numbers the largest is
     best. It returns None for a number whose experts collapse, if the one before it was tried. No
     larger number is tried: the rows do not support it, and its score would differ by its penalties
-    only. After a gap between candidates such a number has the score of one in the gap.
+    only. After a gap between candidates such a number has the score of one in the gap. Nor is a
+    number tried after one that is clearly worse than the best one.
 
     Scores of rows are clearly worse if the difference exceeds two standard errors, of the mean of
     the row-wise differences [1]_ or of those of units. It must also be MIN_TOTAL_GAIN in all: few
@@ -183,6 +181,7 @@ def select(
             errors = np.sqrt(squares / given.sum())
             is_tied = mean <= np.maximum(N_STANDARD_ERRORS * errors, least_gain)
             selected = int(np.argmax(is_tied))
+            is_over = weight is not None and not is_tied[-1]
             if trials.verbose > 0:
                 named = f"{number} expert{'s' * (number > 1)}"
                 print(f"{named}: score {means[-1]:.5f}, {time.perf_counter() - since:.1f} s")
@@ -493,10 +492,8 @@ def fit_trial(
     if data.rows.possible is not None:
         given = given._replace(rows=data.rows.of_n_experts(params.n_experts))
     known = start if isinstance(start, Trial) else known
-    noise = None
-    if known is not None:
-        noise = known.problem.em_problem.mixture.experts.penalties.get("noise_variance")
-    noise = None if noise is None else np.array(noise)
+    penalties = known.problem.em_problem.mixture.experts.penalties if known else {}
+    noise = np.array(penalties["noise_variance"]) if "noise_variance" in penalties else None
     options = FitOptions(None, data.attributes.get("classes_"), noise, at_maximum)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -537,23 +534,6 @@ class Growth:
 
 
 # --- what is held out ------------------------------------------------------------------------
-
-
-def _n_separate_copies(data: TrainingData) -> Array:
-    """Number of copies of each distinct row, (n,), that are held out apart from each other.
-
-    Where all values of a row occur in other rows, as in tables of categories, its copies are rows
-    that agree by chance. Otherwise they are one row, which is given several times.
-    """
-    count = data.rows.weight
-    n_copies = np.clip(count + ROUND_OFF_OF_COUNTS, 1, MAX_COPIES).astype(int)
-    X = data.X.tocsc() if sparse.issparse(data.X) else data.X
-    columns: list[Any] = [X[:, [j]] for j in range(X.shape[1])]
-    for values in (*columns, *data.rows.y.reshape(len(count), -1).T):
-        values = values.toarray() if sparse.issparse(values) else values
-        _, codes, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
-        n_copies[counts[codes] == 1] = 1
-    return n_copies
 
 
 def _strata(rows: Rows, by_class: bool) -> Array | None:
@@ -597,8 +577,8 @@ def _left_out(data: TrainingData, by_class: bool, n_partitions: int) -> Array:
     index, unit, codes, groups = np.arange(rows.n_rows), np.arange(rows.n_rows), None, None
     if rows.unit is not None:
         unit = rows.unit_codes
-    elif rows.weight.max() > 1.0:
-        index = np.repeat(index, _n_separate_copies(data))
+    elif rows.series is None and rows.weight.max() > 1.0:
+        index = np.repeat(index, n_separate_copies(data))
     if by_class or rows.possible is not None:
         codes = _strata(rows, by_class)
     if rows.series is not None and rows.series[-1] < MIN_SERIES_OF_FOLDS - 1:

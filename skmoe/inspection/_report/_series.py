@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from skmoe._data.checks import has_bounds
-from skmoe._data.rows import Rows, is_missing
+from skmoe._data.rows import Rows
+from skmoe._data.series import is_missing
 from skmoe._inference.coefficients import INTERCEPT, TRANSITIONS
 from skmoe._inference.inference import Inference
 from skmoe._inference.labels import N_DIGITS, format_number, format_percent

@@ -1,20 +1,27 @@
-"""Distributions on all numbers: normal and Student's t; and the lognormal one."""
+"""Continuous distributions: normal, Student's t, lognormal, beta and uniform ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import digamma, gammaln
+from scipy.special import digamma, expit, gammaln, logit
 
 from skmoe._data.checks import check_real
 from skmoe._numerics.probability import LOG_2PI, without_outliers
 from skmoe._numerics.special import trigamma
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions import LogNormalComponents, NormalComponents, StudentTComponents
-from skmoe.families._base import Family, Positive, as_outputs, log_variance_of
+from skmoe.distributions import _continuous as parts
+from skmoe.families._base import (
+    LOG_DISPERSION_BOUNDS,
+    Family,
+    Positive,
+    WithoutPredictor,
+    as_outputs,
+    log_variance_of,
+)
 from skmoe.protocols import Dispersion, Measure
 
 # Bounds of the log variance of standardised or log values.
@@ -29,7 +36,6 @@ class LocationScale(Family):
 
     standardizes_target: ClassVar[bool] = True
     has_scale: ClassVar[bool] = True
-    n_moving: ClassVar[int] = 2
 
     def start(self, y: Array, weight: Array) -> Array:
         """Mean and log variance."""
@@ -40,10 +46,6 @@ class LocationScale(Family):
     def mean(self, eta: Sequence[Array]) -> Array:
         """The linear predictor."""
         return eta[0]
-
-    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
-        """One."""
-        return [np.ones(np.shape(eta[0])), *[0.0] * len(self.dispersions)]
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,10 @@ class Normal(LocationScale):
         yield {(0, 0): precision, (1, 1): 0.5}
         yield {(0, 0): -precision, (0, 1): -deviation, (1, 1): -square - 0.5}
 
-    def components(self, eta: Sequence[Array]) -> NormalComponents:
+    def components(self, eta: Sequence[Array]) -> parts.NormalComponents:
         """The normal distribution."""
         mean, log_variance = as_outputs(eta)
-        return NormalComponents.single(mean, np.exp(0.5 * log_variance))
+        return parts.NormalComponents.single(mean, np.exp(0.5 * log_variance))
 
 
 OF_LOGS = Normal()
@@ -123,7 +125,6 @@ class LogNormal(Positive):
     name: ClassVar[str] = "lognormal"
     measures: ClassVar[tuple[Measure, ...]] = (Measure("median ratio", "the median"),)
     equation: ClassVar[str] = "median {response} = exp({predictor})"
-    n_moving: ClassVar[int] = 2
     max_step: ClassVar[float] = np.inf
     log_dispersion_bounds = ((LOG_VARIANCE_BOUNDS[0], MAX_LOG_VARIANCE_OF_LOGS),)
 
@@ -144,10 +145,10 @@ class LogNormal(Positive):
         """Exponential of the linear predictor and half the variance."""
         return np.exp(eta[0] + 0.5 * np.exp(eta[1]))
 
-    def components(self, eta: Sequence[Array]) -> LogNormalComponents:
+    def components(self, eta: Sequence[Array]) -> parts.LogNormalComponents:
         """The lognormal distribution."""
         predictor, log_variance = as_outputs(eta)
-        return LogNormalComponents.single(predictor, np.exp(0.5 * log_variance))
+        return parts.LogNormalComponents.single(predictor, np.exp(0.5 * log_variance))
 
 
 SCALE_AND_DF = (
@@ -265,21 +266,190 @@ class StudentT(LocationScale):
             information[1, 2] = -df / ((df + 1.0) * (df + 3.0))
             information[2, 2] = bend - rest
         yield information
-        total = df + square
-        share = df / total
-        second = {
-            (0, 0): weight * (square / total - share) * precision,
-            (0, 1): -share * scaled,
-            (1, 1): -0.5 * share * excess,
-        }
-        if self.df is None:
-            of_df = share * (square - 1.0) / (df + 1.0)
-            second[0, 2], second[1, 2] = of_df * scaled, 0.5 * of_df * excess
-            second[2, 2] = by_df + 0.5 - bend + share * square - 0.5 * excess * (1.0 + share)
-        yield second
 
-    def components(self, eta: Sequence[Array]) -> StudentTComponents:
+    def components(self, eta: Sequence[Array]) -> parts.StudentTComponents:
         """The t distribution."""
         location, log_scale, *log_df = as_outputs(eta)
         df = np.exp(log_df[0]) if log_df else np.array(float(self.df or 0.0))
-        return StudentTComponents.single(location, np.exp(0.5 * log_scale), df)
+        return parts.StudentTComponents.single(location, np.exp(0.5 * log_scale), df)
+
+
+@dataclass(frozen=True)
+class Beta(Family):
+    r"""Beta distribution of shares and rates between 0 and 1 [1]_.
+
+    Use it as `family="beta"`. The mean is :math:`\mu = 1 / (1 + \exp(-\eta))`, and the variance
+    :math:`\mu (1 - \mu) \phi / (1 + \phi)`. The inverse of the dispersion :math:`\phi` is the
+    precision. If some shares are exactly 0 or 1, add experts for them:
+    `family=["zero", "beta", "one"]`.
+
+    See Also
+    --------
+    Ordinal : Ordered values.
+    One : The point mass at one.
+
+    References
+    ----------
+    .. [1] S. Ferrari and F. Cribari-Neto (2004), "Beta regression for modelling rates and
+       proportions", Journal of Applied Statistics 31, 799-815.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.families import Beta
+    >>> Beta().mean([np.zeros(1), np.zeros(1)])
+    array([0.5])
+    """
+
+    name: ClassVar[str] = "beta"
+    link: ClassVar[str] = "logit"
+    equation: ClassVar[str] = "logit of expected {response} = {predictor}"
+    support: ClassVar[str] = "numbers between 0 and 1"
+    has_scale: ClassVar[bool] = True
+    max_predictor: ClassVar[float] = 30.0
+    max_step: ClassVar[float] = 1.0
+    dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
+    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
+
+    def in_support(self, y: Array) -> Array:
+        """Numbers between 0 and 1."""
+        return (y > 0.0) & (y < 1.0)
+
+    def working_target(self, y: Array) -> Array:
+        """Twice the arc sine of the root, whose variance is about the dispersion."""
+        return 2.0 * np.arcsin(np.sqrt(np.clip(y, 0.0, 1.0)))
+
+    def start(self, y: Array, weight: Array) -> Array:
+        """Logit of the mean, and variance of the arc sines."""
+        mean = np.average(y, weights=weight)
+        return np.array([logit(mean), log_variance_of(self.working_target(y), weight)])
+
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information."""
+        inside = np.where(self.in_support(y), y, 0.5)  # one half stands for values at the ends
+        mean, rest, precision = expit(eta[0]), expit(-eta[0]), np.exp(-eta[1])
+        log_y, log_rest = np.log(inside), np.log1p(-inside)
+        shape, other = precision * mean, precision * rest
+        logs = gammaln(precision) - gammaln(shape) - gammaln(other)
+        yield logs + (shape - 1.0) * log_y + (other - 1.0) * log_rest
+        slope, by_mean, by_rest = shape * rest, log_y - digamma(shape), log_rest - digamma(other)
+        by_mean_only = slope * (by_mean - by_rest)
+        by_dispersion = -precision * (digamma(precision) + mean * by_mean + rest * by_rest)
+        yield by_mean_only, by_dispersion
+        one, two = trigamma(shape), trigamma(other)
+        of_precision = np.square(mean) * one + np.square(rest) * two - trigamma(precision)
+        information = {
+            (0, 0): np.square(slope) * (one + two),
+            (0, 1): -slope * (shape * one - other * two),
+            (1, 1): np.square(precision) * of_precision,
+        }
+        yield information
+
+    def mean(self, eta: Sequence[Array]) -> Array:
+        """The logistic function of the linear predictor."""
+        return expit(eta[0])
+
+    def components(self, eta: Sequence[Array]) -> parts.BetaComponents:
+        """The beta distribution."""
+        predictor, log_dispersion = as_outputs(eta)
+        shares = expit([predictor, -predictor])
+        return parts.BetaComponents.single(*(np.exp(-log_dispersion) * shares))
+
+
+# Round-off of a value that is standardised and returns to its units, relative to its size.
+MAX_ROUND_OFF = 8.0
+
+
+@dataclass(frozen=True)
+class Uniform(WithoutPredictor):
+    """Uniform distribution over the range of y: a component of outliers [1]_.
+
+    Use it in a list of families, such as `family=["normal", "normal", "uniform"]`. See "Outliers"
+    in the user guide and in the gallery.
+
+    Parameters
+    ----------
+    low, high : tuple of float, default=()
+        Range of each output, in the units of y; empty for the range of the rows of the fit.
+
+    See Also
+    --------
+    StudentT : Heavy tails in every expert.
+
+    References
+    ----------
+    .. [1] J. D. Banfield and A. E. Raftery (1993), "Model-based Gaussian and non-Gaussian
+       clustering", Biometrics 49, 803-821.
+
+    Examples
+    --------
+    >>> from skmoe.families import Uniform
+    >>> Uniform(low=(0.0,), high=(10.0,)).high
+    (10.0,)
+    """
+
+    name: ClassVar[str] = "uniform"
+    support: ClassVar[str] = "numbers in the range of the fit"
+    output_fields: ClassVar[tuple[str, ...]] = ("low", "high")
+    has_outliers: ClassVar[bool] = True
+
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    @property
+    def option_for_parts(self) -> str:
+        """The range is that of all rows."""
+        return "" if self.low else "Uniform(low=(0.0,), high=(10.0,))"
+
+    def fitted_to(self, y: Array, weight: Array, scaling: Any) -> Uniform:
+        """The range of the outputs; a given range is standardised as they are."""
+        if not self.low:
+            low, high = y.min(axis=1), y.max(axis=1)
+        else:
+            given = self.low, self.high
+            low, high = ((np.array(end) - scaling.center) / scaling.scale for end in given)
+        # Back in the units of y, the ends must include the values that define them.
+        size = np.maximum(np.abs(low), np.abs(high)) + np.abs(scaling.center) / scaling.scale
+        slack = np.where(high > low, MAX_ROUND_OFF * np.finfo(float).eps * size, 0.0)
+        low, high = low - slack, high + slack
+        return replace(self, low=tuple(low.tolist()), high=tuple(high.tolist()))
+
+    def in_units(self, scaling: Any) -> Uniform:
+        """The range in the units of y."""
+        ends = (scaling.center + scaling.scale * np.array(end) for end in (self.low, self.high))
+        low, high = (tuple(end.tolist()) for end in ends)
+        return replace(self, low=low, high=high)
+
+    def _range(self) -> tuple[Array, Array]:
+        """Lower and upper bound, (1,), or those of each output, (m, 1)."""
+        low, high = np.array(self.low), np.array(self.high)
+        if len(low) > 1:
+            low, high = low[:, None], high[:, None]
+        return low, np.where(high > low, high, low + 1.0)
+
+    def in_support(self, y: Array) -> Array:
+        """Numbers in the range; all before the fit."""
+        if not self.low:
+            return np.ones(y.shape, dtype=bool)
+        return parts.is_in_range(y, *self._range())
+
+    def log_prob(self, y: Array, eta: Sequence[Array]) -> Array:
+        """Minus the log of the width of the range."""
+        return parts.UNIFORM.log_pdf(y, *self._range())
+
+    @property
+    def equation(self) -> str:
+        """The range, of the first output."""
+        if len(self.low) != 1:
+            return "{response} is uniform over its range"
+        return f"{{response}} is uniform from {self.low[0]:.4g} to {self.high[0]:.4g}"
+
+    def mean(self, eta: Sequence[Array]) -> Array:
+        """Middle of the range."""
+        low, high = self._range()
+        return 0.5 * (low + high)
+
+    def components(self, eta: Sequence[Array]) -> parts.UniformComponents:
+        """The uniform distribution, of one row."""
+        low, high = (end.reshape(-1, 1) for end in self._range())
+        return parts.UniformComponents.single(low, high)

@@ -1,0 +1,102 @@
+"""Series: units whose rows follow one another in time, and of which some y may be missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skmoe._data.checks import shown
+from skmoe._data.units import Units, encode_units, make_units
+from skmoe._numerics.typing import Array
+
+
+def make_series(codes: Array, weight: Array) -> Units:
+    """Series of rows with codes 0, 1, ... in ascending order; where y is missing, weight is zero.
+
+    The weight of a series is that of its rows.
+    """
+    series = make_units(codes)
+    return series._replace(weight=np.maximum.reduceat(weight, series.starts))
+
+
+def cut_series(codes: Array, length: int) -> Array:
+    """Numbers of pieces of at most so many rows, from the numbers of the series of rows."""
+    series = make_units(codes)
+    position = np.arange(len(codes)) - series.repeat(series.starts)
+    return np.cumsum(position % length == 0) - 1
+
+
+def ranks_in_time(units: Array | None, time: Array | None, n_rows: int) -> tuple[Array, Array]:
+    """Number of the series of each row, and ranks of the rows in the order of series and time.
+
+    Without units all rows are one series, and without time they are in its order.
+    """
+    codes = np.zeros(n_rows, dtype=int) if units is None else encode_units(units)[1]
+    times = np.arange(n_rows) if time is None else time
+    order = np.lexsort((times, codes))
+    if time is not None:
+        is_equal = (np.diff(codes[order]) == 0) & (times[order][1:] == times[order][:-1])
+        if is_equal.any():
+            row = order[int(is_equal.argmax())]
+            where = "" if units is None else f" in unit {shown(units[row])}"
+            raise ValueError(
+                f"time must differ between the rows of a unit, since it orders them; two rows"
+                f"{where} have the time {shown(times[row])}. Correct the time, or pass units=, "
+                "the series to which each row belongs."
+            )
+    ranks = np.empty(n_rows, dtype=int)
+    ranks[order] = np.arange(n_rows)
+    return codes, ranks
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+def check_weights_of_series(codes: Array, weight: Array) -> None:
+    """The rows of a series must have one weight."""
+    largest = np.zeros(codes.max(initial=-1) + 1)
+    np.maximum.at(largest, codes, weight)
+    differs = weight != largest[codes]
+    if differs.any():
+        row = int(differs.argmax())
+        raise ValueError(
+            'sample_weight must be equal in all rows of a unit with gate="markov", since it counts '
+            f"series; row {row} has {weight[row]:g}, and another row of its unit "
+            f"{largest[codes[row]]:g}. For rows that should not count, set y to NaN."
+        )
+
+
+def without_missing(y: Any, classes: Array | None, *, may_be_all: bool) -> tuple[Array, Array]:
+    """A target of series whose missing values have been replaced, and where they were, (n,)."""
+    values = np.asarray(y)
+    if values.dtype.kind not in "fO":
+        return values, np.zeros(len(values), dtype=bool)
+    entries = values.reshape(len(values), -1)
+    missing: Any = np.isnan(entries) if values.dtype.kind == "f" else is_missing(entries)
+    if (missing.any(axis=1) != missing.all(axis=1)).any():
+        row = int((missing.any(axis=1) != missing.all(axis=1)).argmax())
+        raise ValueError(
+            "y must be missing in all outputs of a row or in none; row "
+            f"{row} has some of them. Set all to NaN, or drop that output."
+        )
+    missing = missing.any(axis=1)
+    if missing.any():
+        known = entries[~missing]
+        if not len(known) and not may_be_all:
+            raise ValueError("y must have values in some rows; all are missing. Pass observed y.")
+        filled = known[0] if len(known) else np.zeros(entries.shape[1])
+        if not len(known) and classes is not None:
+            filled = classes[:1]
+            entries = entries.astype(classes.dtype)
+        entries = entries.copy()
+        entries[missing] = filled
+        values = entries.reshape(values.shape)
+    return values, missing
+
+
+def is_missing(entries: Array) -> Array:
+    """Which objects are None, or differ from themselves as NaN does."""
+    return np.frompyfunc(lambda value: value is None or bool(value != value), 1, 1)(entries).astype(
+        bool
+    )

@@ -1,0 +1,85 @@
+"""Targets and experts that are drawn from a fitted mixture, for rows, units and series."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from skmoe._data.rows import Rows
+from skmoe._data.series import make_series
+from skmoe._data.units import encode_units
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._numerics.typing import Array
+
+# Draws of a target until it has all classes.
+MAX_DRAWS = 100
+
+
+def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
+    """A target for validated rows from the fitted mixture: those of a unit from one expert.
+
+    Those of series are drawn from the experts of a path. Codes of classes are drawn again until all
+    classes are present.
+    """
+    fitted, gate_prob = model._fitted, None
+    if any(values is not None for values in (rows.unit, rows.possible, rows.series)):
+        gate_prob = np.eye(fitted.mixture.n_experts)[:, draw_experts(fitted, rows, rng)]
+    if not is_classifier(model):
+        distribution = fitted.distribution(rows.X, rows.offset, model._single_output, gate_prob)
+        return np.asarray(distribution.rvs(1, rng))[:, 0]
+    levels = np.cumsum(fitted.predict(rows.X, gate_prob=gate_prob).T, axis=1)[:, :-1]
+    for _ in range(MAX_DRAWS):
+        codes = (rng.uniform(size=(len(levels), 1)) > levels).sum(axis=1)
+        if len(np.unique(codes)) == len(model.classes_):
+            break
+    return codes
+
+
+def draw_experts(fitted: FittedMixture, rows: Rows, rng: np.random.RandomState) -> Array:
+    """An expert (n,) for each row, among those that are possible; the same for rows of a unit."""
+    if rows.series is not None:
+        return _draw_paths(fitted, rows, rng)
+    codes = np.arange(rows.n_rows) if rows.unit is None else rows.unit
+    prob = np.exp(fitted.log_gate_of_units(rows))
+    if rows.possible is not None:
+        prob = prob * rows.possible.T[:, np.unique(codes, return_index=True)[1]]
+        prob /= prob.sum(axis=0)
+    levels = np.cumsum(prob, axis=0)[:-1]
+    return np.asarray((rng.uniform(size=levels.shape[1]) > levels).sum(axis=0)[codes])
+
+
+def _draw_paths(fitted: FittedMixture, rows: Rows, rng: np.random.RandomState) -> Array:
+    """An expert (n,) for each row of series: paths of the chain, drawn from their ends on."""
+    data, log_gates, logs, ranks = fitted.series(rows)
+    if len(logs) == 1:
+        return np.zeros(rows.n_rows, dtype=int)
+    chain, possible = data.chain, data.rows.possible
+    logs = np.zeros_like(logs)
+    if possible is not None:
+        logs = np.where(possible[:, None], logs, -np.inf)
+    state = chain.past(log_gates, logs)[1][:, 0]
+    move = np.exp(np.broadcast_to(log_gates[1][:, :, 0], (len(state), *state.shape)))
+    uniform, path = rng.uniform(size=rows.n_rows), np.zeros(rows.n_rows, dtype=int)
+    goes_on = ~np.isin(np.arange(rows.n_rows), chain.last)
+    for own in chain.by_series.slices[::-1]:
+        at = chain.by_series.order[own]
+        before = at[goes_on[at]]
+        state[:, before] *= move[path[before + 1], :, before + 1].T
+        levels = np.cumsum(state[:, at], axis=0)
+        path[at] = (uniform[at] * levels[-1] > levels[:-1]).sum(axis=0)
+    return path[ranks]
+
+
+def copies_of(rows: Rows, counts: Array) -> Rows:
+    """As many copies of each row, or of each series with the weight of its rows."""
+    if rows.series is None:
+        return rows.take(np.repeat(np.arange(rows.n_rows), counts))._replace(weight=None)
+    series = make_series(rows.series, counts)
+    most, n_series = series.repeat(series.weight), len(series.starts)
+    of_copies = [np.flatnonzero(most > copy) for copy in range(int(most.max()))]
+    index, sizes = np.concatenate(of_copies), [len(own) for own in of_copies]
+    codes = rows.series[index] + n_series * np.repeat(np.arange(len(sizes)), sizes)
+    copies = rows.take(index)._replace(series=encode_units(codes)[1], time=np.arange(len(index)))
+    return copies._replace(weight=(copies.weight > 0.0) * 1.0)

@@ -1,0 +1,159 @@
+"""Maximum-likelihood fits of series, which two independent programs agree on.
+
+The tables are published measurements (tests/reference/README.md).
+"""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.gates import MarkovGate
+from support.fits import fit_quietly
+
+PATH = Path(__file__).parents[1] / "reference" / "sequences.json"
+REFERENCE = json.loads(PATH.read_text(encoding="utf-8"))
+FAMILIES = {"gaussian": "normal", "poisson": "poisson", "gamma": "gamma", "binomial": "ordinal"}
+
+# Gates by what the first rows of series have.
+GATES = {
+    "free": "markov",
+    "stationary": MarkovGate(initial="stationary"),
+}
+
+# A model of whose maxima the default starts find the second one, .1 lower.
+SEARCHED = ("mk_pbcseq_gamma_k3_stationary",)
+
+# Our terms of the dispersions of the reference, and factors of these.
+DISPERSIONS = {"log_sigma": ("log(noise variance)", 2.0), "log_shape": ("log(dispersion)", -1.0)}
+
+
+def is_supported(model):
+    """One outcome, and a start that does not depend on features."""
+    series = model["model"]["sequence"]
+    is_plain = len(model["model"]["responses"]) == 1 and not series.get("initial_features")
+    return is_plain and series["initial"] in GATES
+
+
+MODELS = {model["name"]: model for model in REFERENCE["models"] if is_supported(model)}
+
+
+class Found(NamedTuple):
+    """A fit to the data of a reference."""
+
+    moe: Any
+    X: pd.DataFrame
+    y: pd.Series
+    given: dict
+    weight: np.ndarray
+
+
+def fitted(model):
+    """The mixture that a reference describes, from the default start if that finds the maximum."""
+    structure, columns = model["model"], REFERENCE["datasets"][model["dataset"]]["columns"]
+    table, series, [response] = pd.DataFrame(columns), structure["sequence"], structure["responses"]
+    terms = [name.split(":") for name in response["coefficients"]]
+    features = list(dict.fromkeys(name for _, name in terms if name != "intercept"))
+    of_gate = [name for name in series["transition"] if name != "intercept"]
+    moe = MixtureOfExpertsRegressor(
+        structure["K"],
+        family=FAMILIES[response["family"]],
+        gate=GATES[series["initial"]],
+        gate_features=of_gate,
+        expert_features=features,
+        shared_features=[name for part, name in terms if part == "all"] or None,
+        dispersion="shared" if response["dispersion"] == "shared" else "per_expert",
+        dispersion_prior=0.0,
+        alpha=0.0,
+        gate_alpha=0.0,
+        init="search" if model["name"] in SEARCHED else "auto",
+        max_iter=2000,
+        tol=1e-12,
+        random_state=0,
+    )
+    X = table[list(dict.fromkeys(features + of_gate)) or [series["time"]]]
+    given = {"units": table[series["unit"]], "time": table[series["time"]]}
+    weight = np.ones(len(X))
+    if structure["weights"]:
+        weight = table[structure["weights"]].to_numpy(float)
+        given["sample_weight"] = weight
+    fit_quietly(moe, X, table[response["y"]], **given)
+    return Found(moe, X, table[response["y"]], given, weight)
+
+
+def of_reference(found, order):
+    """Estimates and standard errors by the names of the reference, with experts in an order.
+
+    Its transitions are log odds against component 0, and ours are against staying.
+    """
+    names = [found.moe.expert_names_[k] for k in order]
+    inference = found.moe.inference(found.X, found.y, gate_reference=order[0], **found.given)
+    units = dict(zip(map(tuple, inference.terms), np.eye(len(inference.terms)), strict=True))
+    zero = np.zeros(len(inference.terms))
+    slopes, features = {}, {name for _, _, name in units}
+    for c, name in enumerate(names):
+        for (part, _, term), own in units.items():
+            ours = "intercept" if term == "(Intercept)" else term
+            if part == name:
+                slopes[f"c{c}:{ours}"] = own
+            if part == "all experts":
+                slopes[f"all:{ours}"] = own
+        for theirs, (ours, factor) in DISPERSIONS.items():
+            if (name, "", ours) in units:
+                slopes[f"c{c}:{theirs}"] = slopes[f"all:{theirs}"] = units[name, "", ours] / factor
+        slopes[f"init{c}"] = units.get(("first rows", name, "(Intercept)"), zero)
+        for (b, to), term in itertools.product(enumerate(names), features):
+            part = f"transitions from {name}"
+            own, first = (units.get((part, other, term), zero) for other in (to, names[0]))
+            slopes[f"trans{c}>{b}:{'intercept' if term == '(Intercept)' else term}"] = own - first
+    # Also of coefficients that are marked, such as those of transitions that hardly occur.
+    covariance = inference.full_covariance
+    return {
+        name: (slope @ inference.estimates, np.sqrt(slope @ covariance @ slope))
+        for name, slope in slopes.items()
+    }
+
+
+def best_order(found, model):
+    """The order of the experts in which the estimates are nearest to those of the reference."""
+
+    def distance(order):
+        values = of_reference(found, order)
+        return max(abs(values[p["name"]][0] - p["estimate"]) / p["se"] for p in model["parameters"])
+
+    return min(itertools.permutations(range(model["model"]["K"])), key=distance)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_maximum_is_reached_with_its_standard_errors_and_past(name):
+    model = MODELS[name]
+    found = fitted(model)
+    moe, X, y, given, weight = found
+    series = {name: given[name] for name in ("units", "time")}
+    densities = moe.score_samples(X, y, **given)
+    assert weight @ densities == pytest.approx(model["loglik"], abs=1e-6)
+    assert moe.lower_bound_ * weight.sum() == pytest.approx(model["loglik"], abs=1e-6)
+    assert moe.n_parameters_ == model["df"]
+    order = best_order(found, model)
+    values = of_reference(found, order)
+    for parameter in model["parameters"]:
+        estimate, error = values[parameter["name"]]
+        assert abs(estimate - parameter["estimate"]) < 1e-5 * parameter["se"], parameter["name"]
+        assert error == pytest.approx(parameter["se"], rel=1e-3), parameter["name"]
+    if "transition_matrix" in model and model["model"]["K"] > 1:
+        assert_allclose(
+            moe.transition_matrix_[np.ix_(order, order)], model["transition_matrix"], atol=1e-5
+        )
+    if "past" in model:
+        past = model["past"]
+        assert_allclose(densities, past["predictive_log_density"], atol=1e-8)
+        kinds = {"predicted": "past", "filtered": "now", "smoothed": "all"}
+        for of_reference_, ours in kinds.items():
+            proba = moe.responsibilities(X, y, given=ours, **series)[:, order]
+            assert_allclose(proba, past[of_reference_], atol=1e-8)

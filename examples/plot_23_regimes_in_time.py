@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.inspection import CourseDisplay
 
 # %%
 # The RAND Health Insurance Experiment (1974 to 1982; public domain, a file of statsmodels) has five
@@ -64,6 +65,12 @@ found = {
     "rows without a past": rows.predict_dist(X[last]).logpmf(y[last]),
 }
 print(pd.Series({name: values.mean() for name, values in found.items()}).round(3))
+
+# %%
+# The years of one person: filtered regimes as bands, and what was predicted from earlier years.
+
+often = person[(year == 3) & (y > 8)][0]
+CourseDisplay.from_estimator(moe, X, pd.Series(y, name="visits"), units=person, time=year, unit=often)
 
 # %%
 # **The decision.** The programme calls the tenth with the largest probability of ten visits or

@@ -404,6 +404,8 @@ def observed_errors(
     # An intercept in raw units depends on slopes, of which some may be known.
     reasons[~(involved & ~at_bound).any(axis=1)] = "at its bound"
     reasons[_is_separated(fitted, data, weight, blocks)] = "separated"
+    is_first = np.array([term.part == FIRST_ROWS for term in coefficients.terms])
+    reasons[is_first & (reasons == "separated")] = "certain"
     reasons[~(involved & ~dropped).any(axis=1)] = "dropped"
     reasons[~derivatives.any(axis=1)] = "fixed"  # slopes of constant features
     is_dependent = (involved & invariant.any(axis=1)).any(axis=1) & (reasons == "")

@@ -82,6 +82,21 @@ class Ends(NamedTuple):
         )
         return [(a - b) / (2.0 * COORDINATE_STEP) for a, b in zip(ahead, behind, strict=True)]
 
+    def long_run_derivatives(self, fitted: FittedMixture) -> list[Array]:
+        """Derivatives (P, K, n) of the probabilities of the long run by coordinates of the gate."""
+        n_of_gate = len(fitted.mixture.gate.first)
+        steps = COORDINATE_STEP * np.eye(len(fitted.mixture.first))[-n_of_gate:]
+        ahead, behind = (
+            np.array(
+                [
+                    self.gate(fitted._replace(theta=fitted.theta + sign * step))
+                    for step in map(fitted.mixture.expanded, steps)
+                ]
+            )
+            for sign in (1.0, -1.0)
+        )  # (P, 2, K, n)
+        return list(np.moveaxis(ahead - behind, 1, 0) / (2.0 * COORDINATE_STEP))
+
     def sums(self, gate: Sequence[Array], mean: Sequence[Array]) -> Sums:
         """Sums over the rows. Derivatives of the probabilities may have another axis."""
         (low_gate, high_gate), (low, high), weight = gate, mean, self.rows[0].rows.weight
@@ -103,10 +118,13 @@ class Ends(NamedTuple):
         size = len(mixture.first), *mean[0].shape[:2]
         found = Sums(np.zeros(size), np.zeros(size), np.zeros(size[:2]))
         if n_of_gate:
-            of_ends = []
-            for data, probability in zip(self.rows, gate, strict=True):
-                scores = gate_scores(mixture, mixture.log_gate(theta[None], data), data)
-                of_ends.append(np.stack(scores, axis=1) * probability)
+            if mixture.gate.persists:
+                of_ends = self.long_run_derivatives(fitted)
+            else:
+                of_ends = []
+                for data, probability in zip(self.rows, gate, strict=True):
+                    scores = gate_scores(mixture, mixture.log_gate(theta[None], data), data)
+                    of_ends.append(np.stack(scores, axis=1) * probability)
             for total, values in zip(found, self.sums(of_ends, mean), strict=True):
                 total[-n_of_gate:] += values
         for own in [] if self.n_responses is None else index.T:
@@ -427,8 +445,10 @@ def feature_effects(
         for value in cast(Array, units.feature_range)[:, j]:
             changed = np.array(X)
             changed[:, j] = value
-            probability = np.exp(fitted.log_gate(changed))[:, None]
-            ends.append((probability, fitted.predict_experts(changed, rows.offset)))
+            # That of a row of a series is given what is known before it.
+            persists = fitted.mixture.gate.persists
+            probability = gate if persists else np.exp(fitted.log_gate(changed))
+            ends.append((probability[:, None], fitted.predict_experts(changed, rows.offset)))
         (low_gate, low), (high_gate, high) = ends
         change = 0.5 * (low_gate + high_gate) * (high - low)
         effects[:, 0, :, j] = change.sum(axis=0).T

@@ -127,8 +127,9 @@ class Inference(Result):
     gate_reference : int
         Expert against which the coefficients of the gate are log odds, so that it has no terms.
     reasons : list of str of length n_terms
-        Why a term has no standard error: "separated", "not determined", "at its bound", "dropped"
-        (`alpha="ard"`) or "fixed" (a constant feature); empty if it has one.
+        Why a term has no standard error: "separated", "certain" (first rows of series), "not
+        determined", "at its bound", "dropped" (`alpha="ard"`) or "fixed" (a constant feature);
+        empty if it has one.
     method : str
         Method of the covariance.
     replicates : ndarray of shape (n_bootstrap, n_terms) or None

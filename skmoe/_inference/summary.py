@@ -54,6 +54,8 @@ FOOTNOTES = {
     "perfectly, or the expert has rows of one class, or fewer effective rows than coefficients. "
     "Only the penalty keeps the estimate finite. Use larger penalties (alpha, gate_alpha) or fewer "
     "features.",
+    "certain": "the first rows of all series have one expert, as that of a single series has, or "
+    "none has this one. The log odds have no finite estimate, and later rows do not need it.",
     "not determined": "the data do not determine the coefficient: the expert has too few rows, two "
     "experts are equal, or features are linearly dependent. Where an expert has no rows of a "
     "class, log odds of this class are not determined, nor log odds against it. Use fewer "

@@ -9,6 +9,7 @@ import numpy as np
 
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows
+from skmoe._mixture.chain import stationary
 from skmoe._mixture.mixture import Data, Mixture, balance_prior
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import (
@@ -80,6 +81,18 @@ class FittedMixture(NamedTuple):
 
     # --- series ---
 
+    def moves(self, data: Data) -> Array:
+        """Probabilities (K, K, n) of the experts k of rows, given those j of the rows before."""
+        if self.mixture.n_experts == 1:
+            return np.ones((1, 1, data.rows.n_rows))
+        predictors = self.mixture.gate_groups[-1].predictors(self.theta[None], data)
+        logs = self.mixture.gate.family.log_probs(predictors)[:, :, 0]
+        return np.exp(np.broadcast_to(logs, (*logs.shape[:2], data.rows.n_rows)))
+
+    def transitions(self, X: Any) -> Array:
+        """Probabilities (K, K, n) of the experts k of rows, given those j of the rows before."""
+        return self._map_blocks(X, lambda data, _: self.moves(data))
+
     def series(self, rows: Rows) -> tuple[Data, list[Array], Array, Array]:
         """Rows in the order of time, their gates and log densities, and ranks of given rows."""
         order = np.argsort(rows.time)
@@ -88,9 +101,16 @@ class FittedMixture(NamedTuple):
         return data, at.log_gates, data.joint(0.0, at.logs), rows.time
 
     @underflow_to_zero
-    def known_from_past(self, rows: Rows) -> tuple[Array, Array, Array]:
-        """Probabilities (K, n) of experts before and after each y, and its log density (n,)."""
+    def known_from_past(
+        self, rows: Rows, at_gate: Rows | None = None
+    ) -> tuple[Array, Array, Array]:
+        """Probabilities (K, n) of experts before and after each y, and its log density (n,).
+
+        The gate may have the features of other rows.
+        """
         data, log_gates, logs, ranks = self.series(rows)
+        if at_gate is not None:
+            log_gates = self.series(at_gate)[1]
         if self.mixture.n_experts == 1:
             before, log_density = np.ones((1, rows.n_rows)), data.total(logs)[0, 0]
             after = before
@@ -174,9 +194,14 @@ class FittedMixture(NamedTuple):
             start = end
 
     def gate_logs(self, data: Data) -> Array:
-        """Log probabilities (K, n) of the experts in predictions for a block of rows."""
-        logs = self.mixture.log_gate(self.theta[None], data, routed=True)[:, 0]
+        """Log probabilities (K, n) of the experts in predictions for a block of rows.
+
+        Of series those of the long run, if the features stay.
+        """
         n_rows = len(data.rows.gate_weight)
+        if self.mixture.gate.persists:
+            return log_probability(stationary(self.moves(data).transpose(2, 1, 0)).T)
+        logs = self.mixture.log_gate(self.theta[None], data, routed=True)[:, 0]
         return logs if logs.shape[1] == n_rows else np.repeat(logs, n_rows, axis=1)
 
     def _of_experts(self) -> Array:

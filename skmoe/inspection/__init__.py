@@ -20,6 +20,7 @@ from skmoe.inspection._calibration import (
     SurvivalDisplay,
 )
 from skmoe.inspection._coefficients import CoefficientsDisplay, SegmentProfileDisplay
+from skmoe.inspection._course import CourseDisplay
 from skmoe.inspection._experts import ExpertsDisplay, TrajectoriesDisplay
 from skmoe.inspection._feature_effects import (
     ImportanceDisplay,
@@ -41,6 +42,7 @@ __all__ = [
     "CalibrationDisplay",
     "CoefficientsDisplay",
     "ConvergenceDisplay",
+    "CourseDisplay",
     "ExpertSummary",
     "ExpertsDisplay",
     "Explanation",

@@ -12,11 +12,13 @@ from sklearn.utils import check_consistent_length
 
 from skmoe._data.censored_targets import checked_bounds, times_and_events
 from skmoe._data.checks import check_integer, check_level, has_bounds
+from skmoe._data.rows import Rows
 from skmoe._inference.labels import format_percent
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
+from skmoe.inspection._series import gate_of_rows, has_series
 
 # Nominal coverages that are compared with the observed ones.
 NOMINAL_COVERAGES = np.linspace(0.05, 0.95, 19)
@@ -135,6 +137,7 @@ class CalibrationDisplay(draw.Display):
         n_bins: int = 10,
         offset: Any = None,
         units: Any = None,
+        time: Any = None,
         ax: Any = None,
     ) -> Self:
         """Draw the calibration of a fitted mixture for regression.
@@ -155,6 +158,8 @@ class CalibrationDisplay(draw.Display):
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`, to whose gate the rows belong; None for rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
 
@@ -179,11 +184,13 @@ class CalibrationDisplay(draw.Display):
         )
         output = subject.check_target(estimator, target, X)
         check_integer("n_bins", n_bins, least=2)
-        gate = estimator.predict_gate(X, units=units)
+        gate = gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
         distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
         bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}
         pit = subject.one_target(distribution.cdf(bounds["upper"]), output, 1)
         left = subject.one_target(distribution.cdf_left(bounds["lower"]), output, 1)
+        if has_series(estimator):  # some y may be missing
+            pit, left = pit[np.isfinite(pit)], left[np.isfinite(pit)]
         return cls(pit=pit, pit_left=left, n_bins=n_bins).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
@@ -296,6 +303,7 @@ class RootogramDisplay(draw.Display):
         max_count: int | None = None,
         offset: Any = None,
         units: Any = None,
+        time: Any = None,
         ax: Any = None,
     ) -> Self:
         """Draw the rootogram of a fitted mixture for counts.
@@ -316,6 +324,8 @@ class RootogramDisplay(draw.Display):
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`, to whose gate the rows belong; None for rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
 
@@ -337,7 +347,7 @@ class RootogramDisplay(draw.Display):
         estimator, X, *_ = subject.drawn_mixture(cls, estimator, X)
         distribution = None
         if hasattr(estimator, "predict_dist"):
-            gate = estimator.predict_gate(X, units=units)
+            gate = gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
             distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
         if distribution is None or not distribution.is_count:
             raise ValueError(
@@ -348,6 +358,8 @@ class RootogramDisplay(draw.Display):
         output = subject.check_target(estimator, target, X)
         subject.check_rows("y", estimator, X, y)
         y = subject.one_target(np.asarray(y, dtype=np.float64), output, 1)
+        is_known = np.isfinite(y) | (not has_series(estimator))
+        y = y[is_known]
         if not np.isfinite(y).all() or (y != np.abs(np.floor(y))).any():
             raise ValueError(
                 "y must hold counts, which are non-negative integers. Use CalibrationDisplay for "
@@ -356,9 +368,8 @@ class RootogramDisplay(draw.Display):
         if max_count is None:
             max_count = min(int(y.max()), MAX_COUNT)
         counts = np.arange(check_integer("max_count", max_count, least=0) + 1)
-        expected = [
-            subject.one_target(distribution.pmf(count), output, 1).sum() for count in counts
-        ]
+        of_rows = (subject.one_target(distribution.pmf(count), output, 1) for count in counts)
+        expected = [probability[is_known].sum() for probability in of_rows]
         observed = np.bincount(y.astype(int), minlength=len(counts))[: len(counts)]
         return cls(observed=observed, expected=np.array(expected)).plot(ax)
 
@@ -469,6 +480,7 @@ class SurvivalDisplay(draw.Display):
         level: float | None = 0.95,
         offset: Any = None,
         units: Any = None,
+        time: Any = None,
         ax: Any = None,
     ) -> Self:
         """Draw the curves of a fitted mixture for regression.
@@ -490,6 +502,8 @@ class SurvivalDisplay(draw.Display):
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`, to whose gate the rows belong; None for rows.
             The band is that of independent rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
 
@@ -513,13 +527,13 @@ class SurvivalDisplay(draw.Display):
         check_level(level, may_be_none=True)
         output = subject.check_target(estimator, target, X)
         own = subject.one_target(y, output, 1)
-        time, event = times_and_events(cls.__name__, own)
-        check_consistent_length(X, time)
-        table = EventTable.of(time, event, np.ones(len(time)))
-        start = min(time.min(), 0.0)
-        grid = np.linspace(start, time.max(), N_TIMES)
-        experts, mixture = subject.predicted_survival(estimator, X, grid, output, offset, units)
-        gate = estimator.predict_gate(X, units=units)
+        until, event = times_and_events(cls.__name__, own)
+        check_consistent_length(X, until)
+        table = EventTable.of(until, event, np.ones(len(until)))
+        start = min(until.min(), 0.0)
+        grid = np.linspace(start, until.max(), N_TIMES)
+        gate = gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
+        experts, mixture = subject.predicted_survival(estimator, X, grid, output, offset, gate)
         weight = gate + np.finfo(float).tiny
         band = None
         if level is not None:

@@ -18,6 +18,7 @@ from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
+from skmoe.inspection._series import has_series
 from skmoe.protocols import LinearPredictor
 
 # Panels of a figure side by side.
@@ -135,6 +136,7 @@ class CoefficientsDisplay(draw.Display):
         by: str | None = None,
         sample_weight: Any = None,
         units: Any = None,
+        time: Any = None,
         offset: Any = None,
         known_experts: Any = None,
         features: Any = None,
@@ -162,6 +164,8 @@ class CoefficientsDisplay(draw.Display):
             Weights of the rows, in standard deviations and intervals.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None for rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
@@ -212,9 +216,8 @@ class CoefficientsDisplay(draw.Display):
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)
         check_level(level, may_be_none=True)
-        rows = subject.positive_rows(
-            Rows(X, y, sample_weight, offset, units, possible=known_experts)
-        )
+        given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+        rows = subject.positive_rows(given)
         indices = subject.check_targets(estimator, target, rows.X)
         indices = indices[len(indices) > 1 :]  # log odds of several classes are against the first
         blocks = linear_predictors(estimator)
@@ -522,6 +525,7 @@ class SegmentProfileDisplay(draw.Display):
         *,
         sample_weight: Any = None,
         units: Any = None,
+        time: Any = None,
         offset: Any = None,
         known_experts: Any = None,
         features: Any = None,
@@ -543,6 +547,8 @@ class SegmentProfileDisplay(draw.Display):
             without weights.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None for rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
@@ -573,9 +579,8 @@ class SegmentProfileDisplay(draw.Display):
         estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
         chosen = subject.check_features("features", features, estimator)
         check_integer("max_features", max_features, least=1)
-        rows = subject.positive_rows(
-            Rows(X, y, sample_weight, offset, units, possible=known_experts)
-        )
+        given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+        rows = subject.positive_rows(given)
         resp, shares = subject.responsibilities_of_rows(estimator, rows)
         columns = profile_columns(rows, resp, chosen)
         profile = np.array([column.difference for column in columns])
@@ -589,7 +594,7 @@ class SegmentProfileDisplay(draw.Display):
             shares=shares,
             profile=profile[shown],
             n_columns=len(columns) if len(shown) < len(columns) else None,
-            of_units=units is not None,
+            of_units=units is not None and not has_series(estimator),
             feature_note=note,
         ).plot(ax)
 

@@ -22,6 +22,7 @@ from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
+from skmoe.inspection._series import check_independent, gate_of_features, has_series
 
 # Opacity of a curve where the probability of the expert is zero.
 MIN_OPACITY = 0.06
@@ -101,6 +102,9 @@ class ExpertsDisplay(RowsOverFeature):
     With `units`, such as customers or patients, the rows of a unit have the colour of the unit's
     expert. Those of a regressor are joined by a thin line, in the order of the feature.
 
+    With `gate="markov"`, opacity and prediction of the mixture are those of the long run: of the
+    shares of time in each regime, if the features stay.
+
     Of a classifier the curves are each expert's probability of one class. Marks at the top are the
     rows of that class, marks at the bottom the other rows.
 
@@ -145,6 +149,8 @@ class ExpertsDisplay(RowsOverFeature):
         Predictive intervals.
     feature_note : str, default=""
         What the features are, if they are not those of the input of a pipeline.
+    gate_name : str, default="gate"
+        What the probabilities are, in the legend.
 
     Attributes
     ----------
@@ -188,6 +194,7 @@ class ExpertsDisplay(RowsOverFeature):
     mean: Array
     band: Array | None
     feature_note: str = ""
+    gate_name: str = "gate"
 
     @classmethod
     def from_estimator(
@@ -203,6 +210,7 @@ class ExpertsDisplay(RowsOverFeature):
         subsample: int | None = 1000,
         offset: Any = None,
         units: Any = None,
+        time: Any = None,
         ax: Any = None,
     ) -> Self:
         """Draw the experts of a fitted mixture over one feature.
@@ -236,6 +244,8 @@ class ExpertsDisplay(RowsOverFeature):
             exposure, as are the curves.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None for rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on; None for new ones. A grid takes one for each panel, or a single one
             that the panels replace.
@@ -260,7 +270,8 @@ class ExpertsDisplay(RowsOverFeature):
         chosen = subject.check_panels("features", features, estimator, most=1)
         check_flag("adjust", adjust)
         coverage = None if coverage is None else check_coverage(coverage)
-        targets = subject.observed_rows(estimator, Rows(X, y, None, offset, units), target)
+        given = Rows(X, y, None, offset, units, time=time)
+        targets = subject.observed_rows(estimator, given, target)
         is_class = is_classifier(estimator)
         if not chosen:
             effects = [subject.expert_effects(estimator, X, rows.target) for rows in targets]
@@ -278,13 +289,14 @@ class ExpertsDisplay(RowsOverFeature):
                     **rows.over(axis, shown, heights[each, rows.assigned_expert]),
                     feature_name=axis.name,
                     target_name=name,
-                    gate=estimator.predict_gate(points),
+                    gate=gate_of_features(estimator, points),
                     mean=subject.predicted_mean(*of_grid),
                     band=subject.interval_band(*of_grid, coverage, at_exposure_one),
                     coverage=None if is_class else coverage,
                     is_probability=is_class,
                     expert_names=names,
                     feature_note=note,
+                    gate_name="long-run" if has_series(estimator) else "gate",
                 )
             )
         return cls._of_panels(panels).plot(ax)
@@ -348,7 +360,7 @@ class ExpertsDisplay(RowsOverFeature):
         style["linestyle"] = "none" if self.unit_lines_ is None else "-"
         handles.append(Line2D([], [], color=draw.LIGHT_GREY, linewidth=0.7, label=rows, **style))
         self.legend_ = draw.expert_legend(ax, handles)
-        self.legend_.set_title("Opacity: gate\nprobability")
+        self.legend_.set_title(f"Opacity: {self.gate_name}\nprobability")
 
 
 def _with_opacity(k: int, probability: Array) -> Array:
@@ -526,6 +538,7 @@ class TrajectoriesDisplay(RowsOverFeature):
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         mixture = mixture_of(estimator)
+        check_independent(mixture, cls.__name__, "Use CourseDisplay, the course of one unit.")
         coverage = None if coverage is None else check_coverage(coverage)
         (j,) = subject.check_features("time", time, estimator, most=1)
         table = subject.check_table(mixture, X)

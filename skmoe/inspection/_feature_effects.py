@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -13,8 +13,10 @@ from sklearn.utils import Bunch
 from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_choice, check_columns, check_integer, check_real, check_weights
 from skmoe._data.rows import Rows, index_rows
+from skmoe._data.series import is_missing
 from skmoe._estimators.methods.inference import infer_average_effects, predicts_steps
 from skmoe._estimators.methods.input_steps import mixture_of
+from skmoe._estimators.methods.series import one_step_densities
 from skmoe._inference.effects import AverageEffects
 from skmoe._inference.labels import counted_noun, feature_labels
 from skmoe._numerics.typing import Array
@@ -22,6 +24,7 @@ from skmoe.distributions._mixtures import check_random_state
 from skmoe.families._censored import has_atom_of_others
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
+from skmoe.inspection._series import given_features, has_series
 
 # Parts in which a feature is permuted.
 PARTS = ("gate", "experts", "both")
@@ -120,6 +123,7 @@ class ImportanceDisplay(draw.Display):
         sample_weight: Any = None,
         offset: Any = None,
         units: Any = None,
+        time: Any = None,
         ax: Any = None,
     ) -> Self:
         """Draw the importances of the features of a fitted mixture.
@@ -144,6 +148,8 @@ class ImportanceDisplay(draw.Display):
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`, whose log densities are drawn; None for rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
 
@@ -172,6 +178,7 @@ class ImportanceDisplay(draw.Display):
             sample_weight=sample_weight,
             offset=offset,
             units=units,
+            time=time,
         )
         order = np.argsort(-found.both.importances_mean, kind="stable")[:max_features]
         return cls(
@@ -179,7 +186,7 @@ class ImportanceDisplay(draw.Display):
             **{part: found[part].importances[order] for part in PARTS},
             n_columns=len(labels) if len(order) < len(labels) else None,
             feature_note=note,
-            of_units=units is not None,
+            of_units=units is not None and not has_series(estimator),
         ).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
@@ -216,6 +223,7 @@ def permutation_importance_by_part(
     sample_weight: Any = None,
     offset: Any = None,
     units: Any = None,
+    time: Any = None,
 ) -> Bunch:
     """Permutation importance of each feature for the gate, for the experts, and for both.
 
@@ -247,7 +255,10 @@ def permutation_importance_by_part(
     units : array-like of shape (n_samples,), default=None
         Units of the rows, as in `fit`: the importance is the decrease of the mean log density of
         all rows of a unit, in which weights are powers of densities. Features that are constant
-        within units are permuted over the units, and others over the rows. None for rows.
+        within units are permuted over the units, and others over the rows. None for rows. With
+        `gate="markov"` they are series, and the log density of each row is given the rows before.
+    time : array-like of shape (n_samples,), default=None
+        Order of the rows of a series, as in `fit` with `gate="markov"`.
 
     Returns
     -------
@@ -297,30 +308,54 @@ def permutation_importance_by_part(
     n_repeats = check_integer("n_repeats", n_repeats, least=1)
     chosen = subject.check_features("features", features, estimator)
     rows = subject.positive_rows(
-        Rows(subject.check_table(estimator, X), y, sample_weight, offset, units)
+        Rows(subject.check_table(estimator, X), y, sample_weight, offset, units, time=time)
     )
-    table, y = rows.X, rows.y
-    by_unit = {} if rows.unit is None else {"units": rows.unit}
-    estimator.score_samples(table, y, offset=rows.offset, **by_unit)  # checks what is given
-    generator = check_random_state(random_state)
-    gate = estimator.predict_gate(table, **by_unit)
-    log_density = log_densities(estimator, table, y, rows.offset)
-    score = _mean_score(gate, log_density, rows)
+    table, generator = rows.X, check_random_state(random_state)
+    estimator.score_samples(table, rows.y, **rows._replace(weight=None).arguments)  # checks
+    scores_of = (_scores_of_series if has_series(estimator) else _scores_of_rows)(estimator, rows)
+    score = float(scores_of(table)[0])
     importances = np.zeros((len(PARTS), len(chosen), n_repeats))
     for i, j in enumerate(chosen):
         for repeat in range(n_repeats):
             order = _permutation(table, j, rows, generator)
             permuted = subject.with_column_of(table, j, order)
-            other_gate = estimator.predict_gate(permuted, **by_unit)
-            other_density = log_densities(estimator, permuted, y, rows.offset)
-            pairs = (other_gate, log_density), (gate, other_density), (other_gate, other_density)
-            scores = [_mean_score(*pair, rows) for pair in pairs]
-            importances[:, i, repeat] = score - np.array(scores)
+            importances[:, i, repeat] = score - scores_of(permuted)
     parts = {
         name: Bunch(importances=v, importances_mean=v.mean(axis=1), importances_std=v.std(axis=1))
         for name, v in zip(PARTS, importances, strict=True)
     }
     return Bunch(score=score, features=np.array(chosen, dtype=int), **parts)
+
+
+def _scores_of_rows(estimator: Any, rows: Rows) -> Callable[[Any], Array]:
+    """Mean log density by another table: of the gate only, of the experts only, and of both."""
+    by_unit = {} if rows.unit is None else {"units": rows.unit}
+
+    def parts(table: Any) -> tuple[Array, Array]:
+        densities = log_densities(estimator, table, rows.y, rows.offset)
+        return estimator.predict_gate(table, **by_unit), densities
+
+    gate, density = parts(rows.X)
+
+    def scores(table: Any) -> Array:
+        other_gate, other = parts(table)
+        pairs = (other_gate, density), (gate, other), (other_gate, other)
+        return np.array([_mean_score(*pair, rows) for pair in pairs])
+
+    return scores
+
+
+def _scores_of_series(estimator: Any, rows: Rows) -> Callable[[Any], Array]:
+    """The same of rows of series, given earlier rows; rows whose y is missing do not count."""
+    is_known = ~is_missing(np.asarray(rows.y, dtype=object).reshape(rows.n_rows, -1)).any(axis=1)
+    weight = subject.row_weights(rows) * is_known
+
+    def scores(table: Any) -> Array:
+        pairs = (rows.X, table), (table, rows.X), (table, table)
+        found = [one_step_densities(estimator, rows._replace(X=own), gate) for own, gate in pairs]
+        return np.array([np.average(densities, weights=weight) for densities in found])
+
+    return scores
 
 
 def _permutation(table: Any, j: int, rows: Rows, generator: Any) -> Array:
@@ -386,7 +421,8 @@ def average_effects(
     The effect of the mixture is the sum of two parts, of which both are listed. Through the
     experts: the effects of the experts, each averaged over the rows with its probabilities as
     weights, times its mean probability. Through the gate: what the change of the probabilities
-    contributes, at the predictions of the experts.
+    contributes, at the predictions of the experts. With `gate="markov"` the probabilities are those
+    of the long run: the shares of time in each regime, if the features stay as they are.
 
     Parameters
     ----------
@@ -458,7 +494,8 @@ def average_effects(
     rows = Rows(subject.check_table(mixture, X), None, None, offset)
     if what == "prediction":
         try:
-            mixture.predict(index_rows(rows.X, [0]))
+            first = index_rows(rows.X, [0])
+            mixture.predict(first, **given_features(mixture, first))
         except ValueError as error:  # of an infinite mean
             remedy = 'Or pass what="gate", for effects on the probabilities of the experts.'
             raise ValueError(f"{error} {remedy}") from error

@@ -10,12 +10,13 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
-from skmoe._data.rows import index_rows
+from skmoe._data.rows import Rows, index_rows
 from skmoe._inference.labels import format_percent
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
+from skmoe.inspection._series import gate_of_row, has_series
 
 # Width of a panel without names, heights of a row of the waterfall and of its frame, and the least,
 # in inches.
@@ -179,6 +180,7 @@ class PredictionDisplay(draw.Display):
         max_features: int = 8,
         offset: Any = None,
         units: Any = None,
+        time: Any = None,
         ax: Any = None,
     ) -> Self:
         """Draw the prediction of a row.
@@ -206,6 +208,9 @@ class PredictionDisplay(draw.Display):
             that of the row.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None for rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`. The prediction then
+            knows the y of earlier rows of the unit, and so does that of the mean row.
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on: a single one, which both panels replace, or one for each. None for new
             ones.
@@ -233,23 +238,27 @@ class PredictionDisplay(draw.Display):
         table = X if y is None else subject.check_rows("y", estimator, X, y)
         row = check_integer("row", row, least=0, most=table.shape[0] - 1)
         one_row = index_rows(table, np.array([row]))
+        gate_of = gate_of_row(estimator, Rows(table, y, None, offset, units, time=time), row)
+        known = {"gate_proba": gate_of(one_row)} if has_series(estimator) else {}
         if is_class and target is None:
-            target = estimator.classes_[int(estimator.predict_proba(one_row).argmax())]
+            target = estimator.classes_[int(estimator.predict_proba(one_row, **known).argmax())]
         index = subject.check_target(estimator, target, table)
-        if units is not None:
-            estimator.predict_gate(table, units=units)  # raises for other lengths and labels
+        if not (units is time is None or has_series(estimator)):
+            # Raises for other lengths and labels.
+            estimator.predict_gate(table, units=units, time=time)
         given = None if offset is None else np.asarray(offset, dtype=np.float64)[row]
-        interval = subject.interval_band(estimator, one_row, index, coverage, given)
+        interval = subject.interval_band(estimator, one_row, index, coverage, given, **known)
         observed: float | None = None
         if y is not None and is_class:
             matching = np.flatnonzero(estimator.classes_ == np.asarray(y).ravel()[row])
             observed = int(matching[0]) if len(matching) else None
         elif y is not None:
             observed = float(subject.observed_target(estimator, y, index)[row])
+            observed = observed if np.isfinite(observed) else None
         values = [subject.values_of(one_row, j)[0] for j in range(len(labels))]
         texts = [short_number(v) if isinstance(v, float) else v for v in values]
         pairs = zip(draw.shortened(labels, WATERFALL_NAME_WIDTH), texts, strict=True)
-        at_row = estimator, table, row, index, given
+        at_row = estimator, table, row, index, given, gate_of
         return cls(
             **subject.row_density(*at_row),
             **subject.row_contributions(*at_row),

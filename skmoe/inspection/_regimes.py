@@ -12,10 +12,12 @@ from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_flag
 from skmoe._data.rows import Rows
+from skmoe._estimators.methods.series import transition_probabilities
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
 from skmoe.inspection._experts import CATEGORY_WIDTH
+from skmoe.inspection._series import has_series
 
 # Quantiles of the data that ticks on the axes mark.
 DECILES = np.arange(0.1, 1.0, 0.1)
@@ -49,8 +51,9 @@ class GateDisplay(draw.DisplayOfPanels):
     the deciles of the features in the data.
 
     Several panels make a grid, with a display for each in `panels`; the arrays are then those of
-    the first one. See "Displays" in the user guide, and "When did the flow of the Nile
-    change?" in the gallery.
+    the first one. With `gate="markov"` there is a panel for each expert of the row before, with the
+    probabilities of transitions, over one feature. See "Displays" in the user guide, and "When did
+    the flow of the Nile change?" in the gallery.
 
     Parameters
     ----------
@@ -70,6 +73,8 @@ class GateDisplay(draw.DisplayOfPanels):
         Labels of the categories of the feature, if it has any.
     feature_note : str, default=""
         What the features are, if they are not those of the input of a pipeline.
+    gate_name : str, default="Gate probability"
+        Label of the axis of the probabilities.
 
     Attributes
     ----------
@@ -112,6 +117,7 @@ class GateDisplay(draw.DisplayOfPanels):
     deciles: Sequence[Array] | None = None
     categories: Sequence[str] | None = None
     feature_note: str = ""
+    gate_name: str = "Gate probability"
 
     @classmethod
     def from_estimator(
@@ -153,17 +159,20 @@ class GateDisplay(draw.DisplayOfPanels):
             If the estimator does not end in a mixture of experts.
         ValueError
             If a panel has more than two features, if one is unknown or constant, or if one of two
-            features is not numeric.
+            features is not numeric, or the gate is "markov".
         """
         estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
         chosen = subject.check_panels("features", features, estimator, most=2)
+        of_series = has_series(estimator)
         panels = [
             cls(
-                **gate_over(estimator, X, columns, labels),
+                **gate_over(estimator, X, columns, labels, origin),
                 expert_names=names,
                 feature_note=note,
+                gate_name=f"Probability after\n{names[origin]}" if of_series else cls.gate_name,
             )
             for columns in chosen or [[subject.leading_feature(estimator, X)]]
+            for origin in (range(len(names)) if of_series else [0])
         ]
         return cls._of_panels(panels).plot(ax)
 
@@ -189,7 +198,8 @@ class GateDisplay(draw.DisplayOfPanels):
         for k, (name, probability) in enumerate(zip(names, self.gate.T, strict=True)):
             style = draw.curve_style(k, len(probability), is_category=self.categories is not None)
             self.lines_ += ax.plot(self.values[0], probability, label=name, **style)
-        ax.set(ylabel="Gate probability", ylim=(-0.03, 1.03), xlim=self.values[0][[0, -1]])
+        ax.set(ylim=(-0.03, 1.03), xlim=self.values[0][[0, -1]])
+        draw.label_target(ax, self.gate_name)
         draw.label_feature(ax, self.feature_names[0], self.categories, self.feature_note)
         return [draw.expert_handle(k, name) for k, name in enumerate(names)]
 
@@ -217,8 +227,13 @@ class GateDisplay(draw.DisplayOfPanels):
         return [Patch(color=draw.colour(k), label=names[k]) for k in shown]
 
 
-def gate_over(estimator: Any, X: Any, columns: list[int], labels: Sequence[str]) -> dict[str, Any]:
-    """Grid, probabilities and deciles over one feature or two."""
+def gate_over(
+    estimator: Any, X: Any, columns: list[int], labels: Sequence[str], origin: int | None
+) -> dict[str, Any]:
+    """Grid, probabilities and deciles over one feature or two.
+
+    Of series the probabilities are those of transitions from an expert, or for None of staying.
+    """
     is_pair = len(columns) == 2
     n_points = N_POINTS_OF_PAIR if is_pair else subject.N_POINTS
     axes = [subject.feature_axis(X, j, labels[j], n_points, as_numbers=is_pair) for j in columns]
@@ -228,12 +243,22 @@ def gate_over(estimator: Any, X: Any, columns: list[int], labels: Sequence[str])
             f"Features must hold numbers to be drawn in pairs; {categories[0]!r} holds "
             "categories. Choose another feature."
         )
+    if is_pair and has_series(estimator):
+        raise ValueError(
+            'features must be drawn one at a time with gate="markov", which has probabilities '
+            f"after each expert. Pass a list of two: features={list(columns)}."
+        )
     points = np.meshgrid(*(axis.grid for axis in axes))
     rows = subject.make_grid(X, columns, np.stack([values.ravel() for values in points], axis=1))
+    if has_series(estimator):
+        moves = transition_probabilities(estimator, rows)
+        gate = np.diagonal(moves, axis1=1, axis2=2) if origin is None else moves[:, origin]
+    else:
+        gate = estimator.predict_gate(rows).reshape(*points[0].shape, -1)
     return {
         "feature_names": [axis.name for axis in axes],
         "values": [axis.positions for axis in axes],
-        "gate": estimator.predict_gate(rows).reshape(*points[0].shape, -1),
+        "gate": gate,
         "deciles": None if categories else [np.nanquantile(x.observed, DECILES) for x in axes],
         "categories": axes[0].categories,
     }
@@ -263,7 +288,8 @@ def region_centre(gate: Array, expert: int) -> tuple[int, int]:
 class RegimesDisplay(draw.DisplayOfPanels):
     """Regimes at a glance: where the gate chooses each expert, and what it does there.
 
-    Above, the probabilities of the gate over the feature on which it depends most. Below, a panel
+    Above, the probabilities of the gate over the feature on which it depends most; with
+    `gate="markov"` those with which each expert of a row is that of the next one. Below, a panel
     for each expert. A panel has the rows, as opaque as the responsibility of the expert for them,
     and the prediction of the expert over the feature with its largest effect. A line is pale beyond
     the rows that belong to the expert, and a feature with categories, or with two values such as 0
@@ -374,6 +400,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
         adjust: bool = True,
         subsample: int | None = 1000,
         units: Any = None,
+        time: Any = None,
         offset: Any = None,
         ax: Any = None,
     ) -> Self:
@@ -403,6 +430,8 @@ class RegimesDisplay(draw.DisplayOfPanels):
             `units` it consists of whole units.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None for rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
             exposure, as are the curves.
@@ -429,12 +458,14 @@ class RegimesDisplay(draw.DisplayOfPanels):
             for name, value in (("gate_feature", gate_feature), ("features", features))
         )
         check_flag("adjust", adjust)
-        targets = subject.observed_rows(estimator, Rows(X, y, None, offset, units), target)
+        given = Rows(X, y, None, offset, units, time=time)
+        targets = subject.observed_rows(estimator, given, target)
         column = subject.leading_feature(estimator, X) if of_gate is None else of_gate
         gate = None
         if len(names) > 1:
-            arrays = gate_over(estimator, X, [column], labels)
+            arrays = gate_over(estimator, X, [column], labels, None)
             gate = GateDisplay(**arrays, expert_names=names, feature_note=note)
+            gate.gate_name = "Probability of staying" if has_series(estimator) else gate.gate_name
         displays = []
         for rows in targets:
             columns: list[Any] = [of_experts] * len(names)
@@ -464,7 +495,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
                     target_name=targets_drawn[0],
                     is_probability=is_classifier(estimator),
                     categories=[axis.categories for axis in panels],
-                    of_units=units is not None,
+                    of_units=rows.units is not None,
                     exposure=None if rows.exposure is None else rows.exposure[shown],
                 )
             )

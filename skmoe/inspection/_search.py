@@ -12,6 +12,7 @@ from skmoe._inference.labels import counted_noun
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
+from skmoe.inspection._series import has_series
 
 # Height of the vertical axis in units of the range of the late lower bounds; the steep first
 # iterations would otherwise determine it.
@@ -349,6 +350,7 @@ class ResponsibilitiesDisplay(draw.Display):
         *,
         offset: Any = None,
         units: Any = None,
+        time: Any = None,
         known_experts: Any = None,
         ax: Any = None,
     ) -> Self:
@@ -366,6 +368,8 @@ class ResponsibilitiesDisplay(draw.Display):
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`, which are then counted; None for rows.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the rows, as in `fit`.
         ax : matplotlib axes or array-like of two, default=None
@@ -386,10 +390,13 @@ class ResponsibilitiesDisplay(draw.Display):
             If rows are not as in `responsibilities`.
         """
         estimator, X, *_, names = subject.drawn_mixture(cls, estimator, X)
-        by_row = {"units": units, "known_experts": known_experts}
+        by_row = {"units": units, "known_experts": known_experts, "time": time}
+        of_series = has_series(estimator)
+        by_row |= {"given": "all"} if of_series else {}
         resp = estimator.responsibilities(X, y, offset=offset, **by_row)
-        resp = resp if units is None else resp.proba
-        return cls(responsibilities=resp, of_units=units is not None, expert_names=names).plot(ax)
+        of_units = units is not None and not of_series
+        resp = resp.proba if of_units else resp
+        return cls(responsibilities=resp, of_units=of_units, expert_names=names).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
         axes = self._axes(ax, 2, draw.TWO_PANELS_SIZE)

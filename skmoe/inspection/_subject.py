@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from skmoe._data.censored_targets import check_numbers_of, point_values
 from skmoe._data.checks import check_columns, check_integer, check_weights, has_bounds, shown
 from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_column
 from skmoe._data.rows import Rows, index_rows
+from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods.input_steps import (
@@ -25,10 +27,12 @@ from skmoe._estimators.methods.input_steps import (
     split_at_scalers,
     with_input,
 )
+from skmoe._estimators.methods.series import transition_probabilities
 from skmoe._inference.labels import feature_labels, format_percent, printable_name
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
+from skmoe.inspection._series import gate_of_features, given_features, has_series
 
 # Quantiles of a feature between which a function changes.
 EFFECT_QUANTILES = np.linspace(0.05, 0.95, 7)
@@ -314,9 +318,12 @@ def gate_effects(estimator: Any, X: Any) -> Array | None:
     None for a gate without slopes, or one whose columns are derived from the features.
     """
     log_odds = gate_log_odds(estimator)
+    if has_series(estimator):  # the largest of those after each expert
+        log_odds = estimator.transition_coef_.transpose(1, 0, 2)
     if log_odds is None or derived_gate_columns(estimator) is not None:
         return None
-    effects: Array = np.ptp(log_odds, axis=0) * column_stds(X)
+    ranges: Array = np.ptp(log_odds, axis=0)
+    effects: Array = ranges.reshape(-1, ranges.shape[-1]).max(axis=0) * column_stds(X)
     return effects
 
 
@@ -329,7 +336,9 @@ def leading_feature(estimator: Any, X: Any, of_experts: Array | None = None) -> 
     """
     effects = gate_effects(estimator, X)
     if effects is None:
-        effects = changes_over_features(X, estimator.predict_gate).max(axis=1)
+        gate = partial(transition_probabilities, estimator)
+        gate = gate if has_series(estimator) else estimator.predict_gate
+        effects = changes_over_features(X, gate).max(axis=1)
     if of_experts is not None and of_experts.any():
         effects = np.where(of_experts.any(axis=1), effects, 0.0)
     if not np.any(effects > 0.0):
@@ -413,7 +422,7 @@ def check_table(estimator: Any, X: Any) -> Any:
     """Rows for the estimator: a data frame as it is, a CSC array, or an array of numbers."""
     if not hasattr(X, "columns"):
         X = check_array(X, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False)
-    estimator.predict_gate(index_rows(X, [0]))  # raises for other columns or names
+    gate_of_features(estimator, index_rows(X, [0]))  # raises for other columns or names
     return sparse.csc_array(X) if sparse.issparse(X) else X
 
 
@@ -543,10 +552,9 @@ def expert_distributions(estimator: Any, rows: Any, offset: Any = None) -> Itera
 
 
 def predicted_survival(
-    estimator: Any, rows: Any, times: Array, index: int, offset: Any = None, units: Any = None
+    estimator: Any, rows: Any, times: Array, index: int, offset: Any, gate: Array
 ) -> tuple[Array, Array]:
     """Probabilities of no event until times, of the experts (n, K, T) and the mixture (n, T)."""
-    gate = estimator.predict_gate(rows, units=units)
     mixture = estimator.predict_dist(rows, offset=offset, gate_proba=gate)
     *experts, of_mixture = (
         values_at(distribution, distribution.sf, times, index)
@@ -558,10 +566,12 @@ def predicted_survival(
 def observed_target(estimator: Any, y: Any, index: int, at_bounds: bool = False) -> Array:
     """Observed values (n,); of a class 1 for its rows and 0 for the others.
 
-    Censored values are refused, or `at_bounds`.
+    Censored values are refused, or `at_bounds`. Those of series may be missing.
     """
     if is_classifier(estimator):
-        return (np.asarray(y).ravel() == estimator.classes_[index]).astype(float)
+        labels = np.asarray(y).ravel()
+        is_class = (labels == estimator.classes_[index]).astype(float)
+        return np.where(is_missing(labels), np.nan, is_class) if has_series(estimator) else is_class
     if at_bounds and has_bounds(y):
         return one_target(point_values(y), index, 1)
     check_numbers_of("the picture", y)
@@ -569,14 +579,25 @@ def observed_target(estimator: Any, y: Any, index: int, at_bounds: bool = False)
 
 
 def predicted_mean(estimator: Any, rows: Any, index: int, **given: Any) -> Array:
-    """Prediction (n,) of the mixture: its mean, or its probability of the class."""
+    """Prediction (n,) of the mixture: its mean, or its probability of the class.
+
+    Of series it is that of the long run, if neither their past nor a gate is given.
+    """
+    if not {"y", "gate_proba"} & set(given):
+        given |= given_features(estimator, rows)
     if is_classifier(estimator):
-        return estimator.predict_proba(rows)[:, index]
+        given.pop("offset", None)
+        return estimator.predict_proba(rows, **given)[:, index]
     return one_target(estimator.predict(rows, **given), index, 1)
 
 
 def interval_band(
-    estimator: Any, rows: Any, index: int, coverage: float | None, offset: Array | None = None
+    estimator: Any,
+    rows: Any,
+    index: int,
+    coverage: float | None,
+    offset: Array | None = None,
+    **given: Any,
 ) -> Array | None:
     """Predictive intervals (n, 2) of a regressor; None without coverage or for classes.
 
@@ -585,8 +606,9 @@ def interval_band(
     if coverage is None or is_classifier(estimator):
         return None
     try:
-        given = None if offset is None else np.repeat(offset[None], rows.shape[0], axis=0)
-        interval = estimator.predict_interval(rows, coverage, offset=given)
+        given = given_features(estimator, rows) | given
+        given["offset"] = None if offset is None else np.repeat(offset[None], rows.shape[0], axis=0)
+        interval = estimator.predict_interval(rows, coverage, **given)
     except ValueError as error:
         raise ValueError(f"{error} Or draw no band, with coverage=None.") from error
     return one_target(interval, index, 2)
@@ -649,9 +671,14 @@ def row_weights(rows: Rows) -> Array:
 
 
 def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
-    """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,)."""
-    resp = estimator.responsibilities(rows.X, rows.y, **rows.arguments)
-    if rows.unit is not None:
+    """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,).
+
+    Of series they are given all rows.
+    """
+    of_series = has_series(estimator)
+    known = {"given": "all"} if of_series else {}
+    resp = estimator.responsibilities(rows.X, rows.y, **rows.arguments, **known)
+    if rows.unit is not None and not of_series:
         return resp.rows(rows.unit), resp.proba.mean(axis=0)
     weight = row_weights(rows)
     return resp, weight @ resp / weight.sum()
@@ -677,7 +704,7 @@ class ObservedRows(NamedTuple):
 
     def shown(self, has_value: Array, subsample: int | None) -> Array:
         """Indices of the rows to show, of those with a value: some at random, whole units."""
-        rows = np.flatnonzero(has_value)
+        rows = np.flatnonzero(has_value & np.isfinite(self.observed))
         if subsample is None or len(rows) <= check_integer("subsample", subsample, least=2):
             return rows
         codes = rows if self.units is None else encode_units(self.units)[1][rows]
@@ -722,7 +749,7 @@ def observed_rows(
 ) -> list[ObservedRows]:
     """The rows for each target, with y, or with 1 for the rows of a class and 0 for others."""
     resp, found = responsibilities_of_rows(estimator, rows), []
-    units = None if rows.unit is None else np.asarray(rows.unit)
+    units = None if rows.unit is None or has_series(estimator) else np.asarray(rows.unit)
     for index in check_targets(estimator, target, rows.X):
         name = target_name(estimator, rows.y, index) + PER_EXPOSURE * (rows.offset is not None)
         observed, exposure = observed_rates(estimator, rows, index, at_bounds)
@@ -737,14 +764,14 @@ def observed_rows(
 
 
 def row_density(
-    estimator: Any, X: Any, row: int, target: int, offset: Array | None
+    estimator: Any, X: Any, row: int, target: int, offset: Array | None, gate_of: Any
 ) -> dict[str, Any]:
     """The distribution of an output for a row, as a sum over experts: fields of the display.
 
     They are the gate (K,), values (A,) with their probabilities (A, K), and a grid with densities;
     those of a classifier are the classes.
     """
-    gate = estimator.predict_gate(index_rows(X, np.array([row])))[0]
+    gate = gate_of(index_rows(X, np.array([row])))[0]
     n_experts = len(gate)
     repeated = index_rows(X, np.full(n_experts, row))
     found = {"gate": gate, "grid": np.empty(0), "density": np.empty((0, n_experts))}
@@ -780,7 +807,7 @@ def row_density(
 
 
 def row_contributions(
-    estimator: Any, X: Any, row: int, target: int, offset: Array | None
+    estimator: Any, X: Any, row: int, target: int, offset: Array | None, gate_of: Any
 ) -> dict[str, Any]:
     """Contributions to the prediction of an output or class for a row: fields of the display.
 
@@ -797,7 +824,8 @@ def row_contributions(
 
     n_features = X.shape[1]
     ends = path_rows(X, row, np.array([[0.0], [1.0]]) * np.ones(n_features))
-    base_value, prediction = predicted_mean(estimator, ends, target, **given(ends))
+    at_ends = given(ends) | ({"gate_proba": gate_of(ends)} if has_series(estimator) else {})
+    base_value, prediction = predicted_mean(estimator, ends, target, **at_ends)
     n_steps = int(np.clip(MAX_ENTRIES // (n_features * (n_features + 1)), MIN_STEPS, N_STEPS))
     fraction = np.linspace(0.0, 1.0, n_steps + 1)
     moved = np.tri(n_features + 1, n_features, -1, dtype=bool)  # row j: the first j have moved
@@ -809,7 +837,7 @@ def row_contributions(
         rows = path_rows(X, row, ahead.reshape(-1, n_features))
         shape = n_steps, n_features + 1, -1
         mean = one_target(estimator.predict_experts(rows, **given(rows)), target, 2).reshape(shape)
-        gate = estimator.predict_gate(rows).reshape(shape)
+        gate = gate_of(rows).reshape(shape)
         # The gate moves before the experts, or backwards after them.
         first, last = (-1, 0) if backwards else (0, -1)
         of_gate = np.einsum("sjk,sk->j", np.diff(gate, axis=1), mean[:, first])

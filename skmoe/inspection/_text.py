@@ -26,10 +26,14 @@ from skmoe._inference.labels import (
 )
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _subject as subject
+from skmoe.inspection._series import has_series
 from skmoe.protocols import Correlation, Dispersion, LinearPredictor
 
 # Other characters could end a label of a diagram, or be parsed as markup.
 UNSAFE = re.compile(r"[^\w .,:+/%()=-]")
+
+# Probability of staying from which on a regime is never left.
+LONGEST_STAY = 1.0 - 1e-6
 
 # Features that are named at the gate of a diagram.
 MAX_AT_GATE = 3
@@ -84,7 +88,9 @@ def export_text(
     """Describe the gate and the experts of a fitted mixture in words.
 
     For each expert: its share of the rows (or units), the effects of the features on its gate
-    probability, and its equation, in which "base" stands for the prediction of the base model.
+    probability, and its equation, in which "base" stands for the prediction of the base model. With
+    `gate="markov"` how long its regime lasts and where it leads, and effects of the features on
+    leaving it.
 
     Effects of the gate are log odds of the expert against the first one, as in `summary`. They are
     for one standard deviation more of the feature if `X` is given, and for one unit more otherwise.
@@ -176,6 +182,8 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     log_odds = subject.gate_log_odds(estimator)
     if estimator.n_experts_ == 1:
         return []
+    if has_series(estimator):
+        return transition_lines(estimator, k, text_format)
     if log_odds is None:
         if hasattr(estimator, "gate_coef_"):
             return [f"gate: the same for all {counted_noun(hasattr(estimator, 'n_units_'))}s"]
@@ -195,6 +203,33 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     effect = f"against {printable_name(estimator.expert_names_[0])} per {text_format.unit}"
     written = (", ".join(terms) or "none") + text_format.omitted(slopes, leading)
     return [f"gate: log odds {effect}: {written}"]
+
+
+def transition_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
+    """How long the regime of an expert lasts, where it leads, and the effects of the features."""
+    of_k, names = estimator.transition_matrix_[k], estimator.expert_names_
+    slopes = estimator.transition_coef_[k] - estimator.transition_coef_[k, k]
+    at_means = " at the mean features" if slopes.any() else ""
+    others = [j for j in np.argsort(-of_k, kind="stable").tolist() if j != k]
+    leads = [f"{format_percent(of_k[j])} to {printable_name(names[j])}" for j in others]
+    duration = text_format.number(1.0 / max(1.0 - of_k[k], np.finfo(float).tiny))
+    lines = [f"next row{at_means}: {format_percent(of_k[k])} the same, {', '.join(leads)}"]
+    if of_k[k] < LONGEST_STAY:
+        lines.append(f"lasts {duration} rows on average{at_means}")
+    columns = [str(name) for name in estimator.gate_feature_names_]
+    spread = text_format.spread if len(columns) == len(text_format.spread) else 1.0
+    scale = 1.0 if text_format.unit == "unit" else spread
+    if columns != subject.names_of_fit(estimator):  # derived from the features
+        text_format, spread, scale = text_format._replace(names=columns, unit="unit"), 1.0, 1.0
+    for j in others if slopes.any() else ():
+        leading = text_format.leading(slopes[j] * spread)
+        numbers = (slopes[j] * scale)[leading]
+        pairs = zip((text_format.names[i] for i in leading), numbers, strict=True)
+        terms = [f"{name} {text_format.number(value, '+')}" for name, value in pairs]
+        written = (", ".join(terms) or "none") + text_format.omitted(slopes[j], leading)
+        effect = f"log odds of {printable_name(names[j])} against staying per {text_format.unit}"
+        lines.append(f"{effect}: {written}")
+    return lines
 
 
 # --- the experts ------------------------------------------------------------------------------
@@ -304,7 +339,8 @@ def export_mermaid(estimator: Any, *, X: Any = None) -> str:
     """Write the routing of a fitted mixture as a mermaid diagram.
 
     Edges lead from the features through the gate, with the three features of the largest effects,
-    to the experts, with their shares of the rows or units, and to the prediction. The text renders
+    to the experts, with their shares of the rows or units, and to the prediction. With
+    `gate="markov"` edges between experts have the transition probabilities. The text renders
     as a diagram in the README of a repository, in a block of code whose language is mermaid. See
     "Displays" in the user guide.
 
@@ -359,6 +395,10 @@ def export_mermaid(estimator: Any, *, X: Any = None) -> str:
             described.append(f"{term} " + ", ".join(map(format_number, values)))
         share = _label(format_percent(estimator.weights_[k]))
         lines.append(f"    gate -->|{share}| expert{k}[{_label(*described)}]")
+    if has_series(estimator) and estimator.n_experts_ > 1:
+        for (origin, to), probability in np.ndenumerate(estimator.transition_matrix_):
+            label = _label(format_percent(float(probability)))
+            lines.append(f"    expert{origin} -->|{label}| expert{to}")
     prediction = "probabilities of the classes" if is_classifier(estimator) else "mean of y"
     lines.append(f"    expert0 --> output([{_label(prediction)}])")
     lines += [f"    expert{k} --> output" for k in range(1, estimator.n_experts_)]

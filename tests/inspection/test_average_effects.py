@@ -43,8 +43,19 @@ TABLE = np.column_stack([X, SEX])
 TARGET = Y + SEX * (0.5 + 0.3 * X[:, 1])
 
 
+def gate_of(moe, rows):
+    """Probabilities (n, K) of the experts; of series those of the long run."""
+    if not hasattr(moe, "transition_matrix_"):
+        return moe.predict_gate(rows)
+    slopes, intercepts = moe.transition_coef_, moe.transition_intercept_
+    moves = softmax(np.einsum("jkp,np->njk", slopes, rows) + intercepts, axis=2)
+    return np.linalg.matrix_power(moves, 5000)[:, 0]
+
+
 def predicted(moe, rows):
     """Predictions (n, m) of the mixture, of the second class if there are two."""
+    if hasattr(moe, "transition_matrix_"):
+        return moe.predict(rows, gate_proba=gate_of(moe, rows)).reshape(len(rows), -1)
     if hasattr(moe, "classes_"):
         proba = moe.predict_proba(rows)
         return proba[:, 1:] if proba.shape[1] == 2 else proba
@@ -90,15 +101,13 @@ def test_effects_are_mean_differences_of_predictions(case):
     if moe.n_experts_ == 1:
         return
     # The mixture is the sum of its parts.
-    shares = [
-        np.mean([moe.predict_gate(end).mean(axis=0) for end in pair], axis=0) for pair in ends
-    ]
+    shares = [np.mean([gate_of(moe, end).mean(axis=0) for end in pair], axis=0) for pair in ends]
     own = np.array([of_part(found, name) for name in moe.expert_names_])
     own = own.reshape(moe.n_experts_, -1, n_columns)
     total = np.einsum("jk,kmj->mj", np.array(shares), own).ravel() + of_part(found, "gate")
     assert_allclose(total, expected, rtol=1e-9, atol=1e-12)
     on_gate = average_effects(moe, X, step=1.0, what="gate").estimates
-    change = [moe.predict_gate(b).mean(axis=0) - moe.predict_gate(a).mean(axis=0) for a, b in ends]
+    change = [gate_of(moe, b).mean(axis=0) - gate_of(moe, a).mean(axis=0) for a, b in ends]
     change = np.array(change).T / X.std(axis=0)
     assert_allclose(on_gate, change.ravel(), rtol=1e-9, atol=1e-12)
 

@@ -19,7 +19,7 @@ from numpy.testing import assert_allclose
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, inspection
 from support.fits import fit_quietly
-from support.tables import flipping_classes, two_regimes
+from support.tables import flipping_classes, machines, two_regimes
 
 matplotlib.use("Agg")
 
@@ -81,19 +81,28 @@ def outputs():
     return fit_quietly(MixtureOfExpertsRegressor(3, **SHORT), X, Y), X, Y, {"target": 1}
 
 
+def series():
+    X, y, units, time = machines()
+    given = {"units": units, "time": time}
+    moe = MixtureOfExpertsRegressor(2, gate="markov", **SHORT | {"max_iter": 60})
+    return fit_quietly(moe, X, y, **given), X, y, given
+
+
 # A fitted mixture, its features, its target, and further arguments of displays.
 CASES = {
     case.__name__: cache(case)
-    for case in (lines, one_feature, categories, classes, counts, outputs)
+    for case in (lines, one_feature, categories, classes, counts, outputs, series)
 }
 
 # What some displays do not draw.
 REFUSED = {
     "CalibrationDisplay": ["classes"],
     "CoefficientsDisplay": ["categories"],
+    "CourseDisplay": [case for case in CASES if case != "series"],
     "NumberOfExpertsDisplay": [case for case in CASES if case != "lines"],
     "RootogramDisplay": [case for case in CASES if case != "counts"],
     "SurvivalDisplay": ["classes"],
+    "TrajectoriesDisplay": ["series"],
 }
 DRAWN = [(name, case) for name in DISPLAYS for case in CASES if case not in REFUSED.get(name, [])]
 
@@ -123,7 +132,7 @@ def displays_with(parameter):
 
 def case_of(name):
     """A case that a display draws."""
-    return "counts" if name == "RootogramDisplay" else "lines"
+    return {"RootogramDisplay": "counts", "CourseDisplay": "series"}.get(name, "lines")
 
 
 def draw(name, case, estimator=None, X=None, **options):

@@ -65,6 +65,22 @@ def panel(n_units=60, n_rows=5, n_regimes=3, seed=0, noise=0.5):
     return X, mean + noise * rng.normal(size=len(units)), units, regimes
 
 
+def machines(n_units=6, n_rows=30, n_features=3, seed=0):
+    """Features, target, units and times of rows in random order, whose regime lasts for a while.
+
+    The first feature makes a machine leave its regime, and the second changes y in both.
+    """
+    rng = np.random.default_rng(seed)
+    units, time = np.repeat(np.arange(n_units), n_rows), np.tile(np.arange(n_rows), n_units)
+    X, regime = rng.normal(size=(len(time), n_features)), np.zeros(len(time), dtype=int)
+    leaves = rng.uniform(size=len(time)) < 1.0 / (1.0 + np.exp(2.0 - X[:, 0]))
+    for i in range(len(time)):
+        regime[i] = rng.integers(2) if time[i] == 0 else (regime[i - 1] + leaves[i]) % 2
+    y = np.where(regime, 5.0 - X[:, 1], X[:, 1]) + 0.5 * rng.normal(size=len(time))
+    order = rng.permutation(len(time))
+    return X[order], y[order], units[order], time[order]
+
+
 def panel_of(name, task, n_units=40, n_rows=4, seed=0):
     """Features, target and units for a kind of experts."""
     rng = np.random.default_rng(seed)

@@ -319,8 +319,9 @@ def infer_average_effects(
         )
 
     def validated(X: Any) -> Rows:
-        checked: Rows = estimator._checked(Rows(X, None, rows.weight, rows.offset))
-        return checked
+        checked: Rows = estimator._checked(Rows(X, None, None, rows.offset))
+        # Each row of series is taken for itself.
+        return checked._replace(weight=rows.weight, time=None, series=None)
 
     ends = ((name, validated(low), validated(high), width) for name, low, high, width in changes)
     return average_effects_of(fitted, ends, labels, on_gate, inference)

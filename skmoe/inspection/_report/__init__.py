@@ -43,6 +43,7 @@ from skmoe.distributions import check_coverage
 from skmoe.inspection import _subject as subject
 from skmoe.inspection._calibration import CalibrationDisplay, SurvivalDisplay
 from skmoe.inspection._coefficients import SegmentProfileDisplay, profile_columns
+from skmoe.inspection._course import CourseDisplay
 from skmoe.inspection._report._panel import (
     Feature,
     Inputs,
@@ -51,7 +52,9 @@ from skmoe.inspection._report._panel import (
     make_inputs,
     make_panel,
 )
+from skmoe.inspection._report._series import describe_series, is_known
 from skmoe.inspection._search import NumberOfExpertsDisplay
+from skmoe.inspection._series import has_series, known_past
 from skmoe.inspection._style import NO_NUMBER, colour
 from skmoe.inspection._text import export_text
 from skmoe.metrics import make_survival_scorers
@@ -261,7 +264,8 @@ def make_pictures(report: Report) -> list[Picture]:
         shown = held_out or rows
         title = "Observed and predicted probabilities of no event"
         seen = "the Kaplan-Meier curve, the mixture and the experts, by time"
-        source = draw(SurvivalDisplay, estimator, shown, offset=shown.offset)
+        options = {"offset": shown.offset, **_series_of(estimator, shown)}
+        source = draw(SurvivalDisplay, estimator, shown, **options)
         pictures.append(Picture(title, source, f"{title}: {seen}."))
     if held_out is not None:
         pictures += _calibration(report, held_out)
@@ -275,6 +279,25 @@ def make_pictures(report: Report) -> list[Picture]:
     return pictures
 
 
+def _series_of(estimator: Any, rows: Rows) -> dict[str, Any]:
+    """Options of displays whose rows follow one another in time."""
+    return {"units": rows.unit, "time": rows.time} if has_series(estimator) else {}
+
+
+def draw_course(report: Report) -> Picture:
+    """The course of one unit; without intervals where the experts have none."""
+    rows, target = report.rows, report.outputs[0]
+    options = {"offset": rows.offset, "coverage": report.coverage}
+    if is_classifier(report.mixture):
+        target = report.mixture.classes_[target]
+    elif not hasattr(report.mixture, "families_"):
+        options["coverage"] = None
+    options |= {"target": target} | _series_of(report.mixture, rows)
+    seen = "Observed y and predictions from earlier rows, over the most probable groups."
+    source = draw(CourseDisplay, report.mixture, rows, **options)
+    return Picture("The course of one unit", source, seen)
+
+
 def _calibration(report: Report, rows: Rows) -> list[Picture]:
     """Calibration on held-out rows; none for experts without a distribution."""
     title = "Calibration on the held-out rows"
@@ -282,6 +305,7 @@ def _calibration(report: Report, rows: Rows) -> list[Picture]:
         seen = "Observed shares of the classes against their predicted probabilities."
         return [Picture(title, _calibration_of_classes(report, rows), seen)]
     options = {"offset": rows.offset, "target": report.outputs[0]}
+    options |= _series_of(report.mixture, rows)
     try:
         source = draw(CalibrationDisplay, report.mixture, rows, **options)
     except (AttributeError, ValueError):
@@ -293,12 +317,13 @@ def _calibration(report: Report, rows: Rows) -> list[Picture]:
 def _calibration_of_classes(report: Report, rows: Rows) -> str:
     """Observed shares of classes by bins of their probabilities; one of two has all information."""
     estimator, plt = report.mixture, import_pyplot("export_html")
+    past, known = known_past(estimator, rows), is_known(rows.y, rows.n_rows)
     with plt.rc_context(STYLE), plt.ioff():
         figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
         for c in report.outputs:
             pair = (
-                subject.observed_target(estimator, rows.y, c),
-                subject.predicted_mean(estimator, rows.X, c),
+                subject.observed_target(estimator, rows.y, c)[known],
+                subject.predicted_mean(estimator, rows.X, c, **past)[known],
             )
             style = {"name": str(estimator.classes_[c]), "color": colour(c), "ax": ax}
             ClassCalibrationDisplay.from_predictions(*pair, **BINS, **style)
@@ -320,6 +345,9 @@ def describe_fit(report: Report) -> dict[str, Any]:
     if not estimator.converged_:
         stopped = f"EM stopped before convergence, after {estimator.n_iter_} iterations."
         found.insert(0, f"{stopped} Increase max_iter, or use fewer experts or larger penalties.")
+    series = describe_series(estimator, rows, summary.inference)
+    if series is not None:
+        series["picture"] = draw_course(report)
     selection = None
     if hasattr(estimator, "n_experts_tried_"):
         source = draw(NumberOfExpertsDisplay, estimator, Rows(None))
@@ -331,6 +359,7 @@ def describe_fit(report: Report) -> dict[str, Any]:
         "warnings": list(dict.fromkeys(found)),
         "text": export_text(estimator, X=rows.X),
         "summary": str(summary),
+        "series": series,
         "selection": selection,
     }
 
@@ -365,6 +394,8 @@ def _simple_models(report: Report, held_out: Rows) -> list[tuple[str, Any, Rows]
     Categories are indicators for the linear one. A model that cannot be fitted is left out.
     """
     estimator, rows = report.mixture, report.rows
+    if has_series(estimator):  # rows whose y is missing have nothing for the other models
+        rows = rows.take(np.flatnonzero(is_known(rows.y, rows.n_rows)))
     make: Any = MixtureOfExpertsClassifier
     if not is_classifier(estimator):
         make, family = MixtureOfExpertsRegressor, getattr(estimator, "family", "normal")
@@ -396,8 +427,11 @@ def _simple_models(report: Report, held_out: Rows) -> list[tuple[str, Any, Rows]
 def _scores(estimator: Any, rows: Rows, report: Report) -> dict[str, float]:
     """Scores by name: of classes, of times of events, or of the mean and of the distribution."""
     weight, given = rows.weight, {} if rows.offset is None else {"offset": rows.offset}
+    past, known = known_past(estimator, rows), is_known(rows.y, rows.n_rows)
+    weight = weight if weight is None else np.asarray(weight)[known]
     if is_classifier(estimator):
-        proba, labels, y = estimator.predict_proba(rows.X), estimator.classes_, np.asarray(rows.y)
+        proba, labels = estimator.predict_proba(rows.X, **past)[known], estimator.classes_
+        y = np.asarray(rows.y)[known]
         brier = np.square(proba - (y[:, None] == labels)).sum(axis=1)
         predicted = labels[proba.argmax(axis=1)]
         return {
@@ -405,6 +439,9 @@ def _scores(estimator: Any, rows: Rows, report: Report) -> dict[str, float]:
             "Log loss": metrics.log_loss(y, proba, sample_weight=weight, labels=labels),
             "Brier score": np.average(brier, weights=weight),
         }
+    if has_bounds(rows.y) and past:
+        densities = estimator.score_samples(rows.X, **given, **past)
+        return {LOG_DENSITY: float(np.average(densities, weights=weight))}
     if has_bounds(rows.y):
         scorers = make_survival_scorers()
         return {
@@ -413,18 +450,18 @@ def _scores(estimator: Any, rows: Rows, report: Report) -> dict[str, float]:
             for name, key in OF_TIMES.items()
         }
     index = report.outputs[0]
-    y = subject.observed_target(estimator, rows.y, index)
-    predicted = subject.one_target(estimator.predict(rows.X, **given), index, 1)
+    y = subject.observed_target(estimator, rows.y, index)[known]
+    predicted = subject.one_target(estimator.predict(rows.X, **given, **past), index, 1)[known]
     scores = {name: of(y, predicted, sample_weight=weight) for name, of in OF_MEANS.items()}
     try:
-        distribution = estimator.predict_dist(rows.X, offset=rows.offset)
+        distribution = estimator.predict_dist(rows.X, offset=rows.offset, **past)
     except (AttributeError, ValueError):
         return scores
     observed = np.asarray(rows.y, dtype=float)
-    low, high = subject.one_target(distribution.interval(report.coverage), index, 2).T
+    low, high = subject.one_target(distribution.interval(report.coverage), index, 2)[known].T
     of_rows = {
-        LOG_DENSITY: subject.one_target(distribution.logpdf(observed), index, 1),
-        "CRPS": subject.one_target(distribution.crps(observed), index, 1),
+        LOG_DENSITY: subject.one_target(distribution.logpdf(observed), index, 1)[known],
+        "CRPS": subject.one_target(distribution.crps(observed), index, 1)[known],
         COVERAGE: (low <= y) & (y <= high),
         "Mean width of the intervals": high - low,
     }
@@ -444,6 +481,9 @@ def export_html(
     offset: Any = None,
     offset_held_out: Any = None,
     units: Any = None,
+    units_held_out: Any = None,
+    time: Any = None,
+    time_held_out: Any = None,
     known_experts: Any = None,
     target: Any = None,
     row: int | None = None,
@@ -464,7 +504,9 @@ def export_html(
     behind steps that encode categories or scale columns. Of other mixtures it shows predictions and
     intervals on slices, along one feature at a time through the starting row. Such are those of
     trees, with a base model, with `top_k`, or with a transformer at the gate. Of censored times the
-    panel shows probabilities of no event until each time. See "A report" in the user guide.
+    panel shows probabilities of no event until each time. With `gate="markov"` a section shows how
+    long the regimes last, where they lead, and the course of one unit; the probabilities of the
+    panel are those of the long run. See "A report" in the user guide.
 
     Parameters
     ----------
@@ -488,6 +530,11 @@ def export_html(
         Offsets of the linear predictors, as in `fit`; None for 0. Those of the panel are 0.
     units : array-like of shape (n_samples,), default=None
         Units of the rows, as in `fit`; None for rows.
+    units_held_out : array-like of shape (n_held_out,), default=None
+        Units of the held-out rows, for a fit with `gate="markov"`, whose predictions know earlier
+        rows of their unit.
+    time, time_held_out : array-like, default=None
+        Order of the rows of a unit, as in `fit` with `gate="markov"`.
     known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
         Known experts of the rows, as in `fit`.
     target : class label or int, default=None
@@ -553,22 +600,25 @@ def export_html(
     X_own = subject.check_rows("y", view, X_own, y)
     if row is not None:
         row = check_integer("row", row, least=0, most=X_own.shape[0] - 1)
-    given = X_held_out, y_held_out, sample_weight_held_out, offset_held_out
-    held_out = check_held_out(estimator, view, *given)
+    given = Rows(X_held_out, y_held_out, sample_weight_held_out, offset_held_out, units_held_out)
+    held_out = check_held_out(estimator, view, given._replace(time=time_held_out))
     outputs = subject.check_targets(view, target, X_own)
     name = "time" if horizon is not None else subject.target_name(view, y, outputs[0])
     name = getattr(y, "name", None) or "the class" if is_classifier(view) else name
     name = printable_name(str(name))
     has_offset, belongs = offset is not None, (y, sample_weight, offset, units)
-    rows = subject.positive_rows(Rows(X_own, *belongs, possible=known_experts))
+    given = Rows(X_own, *belongs, possible=known_experts, time=time)
+    rows = subject.positive_rows(given)
     resp, shares = subject.responsibilities_of_rows(view, rows)
     shown_name = name + subject.PER_EXPOSURE * (has_offset and horizon is None)
     report = Report(view, rows, shown_name, outputs, coverage, horizon, max_features, held_out)
 
     inputs = make_inputs(estimator, X, row, None if note else features)
-    of_user = report._replace(
-        mixture=inputs.mixture, rows=subject.positive_rows(Rows(inputs.X, *belongs))
-    )
+    own_rows = subject.positive_rows(Rows(inputs.X, *belongs))
+    known = np.flatnonzero(is_known(own_rows.y, own_rows.n_rows))
+    if len(known) < own_rows.n_rows:
+        own_rows, resp = own_rows.take(known), resp[known]
+    of_user = report._replace(mixture=inputs.mixture, rows=own_rows)
     strongest = inputs.strongest(of_user)
     panel = make_panel(of_user, inputs, strongest)
     default_title = f"{'Mixture of experts' if len(shares) > 1 else 'Model'} for {name}"
@@ -585,7 +635,7 @@ def export_html(
         "panel": panel,
         "charts": make_charts(panel),
         "scores": None if held_out is None else describe_scores(report, held_out),
-        "n_held_out": 0 if held_out is None else held_out.n_rows,
+        "n_held_out": 0 if held_out is None else is_known(held_out.y, held_out.n_rows).sum(),
         "date": date.today().isoformat(),
         "version": import_module("skmoe").__version__,
     }
@@ -604,13 +654,12 @@ def _times(estimator: Any, y: Any, y_held_out: Any) -> tuple[Any, Any, float | N
     return bounds_of(y), held_out, float(f"{np.median(times):.3g}")
 
 
-def check_held_out(
-    estimator: Any, view: Any, X: Any, y: Any, sample_weight: Any, offset: Any
-) -> Rows | None:
+def check_held_out(estimator: Any, view: Any, given: Rows) -> Rows | None:
     """Rows of positive weight that were held out, with targets; None if none are given."""
-    given = {"X_held_out": X, "y_held_out": y, "sample_weight_held_out": sample_weight}
-    missing = [name for name, values in given.items() if values is None]
-    if len(missing) == 3 and offset is None:
+    X, y, weight = given[:3]
+    named = {"X_held_out": X, "y_held_out": y, "sample_weight_held_out": weight}
+    missing = [name for name, values in named.items() if values is None]
+    if len(missing) == 3 and not given.arguments:
         return None
     if X is None or y is None:
         raise ValueError(
@@ -618,7 +667,7 @@ def check_held_out(
             f"offset_held_out belong to them; got no {missing[0]}. Pass both, or none of the four."
         )
     X = subject.check_rows("y_held_out", view, subject.find_mixture(estimator, X).X, y)
-    return subject.positive_rows(Rows(X, y, sample_weight, offset))
+    return subject.positive_rows(given._replace(X=X))
 
 
 # --- the file ---------------------------------------------------------------------------------

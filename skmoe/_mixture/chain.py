@@ -35,7 +35,7 @@ LEAST_TRANSITION = 1e-12
 
 
 class Posterior(NamedTuple):
-    """What the rows of a block say of their experts."""
+    """What is known of the experts of the rows of a block."""
 
     resp: Array  # of the experts for rows or units, (K, S, U)
     log_density: Array  # of rows or units, (S, U); of rows of a series given the rows before
@@ -128,7 +128,7 @@ class Chain:
         return Forward(density, move, products, before, after, total, log_density + peak)
 
     def backward(self, of: Forward) -> Array:
-        """What the rows after each row say of its expert, relative to what is known."""
+        """What the rows after each row show of its expert, relative to what is known."""
         steps, later, back = self.steps, np.ones_like(of.density), of.move.swapaxes(0, 1)
         at_end = self._end(of)[..., steps.rank]
         for t in range(len(steps.slices) - 1, -1, -1):
@@ -284,7 +284,7 @@ class Chain:
         return found
 
     def _end(self, of: Forward) -> Array:
-        """What the pieces after each one say of the expert of its last row, (K, S, G)."""
+        """What the pieces after each one show of the expert of its last row, (K, S, G)."""
         end = np.ones((*of.density.shape[:2], len(self.starts_series)))
         if self.pieces is None or of.products is None:
             return end

@@ -211,9 +211,9 @@ def _of_series(
 ) -> tuple[Any, ...]:
     """The same of series, whose experts are a Markov chain.
 
-    The variance of the score of all experts of a series, given y, is a sum over its rows: of the
-    increments of the score's expectation given the experts from a row on, which are a martingale
-    backwards in time.
+    The variance of the score of a series, given y, is a sum over its rows. Backwards in time, the
+    expectations of the score given the experts from a row on are a martingale, of which the
+    increments are squared.
     """
     chain, size, n_experts = data.chain, mixture.size, mixture.n_experts
     at = mixture.at(theta[None], data)

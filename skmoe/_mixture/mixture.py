@@ -87,7 +87,7 @@ class Data:
         return logs if units is None else units.sum_rows(logs * self.rows.weight) / units.weight
 
     def posterior(self, log_gates: list[Array], logs: Array, top_k: int | None) -> Posterior:
-        """What rows or units say of their experts, given the probabilities of each gate."""
+        """What is known of the experts of rows or units, given the probabilities of each gate."""
         if len(log_gates) > 1:
             return self.chain.posterior(log_gates, self.joint(0.0, logs), self.counted)
         joint = self.joint(log_gates[0][:, 0], logs)

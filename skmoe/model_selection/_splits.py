@@ -113,3 +113,13 @@ class UnitTimeSeriesSplit(BaseCrossValidator):
             The parameter `n_splits`.
         """
         return int(self.n_splits)
+
+    def get_metadata_routing(self) -> Any:
+        """Routing of metadata: `groups` and `time`, which `split` takes.
+
+        Returns
+        -------
+        routing : MetadataRequest
+            See scikit-learn's user guide on metadata routing.
+        """
+        return super().get_metadata_routing()

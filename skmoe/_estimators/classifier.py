@@ -41,9 +41,9 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         estimators are cross-fitted. Families are objects of `skmoe.protocols.Experts`.
     gate : {"softmax", "constant", "markov"} or gate object, default="softmax"
         Probability of each expert given the features. "constant" gives all rows the same
-        probabilities. With "markov" experts persist in time. Objects of `skmoe.gates` have options, such as `SoftmaxGate(top_k=2)` for two
-        experts in each row, or `balance=0.05` for even shares. One of your own derives from
-        `skmoe.protocols.Gate`.
+        probabilities. With "markov" experts persist in time. Objects of `skmoe.gates` have options,
+        such as `SoftmaxGate(top_k=2)` for two experts in each row, or `balance=0.05` for even
+        shares. One of your own derives from `skmoe.protocols.Gate`.
     base : classifier or None, default=None
         A model to build on, such as boosted trees, with `predict_proba`, that accepts
         `sample_weight`. Its out-of-fold log probabilities are additional features of experts and
@@ -52,12 +52,12 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         L2 penalty on the slopes of each linear expert, for standardised features: `1 / C` of
         `LogisticRegression`; intercepts are free. Try 0.1 to 100; raise it if experts overfit.
         "auto" maximises the evidence. "ard" finds a penalty for each feature, and drops features
-        that no expert needs: see "Penalties" in the user guide. None is "auto", or 10 on a `base`.
+        that no expert needs: see "Penalties" in the user guide. None is "auto".
         Experts that are objects have a penalty of their own.
     gate_alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of the gate, for standardised features. Try 0.1 to 100; raise it if
-        the gate follows noise. "auto" and "ard" as for `alpha`. None is "auto", or 1 on a `base` or
-        with experts that are estimators or objects. A number in a gate object is kept with None.
+        the gate follows noise. "auto" and "ard" as for `alpha`. None is "auto", or 1 with experts
+        that are estimators or objects. A number in a gate object is kept with None.
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use, such as `["age", "income"]`: names, indices or a
         boolean mask; None for all. Parametric experts may use none, `expert_features=[]`. A list

@@ -67,11 +67,11 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         intercepts are free. Try 0.01 to 100; raise it if experts overfit. "auto" maximises the
         evidence; slopes of log dispersions then have a number of their own. With "ard" each feature
         of the means has a penalty, and features that no expert needs are dropped [3]_ [4]_. None is
-        "auto", or 10 on a `base`. Experts that are objects have their own.
+        "auto". Experts that are objects have their own.
     gate_alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of the gate, for standardised features. Try 0.1 to 100; raise it if
-        the gate follows noise. "auto" and "ard" as for `alpha`. None is "auto", or 1 on a `base` or
-        with experts that are estimators or objects. A number in a gate object is kept with None.
+        the gate follows noise. "auto" and "ard" as for `alpha`. None is "auto", or 1 with experts
+        that are estimators or objects. A number in a gate object is kept with None.
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use, such as `["age", "income"]`: names, indices or a
         boolean mask; None for all. Parametric experts may use none, `expert_features=[]`. A list

@@ -70,7 +70,9 @@ print(pd.Series({name: values.mean() for name, values in found.items()}).round(3
 # The years of one person: filtered regimes as bands, and what was predicted from earlier years.
 
 often = person[(year == 3) & (y > 8)][0]
-CourseDisplay.from_estimator(moe, X, pd.Series(y, name="visits"), units=person, time=year, unit=often)
+CourseDisplay.from_estimator(
+    moe, X, pd.Series(y, name="visits"), units=person, time=year, unit=often
+)
 
 # %%
 # **The decision.** The programme calls the tenth with the largest probability of ten visits or
@@ -90,7 +92,9 @@ for name, chance in chances.items():
     caught = np.append(0.0, np.cumsum(many[order]) / many.sum())
     axes.plot(shares, caught[(shares * many.size).astype(int)], label=name)
     print(f"{name}: {caught[many.size // 10]:.0%} of them are among the tenth that is called")
-axes.set(xlabel="share of the people who are called", ylabel="share of those with ten visits or more")
+axes.set(
+    xlabel="share of the people who are called", ylabel="share of those with ten visits or more"
+)
 axes.legend()
 plt.tight_layout()
 plt.show()

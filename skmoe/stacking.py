@@ -306,9 +306,15 @@ def _problem_of_gate(
 
 
 def _held_out(rows: Dataset) -> Dataset:
-    """The rows that have out-of-fold predictions, with the total weight of all rows."""
+    """The rows that have out-of-fold predictions, with the total weight of all rows.
+
+    Series stay whole, with y missing in the other rows.
+    """
     index = np.flatnonzero(rows.expert_design.fold >= 0)
     factor = rows.weight.sum() / rows.weight[index].sum()
+    if rows.series is not None:
+        rows = rows._replace(weight=np.where(rows.expert_design.fold >= 0, rows.weight, 0.0))
+        return rows.take(np.arange(rows.n_apart), factor)
     return rows.take(index if rows.units is None else np.unique(rows.units.codes[index]), factor)
 
 

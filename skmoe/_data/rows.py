@@ -36,6 +36,7 @@ from skmoe._data.encoding import (
 )
 from skmoe._data.series import (
     check_weights_of_series,
+    parts_of_folds,
     ranks_in_time,
     without_missing,
 )
@@ -116,7 +117,8 @@ class Rows(NamedTuple):
     @property
     def fold_group(self) -> Array | None:
         """Groups of rows that are on one side of every fold: of the user, and units or series."""
-        return join_groups(self.group, self.unit if self.series is None else self.series)
+        whole = self.unit if self.series is None else parts_of_folds(self.series)
+        return join_groups(self.group, whole)
 
     @property
     def n_known(self) -> int:

@@ -10,6 +10,10 @@ from skmoe._data.checks import shown
 from skmoe._data.units import Units, encode_units, make_units
 from skmoe._numerics.typing import Array
 
+# Number of series from which on folds have whole ones, and pieces that folds of fewer have about.
+MIN_SERIES_OF_FOLDS = 10
+PIECES_OF_FOLDS = 30
+
 
 def make_series(codes: Array, weight: Array) -> Units:
     """Series of rows with codes 0, 1, ... in ascending order; where y is missing, weight is zero.
@@ -25,6 +29,13 @@ def cut_series(codes: Array, length: int) -> Array:
     series = make_units(codes)
     position = np.arange(len(codes)) - series.repeat(series.starts)
     return np.cumsum(position % length == 0) - 1
+
+
+def parts_of_folds(codes: Array) -> Array:
+    """What folds keep whole: series, or pieces of these where they are few."""
+    if codes.max(initial=-1) >= MIN_SERIES_OF_FOLDS - 1:
+        return codes
+    return cut_series(codes, -(-len(codes) // PIECES_OF_FOLDS))
 
 
 def ranks_in_time(units: Array | None, time: Array | None, n_rows: int) -> tuple[Array, Array]:

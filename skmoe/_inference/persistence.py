@@ -87,7 +87,7 @@ def describe_regimes(
         if len(others) > 1:
             order = np.argsort(-leaves, kind="stable")
             nexts = [
-                f"{printable_name(names[others[i]])} ({leaves[i]:.0%})"
+                f"{printable_name(names[others[i]])} ({100 * leaves[i]:.0f} %)"
                 for i in order[:MAX_NAMED]
                 if leaves[i] >= LEAST_NAMED
             ]

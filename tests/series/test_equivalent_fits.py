@@ -1,6 +1,7 @@
 """Fits of series that must be equal, or nearly so."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -46,10 +47,42 @@ def fit(moe, data, y=None, **given):
 # --- what changes no answer -----------------------------------------------------------------------
 
 
-def test_order_of_rows_does_not_matter():
-    own = fit(regressor(), DATA)
-    order = np.random.default_rng(1).permutation(len(DATA.y))
-    assert_same(own, fit(regressor(), DATA.take(order)), rtol=1e-9)
+START = 0.1 + 0.8 * np.eye(2)[DATA.regimes]
+BY_ROW = {
+    "nothing else": (regressor(), DATA.y, {}),
+    "missing y": (regressor(), with_holes(DATA.y), {}),
+    "outputs": (regressor(), np.column_stack([DATA.y, DATA.X[:, 2]]), {}),
+    "offset": (regressor(family="poisson"), DATA.of_family("poisson"), {"offset": DATA.X[:, 2]}),
+    "known experts": (
+        regressor(),
+        DATA.y,
+        {"known_experts": np.where(np.arange(len(DATA.y)) % 4, -1, DATA.regimes)},
+    ),
+    "weights": (regressor(), DATA.y, {"sample_weight": 1.0 + (DATA.units == "u2")}),
+    "start": (regressor(init=START, max_iter=3), DATA.y, {}),
+    "groups": (
+        regressor(n_experts=[1, 2], max_iter=5),
+        DATA.y,
+        {"groups": np.where(np.isin(DATA.units, ["u1", "u2"]), "both", DATA.units)},
+    ),
+    "trees": (regressor(expert="tree", max_iter=3), DATA.y, {}),
+}
+
+
+@pytest.mark.parametrize("case", BY_ROW)
+def test_order_of_rows_does_not_matter(case):
+    moe, y, given = BY_ROW[case]
+    own = fit(moe, DATA, y, **given)
+    order = np.random.default_rng(1).permutation(len(y))
+    data, moved = DATA.take(order), {name: values[order] for name, values in given.items()}
+    moe = clone(moe).set_params(init=START[order] if case == "start" else moe.init)
+    other = fit(moe, data, y[order], **moved)
+    assert_same(own, other, rtol=1e-9)
+    given, moved = (
+        {"offset": values["offset"]} if "offset" in values else {} for values in (given, moved)
+    )
+    predicted = own.predict(DATA.X, y=y, **DATA.series, **given)
+    assert_allclose(other.predict(data.X, y=y[order], **data.series, **moved), predicted[order])
 
 
 def test_labels_of_units_and_scale_of_time_do_not_matter():
@@ -58,7 +91,9 @@ def test_labels_of_units_and_scale_of_time_do_not_matter():
     later = np.datetime64("2020-01-01") + (DATA.time * 1e6).astype("timedelta64[s]")
     for units in (numbers, -7 * numbers, numbers.astype(float)):
         assert_same(own, fit(regressor(), DATA, units=units), rtol=1e-6)
-    for time in (DATA.time**3, np.argsort(np.argsort(DATA.time)), later):
+    instants = pd.Series(later).dt.tz_localize("UTC")
+    words = np.array([f"{value:09.6f}" for value in DATA.time])
+    for time in (DATA.time**3, np.argsort(np.argsort(DATA.time)), later, instants, words):
         assert_same(own, fit(regressor(), DATA, time=time), rtol=1e-9)
 
 

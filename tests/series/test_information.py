@@ -187,6 +187,26 @@ def test_expected_durations_have_intervals_of_the_log_odds_of_leaving():
         )
 
 
+def test_summary_names_the_regimes_that_follow_and_counts_rows_without_y():
+    own = problem("three regimes")
+    y = with_holes(own.y)
+    moe = fit_quietly(regressor(3), own.data.X, y, **own.given)
+    summary = moe.summary(own.data.X, y, **own.given)
+    n_missing = np.isnan(y).sum()
+    facts = {"series": "10", "rows": f"{len(y) - n_missing}", "rows without y": f"{n_missing}"}
+    assert {name: summary.facts[name] for name in facts} == facts
+    text = " ".join(str(summary).split())
+    matrix, names = moe.transition_matrix_, moe.expert_names_
+    for k in range(3):
+        others = [j for j in np.argsort(-matrix[k]) if j != k]
+        shares = 100.0 * matrix[k, others] / matrix[k, others].sum()
+        nexts = " ".join(
+            rf"{names[j]} \({s:.0f} %\),?" for j, s in zip(others, shares, strict=True)
+        )
+        expected = f"lasts {1.0 / (1.0 - matrix[k, k]):.3g}"
+        assert re.search(rf"{names[k]} .*{expected}0? rows on average .*, then {nexts}", text), text
+
+
 def test_listed_estimates_and_attributes_are_the_same_chain():
     own = problem("three regimes")
     ours, other = own.chains(own.theta[None]), chain_of(own.moe, own.data.X, own.y)

@@ -21,6 +21,7 @@ from support.series import (
     table,
     with_holes,
 )
+from support.stacks import stack_of
 
 DATA = table()
 X, Y, CLASSES = DATA.X, DATA.y, DATA.classes
@@ -210,6 +211,28 @@ def test_offset_multiplies_the_means_of_counts():
     means = moe.predict_experts(X, offset=OFFSET)
     assert_allclose(predicted, (expected.past * means).sum(axis=1), rtol=1e-9)
     assert_allclose(means, moe.predict_experts(X) * np.exp(OFFSET)[:, None], rtol=1e-9)
+
+
+# --- folds ----------------------------------------------------------------------------------------
+
+
+OF_FOLDS = {
+    "trees": regressor(expert="tree", max_iter=5),
+    "estimators": regressor(expert=Ridge(), max_iter=5),
+    "a base": regressor(base=Ridge(), max_iter=5),
+    "a stack": stack_of(Ridge(), Ridge(100.0), random_state=0, gate="markov"),
+}
+
+
+@pytest.mark.parametrize("case", OF_FOLDS)
+@pytest.mark.parametrize("sizes", [(200,), (130, 70), (20,) * 10], ids=len)
+def test_rows_of_other_folds_are_predicted_also_in_one_series(case, sizes):
+    """Folds of few series have pieces of these."""
+    data = table(sizes, seed=3)
+    moe = fit_quietly(clone(OF_FOLDS[case]), data.X, data.y, **data.series)
+    assert np.isfinite(moe.predict(data.X, **data.given)).all()
+    assert np.isfinite(moe.lower_bound_)
+    assert moe.score(data.X, data.y, **data.series) > 0.0
 
 
 # --- number of experts ----------------------------------------------------------------------------

@@ -145,6 +145,13 @@ def test_explanations_weigh_experts_by_their_probabilities_from_the_past():
     assert_allclose(means, moe.predict(DATA.X, y=y, **DATA.series))
 
 
+def test_given_probabilities_replace_those_from_the_past():
+    moe = MOES["regression"]()
+    proba = np.random.default_rng(0).dirichlet([1.0, 1.0], size=len(DATA.y))
+    expected = (proba * moe.predict_experts(DATA.X)).sum(axis=1)
+    assert_allclose(moe.predict(DATA.X, gate_proba=proba), expected)
+
+
 def test_experts_and_ranges_of_features_need_no_order():
     moe = MOES["regression"]()
     assert_allclose(

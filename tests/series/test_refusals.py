@@ -184,6 +184,11 @@ def test_predictions_of_independent_rows_know_no_past(independent, method):
         assert_refused(message, "predictions take y, units and time only with", "gate_proba=")
 
 
+def test_scores_need_some_y(moe):
+    message = refusal(moe.score, X, np.full(N, np.nan), **SERIES)
+    assert_refused(message, "y must have values in some rows", "all are missing", "Pass observed y")
+
+
 def test_what_is_known_has_three_names(moe, independent):
     message = refusal(moe.responsibilities, X, Y, given="future", **SERIES)
     assert_refused(message, "given", '"past", "now" or "all"', "future")

@@ -57,7 +57,7 @@ from skmoe._inference.summary import (
 from skmoe._mixture.em import Objective, em
 from skmoe._mixture.information import end_at_maximum
 from skmoe._mixture.starts import blocks_of
-from skmoe._numerics.probability import log_normalise
+from skmoe._numerics.probability import log_normalise, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._mixtures import check_random_state
 from skmoe.exceptions import WeightsWarning, warn_user
@@ -285,7 +285,7 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
 # --- effects ----------------------------------------------------------------------------------
 
 
-@np.errstate(under="ignore")
+@underflow_to_zero
 def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
     """Standard errors (n, K, m) of the predictions of the experts for X, of m responses.
 
@@ -298,7 +298,7 @@ def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
     return standard_errors_of_means(estimator._fitted, at, n_responses, inference)
 
 
-@np.errstate(under="ignore")
+@underflow_to_zero
 def infer_average_effects(
     estimator: Any,
     changes: Iterable[tuple[str, Any, Any, float]],
@@ -353,7 +353,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
     # --- standard errors ---
 
-    @np.errstate(under="ignore")
+    @underflow_to_zero
     def inference(
         self,
         X: Any,
@@ -487,7 +487,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
     # --- summary ---
 
-    @np.errstate(under="ignore")
+    @underflow_to_zero
     def summary(
         self,
         X: Any = None,

@@ -95,6 +95,8 @@ def score_of_prediction(estimator: Any, prediction: Any, y: Any, sample_weight: 
     if estimator._fitted.mixture.gate.persists:  # y may be missing
         missing = is_missing(np.asarray(y, dtype=object).reshape(len(prediction), -1)).any(axis=1)
         kept = np.flatnonzero(~missing)
+        if not len(kept):
+            raise ValueError("y must have values in some rows; all are missing. Pass observed y.")
         values = prediction, y, weight
         prediction, y, weight = (v if v is None else index_rows(v, kept) for v in values)
     check_target(y, is_classifier(estimator))

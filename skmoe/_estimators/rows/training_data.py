@@ -24,7 +24,7 @@ from skmoe._data.censored_targets import (
     point_values,
     shown_target,
 )
-from skmoe._data.checks import check_columns, check_signs, has_bounds, shown
+from skmoe._data.checks import check_columns, check_metadata, check_signs, has_bounds, shown
 from skmoe._data.encoding import (
     Encoder,
     category_codes,
@@ -191,8 +191,13 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     return {name: shown for name, shown in options.items() if shown}
 
 
-def validate_training_data(estimator: Any, params: FitParameters, given: Rows) -> TrainingData:
-    """Check the arguments of `fit`, without changing the estimator."""
+def validate_training_data(
+    estimator: Any, params: FitParameters, given: Rows, groups: Any = None
+) -> TrainingData:
+    """Check the arguments of `fit`, without changing the estimator.
+
+    `groups` are those of a selection, whose fits take none.
+    """
     is_plain = params.is_plain and isinstance(given.X, np.ndarray) and not has_bounds(given.y)
     others = given.group, given.possible, given.offset
     if not is_plain or given.metadata or any(values is not None for values in others):
@@ -206,6 +211,8 @@ def validate_training_data(estimator: Any, params: FitParameters, given: Rows) -
     if params.uses_estimators:
         rules = rules._replace(takes_frames=True, allow_nan=accepts_missing(params.expert))
     rows = checked_rows(given, rules)
+    if groups is not None:
+        rows = rows._replace(group=check_metadata({"groups": groups}, rows.n_rows)["groups"])
     attributes: dict[str, Any] = {"n_features_in_": owner.n_features_in_}
     if hasattr(owner, "feature_names_in_"):
         attributes["feature_names_in_"] = owner.feature_names_in_

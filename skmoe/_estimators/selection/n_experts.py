@@ -27,9 +27,9 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import check_metadata, is_integer, shown
+from skmoe._data.checks import is_integer, shown
 from skmoe._data.rows import Rows, check_several_folds, make_folds
-from skmoe._data.series import cut_series
+from skmoe._data.series import MIN_SERIES_OF_FOLDS, cut_series
 from skmoe._data.units import encode_units, n_known_experts
 from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
 from skmoe._estimators.fitting.problem import FitProblem, attributes_of_run, build_problem
@@ -87,10 +87,7 @@ N_SELECTION_FOLDS = 3
 MAX_SELECTION_ROWS = 5_000
 MAX_PARTITIONS = 3
 
-# Number of series from which on folds have whole ones, pieces that folds of fewer have about, and
-# rows of the pieces of a sample.
-MIN_SERIES_OF_FOLDS = 10
-PIECES_OF_FOLDS = 30
+# Rows of the pieces of series of a sample.
 PIECE_OF_SAMPLE = 500
 
 
@@ -339,12 +336,11 @@ def _rows_of_trials(
         factor = min(float(weight.sum() / np.square(weight).sum()), 1.0)
         data = data._replace(rows=data.rows._replace(weight=factor * weight), unit_factor=1.0)
         return given, merge_copies(params, data)
-    validated = validate_training_data(fixed, params, given)
-    data, rows = validated, validated.rows
-    if group is not None:
-        group = check_metadata({"groups": group}, rows.n_rows)["groups"]
-        data = data._replace(rows=rows._replace(group=group))
-    return validated, merge_copies(params, present_rows(params, data))
+    data = validate_training_data(fixed, params, given, group)
+    of_fit = data
+    if given.group is None:
+        of_fit = data._replace(rows=data.rows._replace(group=None))
+    return of_fit, merge_copies(params, present_rows(params, data))
 
 
 def _checked_candidates(n_experts: Any) -> list[int]:
@@ -581,12 +577,10 @@ def _left_out(data: TrainingData, by_class: bool, n_partitions: int) -> Array:
         index = np.repeat(index, n_separate_copies(data))
     if by_class or rows.possible is not None:
         codes = _strata(rows, by_class)
-    if rows.series is not None and rows.series[-1] < MIN_SERIES_OF_FOLDS - 1:
-        # Folds of few series are pieces of these, whose y is missing in the other fits.
-        codes = None
-        groups = cut_series(rows.series, -(-rows.n_rows // PIECES_OF_FOLDS))
-    elif rows.group is not None or rows.unit is not None or rows.series is not None:
+    if any(values is not None for values in (rows.group, rows.unit, rows.series)):
         groups = rows.fold_group
+    if rows.series is not None and rows.series[-1] < MIN_SERIES_OF_FOLDS - 1:
+        codes = None  # y of pieces of series is missing in the other fits
     can_hold_out = np.ones(len(index), dtype=bool)
     if codes is not None:
         codes = codes[index]

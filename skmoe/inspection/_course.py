@@ -39,7 +39,8 @@ class CourseDisplay(draw.DisplayOfPanels):
     Points are the observed y. The line is the prediction one step ahead, which knows the y of
     earlier rows only, and the grey band its predictive interval. Where y is missing, both go on as
     forecasts. The background has the colour of the most probable expert at each row, the paler the
-    less certain it is: white where all experts are equally probable.
+    less certain it is: white where all experts are equally probable. Censored values are drawn at
+    their bounds.
 
     Of a classifier, the line is the predicted probability of one class; marks at the top are rows
     of that class, marks at the bottom the other rows. See "Regimes that persist in time" in the

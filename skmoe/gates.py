@@ -190,13 +190,13 @@ class MarkovGate(Part):
     >>> import numpy as np
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> rng = np.random.default_rng(0)
-    >>> regime = np.repeat([0, 1, 0, 1], 50)
+    >>> regime = np.repeat([0, 1, 0], [60, 60, 80])
     >>> X = rng.normal(size=(200, 1))
     >>> y = np.where(regime, 3.0 - X[:, 0], X[:, 0]) + 0.3 * rng.normal(size=200)
     >>> moe = MixtureOfExpertsRegressor(2, gate="markov", gate_features=[]).fit(X, y)
     >>> moe.transition_matrix_.round(2)
-    array([[0.98, 0.02],
-           [0.01, 0.99]])
+    array([[0.99, 0.01],
+           [0.02, 0.98]])
     """
 
     alpha: Alpha | None = None

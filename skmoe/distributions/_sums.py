@@ -34,7 +34,7 @@ SEARCH_SIZE = 10_000
 
 # The most steps of Newton's method, of which each of this number halves the bracket, unless the
 # normal score differs by less than `NEAR`. The last one starts from one that differs by less than
-# `CLOSE`, or ends at less than `SURE`, as the convergence of second order tells.
+# `CLOSE`, or ends at less than `SURE`, as convergence of second order shows.
 MOST_STEPS, HALVING, NEAR, CLOSE, SURE = 60, 6, 0.1, 1e-10, 1e-14
 ROOT_2PI = np.sqrt(2.0 * np.pi)
 

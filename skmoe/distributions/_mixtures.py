@@ -643,9 +643,9 @@ class PredictiveDistribution:
     def ppf(self, q: ArrayLike) -> Array:
         """Quantiles, to 1e-10 in probability: the smallest values whose `cdf` reaches q.
 
-        All rows and probabilities are solved at once, on the log probability of the smaller tail,
-        in a bracket that starts with the quantiles of the components. Halley's method solves
-        mixtures of normals, and Chandrupatla's method others. A quantile at a value that has a
+        All rows and probabilities are solved at once, on the smaller tail, in a bracket that starts
+        with the quantiles of the components. Newton's method solves for the normal score of the
+        probability, and Chandrupatla's method finds counts. A quantile at a value that has a
         probability is that value.
 
         Parameters

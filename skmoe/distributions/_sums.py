@@ -1,9 +1,11 @@
 """Sums over the components of every row: probabilities, quantiles, and integrals of tails.
 
-Roots are those of `scipy.optimize.elementwise`, for all rows at once. Scores and restricted means
-are made of the integrals, by Gauss-Legendre rules between quantiles of the components. Integrals of
-counts are sums: of each count while there are few, and beyond them integrals of the continuation to
-real numbers, with the first terms of the formula of Euler and Maclaurin.
+Quantiles of mixtures are found by Newton's method, for all rows at once; where it does not
+converge, for counts and for single families, roots are those of `scipy.optimize.elementwise`.
+Scores and restricted means are made of the integrals, by Gauss-Legendre rules between quantiles of
+the components. Integrals of counts are sums: of each count while there are few, and beyond them
+integrals of the continuation to real numbers, with the first terms of the formula of Euler and
+Maclaurin.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize.elementwise import bracket_root, find_root
+from scipy.special import ndtri
 
 from skmoe._numerics.probability import log_total
 from skmoe._numerics.typing import TINY, Array
@@ -28,6 +31,12 @@ LEVEL_ROUND_OFF = 4.0 * np.finfo(float).eps
 
 # The most quantiles that are searched at once.
 SEARCH_SIZE = 10_000
+
+# The most steps of Newton's method, of which each of this number halves the bracket, unless the
+# normal score differs by less than `NEAR`. The last one starts from one that differs by less than
+# `CLOSE`, or ends at less than `SURE`, as convergence of second order shows.
+MOST_STEPS, HALVING, NEAR, CLOSE, SURE = 60, 6, 0.1, 1e-10, 1e-14
+ROOT_2PI = np.sqrt(2.0 * np.pi)
 
 # Factor by which brackets grow.
 BRACKET_GROWTH = 8.0
@@ -82,7 +91,7 @@ class Component(NamedTuple):
 def take(components: Iterable[Component], rows: Array) -> list[Component]:
     """Components of chosen rows, of weights and parameters (r,)."""
     return [
-        Component(family, weight[rows], tuple(values[rows] for values in parameters))
+        Component(family, weight.take(rows, -1), tuple(own.take(rows, -1) for own in parameters))
         for family, weight, parameters in components
     ]
 
@@ -90,12 +99,17 @@ def take(components: Iterable[Component], rows: Array) -> list[Component]:
 Parts = Iterable[Component]
 
 
-def weighted_sum(components: Parts, tail: str, points: Array, left: bool = False) -> Array:
-    """Sum of weighted probabilities at the points, or of their limits from the left."""
+def weighted_sum(
+    components: Parts, tail: str, points: Array, left: bool = False, axis: Any = ()
+) -> Array:
+    """Sum of weighted probabilities at the points, or of their limits from the left.
+
+    `axis` is that of components that are stacked.
+    """
     total, before = np.zeros(()), np.nextafter(points, -np.inf) if left else points
     for functions, weight, parameters in components:
         at = before if functions.discrete else points
-        total = total + weight * getattr(functions, tail)(at, *parameters)
+        total = total + (weight * getattr(functions, tail)(at, *parameters)).sum(axis=axis)
     return np.minimum(total, 1.0)
 
 
@@ -116,7 +130,7 @@ def log_weighted_sum(components: Parts, name: str, points: Array, left: bool = F
 
 def quantiles(components: Sequence[Component], levels: Array) -> Array:
     """Quantiles of several levels, (L, r), of which many are searched at once."""
-    n_rows = len(components[0].weight)
+    n_rows, stacks = len(components[0].weight), _stacked(components)
     found = np.empty(len(levels) * n_rows)
     of_level, of_row = np.divmod(np.arange(len(found)), max(n_rows, 1))
     for lower in (True, False):
@@ -124,32 +138,46 @@ def quantiles(components: Sequence[Component], levels: Array) -> Array:
         for some in np.array_split(positions, len(positions) // SEARCH_SIZE + 1):
             if len(some):
                 level = levels[of_level[some]] if lower else 1.0 - levels[of_level[some]]
-                found[some] = _quantiles(take(components, of_row[some]), level, lower)
+                found[some] = _quantiles(take(stacks, of_row[some]), level, lower)
     return found.reshape(len(levels), n_rows)
 
 
-def _quantiles(components: Sequence[Component], level: Array, lower: bool) -> Array:
+def _stacked(components: Sequence[Component]) -> list[Component]:
+    """Components of each family as one, of weights and parameters (C, r)."""
+    alike: dict[tuple[int, int], list[Component]] = {}
+    for part in components:
+        alike.setdefault((id(part.family), len(part.parameters)), []).append(part)
+    return [
+        Component(
+            parts[0].family,
+            np.stack([part.weight for part in parts]),
+            tuple(map(np.stack, zip(*(part.parameters for part in parts), strict=True))),
+        )
+        for parts in alike.values()
+    ]
+
+
+def _quantiles(stacks: Sequence[Component], level: Array, lower: bool) -> Array:
     """Quantiles (r,) of levels (r,) of the tail that is the smaller one at each of them."""
-    tail, sign = ("cdf", 1.0) if lower else ("sf", -1.0)
-    found, guesses = np.full(level.shape, np.nan), []
-    for family, weight, parameters in components:
-        guess = (family.quantile if lower else family.upper_quantile)(level, *parameters)
-        guesses.append(np.where((weight > 0.0) & (guess < np.inf), guess, np.nan))
+    tail, sign, name = ("cdf", 1.0, "quantile") if lower else ("sf", -1.0, "upper_quantile")
     # The quantile is between those of the components, which need not be exact.
+    guesses = np.concatenate([getattr(f, name)(level, *own) for f, _, own in stacks])
+    weight = np.concatenate([part.weight for part in stacks])
+    guesses = np.where((weight > 0.0) & (guesses < np.inf), guesses, np.nan)
     low, high = np.fmin.reduce(guesses), np.fmax.reduce(guesses)
     width = 1e-6 * np.maximum(high - low, np.maximum(np.abs(low), np.abs(high))) + TINY
-    has_counts = any(part.family.counts for part in components)
+    has_counts = any(part.family.counts for part in stacks)
     width = np.maximum(width, 1.0) if has_counts else width
-    low, high = low - width, high + width
+    low, high, found = low - width, high + width, np.full(level.shape, np.nan)
 
     def is_reached(points: Array, *, left: bool = False) -> Array:
         """Whether the quantile is at most at the points (r,), or below them."""
-        probability = weighted_sum(components, tail, points, left=left)
+        probability = weighted_sum(stacks, tail, points, left, axis=0)
         # The level of the upper tail has the round-off of 1 - q.
         return probability >= level if lower else probability <= level + LEVEL_ROUND_OFF
 
     def excess(points: Array, rows: Array) -> Array:
-        probability = np.maximum(weighted_sum(take(components, rows), tail, points), TINY)
+        probability = np.maximum(weighted_sum(take(stacks, rows), tail, points, axis=0), TINY)
         return sign * np.log(probability / level[rows])
 
     def search(**tol: float) -> Array:
@@ -166,11 +194,56 @@ def _quantiles(components: Sequence[Component], level: Array, lower: bool) -> Ar
             known = np.where(is_reached(atom) & ~is_reached(atom, left=True), atom, known)
         return known
 
-    for part in components:
-        found = with_atoms(part.if_present(part.family.atoms(*part.parameters)))
+    for part in stacks:
+        for atoms in part.if_present(part.family.atoms(*part.parameters)):
+            found = with_atoms(atoms)
     if has_counts:
         found = with_atoms([np.round(search(xatol=0.25))])
+        return search(fatol=QUANTILE_TOL)
+    rows = np.flatnonzero(np.isnan(found))
+    if len(rows):
+        mean = np.nansum(weight * guesses, axis=0)
+        bracket = (ends[rows] for ends in (mean, low, high))
+        found[rows] = _newton(take(stacks, rows), level[rows], lower, *bracket)
     return search(fatol=QUANTILE_TOL)
+
+
+def _newton(
+    stacks: list[Component], level: Array, lower: bool, points: Array, low: Array, high: Array
+) -> Array:
+    """Quantiles by Newton's method in a bracket; NaN where it does not converge.
+
+    The method is for the normal score of the probability, which is nearly linear.
+    """
+    tail, sign = ("cdf", 1.0) if lower else ("sf", -1.0)
+    points = np.minimum(np.maximum(points, low), high)
+    found, before = np.full(level.shape, np.nan), np.zeros(level.shape)
+    rows, target = np.arange(len(level)), ndtri(level)
+    with np.errstate(all="ignore"):
+        for step in range(1, MOST_STEPS):
+            density: Any = 0.0
+            for family, weight, own in stacks:
+                if not family.discrete:
+                    logs = family.log_pdf(points, *own)
+                    density = density + (weight * np.exp(logs)).sum(axis=0)
+            score = ndtri(weighted_sum(stacks, tail, points, axis=0))
+            excess = sign * (score - target)
+            newton = points - excess * np.exp(-0.5 * score * score) / (ROOT_2PI * density)
+            is_low, size = excess < 0.0, np.abs(excess)
+            newton = np.where(size <= SURE, points, newton)
+            low, high = np.where(is_low, points, low), np.where(is_low, high, points)
+            inside = (newton >= low) & (newton <= high) & ((size < NEAR) | (step % HALVING > 0))
+            points = np.where(inside, newton, 0.5 * (low + high))
+            sure = (size <= CLOSE) | (size * size * size <= SURE * before * before)
+            left, before = ~(inside & sure), np.where(inside, size, 0.0)
+            found[rows] = np.where(left, np.nan, points)
+            if not left.any():
+                break
+            if not left.all():
+                stacks, pieces = take(stacks, np.flatnonzero(left)), (rows, points, low, high)
+                rows, points, low, high = (own[left] for own in pieces)
+                target, before = target[left], before[left]
+    return found
 
 
 # --- integrals of tails ---

@@ -79,8 +79,11 @@ class Family(ABC):
     # Outputs per unit of exposure have the exposure to this power as weight: zero for a standard
     # deviation that is proportional to the mean. Used under a log link only.
     exposure_power: ClassVar[float] = 0.0
-    # Whether y may be censored.
+    # Whether y may be censored. Number of predictors that move y, or its logarithm under a log
+    # link: one if this is the linear predictor plus noise, two if the root of the scale is a factor
+    # of this noise.
     takes_bounds: ClassVar[bool] = True
+    n_moving: ClassVar[int] = 0
     # Largest absolute value of the linear predictor, for which the mean and its sums stay finite.
     max_predictor: ClassVar[float] = np.inf
     # An example with what must be given if not all rows are in memory; "" for nothing.
@@ -307,6 +310,7 @@ class Positive(LogLink):
 
     support: ClassVar[str] = "positive numbers"
     max_predictor: ClassVar[float] = 230.0
+    n_moving: ClassVar[int] = 1
     has_scale: ClassVar[bool] = True
     dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from inspect import isfunction
-from itertools import combinations, islice
+from itertools import combinations, islice, product
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,9 @@ NARROW = 1e-5
 # Step of the differences of log probabilities by parameters without a formula. Four points leave a
 # relative error of about 1e-12.
 STEP = 2e-3
+
+# Largest logarithm of a hazard.
+MAX_LOG_HAZARD = 300.0
 
 
 def of_target(family: Family, y: Array) -> Family:
@@ -100,7 +103,7 @@ class Censored(Family):
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information of values, absolute observed one of intervals.
 
-        The density in intervals that are narrow is that in their middle.
+        Intervals that are narrow count as their middle, at which the density is that of all.
         """
         known, middle = is_exact(y), point_values(y)
         values = np.where(self.family.in_support(middle), middle, 1.0)
@@ -111,19 +114,22 @@ class Censored(Family):
             return
         at_rows = [own if np.shape(own)[-1] == 1 else own[..., rows] for own in eta]
         of_rows = _of_intervals(self.family, y[rows], values[rows], at_rows)
+        found, narrow = next(of_rows)
 
         def replaced(of_values: Any, found: Any) -> Array:
             """What is computed of all rows (..., n), replaced by what is found of intervals."""
             shape = np.broadcast_shapes(np.shape(found)[:-1], np.shape(of_values)[:-1])
             both = np.array(np.broadcast_to(of_values, (*shape, len(y))))
-            both[..., rows] = found
+            both[..., rows] = np.where(narrow, both[..., rows], found)
             return both
 
         def all_replaced(of_values: Curvature, found: Curvature) -> Curvature:
             zero, keys = np.zeros(1), sorted(of_values.keys() | found.keys())
             return {key: replaced(of_values.get(key, zero), found.get(key, zero)) for key in keys}
 
-        yield replaced(next(terms), next(of_rows))
+        width = np.subtract(y["upper"], y["lower"], where=~known, out=np.ones(len(y)))
+        log_width = np.log(np.where(width < np.inf, width, 1.0))
+        yield replaced(next(terms) + log_width, found)
         yield [replaced(*pair) for pair in zip(next(terms), next(of_rows), strict=True)]
         information, hessian = next(terms), next(of_rows)
         if not eta:
@@ -148,8 +154,8 @@ FACTS = [name for name, value in vars(Family).items() if name[0] != "_" and not 
 of_others(Censored, "family", ("name", *METHODS, *FACTS))
 
 
-def _log_probabilities(family: Family, y: Array, values: Array, eta: Sequence[Array]) -> Array:
-    """Log probability of each interval, from the smaller tail, or the density at its value."""
+def _log_probabilities(family: Family, y: Array, eta: Sequence[Array]) -> tuple[Array, Array]:
+    """Log probability of each interval, from the smaller tail, and which of them are narrow."""
     part = family.components(eta)
     shape = np.broadcast_shapes(y.shape, *map(np.shape, eta))
     functions, parameters = part.functions, [values[0] for values in part[1:]]
@@ -158,7 +164,7 @@ def _log_probabilities(family: Family, y: Array, values: Array, eta: Sequence[Ar
     with np.errstate(all="ignore"):
         above = functions.log_sf(left, *parameters).reshape(shape)
         if np.isposinf(upper).all():
-            return above
+            return above, np.zeros(shape, dtype=bool)
         beyond = functions.log_sf(upper, *parameters).reshape(shape)
         below = functions.log_cdf(upper, *parameters).reshape(shape)
         before = functions.log_cdf(left, *parameters).reshape(shape)
@@ -166,32 +172,62 @@ def _log_probabilities(family: Family, y: Array, values: Array, eta: Sequence[Ar
         difference = np.where(above <= below, beyond, before) - inner
         difference = np.where(inner > -np.inf, np.minimum(difference, 0.0), -np.inf)
         logs = inner + np.log(-np.expm1(difference))
-        narrow = (difference > -NARROW) & (upper > lower) & family.in_support(point_values(y))
-        if not (narrow.any() and family.is_continuous):
-            return logs
-        return np.where(narrow, family.log_prob(values, eta) + np.log(upper - lower), logs)
+    narrow = (difference > -NARROW) & (upper > lower) & family.in_support(point_values(y))
+    return logs, narrow & family.is_continuous
 
 
 def _of_intervals(family: Family, y: Array, values: Array, eta: list[Array]) -> Iterator[Any]:
-    """Log probabilities of intervals y (n,), which have these values; then differences of them."""
-    log_prob = _log_probabilities(family, y, values, eta)
-    yield log_prob
-    possible, units = log_prob > -np.inf, [np.full(1, STEP)] * len(eta)
-    if eta:  # short where a linear predictor is known well from one row
+    """Log probabilities of intervals y (n,), and which are narrow; then their derivatives.
+
+    A parameter that moves y by v changes the distribution function by minus v times the density.
+    So the derivatives are those of densities at the bounds, relative to the probability of the
+    interval. The first predictor moves y of a location family by one, and the second one that of
+    a family of location and scale by half of its distance. Others are found by differences.
+    """
+    log_prob, narrow = _log_probabilities(family, y, eta)
+    yield log_prob, narrow
+    n_own, possible = len(eta), log_prob > -np.inf
+    n_moving = min(family.n_moving, n_own)
+    gradient = [np.zeros(log_prob.shape) for _ in eta]
+    # Hazards at the bounds times the changes of y there, and the slopes of the density.
+    hazards: list[tuple[list[Array], Sequence[Array]]] = []
+    for bound, sign in ((y["lower"], 1.0), (y["upper"], -1.0)) if n_moving else ():
+        present = np.isfinite(bound) & family.in_support(bound)
+        if not present.any():
+            continue
+        value, is_log = np.where(present, bound, 1.0), family.link == "log"
+        with np.errstate(divide="ignore", invalid="ignore"):
+            moved = np.log(value) if is_log else value
+            logs, slopes = islice(family.derivatives(value, eta), 2)
+            logs = np.minimum(logs + (moved if is_log else 0.0) - log_prob, MAX_LOG_HAZARD)
+            changes = [np.where(present & possible, sign * np.exp(logs), 0.0)]
+        if n_moving > 1:
+            changes.append(changes[0] * (0.5 * (moved - eta[0])))
+        for i, change in enumerate(changes):
+            gradient[i] += change
+        hazards.append((changes, slopes))
+    units = [np.full(1, STEP)] * n_own
+    if n_own and not n_moving:  # short where a linear predictor is known well from one row
         information = next(islice(family.derivatives(values, eta), 2, None))
         units[0] = STEP / np.sqrt(1.0 + information[0, 0])
 
-    def along_steps(*moved: int) -> Array:
+    def along_steps(*steps: int) -> Array:
         """First and second derivative along the steps of some predictors."""
-        step = [unit if t in moved else 0.0 for t, unit in enumerate(units)]
+        step = [unit if t in steps else 0.0 for t, unit in enumerate(units)]
         with np.errstate(invalid="ignore"):
-            pair = along(lambda at: _log_probabilities(family, y, values, at), eta, step, log_prob)
+            pair = along(lambda at: _log_probabilities(family, y, at)[0], eta, step, log_prob)
         return np.where(possible, pair, 0.0)
 
-    alone = [along_steps(t) for t in range(len(eta))]
-    yield [first / unit for (first, _), unit in zip(alone, units, strict=True)]
-    hessian = {(t, t): alone[t][1] / np.square(unit) for t, unit in enumerate(units)}
-    for t, u in combinations(range(len(eta)), 2):
+    alone = {t: along_steps(t) for t in range(n_moving, n_own)}
+    for t, (first, _) in alone.items():
+        gradient[t] = first / units[t]
+    yield gradient
+    hessian = {(t, u): -gradient[t] * gradient[u] for t in range(n_moving) for u in range(t, n_own)}
+    for (changes, slopes), (t, u) in product(hazards, hessian):
+        hessian[t, u] += changes[t] * slopes[u]
+    for t, (_, second) in alone.items():
+        hessian[t, t] = second / np.square(units[t])
+    for t, u in combinations(alone, 2):
         mixed = along_steps(t, u)[1] - alone[t][1] - alone[u][1]
         hessian[t, u] = 0.5 * mixed / (units[t] * units[u])
     yield hessian

@@ -36,6 +36,7 @@ class LocationScale(Family):
 
     standardizes_target: ClassVar[bool] = True
     has_scale: ClassVar[bool] = True
+    n_moving: ClassVar[int] = 2
 
     def start(self, y: Array, weight: Array) -> Array:
         """Mean and log variance."""
@@ -125,6 +126,7 @@ class LogNormal(Positive):
     name: ClassVar[str] = "lognormal"
     measures: ClassVar[tuple[Measure, ...]] = (Measure("median ratio", "the median"),)
     equation: ClassVar[str] = "median {response} = exp({predictor})"
+    n_moving: ClassVar[int] = 2
     max_step: ClassVar[float] = np.inf
     log_dispersion_bounds = ((LOG_VARIANCE_BOUNDS[0], MAX_LOG_VARIANCE_OF_LOGS),)
 

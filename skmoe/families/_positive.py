@@ -120,6 +120,7 @@ class Weibull(Positive):
     )
     equation: ClassVar[str] = "scale of {response} = exp({predictor})"
     max_predictor: ClassVar[float] = 200.0
+    n_moving: ClassVar[int] = 2
     log_dispersion_bounds = LogNormal.log_dispersion_bounds
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
@@ -213,6 +214,7 @@ class PowerVariance(Positive):
     """
 
     max_predictor: ClassVar[float] = 200.0
+    n_moving: ClassVar[int] = 0
 
     output_fields: ClassVar[tuple[str, ...]] = ("unit",)
     # By keyword only, so that the option of a family comes first: Tweedie(1.7).

@@ -427,7 +427,11 @@ class BaseMixtureOfExperts(BaseMixture):
             Labels of customers, patients or products with several rows, in any order. All rows of a
             unit come from one expert, given which they are independent. The gate sees one row for
             each unit, in which its features must be constant. None if each row is a unit of its
-            own.
+            own. With `gate="markov"` they are series, whose rows may have different experts; None
+            is one series.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of each unit, with `gate="markov"`: numbers or dates, which differ
+            within a unit. None for the order in which they are given. A y that is NaN is missing.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Experts of rows for which they are known: integers, with -1 where nothing is known. Or
             booleans, True for the experts that are possible. The experts keep these numbers. A unit

@@ -39,11 +39,11 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         trees (need more rows), or any scikit-learn classifier with `predict_proba` that accepts
         `sample_weight`. One for all experts, or a list with one for each. Experts that are
         estimators are cross-fitted. Families are objects of `skmoe.protocols.Experts`.
-    gate : {"softmax", "constant"} or gate object, default="softmax"
+    gate : {"softmax", "constant", "markov"} or gate object, default="softmax"
         Probability of each expert given the features. "constant" gives all rows the same
-        probabilities. Objects of `skmoe.gates` have options, such as `SoftmaxGate(top_k=2)` for two
-        experts in each row, or `balance=0.05` for even shares. One of your own derives from
-        `skmoe.protocols.Gate`.
+        probabilities. With "markov" experts persist in time. Objects of `skmoe.gates` have options,
+        such as `SoftmaxGate(top_k=2)` for two experts in each row, or `balance=0.05` for even
+        shares. One of your own derives from `skmoe.protocols.Gate`.
     base : classifier or None, default=None
         A model to build on, such as boosted trees, with `predict_proba`, that accepts
         `sample_weight`. Its out-of-fold log probabilities are additional features of experts and
@@ -52,12 +52,12 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         L2 penalty on the slopes of each linear expert, for standardised features: `1 / C` of
         `LogisticRegression`; intercepts are free. Try 0.1 to 100; raise it if experts overfit.
         "auto" maximises the evidence. "ard" finds a penalty for each feature, and drops features
-        that no expert needs: see "Penalties" in the user guide. None is "auto", or 10 on a `base`.
+        that no expert needs: see "Penalties" in the user guide. None is "auto".
         Experts that are objects have a penalty of their own.
     gate_alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of the gate, for standardised features. Try 0.1 to 100; raise it if
-        the gate follows noise. "auto" and "ard" as for `alpha`. None is "auto", or 1 on a `base` or
-        with experts that are estimators or objects. A number in a gate object is kept with None.
+        the gate follows noise. "auto" and "ard" as for `alpha`. None is "auto", or 1 with experts
+        that are estimators or objects. A number in a gate object is kept with None.
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use, such as `["age", "income"]`: names, indices or a
         boolean mask; None for all. Parametric experts may use none, `expert_features=[]`. A list
@@ -163,6 +163,14 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         have a column each, such as "city_rome".
     gate_intercept_ : ndarray of shape (n_experts,)
         Intercepts of the gate's logits; log probabilities with `gate="constant"`.
+    transition_matrix_ : ndarray of shape (n_experts, n_experts)
+        With `gate="markov"`: probability of each expert (column) given that of the row before
+        (row), at the means of the features.
+    transition_coef_ : ndarray of shape (n_experts, n_experts, n_gate_features)
+        With `gate="markov"`: slopes of the logits of each transition, in the units of X; their
+        intercepts are `transition_intercept_`, of shape (n_experts, n_experts).
+    initial_probabilities_ : ndarray of shape (n_experts,)
+        With `gate="markov"`: probability of each expert in the first row of a series.
     weights_ : ndarray of shape (n_experts,)
         Mean gate probability of each expert over the rows, or units, of the fit. In descending
         order, of an average in each start, unless a list, `init` or `known_experts` gives another.
@@ -187,8 +195,8 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         Number of free parameters; NaN for experts in which it cannot be counted.
     link_ : str
         Link of parametric experts: "logit".
-    n_units_ : int
-        Number of units, if `fit` was given any.
+    n_units_, n_series_ : int
+        Number of units, if `fit` was given any, or of series with `gate="markov"`.
     n_known_ : int
         Number of rows, or units, of which something is known by `known_experts`, if it was given.
     feature_range_ : ndarray of shape (2, n_features)

@@ -50,9 +50,10 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         for excess zeros. Counts and positive numbers have a log link. Experts that are estimators
         predict the mean of y; they need one family for all, not "beta", "ordinal", "zero", "one",
         "never" or "uniform".
-    gate : {"softmax", "constant"} or gate object, default="softmax"
+    gate : {"softmax", "constant", "markov"} or gate object, default="softmax"
         Probability of each expert given the features. "constant" gives all rows the same
-        probabilities: a mixture of regressions. Objects of `skmoe.gates` have options, such as
+        probabilities: a mixture of regressions. With "markov" experts persist in time: a hidden
+        Markov model of the rows of each unit. Objects of `skmoe.gates` have options, such as
         `SoftmaxGate(top_k=2)` for two experts in each row, or `balance=0.05` for even shares. One
         of your own derives from `skmoe.protocols.Gate`.
     base : regressor or None, default=None
@@ -66,11 +67,11 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         intercepts are free. Try 0.01 to 100; raise it if experts overfit. "auto" maximises the
         evidence; slopes of log dispersions then have a number of their own. With "ard" each feature
         of the means has a penalty, and features that no expert needs are dropped [3]_ [4]_. None is
-        "auto", or 10 on a `base`. Experts that are objects have their own.
+        "auto". Experts that are objects have their own.
     gate_alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of the gate, for standardised features. Try 0.1 to 100; raise it if
-        the gate follows noise. "auto" and "ard" as for `alpha`. None is "auto", or 1 on a `base` or
-        with experts that are estimators or objects. A number in a gate object is kept with None.
+        the gate follows noise. "auto" and "ard" as for `alpha`. None is "auto", or 1 with experts
+        that are estimators or objects. A number in a gate object is kept with None.
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use, such as `["age", "income"]`: names, indices or a
         boolean mask; None for all. Parametric experts may use none, `expert_features=[]`. A list
@@ -214,6 +215,14 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         indicator such as "missingindicator_size"; a category is a column, such as "city_rome".
     gate_intercept_ : ndarray of shape (n_experts,)
         Intercepts of the gate's logits; log probabilities with `gate="constant"`.
+    transition_matrix_ : ndarray of shape (n_experts, n_experts)
+        With `gate="markov"`: probability of each expert (column) given that of the row before
+        (row), at the means of the features.
+    transition_coef_ : ndarray of shape (n_experts, n_experts, n_gate_features)
+        With `gate="markov"`: slopes of the logits of each transition, in the units of X; their
+        intercepts are `transition_intercept_`, of shape (n_experts, n_experts).
+    initial_probabilities_ : ndarray of shape (n_experts,)
+        With `gate="markov"`: probability of each expert in the first row of a series.
     weights_ : ndarray of shape (n_experts,)
         Mean gate probability of each expert over the rows, or units, of the fit. In descending
         order, of an average in each start, unless a list, `init` or `known_experts` gives another.
@@ -239,8 +248,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Families of experts with `family` other than "normal", in the units of y.
     link_ : str
         Link of parametric experts: "identity", "log" or "logit"; "" if they differ.
-    n_units_ : int
-        Number of units, if `fit` was given any.
+    n_units_, n_series_ : int
+        Number of units, if `fit` was given any, or of series with `gate="markov"`.
     n_known_ : int
         Number of rows, or units, of which something is known by `known_experts`, if it was given.
     feature_range_ : ndarray of shape (2, n_features)

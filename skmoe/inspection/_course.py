@@ -39,7 +39,8 @@ class CourseDisplay(draw.DisplayOfPanels):
     Points are the observed y. The line is the prediction one step ahead, which knows the y of
     earlier rows only, and the grey band its predictive interval. Where y is missing, both go on as
     forecasts. The background has the colour of the most probable expert at each row, the paler the
-    less certain it is: white where all experts are equally probable.
+    less certain it is: white where all experts are equally probable. Censored values are drawn at
+    their bounds.
 
     Of a classifier, the line is the predicted probability of one class; marks at the top are rows
     of that class, marks at the bottom the other rows. See "Regimes that persist in time" in the
@@ -244,6 +245,9 @@ class CourseDisplay(draw.DisplayOfPanels):
         axes = self._axes(ax, len(self.panels), size, 1)  # one below another
         for panel, cells in zip(self.panels, axes, strict=True):
             panel.plot(cells)
+        for cells in axes[1:]:  # those of the first panel are for all
+            cells.get_legend().remove()
+            cells.set_title("", loc="left")
         return axes
 
     def _draw_panel(self, ax: Any) -> None:
@@ -261,14 +265,14 @@ class CourseDisplay(draw.DisplayOfPanels):
         (self.line_,) = ax.plot(self.times, self.prediction, label=label, **style)
         self._draw_regimes(ax)
         handles.append(self.line_)
-        self.interval_, heights = None, [self.prediction]
+        self.interval_, ends = None, np.zeros(0)
         if self.interval is not None and self.coverage is not None:
             label = draw.interval_label(self.coverage)
             style = {"color": "white", "alpha": 0.55, "edgecolor": draw.DARK_GREY}
             style |= {"linewidth": 0.6, "label": label, "zorder": 2}
             self.interval_ = ax.fill_between(self.times, *self.interval.T, **style)
             handles.append(self.interval_)
-            heights.append(self.interval.ravel())
+            ends = self.interval.ravel()
         is_known = np.isfinite(self.observed)
         kinds = False, self.is_probability
         points = self.times[is_known], self.observed[is_known]
@@ -278,7 +282,7 @@ class CourseDisplay(draw.DisplayOfPanels):
         mark |= {"linestyle": "none", "color": "black"}
         label = "observed\n(of the class: top)" if self.is_probability else "observed"
         handles.append(Line2D([], [], label=label, **mark))
-        limits = subject.height_limits(self.observed, np.concatenate(heights))
+        limits = subject.height_limits(np.append(self.observed, self.prediction), ends)
         ax.set_ylim(draw.CLASS_LIMITS if self.is_probability else limits)
         if self.times.dtype.kind == "M":
             locator = AutoDateLocator(maxticks=MAX_DATE_LABELS)

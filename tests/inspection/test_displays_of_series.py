@@ -267,6 +267,15 @@ def test_average_effects_are_those_of_the_long_run_with_standard_errors():
     assert (found.standard_errors[::2] > 0.01).all()
 
 
+def test_the_first_row_of_a_single_series_is_certain():
+    moe, table, y = one_series()
+    inference = moe.inference(table, y)
+    reasons = {term.part: inference.reasons[i] for i, term in enumerate(inference.terms)}
+    assert reasons["first rows"] == "certain"
+    assert reasons["transitions from expert 0"] == ""
+    assert "certain: the first rows" in str(moe.summary(table, y))
+
+
 # --- texts and the report -------------------------------------------------------------------------
 
 

@@ -503,7 +503,7 @@ def _penalties(
     The number is that which is given, or else where a search starts. `alphas` are the default
     values of `alpha` without and with a base model, and `kind` is that of experts with a name.
     Experts that are objects have a penalty of their own, and so have gates with a number, unless
-    the search is explicit. By default there is a search with linear experts that have no base.
+    the search is explicit. By default there is a search with linear experts.
     """
     on_base = values.get("base") is not None
     is_linear = kind is not None and not issubclass(kind, Experts)
@@ -517,7 +517,7 @@ def _penalties(
     penalties = {}
     for name, (parameter, part, own_fields, start) in PENALTIES.items():
         given, search, can_search = values.get(parameter), "", possible.get(name, is_linear)
-        if given is None and is_linear and can_search and not on_base:
+        if given is None and is_linear and can_search:
             search = "" if part == "gate" and keeps_own else "auto"
         elif isinstance(given, str) and can_search:
             search = given if name == parameter else "auto"

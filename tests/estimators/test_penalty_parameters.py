@@ -1,6 +1,5 @@
 """Penalties are numbers that are given, or are found, as the docstrings of the parameters say."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,9 +44,8 @@ SEARCHES = [
     ({"alpha": 0.1}, "auto", 0.1, "auto"),
     ({"gate_alpha": 0.1, "alpha": "ard"}, 0.1, "ard", "auto"),
     ({"gate_alpha": "ard", "dispersion_prior": "auto"}, "ard", "auto", "auto"),
-    ({"base": Ridge()}, "given", 10.0, "auto"),
-    ({"base": Ridge(), "alpha": "auto"}, "given", "auto", "auto"),
-    ({"base": Ridge(), "gate_alpha": "auto", "dispersion_prior": "auto"}, "auto", 10.0, "auto"),
+    ({"base": Ridge()}, "auto", "auto", "auto"),
+    ({"base": Ridge(), "alpha": 10.0, "gate_alpha": "auto"}, "auto", 10.0, "auto"),
     ({"expert": "tree", "max_iter": 2}, "given", "none", "given"),
     ({"expert": Ridge(), "gate_alpha": "auto"}, "auto", "none", "auto"),
     ({"expert": OBJECT}, "given", 3.0, "given"),
@@ -71,7 +69,7 @@ SEARCHES = [
 OF_CLASSIFIERS = [
     ({}, "auto", "auto"),
     ({"alpha": "ard", "gate_alpha": 1.0}, "given", "ard"),
-    ({"base": LogisticRegression()}, "given", "given"),
+    ({"base": LogisticRegression()}, "auto", "auto"),
     ({"gate": "constant"}, "none", "auto"),
 ]
 
@@ -102,7 +100,7 @@ def test_penalties_are_found_where_the_documentation_says(make, y, row):
         ({}, "auto", "auto"),
         ({"alpha": 2.0}, 2.0, 2.0),
         ({"alpha": "ard"}, "ard", "auto"),
-        ({"base": Ridge()}, 10.0, 10.0),
+        ({"base": Ridge(), "alpha": 10.0}, 10.0, 10.0),
     ],
 )
 def test_slopes_of_dispersions_have_the_given_number_or_find_their_own(
@@ -123,21 +121,19 @@ def test_slopes_of_dispersions_have_the_given_number_or_find_their_own(
 @pytest.mark.parametrize(
     ("make", "base", "y"),
     [
+        (MixtureOfExpertsRegressor, None, Y),
         (MixtureOfExpertsRegressor, Ridge(), Y),
         (MixtureOfExpertsRegressor, PoissonRegressor(), target_of("poisson")),
         (MixtureOfExpertsClassifier, LogisticRegression(), CLASSES),
     ],
 )
-def test_default_penalties_are_those_of_the_docstring(make, base, y):
-    """The same as a search without a base, and a number on a base."""
+def test_default_penalties_are_a_search(make, base, y):
     options = {"family": "poisson"} if isinstance(base, PoissonRegressor) else {}
-    default, auto, on_base = (
-        fit_quietly(make(**OPTIONS | options | given), X[ROWS], y[ROWS])
-        for given in ({}, {"alpha": "auto", "gate_alpha": "auto"}, {"base": base})
+    default, auto = (
+        fit_quietly(make(**OPTIONS | options | given, base=base), X[ROWS], y[ROWS])
+        for given in ({}, {"alpha": "auto", "gate_alpha": "auto"})
     )
     assert (default.alpha_, default.gate_alpha_) == (auto.alpha_, auto.gate_alpha_)
-    documented = re.findall(r'None is "auto", or (\d+) on a `base`', " ".join(make.__doc__.split()))
-    assert [on_base.alpha_, on_base.gate_alpha_] == [float(number) for number in documented]
 
 
 def test_penalties_of_dropped_features_are_infinite():

@@ -86,12 +86,14 @@ def counts():
     return [fit_quietly(each, X, y) for each in (steps, mixture(family="poisson"))], X, y
 
 
-@pytest.mark.parametrize("name", displays_with("X"))
+@pytest.mark.parametrize("name", [name for name in displays_with("X") if name != "CourseDisplay"])
 def test_pictures_have_units_and_names_of_the_input(counts, name):
     fits, X, y = counts
     given = {"X": X, "y": y, "random_state": 0, "n_repeats": 2, "row": 3}
     given |= {"subsample": None, "standardize": False, "time": "depth", "gate_feature": "height"}
     given = {key: given[key] for key in given if key in parameters_of(name)}
+    if name != "TrajectoriesDisplay":  # where time is a column, and not the order of series
+        given.pop("time", None)
     found, expected = (DISPLAYS[name].from_estimator(each, **given) for each in fits)
     assert_same_picture(found, expected, rtol=1e-2)
     assert NOTE not in all_texts(found)

@@ -31,7 +31,8 @@ X = X.astype(float)
 early = year < 5
 
 # %%
-# Regimes of negative binomial counts, whose number is found. The transition matrix is at the mean features.
+# Regimes of negative binomial counts, whose number is found. The transition matrix is at the mean
+# features.
 
 options = {"family": "negative_binomial", "random_state": 0}
 moe = MixtureOfExpertsRegressor(gate="markov", **options)

@@ -41,8 +41,7 @@ print(moe.transition_matrix_.round(2))
 print("visits a year:", moe.predict_experts(X).mean(axis=0).round(1))
 
 # %%
-# How long does a regime last, and what makes people leave it? The summary has both, with standard
-# errors by the observed information.
+# How long does a regime last? The summary has it with intervals, and what makes people leave it.
 
 summary = moe.summary(X[early], y[early], units=person[early], time=year[early])
 for expert in summary.experts:
@@ -68,14 +67,6 @@ found = {
 print(pd.Series({name: values.mean() for name, values in found.items()}).round(3))
 
 # %%
-# The years of one person: filtered regimes as bands, and what was predicted from earlier years.
-
-often = person[(year == 3) & (y > 8)][0]
-CourseDisplay.from_estimator(
-    moe, X, pd.Series(y, name="visits"), units=person, time=year, unit=often
-)
-
-# %%
 # **The decision.** The programme calls the tenth with the largest probability of ten visits or
 # more. How many of those who then had so many are among them? The visits of the last year alone
 # are nearly as good here; the mixture also says how probable it is, and how long it will last.
@@ -84,18 +75,14 @@ many = y[last] >= 10
 chances = {
     "regimes in time": 1.0 - ahead.cdf(np.full(len(y), 9.0))[last],
     "visits last year": y[year == 4],
-    "rows without a past": 1.0 - rows.predict_dist(X[last]).cdf(np.full(many.size, 9.0)),
 }
-shares = np.linspace(0.0, 0.5, 51)
-axes = plt.subplots(figsize=(7, 4))[1]
 for name, chance in chances.items():
-    order = np.argsort(-chance, kind="stable")
-    caught = np.append(0.0, np.cumsum(many[order]) / many.sum())
-    axes.plot(shares, caught[(shares * many.size).astype(int)], label=name)
-    print(f"{name}: {caught[many.size // 10]:.0%} of them are among the tenth that is called")
-axes.set(
-    xlabel="share of the people who are called", ylabel="share of those with ten visits or more"
-)
-axes.legend()
-plt.tight_layout()
+    called = np.argsort(-chance, kind="stable")[: many.size // 10]
+    print(f"{name}: {many[called].sum() / many.sum():.0%} of them are called")
+
+# %%
+# The years of one person: filtered regimes as bands, and what was predicted from earlier years.
+
+often, visits = person[(year == 3) & (y > 8)][0], pd.Series(y, name="visits")
+CourseDisplay.from_estimator(moe, X, visits, units=person, time=year, unit=often)
 plt.show()

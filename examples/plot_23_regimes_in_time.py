@@ -48,23 +48,17 @@ for expert in summary.experts:
     print(f"{expert.name}: {expert.share:.0%} of the years, {expert.gate_description}")
 
 # %%
-# Predictions of the fifth year know four years of the person, and not the fifth: ``y`` of a row
-# never enters its own prediction. Beside it are groups of people that do not change (``units``),
-# and rows without a past.
+# Predictions of the fifth year know four years of the person: ``y`` of a row never enters its own
+# prediction. Beside it are groups of people that do not change (``units``).
 
 last = ~early
-known = {"y": np.where(last, np.nan, y), "units": person, "time": year}
-ahead = moe.predict_dist(X, **known)
+ahead = moe.predict_dist(X, y=np.where(last, np.nan, y), units=person, time=year)
 groups = MixtureOfExpertsRegressor(3, gate="constant", **options)
 groups.fit(X[early], y[early], units=person[early])
 history = groups.responsibilities(X[early], y[early], units=person[early]).rows(person[last])
-rows = MixtureOfExpertsRegressor(3, **options).fit(X[early], y[early])
-found = {
-    "regimes in time": ahead.logpmf(np.nan_to_num(y))[last],
-    "groups of people": groups.predict_dist(X[last], gate_proba=history).logpmf(y[last]),
-    "rows without a past": rows.predict_dist(X[last]).logpmf(y[last]),
-}
-print(pd.Series({name: values.mean() for name, values in found.items()}).round(3))
+of_groups = groups.predict_dist(X[last], gate_proba=history)
+print(f"mean log probability: {ahead.logpmf(np.nan_to_num(y))[last].mean():.3f}")
+print(f"of groups of people: {of_groups.logpmf(y[last]).mean():.3f}")
 
 # %%
 # **The decision.** The programme calls the tenth with the largest probability of ten visits or

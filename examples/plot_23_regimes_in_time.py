@@ -2,9 +2,8 @@
 Who will need care next year?
 =============================
 
-Illness comes, lasts for some years and goes. With ``gate="markov"`` each year of a person has a
-regime that depends on that of the year before, and what is known of the past predicts the next
-year. The decision: which tenth of the people a care programme should call.
+Illness comes, lasts and goes. With ``gate="markov"`` the regime of a year depends on that of the
+year before, and the past predicts the next year. Which people should a care programme call?
 """
 
 from importlib.resources import files
@@ -31,8 +30,7 @@ X = X.astype(float)
 early = year < 5
 
 # %%
-# Regimes of negative binomial counts, whose number is found. The transition matrix is at the mean
-# features.
+# Regimes of negative binomial counts, whose number is found, and transitions at the mean features.
 
 options = {"family": "negative_binomial", "random_state": 0}
 moe = MixtureOfExpertsRegressor(gate="markov", **options)
@@ -62,21 +60,18 @@ print(f"of groups of people: {of_groups.logpmf(y[last]).mean():.3f}")
 
 # %%
 # **The decision.** The programme calls the tenth with the largest probability of ten visits or
-# more. How many of those who then had so many are among them? The visits of the last year alone
-# are nearly as good here; the mixture also says how probable it is, and how long it will last.
+# more. The visits of the last year alone are nearly as good here; the mixture also gives the
+# probability, and how long it will last.
 
-many = y[last] >= 10
-chances = {
-    "regimes in time": 1.0 - ahead.cdf(np.full(len(y), 9.0))[last],
-    "visits last year": y[year == 4],
-}
-for name, chance in chances.items():
+many, probability = y[last] >= 10, 1.0 - ahead.cdf(np.full(len(y), 9.0))[last]
+for name, chance in (("regimes in time", probability), ("visits last year", y[year == 4])):
     called = np.argsort(-chance, kind="stable")[: many.size // 10]
-    print(f"{name}: {many[called].sum() / many.sum():.0%} of them are called")
+    print(f"{name}: {many[called].sum() / many.sum():.0%} of those with ten visits are called")
 
 # %%
 # The years of one person: filtered regimes as bands, and what was predicted from earlier years.
 
-often, visits = person[(year == 3) & (y > 8)][0], pd.Series(y, name="visits")
-CourseDisplay.from_estimator(moe, X, visits, units=person, time=year, unit=often)
+visits, years = pd.Series(y, name="visits"), y.reshape(-1, 5)
+ill = person[::5][years[:, 3] - years[:, 0] > 15][0]
+CourseDisplay.from_estimator(moe, X, visits, units=person, time=year, unit=ill)
 plt.show()

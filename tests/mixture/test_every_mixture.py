@@ -104,8 +104,10 @@ def test_information_is_that_of_differences(name):
     own = case(name)
     mixture, blocks, theta = own.mixture, own.blocks(25), own.theta
     information = observed_information(mixture, theta, blocks)
-    # Those of users are found by differences, which take long: every fourth row is enough.
-    chosen = np.arange(len(mixture.first))[:: 4 if mixture.own else 1]
+    # Those of users and of joint outputs are differences, which take long: every fourth row is
+    # enough.
+    is_slow = bool(mixture.own or mixture.prior.joint)
+    chosen = np.arange(len(mixture.first))[:: 4 if is_slow else 1]
     directions = mixture.expanded(np.eye(len(mixture.first))[chosen])
 
     def slopes(at):

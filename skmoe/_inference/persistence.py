@@ -16,8 +16,9 @@ from skmoe._numerics.typing import Array
 # Least share of the transitions from a regime whose probabilities the data determine.
 LEAST_KNOWN = 0.9
 
-# Expected number of rows from which on a regime is not left at all.
+# Expected number of rows from which on no duration is printed, and what is said instead.
 LONGEST = 1e6
+HARDLY_EVER_LEFT = "is hardly ever left"
 
 # Most experts that are named as the next one, and their least probability.
 MAX_NAMED = 3
@@ -42,8 +43,7 @@ def expected_durations(estimator: Any, inference: Inference | None, level: float
     ----------
     .. [1] J. D. Hamilton (1994), "Time Series Analysis", Princeton University Press, section 22.2.
     """
-    stays = np.diag(estimator.transition_matrix_)
-    leaves = np.maximum(1.0 - stays, np.finfo(float).tiny)
+    leaves = np.maximum(1.0 - np.diag(estimator.transition_matrix_), np.finfo(float).tiny)
     found = [Duration(float(1.0 / own), np.nan, np.nan) for own in leaves]
     if inference is None or not inference.method:
         return found
@@ -76,7 +76,7 @@ def describe_regimes(
     described = []
     for k, own in enumerate(expected_durations(estimator, inference, level)):
         if own.expected > LONGEST:
-            described.append("was never left in the rows of the fit")
+            described.append(HARDLY_EVER_LEFT)
             continue
         text = f"lasts {format_number(own.expected, 3)} rows on average{at_means}"
         if np.isfinite(own.low):

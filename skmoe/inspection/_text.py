@@ -24,6 +24,7 @@ from skmoe._inference.labels import (
     printable_line,
     printable_name,
 )
+from skmoe._inference.persistence import HARDLY_EVER_LEFT, LONGEST
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _subject as subject
 from skmoe.inspection._series import has_series
@@ -31,9 +32,6 @@ from skmoe.protocols import Correlation, Dispersion, LinearPredictor
 
 # Other characters could end a label of a diagram, or be parsed as markup.
 UNSAFE = re.compile(r"[^\w .,:+/%()=-]")
-
-# Probability of staying from which on a regime is never left.
-LONGEST_STAY = 1.0 - 1e-6
 
 # Features that are named at the gate of a diagram.
 MAX_AT_GATE = 3
@@ -212,10 +210,10 @@ def transition_lines(estimator: Any, k: int, text_format: TextFormat) -> list[st
     at_means = " at the mean features" if slopes.any() else ""
     others = [j for j in np.argsort(-of_k, kind="stable").tolist() if j != k]
     leads = [f"{format_percent(of_k[j])} to {printable_name(names[j])}" for j in others]
-    duration = text_format.number(1.0 / max(1.0 - of_k[k], np.finfo(float).tiny))
+    duration = 1.0 / max(1.0 - of_k[k], np.finfo(float).tiny)
     lines = [f"next row{at_means}: {format_percent(of_k[k])} the same, {', '.join(leads)}"]
-    if of_k[k] < LONGEST_STAY:
-        lines.append(f"lasts {duration} rows on average{at_means}")
+    lasts = f"lasts {text_format.number(duration)} rows on average"
+    lines.append(f"{lasts if duration <= LONGEST else HARDLY_EVER_LEFT}{at_means}")
     columns = [str(name) for name in estimator.gate_feature_names_]
     spread = text_format.spread if len(columns) == len(text_format.spread) else 1.0
     scale = 1.0 if text_format.unit == "unit" else spread

@@ -326,6 +326,27 @@ def test_the_report_has_a_section_about_time(task, tmp_path):
         assert f"{error:.4g}" in page
 
 
+def test_all_texts_say_the_same_duration_whatever_rows_they_are_given(tmp_path):
+    """One series changes once: its first regime lasts 150 rows, its last one is not left."""
+    rng = np.random.default_rng(0)
+    table, is_first = rng.normal(size=(400, 1)), np.arange(400) < 150
+    y = np.where(is_first, 3.0 * table[:, 0], 5.0 - 2.0 * table[:, 0]) + rng.normal(0.0, 0.3, 400)
+    moe = MixtureOfExpertsRegressor(2, gate="markov", gate_features=[], **SHORT)
+    fit_quietly(moe, table, y)
+    first = int(np.argmax(moe.initial_probabilities_))
+    assert_allclose(moe.transition_matrix_[first, first], 149 / 150, atol=1e-4)
+    export_html(moe, table[:60], y[:60], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text("utf-8")
+    found = re.search(rf"</span>expert {first}</th>(<td>[^<]*</td>){{2}}<td>150</td>", page)
+    assert found, "the report of 60 rows has another duration"
+    other = re.search(rf"</span>expert {1 - first}</th>(<td>[^<]*</td>){{3}}", page)
+    assert other[1] == "<td>is hardly ever left</td>"
+    for text in (export_text(moe), str(moe.summary())):
+        for expert, duration in ((first, "lasts 150 rows"), (1 - first, "is hardly ever left")):
+            own = [part for part in text.split("\n\n") if part.startswith(f"expert {expert} ")]
+            assert duration in own[0], text
+
+
 def test_graphs_outside_of_python_have_no_past():
     pytest.importorskip("skl2onnx")
     assert_refused(refusal(to_onnx, regressor(), X[:1]), "conversion to ONNX", "gate", "markov")

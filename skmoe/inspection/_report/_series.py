@@ -12,13 +12,12 @@ from skmoe._data.series import is_missing
 from skmoe._inference.coefficients import INTERCEPT, TRANSITIONS
 from skmoe._inference.inference import Inference
 from skmoe._inference.labels import N_DIGITS, format_number, format_percent
-from skmoe._inference.persistence import expected_durations
+from skmoe._inference.persistence import HARDLY_EVER_LEFT, LONGEST, expected_durations
 from skmoe._numerics.typing import Array
 from skmoe.inspection._series import has_series
 from skmoe.inspection._style import NO_NUMBER, colour
 
-# Confidence of the intervals, and the duration of what lasts longer than all rows.
-LEVEL, NEVER = 0.95, "never left"
+CONFIDENCE_LEVEL = 0.95
 
 
 def is_known(y: Any, n_rows: int) -> Array:
@@ -39,25 +38,25 @@ def describe_series(
     known = {"given": "all"}
     shares = estimator.responsibilities(rows.X, rows.y, **rows.arguments, **known).mean(axis=0)
     matrix, names = estimator.transition_matrix_, list(estimator.expert_names_)
-    lasting = expected_durations(estimator, inference, LEVEL)
+    lasting = expected_durations(estimator, inference, CONFIDENCE_LEVEL)
     experts = [
         {
             "name": name,
             "colour": colour(k),
             "share": format_percent(shares[k]),
             "first": format_percent(estimator.initial_probabilities_[k]),
-            "lasts": _number(lasting[k].expected) if lasting[k].expected < rows.n_rows else NEVER,
-            "interval": _interval(lasting[k].low, lasting[k].high),
+            "lasts": _number(own.expected) if own.expected <= LONGEST else HARDLY_EVER_LEFT,
+            "interval": _interval(own.low, own.high),
             "next": [format_percent(float(probability)) for probability in matrix[k]],
         }
-        for k, name in enumerate(names)
+        for k, (name, own) in enumerate(zip(names, lasting, strict=True))
     ]
     return {
         "experts": experts,
         "names": names,
         "n_series": estimator.n_series_,
         "at_means": bool(estimator.transition_coef_.any()),
-        "level": f"{100 * LEVEL:g}",
+        "level": f"{100 * CONFIDENCE_LEVEL:g}",
         "effects": [] if inference is None else _effects(inference),
     }
 
@@ -65,7 +64,7 @@ def describe_series(
 def _effects(inference: Inference) -> list[list[str]]:
     """Odds ratios of transitions for one unit more of each feature, with intervals."""
     with np.errstate(over="ignore"):
-        ratios, ends = np.exp(inference.estimates), np.exp(inference.conf_int(LEVEL))
+        ratios, ends = np.exp(inference.estimates), np.exp(inference.conf_int(CONFIDENCE_LEVEL))
     found = []
     for i, term in enumerate(inference.terms):
         origin = term.part.removeprefix(f"{TRANSITIONS} ")

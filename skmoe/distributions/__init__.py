@@ -29,6 +29,8 @@ from skmoe.distributions._mixtures import (
     predictive_distribution,
 )
 from skmoe.distributions._mixtures import check_coverage as check_coverage
+from skmoe.distributions._times import GompertzComponents as GompertzComponents
+from skmoe.distributions._times import LogLogisticComponents as LogLogisticComponents
 
 # Those of the other families serve these families; they can be imported, too.
 __all__ = [

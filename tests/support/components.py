@@ -14,8 +14,10 @@ from skmoe import distributions
 from skmoe.distributions import (
     BetaComponents,
     GammaComponents,
+    GompertzComponents,
     InverseGaussianComponents,
     JointComponents,
+    LogLogisticComponents,
     LogNormalComponents,
     NegativeBinomialComponents,
     NormalComponents,
@@ -134,6 +136,16 @@ EXAMPLES = {
         lambda mean, dispersion: stats.nbinom(1 / dispersion, 1 / (1 + dispersion * mean)),
     ),
     "ordinal": Example(OrdinalComponents, _ordinal),
+    "loglogistic": Example(
+        LogLogisticComponents,
+        lambda rng, shape: (_log(rng, 0.5, 10, shape), _log(rng, 2.5, 6, shape)),
+        lambda scale, shape: stats.fisk(shape, scale=scale),
+    ),
+    "gompertz": Example(
+        GompertzComponents,
+        lambda rng, shape: (_log(rng, 0.5, 10, shape), _log(rng, 0.05, 2, shape)),
+        lambda scale, hazard: stats.gompertz(hazard, scale=scale),
+    ),
 }
 
 # Of several families, and of two components of one: those of a class of their own come last.

@@ -20,6 +20,7 @@ from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import (
     check_some_known,
     checked_bounds,
+    entries,
     interval_keys,
     point_values,
     shown_target,
@@ -419,6 +420,7 @@ def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
     ties = [] if rows.possible is None else [*rows.possible.T]
     if has_bounds(y):
         widths, sides = interval_keys(y)
+        others += [] if (entry := entries(y)) is None else [*np.atleast_2d(entry.T)]
         others, ties, y = [*others, *widths], [*ties, *sides], point_values(y)
     for values in rows.metadata.values():
         labels = [repr(value) for value in values.tolist()]  # of any kind

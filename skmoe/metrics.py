@@ -300,7 +300,7 @@ def make_survival_scorers() -> dict[str, Scorer]:
     ) -> float:
         given = {"sample_weight": sample_weight, "offset": offset}
         given["series"] = {"units": units, "time": time}
-        score = _answer(estimator, X, "score", targets.bounds_of(y), **given)
+        score = _answer(estimator, X, "score", targets.bounds_of(y, "concordance"), **given)
         return checked("concordance", float(score))
 
     def brier_of(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
@@ -312,7 +312,8 @@ def make_survival_scorers() -> dict[str, Scorer]:
         return -integrated_brier_score(y, dist.sf(grid[None]), grid, sample_weight=weight)
 
     def crps_of(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
-        known = targets.point_values(targets.bounds_of(y)[check_weights(weight, len(y)) > 0.0])
+        known = targets.bounds_of(y, "censored_crps")[check_weights(weight, len(y)) > 0.0]
+        known = targets.point_values(known)
         first, last = min(known.min(), 0.0), known.max()
         if first >= last:
             return checked("neg_censored_crps", np.nan)
@@ -360,7 +361,7 @@ def concordance_index(y: Any, prediction: Any, *, sample_weight: Any = None) -> 
     >>> concordance_index(right_censored([1, 2, 3], [True, False, True]), [4.0, 7.0, 6.0])
     1.0
     """
-    bounds = targets.bounds_of(y)
+    bounds = targets.bounds_of(y, "concordance_index")
     weight = check_weights(sample_weight, len(bounds))
     prediction = np.asarray(prediction, dtype=float)
     if prediction.shape != bounds.shape or np.isnan(prediction).any():
@@ -469,7 +470,7 @@ def censored_crps(y: Any, survival: Any, times: Any, *, sample_weight: Any = Non
     >>> round(censored_crps(y, [[1, 0.5, 0.0], [1.0, 1.0, 0.4]], [0.0, 1.0, 2.0]), 3)
     0.143
     """
-    bounds = targets.bounds_of(y)
+    bounds = targets.bounds_of(y, "censored_crps")
     if bounds.ndim != 1:
         raise ValueError(
             f"y must have one output; got shape {bounds.shape}. Score each output by itself."

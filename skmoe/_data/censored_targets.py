@@ -206,7 +206,7 @@ def checked_bounds(y: Array) -> Array:
         (upper < lower, "must not have an upper bound below the lower one"),
         ((lower == upper) & np.isinf(lower), "must be finite where it is known"),
         (np.isposinf(lower) | np.isneginf(upper), "must have a bound on the other side"),
-        (~(entry < lower) & (entry > -np.inf), "must have entries before the times"),
+        (~((entry < lower) | np.isneginf(entry)), "must have entries before the times"),
     ):
         rows = np.flatnonzero(is_bad.any(axis=tuple(range(1, is_bad.ndim))))
         if len(rows):
@@ -226,8 +226,9 @@ def check_numbers_of(use: str, y: Any) -> None:
         )
 
 
-def bounds_of(y: ArrayLike) -> Array:
-    """Bounds of a target, equal ones of numbers."""
+def bounds_of(y: ArrayLike, use: str = "") -> Array:
+    """Bounds of a target, equal ones of numbers; a use that is named needs all of the follow-up."""
+    check_no_entry(use, y) if use else None
     return checked_bounds(y) if has_bounds(y) else _bounds(y, y)  # type: ignore[arg-type]
 
 
@@ -245,9 +246,9 @@ def entries(y: Any) -> Array | None:
     return np.asarray(y["entry"]) if has_entry(y) else None
 
 
-def times_and_events(use: str, y: ArrayLike) -> tuple[Array, Array]:
+def times_and_events(use: str, y: ArrayLike, *, may_enter: bool = False) -> tuple[Array, Array]:
     """Times, and whether the event came then, of values or right-censored ones."""
-    bounds = bounds_of(y)
+    bounds = bounds_of(y, "" if may_enter else use)
     is_right = np.isfinite(bounds["lower"]) & np.isposinf(bounds["upper"])
     if bounds.ndim != 1 or not (is_exact(bounds) | is_right).all():
         raise ValueError(

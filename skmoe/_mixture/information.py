@@ -333,7 +333,9 @@ def _expert_derivatives(
             block = (columns[t] * (weight[k] * value)) @ columns[u].T
             hessian[ends[t] : ends[t + 1], ends[u] : ends[u + 1]] = block
             hessian[ends[u] : ends[u + 1], ends[t] : ends[t + 1]] = block.T
-        rows = [np.where(weight[k] > 0.0, s, 0.0) * c for s, c in zip(scores, columns, strict=True)]
+        rows = [
+            np.where(weight[k] != 0.0, s, 0.0) * c for s, c in zip(scores, columns, strict=True)
+        ]
         parts[k].append((np.concatenate(coordinates), np.concatenate(rows), hessian))
     none = np.zeros(0, dtype=int), np.zeros((0, data.rows.n_rows)), np.zeros((0, 0))
     joined = [list(zip(*own, strict=True)) if own else [[n] for n in none] for own in parts]

@@ -59,7 +59,8 @@ class Data:
         self.entered: Any = None
         if rows.y.dtype.names and "entry" in rows.y.dtype.names:
             rows, of_entry, self.entered = apart_from_entry(rows)
-            self.at_entry = Data(of_entry, dispersion_columns)
+            if len(self.entered):
+                self.at_entry = Data(of_entry, dispersion_columns)
         self.rows = rows
         matrix, offset = split_offset(rows.expert_design)
         self.offset = offset if isinstance(offset, np.ndarray) else None

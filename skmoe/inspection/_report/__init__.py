@@ -20,7 +20,7 @@ from sklearn import metrics
 from sklearn.base import is_classifier
 from sklearn.calibration import CalibrationDisplay as ClassCalibrationDisplay
 
-from skmoe._data.censored_targets import bounds_of, point_values, times_and_events
+from skmoe._data.censored_targets import bounds_of, entries, point_values, times_and_events
 from skmoe._data.checks import check_integer, has_bounds, shown
 from skmoe._data.encoding import encode, make_encoder
 from skmoe._data.rows import Rows
@@ -166,7 +166,8 @@ def _target_lines(report: Report, weight: Array) -> list[str]:
         order = np.argsort(-np.array(shares), kind="stable")[:MAX_NAMED]
         return [f"{estimator.classes_[c]}: {format_percent(shares[c])}" for c in order]
     if report.horizon is not None:
-        table = EventTable.of(*times_and_events("the report", rows.y), weight)
+        times = times_and_events("the report", rows.y, may_enter=True)
+        table = EventTable.of(*times, weight, entries(rows.y))
         median = float(np.append(table.times, np.inf)[np.sum(table.survival > 0.5)])
         text = number(median) if np.isfinite(median) else "not reached"
         return [
@@ -649,7 +650,7 @@ def _times(estimator: Any, y: Any, y_held_out: Any) -> tuple[Any, Any, float | N
     """Targets, times as bounds, and the time at which the panel starts; None without times."""
     if is_classifier(estimator) or not (has_bounds(y) or has_bounds(y_held_out)):
         return y, y_held_out, None
-    times, _ = times_and_events("the report", y)
+    times, _ = times_and_events("the report", y, may_enter=True)
     held_out = None if y_held_out is None else bounds_of(y_held_out)
     return bounds_of(y), held_out, float(f"{np.median(times):.3g}")
 

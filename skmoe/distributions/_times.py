@@ -84,7 +84,7 @@ STEP_OF_LOGS = 0.2
 LOG_HAZARDS = np.arange(-45.0, 5.0, STEP_OF_LOGS)
 
 
-def gompertz_moment(scale: Array, hazard: Array, power: int) -> Array:
+def gompertz_moment(scale: Array, hazard: Array, power: int = 1) -> Array:
     """Moments, by the trapezoidal rule in the logarithm of the cumulative hazard."""
     total: Array | float = 0.0
     for log_hazard in LOG_HAZARDS:
@@ -114,7 +114,7 @@ def _gompertz_time(total: Array, scale: Array, hazard: Array) -> Array:
 
 
 GOMPERTZ = ComponentFunctions(
-    mean=lambda *own: gompertz_moment(*own, 1),
+    mean=gompertz_moment,
     variance=_gompertz_variance,
     log_pdf=lambda y, scale, hazard: (
         np.log(hazard) - np.log(scale) + y / scale - _total_hazard(y, scale, hazard)

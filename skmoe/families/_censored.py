@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.censored_targets import is_exact, point_values
+from skmoe._data.censored_targets import has_entry, is_exact, point_values
 from skmoe._data.checks import has_bounds
 from skmoe._numerics.typing import TINY, Array
 from skmoe.families._base import Curvature, Family, along, of_others
@@ -31,7 +31,7 @@ def of_target(family: Family, y: Array) -> Family:
     """The family as targets of this kind need it: with bounds, or of numbers."""
     if not has_bounds(y):
         return family
-    kind = AfterEntry if "entry" in y.dtype.names else Censored
+    kind = AfterEntry if has_entry(y) else Censored
     return kind(family)  # type: ignore[abstract]
 
 

@@ -83,11 +83,12 @@ class Data:
 
     def replace(self, **values: Any) -> Data:
         """The same rows with given responsibilities, or of which some are counted."""
+        if self.at_entry is not None:
+            counted = values.get("counted")
+            counted = None if counted is None else counted[:, self.entered]
+            values["at_entry"] = self.at_entry.replace(counted=counted)
         other = copy(self)
         vars(other).update(values)
-        if self.at_entry is not None:
-            counted = None if other.counted is None else other.counted[:, self.entered]
-            other.at_entry = self.at_entry.replace(counted=counted)
         return other
 
     def total(self, logs: Array) -> Array:

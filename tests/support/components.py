@@ -175,6 +175,13 @@ def count_mixture(weights, means, dispersions=None):
     return PredictiveDistribution([part], np.ones((1, len(weights))), np.ndim(means) == 2)
 
 
+def normal_mixture(weights, means, stds):
+    """Mixtures of normals, with parameters (n, C)."""
+    fields = (np.asarray(own, dtype=float).T[:, None] for own in (means, stds))
+    part = NormalComponents(np.asarray(weights, dtype=float).T, *fields)
+    return PredictiveDistribution([part], np.ones((1, len(weights))))
+
+
 def single(name, n_rows=N_ROWS):
     """One component of a name, whose functions are those of its family alone."""
     return PredictiveDistribution(*experts((name,), n_rows=n_rows))

@@ -267,28 +267,9 @@ class BetaComponents(namedtuple("_Fields", "weight first second"), Components):
     functions = BETA
 
 
-# Distance from the range, in widths and in units of the round-off of its ends, up to which points
-# are in it: a change of units moves points and ends by round-off.
-WIDTH_TOL = 1e-9
-ROUND_OFF_TOL = 16.0
-
-
-def is_in_range(y: Array, low: Array, high: Array) -> Array:
-    """Whether points are in the range, up to round-off of points and ends."""
-    round_off = np.finfo(float).eps * np.maximum(np.abs(low), np.abs(high))
-    slack = WIDTH_TOL * (high - low) + ROUND_OFF_TOL * round_off
-    return (y >= low - slack) & (y <= high + slack)
-
-
-def _uniform_log_pdf(y: Array, low: Array, high: Array) -> Array:
-    outside = np.where(np.isnan(y), np.nan, -np.inf)
-    return np.where(is_in_range(y, low, high), -np.log(high - low), outside)
-
-
 UNIFORM = parts.functions_of_scipy(
     stats.uniform,
     lambda low, high: (low, high - low),
-    log_pdf=_uniform_log_pdf,
     cdf=lambda y, low, high: np.clip((y - low) / (high - low), 0.0, 1.0),
     sf=lambda y, low, high: np.clip((high - y) / (high - low), 0.0, 1.0),
     bounds=lambda low, high: (low, high),
@@ -483,24 +464,20 @@ def expected_jumps(mean: Array, dispersion: Array, power: Array) -> Array:
     return np.power(mean, 2.0 - power) / (dispersion * (2.0 - power))
 
 
-def log_density(y: Array, mean: Array, dispersion: Array, power: Array) -> Array:
-    """Log density of all values at positive ones, y."""
-    shape, log_y, log_dispersion = shape_of_jumps(power), np.log(y), np.log(dispersion)
-    log_z = shape * (log_y - np.log(power - 1.0)) - (1.0 + shape) * log_dispersion
-    log_z = np.asarray(log_z - np.log(2.0 - power))
-    total = log_sum(log_z, float(np.max(power, initial=1.0)))
-    exponent = y * np.power(mean, 1.0 - power) / (power - 1.0) * dispersion**-1.0
-    return total - exponent - expected_jumps(mean, dispersion, power) - log_y
-
-
 def _log_positive(mean: Array, dispersion: Array, power: Array) -> Array:
     """Log probability of a positive value."""
     return np.log(-np.expm1(-expected_jumps(mean, dispersion, power)))
 
 
 def _tweedie_log_pdf(y: Array, mean: Array, dispersion: Array, power: Array) -> Array:
-    logs = log_density(np.where(y > 0.0, y, 1.0), mean, dispersion, power)
-    return np.where(y > 0.0, logs - _log_positive(mean, dispersion, power), -np.inf)
+    positive, shape, log_dispersion = y > 0.0, shape_of_jumps(power), np.log(dispersion)
+    log_y = np.log(np.where(positive, y, 1.0))
+    log_z = shape * (log_y - np.log(power - 1.0)) - (1.0 + shape) * log_dispersion
+    log_z = np.asarray(log_z - np.log(2.0 - power))
+    logs = log_sum(log_z, float(np.max(power, initial=1.0))) - log_y
+    logs -= y * np.power(mean, 1.0 - power) / (power - 1.0) / dispersion
+    logs -= expected_jumps(mean, dispersion, power) + _log_positive(mean, dispersion, power)
+    return np.where(positive, logs, -np.inf)
 
 
 def _jumps(

@@ -18,7 +18,6 @@ from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import gate_of_rows, has_series
 
 # Nominal coverages that are compared with the observed ones.
 NOMINAL_COVERAGES = np.linspace(0.05, 0.95, 19)
@@ -184,12 +183,12 @@ class CalibrationDisplay(draw.Display):
         )
         output = subject.check_target(estimator, target, X)
         check_integer("n_bins", n_bins, least=2)
-        gate = gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
+        gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
         distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
         bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}
         pit = subject.one_target(distribution.cdf(bounds["upper"]), output, 1)
         left = subject.one_target(distribution.cdf_left(bounds["lower"]), output, 1)
-        if has_series(estimator):  # some y may be missing
+        if subject.has_series(estimator):  # some y may be missing
             pit, left = pit[np.isfinite(pit)], left[np.isfinite(pit)]
         return cls(pit=pit, pit_left=left, n_bins=n_bins).plot(ax)
 
@@ -347,7 +346,7 @@ class RootogramDisplay(draw.Display):
         estimator, X, *_ = subject.drawn_mixture(cls, estimator, X)
         distribution = None
         if hasattr(estimator, "predict_dist"):
-            gate = gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
+            gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
             distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
         if distribution is None or not distribution.is_count:
             raise ValueError(
@@ -358,7 +357,7 @@ class RootogramDisplay(draw.Display):
         output = subject.check_target(estimator, target, X)
         subject.check_rows("y", estimator, X, y)
         y = subject.one_target(np.asarray(y, dtype=np.float64), output, 1)
-        is_known = np.isfinite(y) | (not has_series(estimator))
+        is_known = np.isfinite(y) | (not subject.has_series(estimator))
         y = y[is_known]
         if not np.isfinite(y).all() or (y != np.abs(np.floor(y))).any():
             raise ValueError(
@@ -532,7 +531,7 @@ class SurvivalDisplay(draw.Display):
         table = EventTable.of(until, event, np.ones(len(until)))
         start = min(until.min(), 0.0)
         grid = np.linspace(start, until.max(), N_TIMES)
-        gate = gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
+        gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
         experts, mixture = subject.predicted_survival(estimator, X, grid, output, offset, gate)
         weight = gate + np.finfo(float).tiny
         band = None

@@ -18,7 +18,6 @@ from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import has_series
 from skmoe.protocols import LinearPredictor
 
 # Panels of a figure side by side.
@@ -594,7 +593,7 @@ class SegmentProfileDisplay(draw.Display):
             shares=shares,
             profile=profile[shown],
             n_columns=len(columns) if len(shown) < len(columns) else None,
-            of_units=units is not None and not has_series(estimator),
+            of_units=units is not None and not subject.has_series(estimator),
             feature_note=note,
         ).plot(ax)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,16 +16,15 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import has_series, known_past
 
 # Intensity of the band of a regime that is certain, in which points and lines remain legible.
 MAX_INTENSITY = 0.45
 
-# Size of the figure without its legend, in inches.
-COURSE_SIZE = (7.0, 3.2)
+# Size of a panel with its legend, in inches.
+COURSE_SIZE = (8.5, 3.2)
 
-# Labels of times that are neither numbers nor dates, and of dates, at most.
-MAX_TIME_LABELS, MAX_DATE_LABELS = 12, 7
+# Labels of dates, at most.
+MAX_DATE_LABELS = 7
 
 # What a band knows of a unit.
 WHAT_IS_KNOWN = {"past": "from earlier rows", "now": "up to each row", "all": "from all rows"}
@@ -72,8 +70,6 @@ class CourseDisplay(draw.DisplayOfPanels):
         Label of the unit; None for rows without units.
     time_name : str, default="Time"
         Label of the horizontal axis.
-    time_labels : list of str of length n_rows, default=None
-        Labels of times that are neither numbers nor dates.
     is_probability : bool, default=False
         Whether the prediction is the probability of a class.
 
@@ -126,8 +122,10 @@ class CourseDisplay(draw.DisplayOfPanels):
     coverage: float | None = None
     unit: Any = None
     time_name: str = "Time"
-    time_labels: Sequence[str] | None = None
     is_probability: bool = False
+
+    SIZE = COURSE_SIZE
+    GRID = (COURSE_SIZE, 1)  # one below another
 
     @classmethod
     def from_estimator(
@@ -193,7 +191,7 @@ class CourseDisplay(draw.DisplayOfPanels):
             if `given` is unknown, or if the coverage is not between 0 and 1.
         """
         estimator, X, *_, names = subject.drawn_mixture(cls, estimator, X)
-        if not has_series(estimator):
+        if not subject.has_series(estimator):
             raise ValueError(
                 f'{cls.__name__} needs a fit with gate="markov", whose rows follow one another in '
                 "time. Use TrajectoriesDisplay for units that keep their expert."
@@ -206,9 +204,10 @@ class CourseDisplay(draw.DisplayOfPanels):
         X, y_shown, offset, units, time = of_rows
         rows = Rows(X, y_shown, None, offset, units, time=time)
         regimes = estimator.responsibilities(X, y_shown, **rows.arguments, given=given)
-        times, labels = _times(time, len(index))
-        time_name = "Row" if time is None else str(getattr(time, "name", None) or "Time")
-        past, is_class, panels = known_past(estimator, rows), is_classifier(estimator), []
+        times, time_name = np.asarray(time), str(getattr(time, "name", None) or "Time")
+        if times.dtype.kind not in "iufM":
+            times, time_name = np.arange(len(index)), "Row"
+        past, is_class, panels = subject.known_past(estimator, rows), is_classifier(estimator), []
         for output in indices:
             observed, exposure = subject.observed_rates(estimator, rows, output, at_bounds=True)
             known = past if is_class else past | {"offset": offset}
@@ -230,25 +229,10 @@ class CourseDisplay(draw.DisplayOfPanels):
                     coverage=None if interval is None else coverage,
                     unit=unit,
                     time_name=time_name,
-                    time_labels=labels,
                     is_probability=is_class,
                 )
             )
         return cls._of_panels(panels).plot(ax)
-
-    def _draw(self, ax: Any) -> Any:
-        size = COURSE_SIZE[0] + draw.LEGEND_WIDTH / 2.0, COURSE_SIZE[1]
-        if not self.panels:
-            (cells,) = self._axes(ax, 1, size)
-            self._draw_panel(cells)
-            return cells
-        axes = self._axes(ax, len(self.panels), size, 1)  # one below another
-        for panel, cells in zip(self.panels, axes, strict=True):
-            panel.plot(cells)
-        for cells in axes[1:]:  # those of the first panel are for all
-            cells.get_legend().remove()
-            cells.set_title("", loc="left")
-        return axes
 
     def _draw_panel(self, ax: Any) -> None:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
@@ -288,10 +272,6 @@ class CourseDisplay(draw.DisplayOfPanels):
             locator = AutoDateLocator(maxticks=MAX_DATE_LABELS)
             ax.xaxis.set_major_locator(locator)
             ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-        elif self.time_labels is not None:
-            step = -(-len(self.times) // MAX_TIME_LABELS)
-            style = {"rotation": 40, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
-            ax.set_xticks(self.times[::step], self.time_labels[::step], **style)
         draw.label_target(ax, self.target_name)
         draw.label_feature(ax, self.time_name, None, "")
         if self.unit is not None:
@@ -311,49 +291,24 @@ class CourseDisplay(draw.DisplayOfPanels):
         low, high = np.zeros((2, len(at))), np.ones((2, len(at)))
         horizontal = np.stack([edges[:-1], edges[1:], edges[1:], edges[:-1]], axis=1)
         corners: Any = np.stack([horizontal, np.concatenate([low, high]).T], axis=2)
-        best, n_experts = self.regimes.argmax(axis=1), self.regimes.shape[1]
-        equal = 1.0 / n_experts if n_experts > 1 else 0.0
-        certainty = (self.regimes.max(axis=1) - equal) / (1.0 - equal)
-        colours = np.array([_shade(int(k), certainty[[i]])[0] for i, k in enumerate(best)])
+        colours = draw.region_colours(self.regimes, 0.0, MAX_INTENSITY)
         style: dict[str, Any] = {"facecolors": colours, "linewidths": 0, "antialiaseds": False}
         bands = PolyCollection(corners, transform=ax.get_xaxis_transform(), zorder=0, **style)
         self.bands_ = ax.add_collection(bands, autolim=False)
         ax.set_xlim(edges[[0, -1]])
 
 
-def _shade(k: int, certainty: Array) -> Array:
-    """Colours (n, 3) of an expert, white where it is uncertain."""
-    return 1.0 - MAX_INTENSITY * certainty[:, None] * (1.0 - draw.rgb(k))
-
-
 def _rows_of_unit(units: Any, unit: Any, time: Any, n_rows: int) -> tuple[Array, Any]:
     """Indices of the rows of a unit in the order of time, and its label; all rows without units."""
-    index = np.arange(n_rows)
-    if units is None and unit is not None:
+    labels = np.full(n_rows, None) if units is None else np.asarray(units)
+    unit = labels[0] if unit is None else unit
+    index = np.flatnonzero(labels == unit)
+    if not len(index):
+        some = ", ".join(shown(label) for label in dict.fromkeys(labels.tolist()[:3]))
         raise ValueError(
-            f"unit must be one of the labels in units, which are not given; got {shown(unit)}. "
+            f"unit must be one of the labels in units, such as {some}; got {shown(unit)}. "
             "Pass units=..., one entry for each row of X."
         )
-    if units is not None:
-        labels = np.asarray(units)
-        unit = labels[0] if unit is None else unit
-        index = np.flatnonzero(labels == unit)
-        if not len(index):
-            some = ", ".join(shown(label) for label in np.unique(labels)[:3])
-            raise ValueError(
-                f"unit must be one of the labels in units, such as {some}; got {shown(unit)}."
-            )
     if time is not None:
         index = index[np.argsort(np.asarray(time)[index], kind="stable")]
     return index, unit
-
-
-def _times(time: Any, n_rows: int) -> tuple[Array, list[str] | None]:
-    """Numbers or dates along the axis, and labels of others, which have equal distances."""
-    numbers = np.arange(n_rows)
-    if time is None:
-        return numbers, None
-    values = np.asarray(time)
-    if values.dtype.kind in "iufM":
-        return values, None
-    return numbers, [printable_name(str(value)) for value in values]

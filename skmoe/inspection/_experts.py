@@ -22,7 +22,6 @@ from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import check_independent, gate_of_features, has_series
 
 # Opacity of a curve where the probability of the expert is zero.
 MIN_OPACITY = 0.06
@@ -289,14 +288,14 @@ class ExpertsDisplay(RowsOverFeature):
                     **rows.over(axis, shown, heights[each, rows.assigned_expert]),
                     feature_name=axis.name,
                     target_name=name,
-                    gate=gate_of_features(estimator, points),
+                    gate=subject.gate_of_features(estimator, points),
                     mean=subject.predicted_mean(*of_grid),
                     band=subject.interval_band(*of_grid, coverage, at_exposure_one),
                     coverage=None if is_class else coverage,
                     is_probability=is_class,
                     expert_names=names,
                     feature_note=note,
-                    gate_name="long-run" if has_series(estimator) else "gate",
+                    gate_name="long-run" if subject.has_series(estimator) else "gate",
                 )
             )
         return cls._of_panels(panels).plot(ax)
@@ -538,7 +537,9 @@ class TrajectoriesDisplay(RowsOverFeature):
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         mixture = mixture_of(estimator)
-        check_independent(mixture, cls.__name__, "Use CourseDisplay, the course of one unit.")
+        subject.check_independent(
+            mixture, cls.__name__, "Use CourseDisplay, the course of one unit."
+        )
         coverage = None if coverage is None else check_coverage(coverage)
         (j,) = subject.check_features("time", time, estimator, most=1)
         table = subject.check_table(mixture, X)

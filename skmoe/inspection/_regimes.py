@@ -17,7 +17,6 @@ from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
 from skmoe.inspection._experts import CATEGORY_WIDTH
-from skmoe.inspection._series import has_series
 
 # Quantiles of the data that ticks on the axes mark.
 DECILES = np.arange(0.1, 1.0, 0.1)
@@ -25,7 +24,7 @@ DECILES = np.arange(0.1, 1.0, 0.1)
 DECILE_STYLE: dict[str, Any] = {"color": draw.DARK_GREY, "markersize": 8, "linestyle": "none"}
 
 # Intensity of regions in which all experts are equally probable, and in which one is certain.
-MIN_INTENSITY, MAX_INTENSITY = 0.15, 0.85
+INTENSITIES = 0.15, 0.85
 
 # Points of the grid for each of two features.
 N_POINTS_OF_PAIR = 100
@@ -86,8 +85,6 @@ class GateDisplay(draw.DisplayOfPanels):
         One for each expert; with one feature.
     image_ : matplotlib image
         The regions; with two features.
-    labels_ : list of matplotlib texts
-        Names of the experts in their regions, or numbers if they have no names; with two features.
     legend_ : matplotlib legend
         Legend.
 
@@ -163,7 +160,7 @@ class GateDisplay(draw.DisplayOfPanels):
         """
         estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
         chosen = subject.check_panels("features", features, estimator, most=2)
-        of_series = has_series(estimator)
+        of_series = subject.has_series(estimator)
         panels = [
             cls(
                 **gate_over(estimator, X, columns, labels, origin),
@@ -206,24 +203,16 @@ class GateDisplay(draw.DisplayOfPanels):
     def _draw_regions(self, ax: Any) -> list[Any]:
         """Draw the most probable experts over two features; returns handles of a legend."""
         from matplotlib.patches import Patch
-        from matplotlib.patheffects import withStroke
 
         horizontal, vertical = self.values
         extent = horizontal[0], horizontal[-1], vertical[0], vertical[-1]
         image: dict[str, Any] = {"extent": extent, "aspect": "auto", "interpolation": "nearest"}
-        self.image_ = ax.imshow(region_colours(self.gate), origin="lower", **image)
+        colours = draw.region_colours(self.gate, *INTENSITIES)
+        self.image_ = ax.imshow(colours, origin="lower", **image)
         draw.label_feature(ax, self.feature_names[0], None, self.feature_note)
         draw.label_target(ax, self.feature_names[1])
+        names = draw.in_legend(self.expert_names)
         shown = np.unique(self.gate.argmax(axis=2)).tolist()
-        # A white outline keeps the labels legible on ticks and lines.
-        style = {"path_effects": [withStroke(linewidth=3, foreground="white")], "zorder": 5}
-        style |= {"ha": "center", "va": "center", "fontweight": "bold"}
-        on_axes, names = draw.beside_marks(self.expert_names), draw.in_legend(self.expert_names)
-        centres = [region_centre(self.gate, k) for k in shown]
-        self.labels_ = [
-            ax.text(horizontal[i], vertical[j], on_axes[k], **style)
-            for k, (j, i) in zip(shown, centres, strict=True)
-        ]
         return [Patch(color=draw.colour(k), label=names[k]) for k in shown]
 
 
@@ -243,14 +232,14 @@ def gate_over(
             f"Features must hold numbers to be drawn in pairs; {categories[0]!r} holds "
             "categories. Choose another feature."
         )
-    if is_pair and has_series(estimator):
+    if is_pair and subject.has_series(estimator):
         raise ValueError(
             'features must be drawn one at a time with gate="markov", which has probabilities '
             f"after each expert. Pass a list of two: features={list(columns)}."
         )
     points = np.meshgrid(*(axis.grid for axis in axes))
     rows = subject.make_grid(X, columns, np.stack([values.ravel() for values in points], axis=1))
-    if has_series(estimator):
+    if subject.has_series(estimator):
         moves = transition_probabilities(estimator, rows)
         gate = np.diagonal(moves, axis1=1, axis2=2) if origin is None else moves[:, origin]
     else:
@@ -262,26 +251,6 @@ def gate_over(
         "deciles": None if categories else [np.nanquantile(x.observed, DECILES) for x in axes],
         "categories": axes[0].categories,
     }
-
-
-def region_colours(gate: Array) -> Array:
-    """Colours (n, n, 3) of the most probable expert, paler where it is less probable."""
-    n_experts = gate.shape[-1]
-    equal = 1.0 / n_experts if n_experts > 1 else 0.0
-    certainty = (gate.max(axis=-1, keepdims=True) - equal) / (1.0 - equal)
-    intensity = MIN_INTENSITY + (MAX_INTENSITY - MIN_INTENSITY) * certainty
-    palette = np.array([draw.rgb(k) for k in range(n_experts)])
-    return 1.0 - intensity * (1.0 - palette[gate.argmax(axis=-1)])
-
-
-def region_centre(gate: Array, expert: int) -> tuple[int, int]:
-    """Grid indices of the point of an expert's region that is farthest from its edges."""
-    from scipy.ndimage import distance_transform_edt
-
-    inside = np.pad(gate.argmax(axis=-1) == expert, 1)
-    distance = distance_transform_edt(inside)[1:-1, 1:-1]
-    row, column = np.unravel_index(np.argmax(distance), distance.shape)
-    return int(row), int(column)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -465,7 +434,9 @@ class RegimesDisplay(draw.DisplayOfPanels):
         if len(names) > 1:
             arrays = gate_over(estimator, X, [column], labels, None)
             gate = GateDisplay(**arrays, expert_names=names, feature_note=note)
-            gate.gate_name = "Probability of staying" if has_series(estimator) else gate.gate_name
+            gate.gate_name = (
+                "Probability of staying" if subject.has_series(estimator) else gate.gate_name
+            )
         displays = []
         for rows in targets:
             columns: list[Any] = [of_experts] * len(names)

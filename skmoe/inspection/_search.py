@@ -12,7 +12,6 @@ from skmoe._inference.labels import counted_noun
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import has_series
 
 # Height of the vertical axis in units of the range of the late lower bounds; the steep first
 # iterations would otherwise determine it.
@@ -391,7 +390,7 @@ class ResponsibilitiesDisplay(draw.Display):
         """
         estimator, X, *_, names = subject.drawn_mixture(cls, estimator, X)
         by_row = {"units": units, "known_experts": known_experts, "time": time}
-        of_series = has_series(estimator)
+        of_series = subject.has_series(estimator)
         by_row |= {"given": "all"} if of_series else {}
         resp = estimator.responsibilities(X, y, offset=offset, **by_row)
         of_units = units is not None and not of_series

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -152,6 +152,10 @@ class DisplayOfPanels(Display):
     expert_names: Sequence[str]
     panels: Any = None
 
+    # Size of a single panel, None for that of matplotlib; and size, columns and room of a grid.
+    SIZE: ClassVar[tuple[float, float] | None] = None
+    GRID: ClassVar[tuple[Any, ...]] = (GRID_PANEL_SIZE, MAX_GRID_COLUMNS, LEGEND_WIDTH)
+
     @classmethod
     def _of_panels(cls, panels: Sequence[Self]) -> Self:
         """The first of several displays, with all of them as its panels, or the only one."""
@@ -161,11 +165,10 @@ class DisplayOfPanels(Display):
 
     def _draw(self, ax: Any) -> Any:
         if not self.panels:
-            (cells,) = self._axes(ax)
+            (cells,) = self._axes(ax, 1, self.SIZE)
             self._draw_panel(cells)
             return cells
-        grid = len(self.panels), GRID_PANEL_SIZE, MAX_GRID_COLUMNS, LEGEND_WIDTH
-        axes = self._axes(ax, *grid)
+        axes = self._axes(ax, len(self.panels), *self.GRID)
         for panel, cells in zip(self.panels, axes, strict=True):
             panel.plot(cells)
         _share_names(axes)
@@ -338,6 +341,18 @@ def curve_style(k: int, n_points: int, *, is_category: bool = False) -> dict[str
 def rgb(k: int) -> Array:
     """Colour of an expert as three numbers from 0 to 1."""
     return np.array([int(colour(k)[i : i + 2], 16) for i in (1, 3, 5)]) / 255.0
+
+
+def region_colours(probability: Array, weakest: float, strongest: float) -> Array:
+    """Colours (..., 3) of the most probable expert, paler where it is less probable.
+
+    Their intensities are those where all experts are equally probable, and where one is certain.
+    """
+    n_experts = probability.shape[-1]
+    equal = 1.0 / n_experts if n_experts > 1 else 0.0
+    certainty = (probability.max(axis=-1, keepdims=True) - equal) / (1.0 - equal)
+    palette = np.array([rgb(k) for k in range(n_experts)])[probability.argmax(axis=-1)]
+    return 1.0 - (weakest + (strongest - weakest) * certainty) * (1.0 - palette)
 
 
 def in_legend(names: Sequence[str]) -> list[str]:

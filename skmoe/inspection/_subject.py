@@ -27,12 +27,16 @@ from skmoe._estimators.methods.input_steps import (
     split_at_scalers,
     with_input,
 )
-from skmoe._estimators.methods.series import transition_probabilities
+from skmoe._estimators.methods.series import (
+    has_series,
+    known_before,
+    long_run_probabilities,
+    transition_probabilities,
+)
 from skmoe._inference.labels import feature_labels, format_percent, printable_name
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._series import gate_of_features, given_features, has_series
 
 # Quantiles of a feature between which a function changes.
 EFFECT_QUANTILES = np.linspace(0.05, 0.95, 7)
@@ -476,6 +480,63 @@ def check_regressor(estimator: Any, remedy: str) -> None:
         raise TypeError(f"estimator must be a regressor; got {type(estimator).__name__}. {remedy}")
 
 
+# --- rows that follow one another in time ---------------------------------------------------------
+
+
+def gate_of_features(estimator: Any, X: Any) -> Array:
+    """Probabilities (n, K) of the experts, given features only; of series those of the long run."""
+    return (
+        long_run_probabilities(estimator, X) if has_series(estimator) else estimator.predict_gate(X)
+    )
+
+
+def given_features(estimator: Any, X: Any) -> dict[str, Any]:
+    """By what predictions of series are those of the long run; others need nothing."""
+    return {"gate_proba": long_run_probabilities(estimator, X)} if has_series(estimator) else {}
+
+
+def known_past(estimator: Any, rows: Rows) -> dict[str, Any]:
+    """Arguments by which predictions of observed rows know earlier rows of their series."""
+    given = {"y": rows.y, "units": rows.unit, "time": rows.time}
+    return given if has_series(estimator) else {}
+
+
+def gate_of_rows(estimator: Any, rows: Rows) -> Array:
+    """Gate probabilities (n, K) of observed rows, which know earlier rows of their series."""
+    given = {"units": rows.unit, "time": rows.time}
+    gate: Array = estimator.predict_gate(rows.X, **given | known_past(estimator, rows))
+    return gate
+
+
+def gate_of_row(estimator: Any, rows: Rows, row: int) -> Callable[[Any], Array]:
+    """The gate as a function of features, for a row of a series given what is known before it."""
+    if not has_series(estimator):
+        predict_gate: Callable[[Any], Array] = estimator.predict_gate
+        return predict_gate
+    if rows.y is None:
+        raise ValueError(
+            'y must be given with gate="markov", whose rows depend on earlier ones. Pass y, with '
+            "NaN where it is not known."
+        )
+    before = known_before(estimator, rows, row)
+
+    def gate_of(X: Any) -> Array:
+        if before is None:
+            return np.tile(estimator.initial_probabilities_, (X.shape[0], 1))
+        return np.einsum("j,njk->nk", before, transition_probabilities(estimator, X))
+
+    return gate_of
+
+
+def check_independent(estimator: Any, use: str, remedy: str) -> None:
+    """Raise ValueError where the rows of a fit follow one another in time."""
+    if has_series(estimator):
+        raise ValueError(
+            f'{use} needs rows or units that keep their expert; those of gate="markov" change it '
+            f"in time. {remedy}"
+        )
+
+
 # --- pipelines and searches --------------------------------------------------------------------
 
 
@@ -515,26 +576,8 @@ def drawn_mixture(
     return mixture, table, note, check_names(mixture, None), names_of_experts(mixture)
 
 
-# Quantiles that are the points of the grid, of each expert that counts. The range of the picture is
-# that between the second and the last but one: outside the first and last a narrow hump is flat.
-PROBABILITIES = np.concatenate(
-    [[1e-6, 0.001, 0.003], np.linspace(0.01, 0.99, 99), [0.997, 0.999, 1.0 - 1e-6]]
-)
-
-# Experts of a smaller probability have no points of their own.
-MIN_GATE_SHOWN = 0.002
-
 # After the name of a target that is divided by the exposure of its row.
 PER_EXPOSURE = " per unit of exposure"
-
-# Equidistant points of the grid, and probability of a value that is a step of the distribution.
-N_EVEN_POINTS, MIN_STEP = 200, 1e-6
-
-# Counts that are drawn, at most, among those between the ends.
-MAX_COUNTS = 400
-
-# Steps of a path, the numbers in its rows for which they are reduced, and the fewest steps.
-N_STEPS, MAX_ENTRIES, MIN_STEPS = 100, 20_000_000, 10
 
 
 def values_at(distribution: Any, method: Any, points: Array, index: int) -> Array:
@@ -758,94 +801,6 @@ def observed_rows(
             ObservedRows(estimator, rows.X, index, name, observed, *resp, units, exposures)
         )
     return found
-
-
-# --- by experts --------------------------------------------------------------------------------
-
-
-def row_density(
-    estimator: Any, X: Any, row: int, target: int, offset: Array | None, gate_of: Any
-) -> dict[str, Any]:
-    """The distribution of an output for a row, as a sum over experts: fields of the display.
-
-    They are the gate (K,), values (A,) with their probabilities (A, K), and a grid with densities;
-    those of a classifier are the classes.
-    """
-    gate = gate_of(index_rows(X, np.array([row])))[0]
-    n_experts = len(gate)
-    repeated = index_rows(X, np.full(n_experts, row))
-    found = {"gate": gate, "grid": np.empty(0), "density": np.empty((0, n_experts))}
-    if is_classifier(estimator):
-        of_classes = np.diagonal(estimator.predict_experts(repeated)) * gate
-        return found | {"values": np.arange(len(of_classes)), "probability": of_classes}
-    given = None if offset is None else np.repeat(offset[None], n_experts, axis=0)
-    experts, mixture = (
-        estimator.predict_dist(repeated, offset=given, gate_proba=proba)
-        for proba in (np.eye(n_experts), np.tile(gate, (n_experts, 1)))
-    )
-
-    def at(method: Any, points: Array) -> Array:
-        return values_at(experts, method, points, target).T
-
-    low, high = one_target(mixture.ppf(PROBABILITIES[[1, -2]]), target, 2)[0]
-    quantiles = one_target(experts.ppf(PROBABILITIES), target, 2)
-    points = np.unique(quantiles[gate >= MIN_GATE_SHOWN])
-    if mixture.is_count:
-        points = np.unique(np.round(np.linspace(low, high, int(min(high - low, MAX_COUNTS)) + 1)))
-    steps = (at(experts.cdf, points) - at(experts.cdf_left, points)) * gate
-    has_step = steps.sum(axis=1) > MIN_STEP
-    found |= {"values": points[has_step], "probability": steps[has_step]}
-    if mixture.is_count or has_step.all():
-        return found
-    even = np.linspace(low, high, N_EVEN_POINTS)
-    grid = np.unique(np.concatenate([even, points[~has_step]]))
-    grid = grid[(grid >= low) & (grid <= high) & ~np.isin(grid, found["values"])]
-    return found | {"grid": grid, "density": at(experts.pdf, grid) * gate}
-
-
-# --- by features -------------------------------------------------------------------------------
-
-
-def row_contributions(
-    estimator: Any, X: Any, row: int, target: int, offset: Array | None, gate_of: Any
-) -> dict[str, Any]:
-    """Contributions to the prediction of an output or class for a row: fields of the display.
-
-    Contributions through the gate (p,) and through the experts (p,) add up to the difference of
-    the prediction from the base value, that of the mean row. The straight path between these rows
-    has `N_STEPS` steps. In each, features move one after another: first in the gate, then in the
-    experts, and on a second way in the opposite order, of which the mean is taken. The changes of
-    each way add up to the change of sum_k gate_k(x) mean_k(x). For smooth functions they converge
-    to integrated gradients.
-    """
-
-    def given(rows: Any) -> dict[str, Any]:
-        return {} if offset is None else {"offset": np.repeat(offset[None], rows.shape[0], axis=0)}
-
-    n_features = X.shape[1]
-    ends = path_rows(X, row, np.array([[0.0], [1.0]]) * np.ones(n_features))
-    at_ends = given(ends) | ({"gate_proba": gate_of(ends)} if has_series(estimator) else {})
-    base_value, prediction = predicted_mean(estimator, ends, target, **at_ends)
-    n_steps = int(np.clip(MAX_ENTRIES // (n_features * (n_features + 1)), MIN_STEPS, N_STEPS))
-    fraction = np.linspace(0.0, 1.0, n_steps + 1)
-    moved = np.tri(n_features + 1, n_features, -1, dtype=bool)  # row j: the first j have moved
-    through_gate, through_experts = np.zeros(n_features), np.zeros(n_features)
-    for backwards in (False, True):
-        order = moved[:, ::-1] if backwards else moved
-        # Fractions of the path, (S, p + 1, p): features that have moved are one step ahead.
-        ahead = np.where(order, fraction[1:, None, None], fraction[:-1, None, None])
-        rows = path_rows(X, row, ahead.reshape(-1, n_features))
-        shape = n_steps, n_features + 1, -1
-        mean = one_target(estimator.predict_experts(rows, **given(rows)), target, 2).reshape(shape)
-        gate = gate_of(rows).reshape(shape)
-        # The gate moves before the experts, or backwards after them.
-        first, last = (-1, 0) if backwards else (0, -1)
-        of_gate = np.einsum("sjk,sk->j", np.diff(gate, axis=1), mean[:, first])
-        of_experts = np.einsum("sjk,sk->j", np.diff(mean, axis=1), gate[:, last])
-        through_gate += (of_gate[::-1] if backwards else of_gate) / 2.0
-        through_experts += (of_experts[::-1] if backwards else of_experts) / 2.0
-    found = {"base_value": float(base_value), "prediction": float(prediction)}
-    return found | {"gate_contributions": through_gate, "expert_contributions": through_experts}
 
 
 # --- rows with weights ----------------------------------------------------------------------------

@@ -27,7 +27,6 @@ from skmoe._inference.labels import (
 from skmoe._inference.persistence import HARDLY_EVER_LEFT, LONGEST
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import has_series
 from skmoe.protocols import Correlation, Dispersion, LinearPredictor
 
 # Other characters could end a label of a diagram, or be parsed as markup.
@@ -180,7 +179,7 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     log_odds = subject.gate_log_odds(estimator)
     if estimator.n_experts_ == 1:
         return []
-    if has_series(estimator):
+    if subject.has_series(estimator):
         return transition_lines(estimator, k, text_format)
     if log_odds is None:
         if hasattr(estimator, "gate_coef_"):
@@ -393,7 +392,7 @@ def export_mermaid(estimator: Any, *, X: Any = None) -> str:
             described.append(f"{term} " + ", ".join(map(format_number, values)))
         share = _label(format_percent(estimator.weights_[k]))
         lines.append(f"    gate -->|{share}| expert{k}[{_label(*described)}]")
-    if has_series(estimator) and estimator.n_experts_ > 1:
+    if subject.has_series(estimator) and estimator.n_experts_ > 1:
         for (origin, to), probability in np.ndenumerate(estimator.transition_matrix_):
             label = _label(format_percent(float(probability)))
             lines.append(f"    expert{origin} -->|{label}| expert{to}")

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib import import_module, resources
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +25,11 @@ from skmoe._data.censored_targets import bounds_of, point_values, times_and_even
 from skmoe._data.checks import check_integer, has_bounds, shown
 from skmoe._data.encoding import encode, make_encoder
 from skmoe._data.rows import Rows
+from skmoe._data.series import misses_y
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
+from skmoe._inference.coefficients import INTERCEPT, TRANSITIONS
+from skmoe._inference.inference import Inference
 from skmoe._inference.labels import (
     COLLAPSED,
     N_DIGITS,
@@ -35,6 +39,7 @@ from skmoe._inference.labels import (
     format_percent,
     printable_name,
 )
+from skmoe._inference.persistence import HARDLY_EVER_LEFT, LONGEST, expected_durations
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
@@ -52,12 +57,13 @@ from skmoe.inspection._report._panel import (
     make_inputs,
     make_panel,
 )
-from skmoe.inspection._report._series import describe_series, is_known
 from skmoe.inspection._search import NumberOfExpertsDisplay
-from skmoe.inspection._series import has_series, known_past
 from skmoe.inspection._style import NO_NUMBER, colour
 from skmoe.inspection._text import export_text
 from skmoe.metrics import make_survival_scorers
+
+# Of intervals of durations and of effects.
+CONFIDENCE_LEVEL = 0.95
 
 # Lines of each list of a card, and classes in a line.
 MAX_LINES, MAX_NAMED = 4, 3
@@ -281,7 +287,7 @@ def make_pictures(report: Report) -> list[Picture]:
 
 def _series_of(estimator: Any, rows: Rows) -> dict[str, Any]:
     """Options of displays whose rows follow one another in time."""
-    return {"units": rows.unit, "time": rows.time} if has_series(estimator) else {}
+    return {"units": rows.unit, "time": rows.time} if subject.has_series(estimator) else {}
 
 
 def draw_course(report: Report) -> Picture:
@@ -317,7 +323,7 @@ def _calibration(report: Report, rows: Rows) -> list[Picture]:
 def _calibration_of_classes(report: Report, rows: Rows) -> str:
     """Observed shares of classes by bins of their probabilities; one of two has all information."""
     estimator, plt = report.mixture, import_pyplot("export_html")
-    past, known = known_past(estimator, rows), is_known(rows.y, rows.n_rows)
+    past, known = subject.known_past(estimator, rows), ~misses_y(rows.y)
     with plt.rc_context(STYLE), plt.ioff():
         figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
         for c in report.outputs:
@@ -332,6 +338,39 @@ def _calibration_of_classes(report: Report, rows: Rows) -> str:
 
 
 # --- the fit ----------------------------------------------------------------------------------
+
+
+def describe_series(
+    estimator: Any, rows: Rows, inference: Inference | None
+) -> dict[str, Any] | None:
+    """How long regimes last, where they lead, and what changes that; None without any series."""
+    if not subject.has_series(estimator) or estimator.n_experts_ == 1:
+        return None
+    known = {"given": "all"}
+    shares = estimator.responsibilities(rows.X, rows.y, **rows.arguments, **known).mean(axis=0)
+    lasting = expected_durations(estimator, inference, CONFIDENCE_LEVEL)
+    of_first, of_next = estimator.initial_probabilities_, estimator.transition_matrix_
+    columns = estimator.expert_names_, map(colour, count()), shares, of_first, lasting, of_next
+    return {
+        "experts": list(zip(*columns, strict=False)),
+        "n_series": estimator.n_series_,
+        "at_means": bool(estimator.transition_coef_.any()),
+        "level": f"{100 * CONFIDENCE_LEVEL:g}",
+        "effects": [] if inference is None else _effects_on_leaving(inference),
+    }
+
+
+def _effects_on_leaving(inference: Inference) -> list[tuple[Any, ...]]:
+    """Odds ratios of transitions for one unit more of each feature, with intervals and p values."""
+    with np.errstate(over="ignore"):
+        ratios, ends = np.exp(inference.estimates), np.exp(inference.conf_int(CONFIDENCE_LEVEL))
+    return [
+        (term.part.removeprefix(f"{TRANSITIONS} "), *term[1:], ratio, interval, p_value)
+        for term, ratio, interval, p_value in zip(
+            inference.terms, ratios, ends, inference.p_values, strict=True
+        )
+        if term.part.startswith(TRANSITIONS) and term.name != INTERCEPT
+    ]
 
 
 def describe_fit(report: Report) -> dict[str, Any]:
@@ -394,8 +433,8 @@ def _simple_models(report: Report, held_out: Rows) -> list[tuple[str, Any, Rows]
     Categories are indicators for the linear one. A model that cannot be fitted is left out.
     """
     estimator, rows = report.mixture, report.rows
-    if has_series(estimator):  # rows whose y is missing have nothing for the other models
-        rows = rows.take(np.flatnonzero(is_known(rows.y, rows.n_rows)))
+    if subject.has_series(estimator):  # rows whose y is missing have nothing for the other models
+        rows = rows.take(np.flatnonzero(~misses_y(rows.y)))
     make: Any = MixtureOfExpertsClassifier
     if not is_classifier(estimator):
         make, family = MixtureOfExpertsRegressor, getattr(estimator, "family", "normal")
@@ -427,7 +466,7 @@ def _simple_models(report: Report, held_out: Rows) -> list[tuple[str, Any, Rows]
 def _scores(estimator: Any, rows: Rows, report: Report) -> dict[str, float]:
     """Scores by name: of classes, of times of events, or of the mean and of the distribution."""
     weight, given = rows.weight, {} if rows.offset is None else {"offset": rows.offset}
-    past, known = known_past(estimator, rows), is_known(rows.y, rows.n_rows)
+    past, known = subject.known_past(estimator, rows), ~misses_y(rows.y)
     weight = weight if weight is None else np.asarray(weight)[known]
     if is_classifier(estimator):
         proba, labels = estimator.predict_proba(rows.X, **past)[known], estimator.classes_
@@ -615,7 +654,7 @@ def export_html(
 
     inputs = make_inputs(estimator, X, row, None if note else features)
     own_rows = subject.positive_rows(Rows(inputs.X, *belongs))
-    known = np.flatnonzero(is_known(own_rows.y, own_rows.n_rows))
+    known = np.flatnonzero(~misses_y(own_rows.y))
     if len(known) < own_rows.n_rows:
         own_rows, resp = own_rows.take(known), resp[known]
     of_user = report._replace(mixture=inputs.mixture, rows=own_rows)
@@ -635,7 +674,7 @@ def export_html(
         "panel": panel,
         "charts": make_charts(panel),
         "scores": None if held_out is None else describe_scores(report, held_out),
-        "n_held_out": 0 if held_out is None else is_known(held_out.y, held_out.n_rows).sum(),
+        "n_held_out": 0 if held_out is None else ~misses_y(held_out.y).sum(),
         "date": date.today().isoformat(),
         "version": import_module("skmoe").__version__,
     }
@@ -681,10 +720,16 @@ def render_page(context: Mapping[str, Any]) -> str:
     environment = import_jinja2("export_html").Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters |= {"percent": lambda v: format_percent(float(v)), "number": number}
     # Bokeh reads objects in the order in which they are written.
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
     template = environment.from_string(_read("page.html"))
-    given = {"style": _read("page.css"), "scripts": scripts, "script_hashes": hashes}
+    given: dict[str, Any] = {
+        "style": _read("page.css"),
+        "scripts": scripts,
+        "script_hashes": hashes,
+    }
+    given |= {"longest": LONGEST, "hardly_ever_left": HARDLY_EVER_LEFT}
     page: str = template.render(**context, **given)
     return page
 

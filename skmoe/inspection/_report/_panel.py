@@ -26,7 +26,6 @@ from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_bokeh
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import gate_of_features, given_features
 from skmoe.inspection._style import LIGHT_GREY, colour
 
 # A feature with up to this number of different values is a choice between them.
@@ -58,20 +57,20 @@ class Report(NamedTuple):
         """
         mixture, output = self.mixture, self.outputs[0]
         if self.horizon is not None:
-            times, gate = np.array([self.horizon]), gate_of_features(mixture, rows)
+            times, gate = np.array([self.horizon]), subject.gate_of_features(mixture, rows)
             experts, whole = subject.predicted_survival(
                 mixture, rows, times, output, self._offset(rows), gate
             )
             return experts[..., 0], whole[:, 0]
         experts = mixture.predict_experts(rows)
         if is_classifier(mixture):
-            return experts, mixture.predict_proba(rows, **given_features(mixture, rows))
+            return experts, mixture.predict_proba(rows, **subject.given_features(mixture, rows))
         return subject.one_target(experts, output, 2), subject.predicted_mean(mixture, rows, output)
 
     def distribution(self, rows: Any, **given: Any) -> Any:
         """Predictive distributions for an offset of zero; None for experts without any."""
         if "gate_proba" not in given:
-            given |= given_features(self.mixture, rows)
+            given |= subject.given_features(self.mixture, rows)
         try:
             return self.mixture.predict_dist(rows, offset=self._offset(rows), **given)
         except (AttributeError, ValueError):
@@ -152,7 +151,7 @@ class Inputs(NamedTuple):
                 probes = np.nanquantile(values, np.linspace(0.05, 0.95, N_PROBES))
             codes = np.append(self.start[feature.column], probes)
             rows = self.rows(self.along(feature, codes))
-            found = report.predict(rows)[1], gate_of_features(report.mixture, rows)
+            found = report.predict(rows)[1], subject.gate_of_features(report.mixture, rows)
             effects[:, i] = [np.abs(values[1:] - values[0]).max() for values in found]
         largest = effects.max(axis=1, keepdims=True, initial=0.0)
         relative = (effects / np.where(largest > 0.0, largest, 1.0)).max(axis=0)
@@ -228,7 +227,7 @@ def find_formulas(
     estimator, codes = report.mixture, _compared_codes(inputs, features)
     encoded = [feature.encoded(codes[:, feature.column]) for feature in features]
     columns, table = np.hstack([np.zeros((len(codes), 0)), *encoded]), inputs.rows(codes)
-    gate = _linear_function(columns, _logits(gate_of_features(estimator, table).T))
+    gate = _linear_function(columns, _logits(subject.gate_of_features(estimator, table).T))
     if gate is None:
         return None
     found: list[Any] = [{}] * len(gate)
@@ -512,7 +511,11 @@ def _shown_range(report: Report) -> list[float]:
 def _predictions(report: Report, rows: Any, limits: Sequence[float] | None) -> dict[str, Any]:
     """Predictions of a mixture that is no formula, as lists."""
     experts, mean = report.predict(rows)
-    found = {"gate": gate_of_features(report.mixture, rows), "experts": experts, "mean": mean}
+    found = {
+        "gate": subject.gate_of_features(report.mixture, rows),
+        "experts": experts,
+        "mean": mean,
+    }
     distribution = None if limits is None else report.distribution(rows)
     if distribution is not None:
         interval = distribution.interval(report.coverage)

@@ -21,6 +21,7 @@ from skmoe._data.sklearn_adapter import requests_metadata, split_pipeline, trans
 from skmoe._estimators.methods.series import has_series
 from skmoe._numerics.event_times import concordance, crps_of_bounds, integrated_brier
 from skmoe._numerics.probability import weighted_mean
+from skmoe._numerics.typing import Array
 from skmoe.distributions import PredictiveDistribution, check_coverage
 from skmoe.exceptions import warn_user
 
@@ -289,21 +290,12 @@ def make_survival_scorers() -> dict[str, Scorer]:
             )
         return score
 
-    @requests_metadata("offset", "units", "time")
-    def concordance_of(
-        estimator: Any,
-        X: Any,
-        y: Any,
-        *,
-        sample_weight: Any = None,
-        offset: Any = None,
-        units: Any = None,
-        time: Any = None,
-    ) -> float:
-        given = {"sample_weight": sample_weight, "offset": offset}
-        given["series"] = {"units": units, "time": time}
-        score = _answer(estimator, X, "score", targets.bounds_of(y), **given)
-        return checked("concordance", float(score))
+    def counted(y: Any, weight: Any) -> Array:
+        return targets.point_values(targets.bounds_of(y)[check_weights(weight, len(y)) > 0.0])
+
+    def concordance_of(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
+        means = dist.restricted_mean(counted(y, weight).max())
+        return checked("concordance", concordance_index(y, means, sample_weight=weight))
 
     def brier_of(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
         time, event = targets.times_and_events("the integrated Brier score", y)
@@ -314,7 +306,7 @@ def make_survival_scorers() -> dict[str, Scorer]:
         return -integrated_brier_score(y, dist.sf(grid[None]), grid, sample_weight=weight)
 
     def crps_of(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
-        known = targets.point_values(targets.bounds_of(y)[check_weights(weight, len(y)) > 0.0])
+        known = counted(y, weight)
         first, last = min(known.min(), 0.0), known.max()
         if first >= last:
             return checked("neg_censored_crps", np.nan)
@@ -323,7 +315,7 @@ def make_survival_scorers() -> dict[str, Scorer]:
 
     return {
         "log_density": log_density_scorer,
-        "concordance": concordance_of,
+        "concordance": _scorer(concordance_of),
         "neg_integrated_brier": _scorer(brier_of),
         "neg_censored_crps": _scorer(crps_of),
     }

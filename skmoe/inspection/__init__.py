@@ -14,13 +14,8 @@ from skmoe._inference.comparisons import NestedModelsTest, NExpertsTable, NExper
 from skmoe._inference.effects import AverageEffects, Explanation
 from skmoe._inference.inference import Inference, Maxima, UnitResponsibilities
 from skmoe._inference.summary import ExpertSummary, Summary
-from skmoe.inspection._calibration import (
-    CalibrationDisplay,
-    RootogramDisplay,
-    SurvivalDisplay,
-)
+from skmoe.inspection._calibration import CalibrationDisplay, RootogramDisplay, SurvivalDisplay
 from skmoe.inspection._coefficients import CoefficientsDisplay, SegmentProfileDisplay
-from skmoe.inspection._course import CourseDisplay
 from skmoe.inspection._experts import ExpertsDisplay, TrajectoriesDisplay
 from skmoe.inspection._feature_effects import (
     ImportanceDisplay,
@@ -28,7 +23,7 @@ from skmoe.inspection._feature_effects import (
     permutation_importance_by_part,
 )
 from skmoe.inspection._prediction import PredictionDisplay
-from skmoe.inspection._regimes import GateDisplay, RegimesDisplay
+from skmoe.inspection._regimes import CourseDisplay, GateDisplay, RegimesDisplay
 from skmoe.inspection._report import export_html
 from skmoe.inspection._search import (
     ConvergenceDisplay,

@@ -552,12 +552,8 @@ class SurvivalDisplay(draw.Display):
 
     def _draw(self, ax: Any) -> Any:
         (ax,) = self._axes(ax)
-        self.band_ = None
-        if self.band is not None and self.level is not None:
-            label = draw.interval_label(self.level)
-            self.band_ = draw.draw_band(
-                ax, self.observed_times, self.band, step="post", label=label
-            )
+        style: dict[str, Any] = {"step": "post", "label": draw.interval_label(self.level)}
+        self.band_ = draw.draw_band(ax, self.observed_times, self.band, **style)
         style = {"color": draw.LIGHT_GREY, "label": "Kaplan-Meier", "where": "post"}
         (self.observed_line_,) = ax.step(self.observed_times, self.observed, linewidth=4.0, **style)
         style = {"color": draw.DARK_GREY, "label": "mixture"}
@@ -569,8 +565,7 @@ class SurvivalDisplay(draw.Display):
             self.lines_ += ax.plot(self.times, self.curves[:, k], **style)
             label = f"{name}\n{format_percent(share)} of the rows"
             handles.append(draw.expert_handle(k, label))
-        handles += [] if self.band_ is None else [self.band_]
         ax.set(xlim=self.times[[0, -1]], ylim=(0.0, 1.01), ylabel="Probability of no event")
         draw.label_feature(ax, self.time_name, None, "")
-        self.legend_ = draw.expert_legend(ax, handles)
+        self.legend_ = draw.expert_legend(ax, [*handles, self.band_])
         return ax

@@ -44,7 +44,7 @@ N_TICKS, MAX_PLAIN_RATIO = 4, 6.0
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class CoefficientsDisplay(draw.Display):
+class CoefficientsDisplay(draw.DisplayOfFeatures):
     """Forest plot of the coefficients: what the features do, under each expert.
 
     Points are coefficients, and lines confidence intervals, where `inference` is possible. A
@@ -113,7 +113,6 @@ class CoefficientsDisplay(draw.Display):
     array([[-1.,  1.]])
     """
 
-    feature_names: Sequence[str]
     expert_names: Sequence[str]
     coefficients: Array
     is_ratio: Array
@@ -122,8 +121,6 @@ class CoefficientsDisplay(draw.Display):
     coefficient_name: str = "Coefficient"
     level: float | None = None
     step: str = "SD"
-    n_columns: int | None = None
-    feature_note: str = ""
 
     @classmethod
     def from_estimator(
@@ -259,7 +256,7 @@ class CoefficientsDisplay(draw.Display):
             used = np.flatnonzero(np.isfinite(estimates).any(axis=1))
             size = np.abs(np.nan_to_num(estimates * scale)[used]).max(axis=1)
             shown = used[np.argsort(-size, kind="stable")][:max_features]
-            n_used = len(used) if len(shown) < len(used) else None
+            n_used = len(used)
         if not len(shown):
             raise ValueError(
                 "CoefficientsDisplay needs experts with slopes; these have intercepts only. Use "
@@ -345,12 +342,8 @@ class CoefficientsDisplay(draw.Display):
             if (is_hollow & (self.coefficients == 0.0)).any():
                 without += " On the vertical line: dropped, or at their bound."
             notes.append(f"Lines: {draw.interval_label(self.level)}s.{without}")
-        if self.n_columns is not None:
-            n_shown = len(self.feature_names)
-            notes.append(f"{n_shown} of {self.n_columns} features, with the largest coefficients.")
-        if self.feature_note:
-            notes.append(f"The {self.feature_note}.")
-        return notes
+        more = self._notes("those with the largest coefficients")
+        return notes + [f"{note[0].upper()}{note[1:]}." for note in more]
 
 
 def _ratios(logs: Any) -> Any:
@@ -448,7 +441,7 @@ DARK_FRACTION = 0.65
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SegmentProfileDisplay(draw.Display):
+class SegmentProfileDisplay(draw.DisplayOfFeatures):
     """Heat map of experts and features: which rows each expert describes.
 
     One column for each expert, with its share of the rows, and one row for each feature. Numbers
@@ -507,13 +500,10 @@ class SegmentProfileDisplay(draw.Display):
     array([[-0.9,  0.9]])
     """
 
-    feature_names: Sequence[str]
     expert_names: Sequence[str]
     shares: Array
     profile: Array
-    n_columns: int | None = None
     of_units: bool = False
-    feature_note: str = ""
 
     @classmethod
     def from_estimator(
@@ -592,7 +582,7 @@ class SegmentProfileDisplay(draw.Display):
             expert_names=names,
             shares=shares,
             profile=profile[shown],
-            n_columns=len(columns) if len(shown) < len(columns) else None,
+            n_columns=len(columns),
             of_units=units is not None and not subject.has_series(estimator),
             feature_note=note,
         ).plot(ax)
@@ -615,11 +605,8 @@ class SegmentProfileDisplay(draw.Display):
         draw.name_rows(ax, features)
         ax.spines[:].set_visible(False)
         note = f"%: share of the {counted_noun(self.of_units)}s"
-        if self.n_columns is not None:
-            chosen = f"{len(features)} of {self.n_columns} features"
-            note += f"\n{chosen}:\nthose with the largest differences"
-        note += f"\n{self.feature_note}" if self.feature_note else ""
-        ax.set_xlabel(note, fontsize=8, loc="left")
+        note = "\n".join([note, *self._notes("those with the largest differences")])
+        ax.set_xlabel(note.replace("features: ", "features:\n"), fontsize=8, loc="left")
         return ax
 
     def _draw_cells(self, ax: Any) -> None:

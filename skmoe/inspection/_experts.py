@@ -301,14 +301,12 @@ class ExpertsDisplay(RowsOverFeature):
         return cls._of_panels(panels).plot(ax)
 
     def _draw_panel(self, ax: Any) -> None:
-        self.band_ = None
         visible = np.where(self.gate >= MIN_PROBABILITY_SHOWN, self.curves, np.nan)
-        curves = [visible, self.mean]
-        if self.band is not None and self.coverage is not None:
-            box = None if self.categories is None else CATEGORY_WIDTH
-            style = {"label": draw.interval_label(self.coverage), "zorder": 1}
-            self.band_ = draw.draw_band(ax, self.grid, self.band.T, box, **style)
-            curves.append(self.band)
+        curves = [visible, self.mean, *([] if self.band is None else [self.band])]
+        box = None if self.categories is None else CATEGORY_WIDTH
+        style = {"label": draw.interval_label(self.coverage), "zorder": 1}
+        ends = None if self.band is None else self.band.T
+        self.band_ = draw.draw_band(ax, self.grid, ends, box, **style)
         self.unit_lines_ = self._draw_units(ax)
         area = draw.ROW_AREA if self.units is None else draw.ROW_AREA / 2.0
         self.scatter_ = self._draw_rows(ax, alpha=0.45, s=area)
@@ -352,7 +350,7 @@ class ExpertsDisplay(RowsOverFeature):
             draw.expert_handle(k, name, linestyle="-", linewidth=3)
             for k, name in enumerate(draw.in_legend(self.expert_names))
         ]
-        handles += [self.line_] + ([] if self.band_ is None else [self.band_])
+        handles += [self.line_, self.band_]
         rows = "rows, by expert" if self.units is None else "rows, by the\nexpert of the unit"
         rows += "\n(of the class: top)" * self.is_probability
         style: dict[str, Any] = {"marker": "|" if self.is_probability else "o", "markersize": 5}
@@ -364,8 +362,7 @@ class ExpertsDisplay(RowsOverFeature):
 
 def _with_opacity(k: int, probability: Array) -> Array:
     """The colour of an expert, (n, 4), as opaque as its probability."""
-    opacity = MIN_OPACITY + (1.0 - MIN_OPACITY) * probability
-    return np.column_stack([np.tile(draw.rgb(k), (len(opacity), 1)), opacity])
+    return draw.faded(k, MIN_OPACITY + (1.0 - MIN_OPACITY) * probability)
 
 
 # Opacity of units and rows, above which mean courses are seen.

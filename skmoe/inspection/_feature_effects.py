@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -50,7 +50,7 @@ MIN_STEP = 1e-6
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ImportanceDisplay(draw.Display):
+class ImportanceDisplay(draw.DisplayOfFeatures):
     """Permutation importance of the features: what each does for the gate and for the experts.
 
     Bars are decreases of the mean log density of y when a feature is permuted: in the whole
@@ -98,12 +98,9 @@ class ImportanceDisplay(draw.Display):
     (2, 5)
     """
 
-    feature_names: Sequence[str]
     both: Array
     experts: Array
     gate: Array
-    n_columns: int | None = None
-    feature_note: str = ""
     of_units: bool = False
 
     @classmethod
@@ -165,22 +162,13 @@ class ImportanceDisplay(draw.Display):
         """
         estimator, X, note, labels, _ = subject.drawn_mixture(cls, estimator, X)
         check_integer("max_features", max_features, least=1)
-        found = permutation_importance_by_part(
-            estimator,
-            X,
-            y,
-            n_repeats=n_repeats,
-            random_state=random_state,
-            sample_weight=sample_weight,
-            offset=offset,
-            units=units,
-            time=time,
-        )
+        rows = Rows(X, y, sample_weight, offset, units, time=time)
+        found = _importances(estimator, rows, None, n_repeats, random_state)
         order = np.argsort(-found.both.importances_mean, kind="stable")[:max_features]
         return cls(
             feature_names=[labels[j] for j in order],
             **{part: found[part].importances[order] for part in PARTS},
-            n_columns=len(labels) if len(order) < len(labels) else None,
+            n_columns=len(labels),
             feature_note=note,
             of_units=units is not None and not subject.has_series(estimator),
         ).plot(ax)
@@ -199,11 +187,8 @@ class ImportanceDisplay(draw.Display):
             self.bars_[part] = ax.barh(*at, xerr=values.std(axis=1), **style, **own)
         ax.axvline(0.0, color=draw.DARK_GREY, linewidth=0.8)
         draw.name_rows(ax, names)
-        lines = [f"Decrease of the log density per {counted_noun(self.of_units)}, permuted"]
-        if self.n_columns is not None:
-            lines.append(f"{len(names)} of {self.n_columns} features: the most important ones")
-        lines += [self.feature_note] if self.feature_note else []
-        ax.set_xlabel("\n".join(lines))
+        label = f"Decrease of the log density per {counted_noun(self.of_units)}, permuted"
+        ax.set_xlabel("\n".join([label, *self._notes("the most important ones")]))
         draw.legend_above(ax, list(self.bars_.values()), ncols=len(PARTS), fontsize=8)
         return ax
 
@@ -300,20 +285,25 @@ def permutation_importance_by_part(
     >>> [found[part].importances_mean.shape for part in ("gate", "experts", "both")]
     [(2,), (2,), (2,)]
     """
-    estimator, X, _ = subject.find_mixture(estimator, X)
+    rows = Rows(X, y, sample_weight, offset, units, time=time)
+    return _importances(estimator, rows, features, n_repeats, random_state)
+
+
+def _importances(
+    estimator: Any, given: Rows, features: Any, n_repeats: int, random_state: Any
+) -> Bunch:
+    """The importances for rows as they are given."""
+    estimator, X, _ = subject.find_mixture(estimator, given.X)
     n_repeats = check_integer("n_repeats", n_repeats, least=1)
     chosen = subject.check_features("features", features, estimator)
-    rows = subject.positive_rows(
-        Rows(subject.check_table(estimator, X), y, sample_weight, offset, units, time=time)
-    )
-    table, generator = rows.X, check_random_state(random_state)
-    scores_of = _scores(estimator, rows)
-    score = float(scores_of(table)[0])
+    rows = subject.positive_rows(given._replace(X=subject.check_table(estimator, X)))
+    scores_of, generator = _scores(estimator, rows), check_random_state(random_state)
+    score = float(scores_of(rows.X)[0])
     importances = np.zeros((len(PARTS), len(chosen), n_repeats))
     for i, j in enumerate(chosen):
         for repeat in range(n_repeats):
-            order = _permutation(table, j, rows, generator)
-            permuted = subject.with_column_of(table, j, order)
+            order = _permutation(rows, j, generator)
+            permuted = subject.with_column_of(rows.X, j, order)
             importances[:, i, repeat] = score - scores_of(permuted)
     parts = {
         name: Bunch(importances=v, importances_mean=v.mean(axis=1), importances_std=v.std(axis=1))
@@ -345,10 +335,10 @@ def _scores(estimator: Any, rows: Rows) -> Callable[[Any], Array]:
     return lambda table: np.array([np.average(v, weights=weight) for v in densities(table)])
 
 
-def _permutation(table: Any, j: int, rows: Rows, generator: Any) -> Array:
+def _permutation(rows: Rows, j: int, generator: Any) -> Array:
     """Units in random order; rows, if a column varies within units."""
     first, codes = np.unique(rows.unit_codes, return_index=True)[1], rows.unit_codes
-    column = subject.values_of(table, j).astype(str)  # missing values are equal
+    column = subject.values_of(rows.X, j).astype(str)  # missing values are equal
     if (column == column[first[codes]]).all():
         return first[generator.permutation(len(first))][codes]
     return generator.permutation(len(codes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -34,6 +34,9 @@ ATOM_WIDTH, BAR_FRACTION = 0.02, 0.8
 
 # Opacity of the density of an expert.
 HUMP_OPACITY = 0.3
+
+# Patterns of the bars of experts.
+HATCHES = ("", "///", "...", "xxx", "---", "+++", "ooo", "|||")
 
 # Classes that are drawn.
 MAX_CLASSES = 12
@@ -262,9 +265,6 @@ class PredictionDisplay(draw.Display):
         if is_class and target is None:
             target = estimator.classes_[int(estimator.predict_proba(one_row, **known).argmax())]
         index = subject.check_target(estimator, target, table)
-        if not (units is time is None or subject.has_series(estimator)):
-            # Raises for other lengths and labels.
-            estimator.predict_gate(table, units=units, time=time)
         given = None if offset is None else np.asarray(offset, dtype=np.float64)[row]
         interval = subject.interval_band(estimator, one_row, index, coverage, given, **known)
         observed: float | None = None
@@ -294,11 +294,11 @@ class PredictionDisplay(draw.Display):
 
     def _draw(self, ax: Any) -> Any:
         self.experts_: list[Any] = [None] * len(self.expert_names)
-        bars = self._waterfall()
-        margin = draw.text_width([bar.label for bar in bars] + ["mean row: 1.00e+10"])
-        height = max(MIN_HEIGHT, WATERFALL_ROW_HEIGHT * (len(bars) + 2) + WATERFALL_FRAME)
+        labels, changes = self._waterfall()
+        margin = draw.text_width([*labels, "mean row: 1.00e+10"])
+        height = max(MIN_HEIGHT, WATERFALL_ROW_HEIGHT * (len(labels) + 2) + WATERFALL_FRAME)
         axes = self._axes(ax, 2, (PANEL_WIDTH + margin / 2.0, height))
-        self._draw_waterfall(axes[1], bars)
+        self._draw_waterfall(axes[1], labels, changes)
         draw.label_feature(axes[1], self.target_name, None, self.feature_note)
         if self.classes is None:
             self._draw_distribution(axes[0])
@@ -322,7 +322,7 @@ class PredictionDisplay(draw.Display):
             for k in np.flatnonzero(self.gate >= MIN_GATE_SHOWN).tolist():
                 style: dict[str, Any] = {"color": draw.colour(k), "alpha": HUMP_OPACITY}
                 ax.fill_between(self.grid, 0.0, self.density[:, k], linewidth=0, **style)
-                style = {"color": draw.colour(k), "linestyle": draw.dash(k), "linewidth": 1.8}
+                style = draw.line_style(k) | {"marker": "", "linewidth": 1.8}
                 (self.experts_[k],) = ax.plot(self.grid, self.density[:, k], **style)
             style = {"color": "black", "linewidth": 1.2, "label": "mixture"}
             above += ax.plot(self.grid, self.density.sum(axis=1), **style)
@@ -346,7 +346,11 @@ class PredictionDisplay(draw.Display):
         artists: list[Any] = [None] * probability.shape[1]
         end = np.zeros(len(at))
         for k in np.flatnonzero(self.gate >= MIN_GATE_SHOWN).tolist():
-            style = {"color": draw.colour(k), "hatch": draw.hatch(k), "edgecolor": "white"}
+            style = {
+                "color": draw.colour(k),
+                "hatch": HATCHES[k % len(HATCHES)],
+                "edgecolor": "white",
+            }
             artists[k] = bar(
                 at, probability[:, k], width, linewidth=0, **{start: end}, **style, **options
             )
@@ -390,29 +394,25 @@ class PredictionDisplay(draw.Display):
                 handles.append(self.experts_[k])
         draw.legend_above(ax, [*handles, *others], ncols=2, fontsize=8)
 
-    def _waterfall(self) -> list[Bar]:
-        """The largest contributions, and the sum of the others."""
-        gate, experts = self.gate_contributions, self.expert_contributions
-        size = np.abs(gate) + np.abs(experts)
+    def _waterfall(self) -> tuple[list[str], Array]:
+        """The largest contributions, through experts and gate, and the sum of the others."""
+        changes = np.column_stack([self.expert_contributions, self.gate_contributions])
+        size = np.abs(changes).sum(axis=1)
         order, n_used = np.argsort(-size, kind="stable"), int(np.count_nonzero(size))
         n_shown = n_used if n_used <= self.max_features else self.max_features - 1
-        bars = [
-            Bar(self.feature_labels[j], float(experts[j]), float(gate[j])) for j in order[:n_shown]
-        ]
-        others = order[n_shown:n_used]
-        if len(others):
-            name = f"{len(others)} other feature{'s' * (len(others) > 1)}"
-            bars.append(Bar(name, float(experts[others].sum()), float(gate[others].sum())))
-        return bars
+        labels, others = [self.feature_labels[j] for j in order[:n_shown]], order[n_shown:n_used]
+        if not len(others):
+            return labels, changes[order[:n_shown]]
+        labels.append(f"{len(others)} other feature{'s' * (len(others) > 1)}")
+        return labels, np.vstack([changes[order[:n_shown]], changes[others].sum(axis=0)])
 
-    def _draw_waterfall(self, ax: Any, bars: Sequence[Bar]) -> None:
-        """A row for each bar, between those of the mean row and of this row."""
+    def _draw_waterfall(self, ax: Any, names: Sequence[str], changes: Array) -> None:
+        """A row for each change, between those of the mean row and of this row."""
         from matplotlib.patches import Patch
 
         start = self.base_value
-        changes = np.array([(bar.experts, bar.gate) for bar in bars]).reshape(-1, 2)
         ends = start + np.append(0.0, changes.cumsum())
-        rows, drawn = np.arange(len(bars) + 2), []
+        rows, drawn = np.arange(len(names) + 2), []
         for i, pattern in enumerate(("", GATE_HATCH)):
             tones = np.where(changes[:, i] > 0.0, INCREASE, DECREASE).tolist()
             fill: dict[str, Any] = {"color": "white" if pattern else tones, "edgecolor": tones}
@@ -427,9 +427,8 @@ class PredictionDisplay(draw.Display):
         ax.plot(*links, color=draw.LIGHT_GREY, linewidth=1, zorder=1)
         total = {"color": draw.DARK_GREY, "marker": "D", "linestyle": "none", "markersize": 6}
         ax.plot(ends[None, [0, -1]], rows[None, [0, -1]], **total)
-        labels = [f"mean row: {short_number(start)}", *(bar.label for bar in bars)]
-        labels.append(f"this row: {short_number(self.prediction)}")
-        draw.name_rows(ax, labels)
+        last = f"this row: {short_number(self.prediction)}"
+        draw.name_rows(ax, [f"mean row: {short_number(start)}", *names, last])
         margin = 0.18 * np.ptp(ends) or 1.0
         ax.set_xlim(ends.min() - margin / 3, ends.max() + margin)
         ax.locator_params(axis="x", nbins=N_TICKS)
@@ -438,14 +437,6 @@ class PredictionDisplay(draw.Display):
             hatched: dict[str, Any] = {"facecolor": "white", "edgecolor": draw.DARK_GREY}
             handles.append(Patch(**hatched, hatch=GATE_HATCH, label="through the gate"))
         draw.legend_above(ax, handles, fontsize=8)
-
-
-class Bar(NamedTuple):
-    """A row of a waterfall."""
-
-    label: str
-    experts: float
-    gate: float
 
 
 def short_number(value: float, sign: str = "") -> str:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from skmoe._data.rows import Rows
 from skmoe._inference.labels import counted_noun
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
@@ -389,11 +390,9 @@ class ResponsibilitiesDisplay(draw.Display):
             If rows are not as in `responsibilities`.
         """
         estimator, X, *_, names = subject.drawn_mixture(cls, estimator, X)
-        by_row = {"units": units, "known_experts": known_experts, "time": time}
-        of_series = subject.has_series(estimator)
-        by_row |= {"given": "all"} if of_series else {}
-        resp = estimator.responsibilities(X, y, offset=offset, **by_row)
-        of_units = units is not None and not of_series
+        rows = Rows(X, y, None, offset, units, possible=known_experts, time=time)
+        resp = subject.responsibilities(estimator, rows)
+        of_units = hasattr(resp, "proba")
         resp = resp.proba if of_units else resp
         return cls(responsibilities=resp, of_units=of_units, expert_names=names).plot(ax)
 

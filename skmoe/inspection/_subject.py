@@ -21,18 +21,8 @@ from skmoe._data.rows import Rows, index_rows
 from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import encode_units
-from skmoe._estimators.methods.input_steps import (
-    find_steps,
-    names_of_output,
-    split_at_scalers,
-    with_input,
-)
-from skmoe._estimators.methods.series import (
-    has_series,
-    known_before,
-    long_run_probabilities,
-    transition_probabilities,
-)
+from skmoe._estimators.methods import input_steps, series
+from skmoe._estimators.methods.series import has_series
 from skmoe._inference.labels import feature_labels, format_percent, printable_name
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
@@ -224,12 +214,7 @@ def make_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
     if sparse.issparse(X):  # the median of a column with a majority of zeros is zero
         others &= set(np.flatnonzero(2 * np.diff(X.indptr) >= X.shape[0]).tolist())
     filled = given | {j: np.full(n_rows, reference_value(X, j)) for j in others}
-    if not sparse.issparse(X):
-        return _table(X, [filled[j] for j in range(n_features)])
-    index = np.array(sorted(filled), dtype=int)
-    position = np.repeat(np.arange(n_rows), len(index)), np.tile(index, n_rows)
-    values = np.array([filled[j] for j in index.tolist()]).T
-    return sparse.csr_array((values.ravel(), position), shape=(n_rows, n_features))
+    return _table(X, [filled.get(j, np.zeros(n_rows)) for j in range(n_features)])
 
 
 def at_reference_values(X: Any, column: int) -> Any:
@@ -254,14 +239,14 @@ def path_rows(X: Any, row: int, fraction: Array) -> Any:
             columns.append(start + fraction[:, j] * (end - start))
         else:
             columns.append(np.where(fraction[:, j] >= 0.5, end, start))
-    rows = _table(X, columns)
-    return sparse.csr_array(rows) if sparse.issparse(X) else rows
+    return _table(X, columns)
 
 
 def _table(X: Any, columns: Sequence[Array]) -> Any:
     """Columns of numbers, or of indices of rows of X with the categories, as a table."""
     if not hasattr(X, "columns"):
-        return np.column_stack(columns)
+        rows = np.column_stack(columns)
+        return sparse.csr_array(rows) if sparse.issparse(X) else rows
     return type(X)(
         {
             name: columns[j] if is_numeric(X, j) else _take(X, j, columns[j].astype(int))
@@ -272,8 +257,8 @@ def _table(X: Any, columns: Sequence[Array]) -> Any:
 
 def _take(X: Any, j: int, rows: Array) -> Any:
     """Values of a column in some rows; of the array, because pandas would align by the index."""
-    series = column_of(X, j)
-    return series.array.take(rows) if hasattr(X, "iloc") else series[rows]
+    column = column_of(X, j)
+    return column.array.take(rows) if hasattr(X, "iloc") else column[rows]
 
 
 def reference_value(X: Any, j: int) -> float:
@@ -340,7 +325,7 @@ def leading_feature(estimator: Any, X: Any, of_experts: Array | None = None) -> 
     """
     effects = gate_effects(estimator, X)
     if effects is None:
-        gate = partial(transition_probabilities, estimator)
+        gate = partial(series.transition_probabilities, estimator)
         gate = gate if has_series(estimator) else estimator.predict_gate
         effects = changes_over_features(X, gate).max(axis=1)
     if of_experts is not None and of_experts.any():
@@ -485,14 +470,14 @@ def check_regressor(estimator: Any, remedy: str) -> None:
 
 def gate_of_features(estimator: Any, X: Any) -> Array:
     """Probabilities (n, K) of the experts, given features only; of series those of the long run."""
-    return (
-        long_run_probabilities(estimator, X) if has_series(estimator) else estimator.predict_gate(X)
-    )
+    if has_series(estimator):
+        return series.long_run_probabilities(estimator, X)
+    return np.asarray(estimator.predict_gate(X))
 
 
 def given_features(estimator: Any, X: Any) -> dict[str, Any]:
     """By what predictions of series are those of the long run; others need nothing."""
-    return {"gate_proba": long_run_probabilities(estimator, X)} if has_series(estimator) else {}
+    return {"gate_proba": gate_of_features(estimator, X)} if has_series(estimator) else {}
 
 
 def known_past(estimator: Any, rows: Rows) -> dict[str, Any]:
@@ -518,12 +503,12 @@ def gate_of_row(estimator: Any, rows: Rows, row: int) -> Callable[[Any], Array]:
             'y must be given with gate="markov", whose rows depend on earlier ones. Pass y, with '
             "NaN where it is not known."
         )
-    before = known_before(estimator, rows, row)
+    before = series.known_before(estimator, rows, row)
 
     def gate_of(X: Any) -> Array:
         if before is None:
             return np.tile(estimator.initial_probabilities_, (X.shape[0], 1))
-        return np.einsum("j,njk->nk", before, transition_probabilities(estimator, X))
+        return np.einsum("j,njk->nk", before, series.transition_probabilities(estimator, X))
 
     return gate_of
 
@@ -540,27 +525,20 @@ def check_independent(estimator: Any, use: str, remedy: str) -> None:
 # --- pipelines and searches --------------------------------------------------------------------
 
 
-class Subject(NamedTuple):
-    """What is drawn or described: a mixture, and rows that it takes."""
-
-    mixture: Any
-    X: Any
-    note: str = ""  # what the features are, if they are not those of the rows that were given
-
-
-def find_mixture(estimator: Any, X: Any = None) -> Subject:
-    """The mixture in which pipelines and searches end, and rows that it takes.
+def find_mixture(estimator: Any, X: Any = None) -> tuple[Any, Any, str]:
+    """The mixture in which pipelines and searches end, rows that it takes, and a note on features.
 
     Where the last steps scale columns, the mixture is one of the columns before them, in their
     units and with their names. Other steps are applied to the rows, and the features are those of
     the transformed table.
     """
-    steps, mixture = find_steps(estimator)
-    others, scalers = split_at_scalers(steps)
-    view = with_input(mixture, scalers, names_of_output(steps, mixture.n_features_in_))
+    steps, mixture = input_steps.find_steps(estimator)
+    others, scalers = input_steps.split_at_scalers(steps)
+    names = input_steps.names_of_output(steps, mixture.n_features_in_)
+    view = input_steps.with_input(mixture, scalers, names)
     if not others:
-        return Subject(view, X)
-    return Subject(view, None if X is None else transform_by(others, X), TRANSFORMED_NOTE)
+        return view, X, ""
+    return view, None if X is None else transform_by(others, X), TRANSFORMED_NOTE
 
 
 def drawn_mixture(
@@ -713,15 +691,16 @@ def row_weights(rows: Rows) -> Array:
     return np.ones(rows.n_rows) if rows.weight is None else rows.weight
 
 
-def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
-    """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,).
+def responsibilities(estimator: Any, rows: Rows) -> Any:
+    """Responsibilities as the method returns them; those of series are given all rows."""
+    known = {"given": "all"} if has_series(estimator) else {}
+    return estimator.responsibilities(rows.X, rows.y, **rows.arguments, **known)
 
-    Of series they are given all rows.
-    """
-    of_series = has_series(estimator)
-    known = {"given": "all"} if of_series else {}
-    resp = estimator.responsibilities(rows.X, rows.y, **rows.arguments, **known)
-    if rows.unit is not None and not of_series:
+
+def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
+    """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,)."""
+    resp = responsibilities(estimator, rows)
+    if hasattr(resp, "proba"):
         return resp.rows(rows.unit), resp.proba.mean(axis=0)
     weight = row_weights(rows)
     return resp, weight @ resp / weight.sum()
@@ -811,8 +790,7 @@ def positive_rows(rows: Rows) -> Rows:
     if rows.weight is None:
         return rows
     rows = rows._replace(weight=check_weights(rows.weight, rows.n_rows))
-    if (rows.weight == 0.0).any():
-        check_consistent_length(rows.weight, rows.y, rows.offset, rows.unit, rows.possible)
+    check_consistent_length(rows.weight, rows.y, rows.offset, rows.unit, rows.possible)
     return rows.of_positive_weight()
 
 

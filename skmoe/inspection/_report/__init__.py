@@ -21,24 +21,16 @@ from sklearn import metrics
 from sklearn.base import is_classifier
 from sklearn.calibration import CalibrationDisplay as ClassCalibrationDisplay
 
-from skmoe._data.censored_targets import bounds_of, point_values, times_and_events
+from skmoe._data import censored_targets as targets
 from skmoe._data.checks import check_integer, has_bounds, shown
 from skmoe._data.encoding import encode, make_encoder
 from skmoe._data.rows import Rows
 from skmoe._data.series import misses_y
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
+from skmoe._inference import labels
 from skmoe._inference.coefficients import INTERCEPT, TRANSITIONS
 from skmoe._inference.inference import Inference
-from skmoe._inference.labels import (
-    COLLAPSED,
-    N_DIGITS,
-    SPURIOUS,
-    counted_noun,
-    format_number,
-    format_percent,
-    printable_name,
-)
 from skmoe._inference.persistence import HARDLY_EVER_LEFT, LONGEST, expected_durations
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.probability import weighted_quantiles
@@ -48,15 +40,8 @@ from skmoe.distributions import check_coverage
 from skmoe.inspection import _subject as subject
 from skmoe.inspection._calibration import CalibrationDisplay, SurvivalDisplay
 from skmoe.inspection._coefficients import SegmentProfileDisplay, profile_columns
-from skmoe.inspection._course import CourseDisplay
-from skmoe.inspection._report._panel import (
-    Feature,
-    Inputs,
-    Report,
-    make_charts,
-    make_inputs,
-    make_panel,
-)
+from skmoe.inspection._regimes import CourseDisplay
+from skmoe.inspection._report import _panel as panels
 from skmoe.inspection._search import NumberOfExpertsDisplay
 from skmoe.inspection._style import NO_NUMBER, colour
 from skmoe.inspection._text import export_text
@@ -78,7 +63,7 @@ RANGE = (0.1, 0.9)
 STYLE = {"text.parse_math": False, "svg.hashsalt": "skmoe", "figure.max_open_warning": 0}
 
 # How notes of a summary begin that are warnings.
-ALARMING = ("Other rows than those of the fit", COLLAPSED, SPURIOUS)
+ALARMING = ("Other rows than those of the fit", labels.COLLAPSED, labels.SPURIOUS)
 
 # Bins of the calibration of classes.
 BINS: dict[str, Any] = {"n_bins": 10, "strategy": "quantile"}
@@ -117,9 +102,9 @@ MEANINGS = {
 }
 
 
-def number(value: float, digits: int = N_DIGITS) -> str:
+def number(value: float, digits: int = labels.N_DIGITS) -> str:
     """A number in significant digits; a dash if there is none."""
-    text = format_number(value, digits) if np.isfinite(value) else NO_NUMBER
+    text = labels.format_number(value, digits) if np.isfinite(value) else NO_NUMBER
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -131,10 +116,14 @@ Line = tuple[float, str]
 
 
 def make_cards(
-    report: Report, inputs: Inputs, shown: Sequence[Feature], resp: Array, shares: Array
+    report: panels.Report,
+    inputs: panels.Inputs,
+    shown: Sequence[panels.Feature],
+    resp: Array,
+    shares: Array,
 ) -> list[dict[str, Any]]:
     """A card for each expert. The rows are those of the user, with responsibilities (n, K)."""
-    counted = counted_noun(hasattr(report.mixture, "n_units_"))
+    counted = labels.counted_noun(hasattr(report.mixture, "n_units_"))
     weight = subject.row_weights(report.rows)[:, None] * resp
     members = _members(report.rows, inputs.labels, resp)
     effects = [_effects(report, inputs, feature) for feature in shown]
@@ -142,7 +131,7 @@ def make_cards(
         {
             "name": name,
             "colour": colour(k),
-            "share": f"{format_percent(shares[k])} of the {counted}s",
+            "share": f"{labels.format_percent(shares[k])} of the {counted}s",
             "target": _target_lines(report, weight[:, k]),
             "members": _largest(members[k], NEGLIGIBLE_DIFFERENCE),
             "effects": _largest([lines[k] for lines in effects], NEGLIGIBLE_EFFECT),
@@ -163,21 +152,21 @@ def plain(value: Any) -> str:
     return f"{value:.0f}" if float(value).is_integer() else number(value)
 
 
-def _target_lines(report: Report, weight: Array) -> list[str]:
+def _target_lines(report: panels.Report, weight: Array) -> list[str]:
     """Mean and range of y, per unit of exposure if there are offsets; or the frequent classes."""
     estimator, rows = report.mixture, report.rows
     if is_classifier(estimator):
-        labels = np.asarray(rows.y).ravel()
-        shares = [weight @ (labels == label) / weight.sum() for label in estimator.classes_]
+        y = np.asarray(rows.y).ravel()
+        shares = [weight @ (y == label) / weight.sum() for label in estimator.classes_]
         order = np.argsort(-np.array(shares), kind="stable")[:MAX_NAMED]
-        return [f"{estimator.classes_[c]}: {format_percent(shares[c])}" for c in order]
+        return [f"{estimator.classes_[c]}: {labels.format_percent(shares[c])}" for c in order]
     if report.horizon is not None:
-        table = EventTable.of(*times_and_events("the report", rows.y), weight)
+        table = EventTable.of(*targets.times_and_events("the report", rows.y), weight)
         median = float(np.append(table.times, np.inf)[np.sum(table.survival > 0.5)])
         text = number(median) if np.isfinite(median) else "not reached"
         return [
             f"Median of {report.target} (Kaplan-Meier): {text}",
-            f"Rows with an event: {format_percent(table.events.sum() / weight.sum())}",
+            f"Rows with an event: {labels.format_percent(table.events.sum() / weight.sum())}",
         ]
     values, exposure = subject.observed_rates(estimator, rows, report.outputs[0])
     weight = weight * exposure
@@ -189,13 +178,13 @@ def _target_lines(report: Report, weight: Array) -> list[str]:
     ]
 
 
-def _members(rows: Rows, labels: Sequence[str], resp: Array) -> list[list[Line]]:
+def _members(rows: Rows, names: Sequence[str], resp: Array) -> list[list[Line]]:
     """How the rows of each expert differ from all rows, by feature or category."""
     lines: list[list[Line]] = [[] for _ in range(resp.shape[1])]
-    for j, label in enumerate(labels):
+    for j, label in enumerate(names):
         columns = profile_columns(rows, resp, [j], absent=np.nan)
         for column in columns[-1:] if len(columns) == 2 else columns:  # of two categories one
-            text = format_percent if column.is_share else number
+            text = labels.format_percent if column.is_share else number
             category = f" is {column.category}" if column.category else ""
             name = f"{label}{category}" if column.is_share else f"mean of {label}"
             means = column.mean + column.difference * column.deviation
@@ -205,7 +194,7 @@ def _members(rows: Rows, labels: Sequence[str], resp: Array) -> list[list[Line]]
     return lines
 
 
-def _effects(report: Report, inputs: Inputs, feature: Feature) -> list[Line]:
+def _effects(report: panels.Report, inputs: panels.Inputs, feature: panels.Feature) -> list[Line]:
     """The effect of a feature on the prediction of each expert, from the starting row.
 
     It is that of one standard deviation more, or between the choices of the smallest and the
@@ -220,7 +209,8 @@ def _effects(report: Report, inputs: Inputs, feature: Feature) -> list[Line]:
     predicted = predicted.reshape(len(codes), estimator.n_experts_, -1)[..., report.outputs]
     unit, lines = 1.0, []
     if not is_classifier(estimator):
-        y = subject.observed_target(estimator, point_values(report.rows.y), report.outputs[0])
+        y = targets.point_values(report.rows.y)
+        y = subject.observed_target(estimator, y, report.outputs[0])
         unit = float(np.std(y)) or 1.0
     for values in np.moveaxis(predicted, 1, 0):
         with np.errstate(invalid="ignore"):  # infinite means of experts without events
@@ -247,13 +237,17 @@ class Picture(NamedTuple):
     alternative: str
 
 
-def draw(display_class: Any, estimator: Any, rows: Rows, **options: Any) -> str:
-    """A display of rows as an SVG in an address."""
-    given = () if rows.X is None else (rows.X, rows.y)
+def draw(
+    title: str, seen: str, display_class: Any, estimator: Any, rows: Rows | None, **options: Any
+) -> Picture:
+    """A display, of rows if there are any, as an SVG in an address."""
     plt = import_pyplot("export_html")
+    if rows is not None:
+        options |= {"X": rows.X, "y": rows.y, "offset": rows.offset}
+        options |= {"units": rows.unit, "time": rows.time}
     with plt.rc_context(STYLE), plt.ioff():
-        display = display_class.from_estimator(estimator, *given, **options)
-        return _source(plt, display.figure_)
+        display = display_class.from_estimator(estimator, **options)
+        return Picture(title, _source(plt, display.figure_), seen)
 
 
 def _source(plt: Any, figure: Any) -> str:
@@ -263,64 +257,55 @@ def _source(plt: Any, figure: Any) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def make_pictures(report: Report) -> list[Picture]:
+def make_pictures(report: panels.Report) -> list[Picture]:
     """Curves of times, calibration on held-out rows, and several experts with their features."""
     estimator, rows, held_out, pictures = report.mixture, report.rows, report.held_out, []
     if report.horizon is not None:
-        shown = held_out or rows
         title = "Observed and predicted probabilities of no event"
-        seen = "the Kaplan-Meier curve, the mixture and the experts, by time"
-        options = {"offset": shown.offset, **_series_of(estimator, shown)}
-        source = draw(SurvivalDisplay, estimator, shown, **options)
-        pictures.append(Picture(title, source, f"{title}: {seen}."))
+        seen = f"{title}: the Kaplan-Meier curve, the mixture and the experts, by time."
+        pictures.append(draw(title, seen, SurvivalDisplay, estimator, held_out or rows))
     if held_out is not None:
         pictures += _calibration(report, held_out)
     if estimator.n_experts_ > 1:
-        options = {"max_features": report.max_features} | rows.arguments
+        options = {"sample_weight": rows.weight, "known_experts": rows.possible}
+        options["max_features"] = report.max_features
+        seen = "Features by experts. The texts above have the coefficients."
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
-            source = draw(SegmentProfileDisplay, estimator, rows, **options)
-        seen = "Features by experts. The texts above have the coefficients."
-        pictures.append(Picture("Experts and features", source, seen))
+            pictures.append(
+                draw(
+                    "Experts and features", seen, SegmentProfileDisplay, estimator, rows, **options
+                )
+            )
     return pictures
 
 
-def _series_of(estimator: Any, rows: Rows) -> dict[str, Any]:
-    """Options of displays whose rows follow one another in time."""
-    return {"units": rows.unit, "time": rows.time} if subject.has_series(estimator) else {}
-
-
-def draw_course(report: Report) -> Picture:
+def draw_course(report: panels.Report) -> Picture:
     """The course of one unit; without intervals where the experts have none."""
-    rows, target = report.rows, report.outputs[0]
-    options = {"offset": rows.offset, "coverage": report.coverage}
-    if is_classifier(report.mixture):
-        target = report.mixture.classes_[target]
-    elif not hasattr(report.mixture, "families_"):
-        options["coverage"] = None
-    options |= {"target": target} | _series_of(report.mixture, rows)
+    estimator, target = report.mixture, report.outputs[0]
+    options = {
+        "target": estimator.classes_[target] if is_classifier(estimator) else target,
+        "coverage": report.coverage if hasattr(estimator, "families_") else None,
+    }
     seen = "Observed y and predictions from earlier rows, over the most probable groups."
-    source = draw(CourseDisplay, report.mixture, rows, **options)
-    return Picture("The course of one unit", source, seen)
+    title = "The course of one unit"
+    return draw(title, seen, CourseDisplay, estimator, report.rows, **options)
 
 
-def _calibration(report: Report, rows: Rows) -> list[Picture]:
+def _calibration(report: panels.Report, rows: Rows) -> list[Picture]:
     """Calibration on held-out rows; none for experts without a distribution."""
-    title = "Calibration on the held-out rows"
-    if is_classifier(report.mixture):
+    title, estimator = "Calibration on the held-out rows", report.mixture
+    if is_classifier(estimator):
         seen = "Observed shares of the classes against their predicted probabilities."
         return [Picture(title, _calibration_of_classes(report, rows), seen)]
-    options = {"offset": rows.offset, "target": report.outputs[0]}
-    options |= _series_of(report.mixture, rows)
+    seen = "Histogram of probability integral transforms, and coverage of intervals."
     try:
-        source = draw(CalibrationDisplay, report.mixture, rows, **options)
+        return [draw(title, seen, CalibrationDisplay, estimator, rows, target=report.outputs[0])]
     except (AttributeError, ValueError):
         return []
-    seen = "Histogram of probability integral transforms, and coverage of intervals."
-    return [Picture(title, source, seen)]
 
 
-def _calibration_of_classes(report: Report, rows: Rows) -> str:
+def _calibration_of_classes(report: panels.Report, rows: Rows) -> str:
     """Observed shares of classes by bins of their probabilities; one of two has all information."""
     estimator, plt = report.mixture, import_pyplot("export_html")
     past, known = subject.known_past(estimator, rows), ~misses_y(rows.y)
@@ -346,8 +331,7 @@ def describe_series(
     """How long regimes last, where they lead, and what changes that; None without any series."""
     if not subject.has_series(estimator) or estimator.n_experts_ == 1:
         return None
-    known = {"given": "all"}
-    shares = estimator.responsibilities(rows.X, rows.y, **rows.arguments, **known).mean(axis=0)
+    shares = subject.responsibilities(estimator, rows).mean(axis=0)
     lasting = expected_durations(estimator, inference, CONFIDENCE_LEVEL)
     of_first, of_next = estimator.initial_probabilities_, estimator.transition_matrix_
     columns = estimator.expert_names_, map(colour, count()), shares, of_first, lasting, of_next
@@ -373,7 +357,7 @@ def _effects_on_leaving(inference: Inference) -> list[tuple[Any, ...]]:
     ]
 
 
-def describe_fit(report: Report) -> dict[str, Any]:
+def describe_fit(report: panels.Report) -> dict[str, Any]:
     """Texts and warnings of a fit, and how the number of experts was selected."""
     estimator, rows = report.mixture, report.rows
     with warnings.catch_warnings(record=True) as raised:
@@ -389,11 +373,10 @@ def describe_fit(report: Report) -> dict[str, Any]:
         series["picture"] = draw_course(report)
     selection = None
     if hasattr(estimator, "n_experts_tried_"):
-        source = draw(NumberOfExpertsDisplay, estimator, Rows(None))
         pairs = zip(estimator.n_experts_tried_, estimator.n_experts_scores_, strict=True)
         scores = "; ".join(f"{n}: {score:.5g}" for n, score in pairs)
-        alternative = f"Scores of numbers of experts. {scores}."
-        selection = Picture(f"Selected: {estimator.n_experts_}", source, alternative)
+        named = f"Selected: {estimator.n_experts_}", f"Scores of numbers of experts. {scores}."
+        selection = draw(*named, NumberOfExpertsDisplay, estimator, None)
     return {
         "warnings": list(dict.fromkeys(found)),
         "text": export_text(estimator, X=rows.X),
@@ -406,7 +389,7 @@ def describe_fit(report: Report) -> dict[str, Any]:
 # --- held-out rows ----------------------------------------------------------------------------
 
 
-def describe_scores(report: Report, held_out: Rows) -> dict[str, Any]:
+def describe_scores(report: panels.Report, held_out: Rows) -> dict[str, Any]:
     """Scores of the mixture, and of simple models that are fitted to the rows of the report."""
     estimator = report.mixture
     models = [("this model", estimator, held_out), *_simple_models(report, held_out)]
@@ -424,10 +407,10 @@ def describe_scores(report: Report, held_out: Rows) -> dict[str, Any]:
 
 
 def _written(name: str, score: float) -> str:
-    return f"{100 * score:.1f} %" if name == COVERAGE else number(score, N_DIGITS + 1)
+    return f"{100 * score:.1f} %" if name == COVERAGE else number(score, labels.N_DIGITS + 1)
 
 
-def _simple_models(report: Report, held_out: Rows) -> list[tuple[str, Any, Rows]]:
+def _simple_models(report: panels.Report, held_out: Rows) -> list[tuple[str, Any, Rows]]:
     """One linear model, and one without features, with the rows that each of them takes.
 
     Categories are indicators for the linear one. A model that cannot be fitted is left out.
@@ -463,19 +446,19 @@ def _simple_models(report: Report, held_out: Rows) -> list[tuple[str, Any, Rows]
     return found
 
 
-def _scores(estimator: Any, rows: Rows, report: Report) -> dict[str, float]:
+def _scores(estimator: Any, rows: Rows, report: panels.Report) -> dict[str, float]:
     """Scores by name: of classes, of times of events, or of the mean and of the distribution."""
     weight, given = rows.weight, {} if rows.offset is None else {"offset": rows.offset}
     past, known = subject.known_past(estimator, rows), ~misses_y(rows.y)
     weight = weight if weight is None else np.asarray(weight)[known]
     if is_classifier(estimator):
-        proba, labels = estimator.predict_proba(rows.X, **past)[known], estimator.classes_
+        proba, classes = estimator.predict_proba(rows.X, **past)[known], estimator.classes_
         y = np.asarray(rows.y)[known]
-        brier = np.square(proba - (y[:, None] == labels)).sum(axis=1)
-        predicted = labels[proba.argmax(axis=1)]
+        brier = np.square(proba - (y[:, None] == classes)).sum(axis=1)
+        predicted = classes[proba.argmax(axis=1)]
         return {
             "Accuracy": metrics.accuracy_score(y, predicted, sample_weight=weight),
-            "Log loss": metrics.log_loss(y, proba, sample_weight=weight, labels=labels),
+            "Log loss": metrics.log_loss(y, proba, sample_weight=weight, labels=classes),
             "Brier score": np.average(brier, weights=weight),
         }
     if has_bounds(rows.y) and past:
@@ -644,37 +627,38 @@ def export_html(
     outputs = subject.check_targets(view, target, X_own)
     name = "time" if horizon is not None else subject.target_name(view, y, outputs[0])
     name = getattr(y, "name", None) or "the class" if is_classifier(view) else name
-    name = printable_name(str(name))
+    name = labels.printable_name(str(name))
     has_offset, belongs = offset is not None, (y, sample_weight, offset, units)
     given = Rows(X_own, *belongs, possible=known_experts, time=time)
     rows = subject.positive_rows(given)
     resp, shares = subject.responsibilities_of_rows(view, rows)
     shown_name = name + subject.PER_EXPOSURE * (has_offset and horizon is None)
-    report = Report(view, rows, shown_name, outputs, coverage, horizon, max_features, held_out)
+    options = coverage, horizon, max_features, held_out
+    report = panels.Report(view, rows, shown_name, outputs, *options)
 
-    inputs = make_inputs(estimator, X, row, None if note else features)
+    inputs = panels.make_inputs(estimator, X, row, None if note else features)
     own_rows = subject.positive_rows(Rows(inputs.X, *belongs))
     known = np.flatnonzero(~misses_y(own_rows.y))
     if len(known) < own_rows.n_rows:
         own_rows, resp = own_rows.take(known), resp[known]
     of_user = report._replace(mixture=inputs.mixture, rows=own_rows)
     strongest = inputs.strongest(of_user)
-    panel = make_panel(of_user, inputs, strongest)
+    panel = panels.make_panel(of_user, inputs, strongest)
     default_title = f"{'Mixture of experts' if len(shares) > 1 else 'Model'} for {name}"
     context = {
-        "title": default_title if title is None else printable_name(str(title)),
+        "title": default_title if title is None else labels.printable_name(str(title)),
         "row": row,
         "has_offset": has_offset,
         "n_rows": rows.n_rows,
-        "counted": counted_noun(hasattr(view, "n_units_")),
+        "counted": labels.counted_noun(hasattr(view, "n_units_")),
         "is_transformed": bool(note),
         "cards": make_cards(of_user, inputs, strongest, resp, shares),
         **describe_fit(report),
         "pictures": make_pictures(report),
         "panel": panel,
-        "charts": make_charts(panel),
+        "charts": panels.make_charts(panel),
         "scores": None if held_out is None else describe_scores(report, held_out),
-        "n_held_out": 0 if held_out is None else ~misses_y(held_out.y).sum(),
+        "n_held_out": 0 if held_out is None else (~misses_y(held_out.y)).sum(),
         "date": date.today().isoformat(),
         "version": import_module("skmoe").__version__,
     }
@@ -688,9 +672,9 @@ def _times(estimator: Any, y: Any, y_held_out: Any) -> tuple[Any, Any, float | N
     """Targets, times as bounds, and the time at which the panel starts; None without times."""
     if is_classifier(estimator) or not (has_bounds(y) or has_bounds(y_held_out)):
         return y, y_held_out, None
-    times, _ = times_and_events("the report", y)
-    held_out = None if y_held_out is None else bounds_of(y_held_out)
-    return bounds_of(y), held_out, float(f"{np.median(times):.3g}")
+    times, _ = targets.times_and_events("the report", y)
+    held_out = None if y_held_out is None else targets.bounds_of(y_held_out)
+    return targets.bounds_of(y), held_out, float(f"{np.median(times):.3g}")
 
 
 def check_held_out(estimator: Any, view: Any, given: Rows) -> Rows | None:
@@ -705,7 +689,7 @@ def check_held_out(estimator: Any, view: Any, given: Rows) -> Rows | None:
             "X_held_out and y_held_out must be given together, and sample_weight_held_out and "
             f"offset_held_out belong to them; got no {missing[0]}. Pass both, or none of the four."
         )
-    X = subject.check_rows("y_held_out", view, subject.find_mixture(estimator, X).X, y)
+    X = subject.check_rows("y_held_out", view, subject.find_mixture(estimator, X)[1], y)
     return subject.positive_rows(given._replace(X=X))
 
 
@@ -720,7 +704,7 @@ def render_page(context: Mapping[str, Any]) -> str:
     environment = import_jinja2("export_html").Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": lambda v: format_percent(float(v)), "number": number}
+    environment.filters |= {"percent": lambda v: labels.format_percent(float(v)), "number": number}
     # Bokeh reads objects in the order in which they are written.
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
     template = environment.from_string(_read("page.html"))

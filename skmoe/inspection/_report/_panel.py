@@ -16,12 +16,7 @@ from sklearn.base import is_classifier
 from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._estimators.methods.input_steps import find_steps
-from skmoe._inference.labels import (
-    coefficients_of,
-    feature_labels,
-    linear_predictors,
-    printable_name,
-)
+from skmoe._inference import labels
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_bokeh
@@ -174,8 +169,8 @@ def make_inputs(estimator: Any, X: Any, row: int | None, names: Sequence[str] | 
     elif not hasattr(table, "columns"):
         table = np.asarray(table, dtype=float)
     if names is None or len(names) != table.shape[1]:
-        own = getattr(table, "columns", None)
-        names = [printable_name(name) for name in feature_labels(own, table.shape[1])]
+        own = labels.feature_labels(getattr(table, "columns", None), table.shape[1])
+        names = list(map(labels.printable_name, own))
     features = [describe_feature(table, j, label) for j, label in enumerate(names)]
     start = np.array([_start(table, j, each, row) for j, each in enumerate(features)])
     varying = [feature for feature in features if feature is not None]
@@ -238,7 +233,8 @@ def find_formulas(
         values = as_numbers(table)
         if values is None or not hasattr(estimator, "expert_coef_"):
             return None
-        of_mean = coefficients_of(estimator, linear_predictors(estimator)[0])[:, report.outputs[0]]
+        block = labels.linear_predictors(estimator)[0]
+        of_mean = labels.coefficients_of(estimator, block)[:, report.outputs[0]]
         experts = _linear_function(columns, of_mean @ values.T)
         found = [
             _tabulate(Expert(report, k, of_mean[k], table, values), _ends(own, features))

@@ -1,6 +1,6 @@
 """Displays of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), exports and results.
 
-`export_text` and `export_mermaid` write text, and `export_html` a page, by Bokeh
+`export_text` and `export_mermaid` write text, and `export_html` a page, by Jinja2
 (`pip install skmoe[report]`). `average_effects` and `permutation_importance_by_part` return tables.
 
 The displays follow those of scikit-learn: `from_estimator` computes and draws, `plot` draws again,

@@ -229,20 +229,17 @@ class CoefficientsDisplay(draw.DisplayOfFeatures):
         )
         has_predictor = np.isfinite(tables[0][0]).any(axis=0)
         is_mixed = len(set(is_ratio[has_predictor].tolist())) > 1
-        if by is None:
-            by = "expert" if is_mixed else "feature"
+        by = ("expert" if is_mixed else "feature") if by is None else by
         check_choice("by", by, ("feature", "expert"))
         if by == "feature" and is_mixed:  # ratios have other axes than coefficients that are none
             raise ValueError(
                 'by="feature" needs experts whose coefficients are all ratios, or all are not; '
                 'some of these experts have a log link. Use by="expert".'
             )
-        scale = np.ones((len(labels), 1))
-        if standardize:
-            columns = [subject.numeric_values(rows.X, j) for j in range(len(labels))]
-            scale[:, 0] = [
-                subject.deviation(values, subject.row_weights(rows)) for values in columns
-            ]
+        columns = [subject.numeric_values(rows.X, j) for j in range(len(labels) * standardize)]
+        weight = subject.row_weights(rows)
+        deviations = [subject.deviation(values, weight) for values in columns] or [1.0]
+        scale = np.resize(deviations, len(estimates))[:, None]
         chosen = [i * len(labels) + j for i in range(len(tables)) for j in chosen]
         labels = [
             f"{label} (class {estimator.classes_[index]})" if len(indices) > 1 else label
@@ -250,7 +247,6 @@ class CoefficientsDisplay(draw.DisplayOfFeatures):
             for label in block.terms(labels)
         ]
         predictors = [_coefficient_name(estimator, rows.y, indices), *(b.label for b in blocks[1:])]
-        scale = np.tile(scale, (len(tables), 1))
         n_used, shown = None, np.array(chosen)
         if features is None:
             used = np.flatnonzero(np.isfinite(estimates).any(axis=1))

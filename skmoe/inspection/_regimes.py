@@ -158,16 +158,15 @@ class GateDisplay(draw.DisplayOfPanels):
         """
         estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
         chosen = subject.check_panels("features", features, estimator, most=2)
-        of_series = subject.has_series(estimator)
+        origins = range(len(names)) if subject.has_series(estimator) else [0]
         panels = [
             cls(
                 **gate_over(estimator, X, columns, labels, origin),
                 expert_names=names,
                 feature_note=note,
-                gate_name=f"Probability after\n{names[origin]}" if of_series else cls.gate_name,
             )
             for columns in chosen or [[subject.leading_feature(estimator, X)]]
-            for origin in (range(len(names)) if of_series else [0])
+            for origin in origins
         ]
         return cls._of_panels(panels).plot(ax)
 
@@ -239,10 +238,15 @@ def gate_over(
     rows = subject.make_grid(X, columns, np.stack([values.ravel() for values in points], axis=1))
     if subject.has_series(estimator):
         moves = transition_probabilities(estimator, rows)
-        gate = np.diagonal(moves, axis1=1, axis2=2) if origin is None else moves[:, origin]
+        gate, gate_name = np.diagonal(moves, axis1=1, axis2=2), "Probability of staying"
+        if origin is not None:
+            after = subject.names_of_experts(estimator)[origin]
+            gate, gate_name = moves[:, origin], f"Probability after\n{after}"
     else:
+        gate_name = GateDisplay.gate_name
         gate = estimator.predict_gate(rows).reshape(*points[0].shape, -1)
     return {
+        "gate_name": gate_name,
         "feature_names": [axis.name for axis in axes],
         "values": [axis.positions for axis in axes],
         "gate": gate,
@@ -432,9 +436,6 @@ class RegimesDisplay(draw.DisplayOfPanels):
         if len(names) > 1:
             arrays = gate_over(estimator, X, [column], labels, None)
             gate = GateDisplay(**arrays, expert_names=names, feature_note=note)
-            gate.gate_name = (
-                "Probability of staying" if subject.has_series(estimator) else gate.gate_name
-            )
         displays = []
         for rows in targets:
             columns: list[Any] = [of_experts] * len(names)

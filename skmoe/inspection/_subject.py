@@ -438,25 +438,21 @@ def check_targets(estimator: Any, target: Any, X: Any) -> list[int]:
 def check_target(estimator: Any, target: Any, X: Any) -> int:
     """Index of a class, given by its label, or of an output."""
     if is_classifier(estimator):
-        classes = estimator.classes_.tolist()
-        if target is None and len(classes) == 2:
-            return 1
-        if target not in classes:
-            raise ValueError(
-                f"target must be one of the classes seen in fit, {classes}; got {shown(target)}. "
-                f"Pass the class to draw, such as target={classes[0]!r}."
-            )
-        return int(classes.index(target))
-    n_outputs = estimator.predict_experts(index_rows(X, [0])).size // estimator.n_experts_
-    if target is None and n_outputs == 1:
-        return 0
-    is_integer = isinstance(target, (int, np.integer)) and not isinstance(target, bool)
-    if not is_integer or not 0 <= target < n_outputs:
+        choices = estimator.classes_.tolist()
+        rule, drawn, is_choice = f"one of the classes seen in fit, {choices}", "class", True
+    else:
+        n_outputs = estimator.predict_experts(index_rows(X, [0])).size // estimator.n_experts_
+        choices = list(range(n_outputs))
+        rule, drawn = f"the index of an output, from 0 to {n_outputs - 1}", "output"
+        is_choice = isinstance(target, (int, np.integer)) and not isinstance(target, bool)
+    if target is None and len(choices) == 1 + is_classifier(estimator):
+        return len(choices) - 1
+    if not is_choice or target not in choices:
         raise ValueError(
-            f"target must be the index of an output, from 0 to {n_outputs - 1}; got "
-            f"{shown(target)}. Pass the output to draw, such as target=0."
+            f"target must be {rule}; got {shown(target)}. Pass the {drawn} to draw, such as "
+            f"target={choices[0]!r}."
         )
-    return int(target)
+    return int(choices.index(target))
 
 
 def check_regressor(estimator: Any, remedy: str) -> None:

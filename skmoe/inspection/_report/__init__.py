@@ -6,7 +6,6 @@ import base64
 import hashlib
 import io
 import os
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -35,7 +34,7 @@ from skmoe._inference.persistence import HARDLY_EVER_LEFT, LONGEST, expected_dur
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_bokeh, import_jinja2, import_pyplot, import_report_pyplot
+from skmoe._optional import import_jinja2, import_pyplot, import_report_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _subject as subject
 from skmoe.inspection._calibration import CalibrationDisplay, SurvivalDisplay
@@ -84,23 +83,6 @@ OF_TIMES = {
     LOG_DENSITY: "log_density",
 }
 
-# What the scores mean.
-MEANINGS = {
-    "Accuracy": "share of the rows whose most probable class is theirs",
-    "Log loss": "mean of minus the log probability; smaller is better",
-    "Brier score": "squared distance of probabilities from classes; smaller is better",
-    R2: "share of the variance that the prediction explains",
-    "RMSE": "root mean squared error, in the units of y",
-    "MAE": "mean absolute error, in the units of y",
-    "Concordance": "share of pairs of rows in the right order; 0.5 is that of a constant",
-    "Integrated Brier score": "squared error of probabilities of no event; smaller is better",
-    "Censored CRPS": "squared error over the time of observation, in the units of time",
-    LOG_DENSITY: "of y under the predictive distribution; greater is better",
-    "CRPS": "continuous ranked probability score, in the units of y; smaller is better",
-    COVERAGE: "share of the rows inside their interval",
-    "Mean width of the intervals": "in the units of y",
-}
-
 
 def number(value: float, digits: int = labels.N_DIGITS) -> str:
     """A number in significant digits; a dash if there is none."""
@@ -116,27 +98,19 @@ Line = tuple[float, str]
 
 
 def make_cards(
-    report: panels.Report,
-    inputs: panels.Inputs,
-    shown: Sequence[panels.Feature],
-    resp: Array,
-    shares: Array,
+    report: panels.Report, inputs: panels.Inputs, shown: Sequence[panels.Feature], resp: Array
 ) -> list[dict[str, Any]]:
     """A card for each expert. The rows are those of the user, with responsibilities (n, K)."""
-    counted = labels.counted_noun(hasattr(report.mixture, "n_units_"))
     weight = subject.row_weights(report.rows)[:, None] * resp
     members = _members(report.rows, inputs.labels, resp)
     effects = [_effects(report, inputs, feature) for feature in shown]
     return [
         {
-            "name": name,
-            "colour": colour(k),
-            "share": f"{labels.format_percent(shares[k])} of the {counted}s",
             "target": _target_lines(report, weight[:, k]),
             "members": _largest(members[k], NEGLIGIBLE_DIFFERENCE),
             "effects": _largest([lines[k] for lines in effects], NEGLIGIBLE_EFFECT),
         }
-        for k, name in enumerate(report.mixture.expert_names_)
+        for k in range(resp.shape[1])
     ]
 
 
@@ -399,8 +373,8 @@ def describe_scores(report: panels.Report, held_out: Rows) -> dict[str, Any]:
         for column in columns[1:]:
             column[LOG_DENSITY] = np.nan
     rows = [
-        (name.format(100 * report.coverage), [_written(name, c[name]) for c in columns], meaning)
-        for name, meaning in MEANINGS.items()
+        (name, [_written(name, column[name]) for column in columns])
+        for name in columns[0]
         if all(name in column for column in columns)
     ]
     return {"models": [name for name, *_ in models], "rows": rows}
@@ -575,7 +549,7 @@ def export_html(
     Raises
     ------
     ImportError
-        If Bokeh, Jinja2 or matplotlib is not installed, which the extra `report` has.
+        If Jinja2 or matplotlib is not installed, which the extra `report` has.
     TypeError
         If the estimator is not a mixture of experts.
     ValueError
@@ -607,8 +581,8 @@ def export_html(
     ...     path.read_text("utf-8")[:15]
     '<!DOCTYPE html>'
     """
-    for import_package in (import_report_pyplot, import_bokeh, import_jinja2):
-        import_package("export_html")
+    import_report_pyplot("export_html")
+    import_jinja2("export_html")
     view, X_own, note = subject.find_mixture(estimator, X)
     y, y_held_out, horizon = _times(view, y, y_held_out)
     features, coverage = subject.check_names(view, None), check_coverage(coverage)
@@ -652,11 +626,11 @@ def export_html(
         "n_rows": rows.n_rows,
         "counted": labels.counted_noun(hasattr(view, "n_units_")),
         "is_transformed": bool(note),
-        "cards": make_cards(of_user, inputs, strongest, resp, shares),
+        "cards": make_cards(of_user, inputs, strongest, resp),
+        "shares": shares,
         **describe_fit(report),
         "pictures": make_pictures(report),
         "panel": panel,
-        "charts": panels.make_charts(panel),
         "scores": None if held_out is None else describe_scores(report, held_out),
         "n_held_out": 0 if held_out is None else (~misses_y(held_out.y)).sum(),
         "date": date.today().isoformat(),
@@ -697,33 +671,18 @@ def check_held_out(estimator: Any, view: Any, given: Rows) -> Rows | None:
 
 
 def render_page(context: Mapping[str, Any]) -> str:
-    """The page, in which every text of the context is escaped, and only its scripts may run."""
-    scripts = [_library_script(), _read("model.js") + _read("panel.js")]
-    digests = [hashlib.sha256(script.encode("utf-8")).digest() for script in scripts]
-    hashes = [base64.b64encode(digest).decode("ascii") for digest in digests]
+    """The page, in which every text of the context is escaped, and only its script may run."""
+    script = _read("model.js") + _read("panel.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     environment = import_jinja2("export_html").Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"percent": lambda v: labels.format_percent(float(v)), "number": number}
-    # Bokeh reads objects in the order in which they are written.
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
     template = environment.from_string(_read("page.html"))
-    given: dict[str, Any] = {
-        "style": _read("page.css"),
-        "scripts": scripts,
-        "script_hashes": hashes,
-    }
-    given |= {"longest": LONGEST, "hardly_ever_left": HARDLY_EVER_LEFT}
-    page: str = template.render(**context, **given)
-    return page
+    given = {"longest": LONGEST, "hardly_ever_left": HARDLY_EVER_LEFT, "digest": digest}
+    return str(template.render(**context, **given, style=_read("page.css"), script=script))
 
 
 def _read(name: str) -> str:
     return (resources.files(__package__) / name).read_text("utf-8")
-
-
-def _library_script() -> str:
-    """The script of Bokeh, without the addresses from which it would load fonts and formulas."""
-    options = {"components": ["bokeh"], "minified": True, "log_level": "error"}
-    given = import_module("bokeh.resources").Resources(mode="inline", **options)
-    return re.sub(r"https://cdn\.[^\"'`)]*", "", "\n".join(given.js_raw))

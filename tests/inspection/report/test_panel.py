@@ -30,8 +30,6 @@ from support.expert_kinds import KINDS, KINDS_OF_FITS
 from support.fits import fit_quietly, regressor
 from support.report_panels import fitted_kind, panel_of, table_of
 
-pytest.importorskip("bokeh", reason="the report needs bokeh")
-
 SHORT = {"n_experts": 2, "n_init": 1, "max_iter": 10}
 ROW = 4
 

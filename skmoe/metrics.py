@@ -131,11 +131,11 @@ def log_density_scorer(
     >>> bool(search.fit(X, y).best_score_ < 0)
     True
     """
-    series, weight = {"units": units, "time": time}, _observed_weight(estimator, y, sample_weight)
+    weight, given = _observed_weight(estimator, y, sample_weight), {"offset": offset}
     if units is not None and weight is sample_weight:  # of units, which share a regime
-        given = {"units": units, "sample_weight": sample_weight, "offset": offset}
-        return float(np.mean(_answer(estimator, X, "score_samples", y, **given)))
-    log_density = _answer(estimator, X, "score_samples", y, offset=offset, series=series)
+        given, weight = given | {"units": units, "sample_weight": sample_weight}, None
+    series = {"units": units, "time": time}
+    log_density = _answer(estimator, X, "score_samples", y, series=series, **given)
     return weighted_mean(log_density, weight)
 
 
@@ -362,8 +362,6 @@ def concordance_index(y: Any, prediction: Any, *, sample_weight: Any = None) -> 
             f"prediction must have a number for each of the {len(bounds)} rows of y; got shape "
             f"{prediction.shape}, or NaN. Score one output at a time."
         )
-    present = weight > 0.0
-    bounds, prediction, weight = bounds[present], prediction[present], weight[present]
     return concordance(bounds["lower"], bounds["upper"], prediction, weight)
 
 

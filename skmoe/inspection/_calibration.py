@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.stats import binom
@@ -103,14 +103,10 @@ class CalibrationDisplay(draw.Display):
     pit: Array
     pit_left: Any = None
     n_bins: int = 10
+    nominal: ClassVar[Array] = NOMINAL_COVERAGES
 
     def __post_init__(self) -> None:
         self.pit_left = self.pit if self.pit_left is None else self.pit_left
-
-    @property
-    def nominal(self) -> Array:
-        """Nominal coverage of the intervals."""
-        return NOMINAL_COVERAGES
 
     @property
     def coverage(self) -> Array:

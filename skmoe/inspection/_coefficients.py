@@ -217,7 +217,10 @@ class CoefficientsDisplay(draw.DisplayOfFeatures):
         indices = subject.check_targets(estimator, target, rows.X)
         indices = indices[len(indices) > 1 :]  # log odds of several classes are against the first
         blocks = linear_predictors(estimator)
-        result = _listed(estimator, rows if level else None)
+        data = {"X": rows.X, "y": rows.y, **rows.arguments} if level else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitMismatchWarning)
+            result = estimator.summary(**data).coefficients
         # Rows of the picture: the features in each linear predictor of the experts.
         pairs = list(product(blocks, indices))
         tables = [_coefficients(estimator, *pair, result, level) for pair in pairs]
@@ -339,7 +342,7 @@ class CoefficientsDisplay(draw.DisplayOfFeatures):
                 without += " On the vertical line: dropped, or at their bound."
             notes.append(f"Lines: {draw.interval_label(self.level)}s.{without}")
         more = self._notes("those with the largest coefficients")
-        return notes + [f"{note[0].upper()}{note[1:]}." for note in more]
+        return notes + [f"{'' if note[0].isdigit() else 'The '}{note}." for note in more]
 
 
 def _ratios(logs: Any) -> Any:
@@ -367,14 +370,6 @@ def _draw_axis(ax: Any, limits: tuple[float, float], is_ratio: bool) -> None:
 
 
 # --- tables of a fit ------------------------------------------------------------------------------
-
-
-def _listed(estimator: Any, rows: Rows | None) -> Any:
-    """All coefficients, with standard errors for given rows if the mixture has any."""
-    data = {} if rows is None else {"X": rows.X, "y": rows.y, **rows.arguments}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FitMismatchWarning)
-        return estimator.summary(**data).coefficients
 
 
 def _coefficients(

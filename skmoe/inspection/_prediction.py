@@ -258,9 +258,8 @@ class PredictionDisplay(draw.Display):
         table = X if y is None else subject.check_rows("y", estimator, X, y)
         row = check_integer("row", row, least=0, most=table.shape[0] - 1)
         one_row = index_rows(table, np.array([row]))
-        gate_of = subject.gate_of_row(
-            estimator, Rows(table, y, None, offset, units, time=time), row
-        )
+        rows = Rows(table, y, None, offset, units, time=time)
+        gate_of = subject.gate_of_row(estimator, rows, row)
         known = {"gate_proba": gate_of(one_row)} if subject.has_series(estimator) else {}
         if is_class and target is None:
             target = estimator.classes_[int(estimator.predict_proba(one_row, **known).argmax())]
@@ -346,14 +345,9 @@ class PredictionDisplay(draw.Display):
         artists: list[Any] = [None] * probability.shape[1]
         end = np.zeros(len(at))
         for k in np.flatnonzero(self.gate >= MIN_GATE_SHOWN).tolist():
-            style = {
-                "color": draw.colour(k),
-                "hatch": HATCHES[k % len(HATCHES)],
-                "edgecolor": "white",
-            }
-            artists[k] = bar(
-                at, probability[:, k], width, linewidth=0, **{start: end}, **style, **options
-            )
+            style: dict[str, Any] = {"color": draw.colour(k), "hatch": HATCHES[k % len(HATCHES)]}
+            style |= {"edgecolor": "white", "linewidth": 0, start: end}
+            artists[k] = bar(at, probability[:, k], width, **style, **options)
             end = end + probability[:, k]
         return artists
 

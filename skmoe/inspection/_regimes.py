@@ -21,11 +21,6 @@ from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
 from skmoe.inspection._experts import CATEGORY_WIDTH
 
-# Quantiles of the data that ticks on the axes mark.
-DECILES = np.arange(0.1, 1.0, 0.1)
-
-DECILE_STYLE: dict[str, Any] = {"color": draw.DARK_GREY, "markersize": 8, "linestyle": "none"}
-
 # Intensity of regions in which all experts are equally probable, and in which one is certain.
 INTENSITIES = 0.15, 0.85
 
@@ -49,8 +44,7 @@ class GateDisplay(draw.DisplayOfPanels):
 
     Over one feature each expert has a line, or marks where the feature has categories. Over two,
     each point has the colour of its most probable expert, with an intensity that increases with its
-    probability: it is white where all experts are equally probable. Short ticks along the axes mark
-    the deciles of the features in the data.
+    probability: it is white where all experts are equally probable.
 
     Several panels make a grid, with a display for each in `panels`; the arrays are then those of
     the first one. With `gate="markov"` there is a panel for each expert of the row before, with the
@@ -69,8 +63,6 @@ class GateDisplay(draw.DisplayOfPanels):
         Grid of each feature, in the units of X; positions of categories.
     gate : ndarray of shape (n_points, n_experts) or (n_points, n_points, n_experts)
         Gate probabilities on the grid; with two features the first axis is the second feature.
-    deciles : list of ndarray of shape (9,), default=None
-        Deciles of each feature in the data.
     categories : list of str of length n_points, default=None
         Labels of the categories of the feature, if it has any.
     feature_note : str, default=""
@@ -114,7 +106,6 @@ class GateDisplay(draw.DisplayOfPanels):
     feature_names: Sequence[str]
     values: Sequence[Array]
     gate: Array
-    deciles: Sequence[Array] | None = None
     categories: Sequence[str] | None = None
     feature_note: str = ""
     gate_name: str = "Gate probability"
@@ -172,15 +163,6 @@ class GateDisplay(draw.DisplayOfPanels):
 
     def _draw_panel(self, ax: Any) -> None:
         handles = self._draw_lines(ax) if len(self.values) == 1 else self._draw_regions(ax)
-        if self.deciles is not None:
-            from matplotlib.lines import Line2D
-
-            handles.append(Line2D([], [], marker="|", label="deciles of the rows", **DECILE_STYLE))
-            transforms = ax.get_xaxis_transform(), ax.get_yaxis_transform()
-            for i, deciles in enumerate(self.deciles):
-                points = deciles, np.full_like(deciles, 0.02)  # near the axis
-                style = DECILE_STYLE | {"marker": "|_"[i], "transform": transforms[i]}
-                ax.plot(*points[:: 1 - 2 * i], zorder=3, **style)
         self.legend_ = draw.expert_legend(ax, handles)
         if len(self.values) == 2:
             self.legend_.set_title("Most probable\n(pale: uncertain)")
@@ -216,7 +198,7 @@ class GateDisplay(draw.DisplayOfPanels):
 def gate_over(
     estimator: Any, X: Any, columns: list[int], labels: Sequence[str], origin: int | None
 ) -> dict[str, Any]:
-    """Grid, probabilities and deciles over one feature or two.
+    """Grid and probabilities over one feature or two.
 
     Of series the probabilities are those of transitions from an expert, or for None of staying.
     """
@@ -250,7 +232,6 @@ def gate_over(
         "feature_names": [axis.name for axis in axes],
         "values": [axis.positions for axis in axes],
         "gate": gate,
-        "deciles": None if categories else [np.nanquantile(x.observed, DECILES) for x in axes],
         "categories": axes[0].categories,
     }
 
@@ -305,9 +286,6 @@ class RegimesDisplay(draw.DisplayOfPanels):
         Whether the curves are probabilities of a class.
     of_units : bool, default=False
         Whether the shares are those of units.
-    exposure : ndarray of shape (n_shown,), default=None
-        Exposures of the rows, to which the areas of the points are proportional. None for rows
-        without an offset.
 
     Attributes
     ----------
@@ -356,7 +334,6 @@ class RegimesDisplay(draw.DisplayOfPanels):
     categories: Sequence[Any]
     is_probability: bool = False
     of_units: bool = False
-    exposure: Array | None = None
 
     @classmethod
     def from_estimator(
@@ -440,7 +417,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
         for rows in targets:
             columns: list[Any] = [of_experts] * len(names)
             if of_experts is None:  # the feature with the largest effect on each, if there is any
-                effects = subject.expert_effects(estimator, X, rows.target).T
+                effects = subject.changes_over_features(X, rows.by_experts).T
                 columns = [int(effect.argmax()) if effect.any() else column for effect in effects]
             axes = {j: subject.feature_axis(X, j, labels[j]) for j in columns}
             drawn = {
@@ -466,7 +443,6 @@ class RegimesDisplay(draw.DisplayOfPanels):
                     is_probability=is_classifier(estimator),
                     categories=[axis.categories for axis in panels],
                     of_units=rows.units is not None,
-                    exposure=None if rows.exposure is None else rows.exposure[shown],
                 )
             )
         return cls._of_panels(displays).plot(ax)
@@ -516,10 +492,9 @@ class RegimesDisplay(draw.DisplayOfPanels):
         grid, curve, resp = self.grids[k], self.curves[k], self.responsibilities[:, k]
         x, y, categories = self.x[k], self.y[k], self.categories[k]
         shown = np.flatnonzero(resp >= MIN_RESPONSIBILITY_SHOWN)
-        share = 1.0 if self.exposure is None else (self.exposure / self.exposure.mean())[shown]
         kinds = categories is not None, self.is_probability
         colours = draw.faded(k, MAX_ROW_OPACITY * resp[shown])
-        rows = draw.draw_rows(ax, x[shown], y[shown], kinds, share, c=colours)
+        rows = draw.draw_rows(ax, x[shown], y[shown], kinds, c=colours)
         whole = {"color": draw.colour(k), "linewidth": 2.5, "zorder": 3}
         style = draw.curve_style(k, len(grid), is_category=categories is not None) | {"zorder": 3}
         if categories is None:
@@ -547,8 +522,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
         low, high = np.transpose(ends)[..., None]
         counted = (self.responsibilities.T > 0.5) & (x >= low) & (x <= high)
         lines = np.concatenate([self.curves[k][self._is_over_rows(k)] for k in experts])
-        exposure = None if self.exposure is None else np.tile(self.exposure, (len(y), 1))[counted]
-        return subject.height_limits(y[counted], lines, exposure)
+        return subject.height_limits(y[counted], lines)
 
     def _is_over_rows(self, k: int) -> Array:
         """Whether points of a line are between rows that belong to the expert, if it has any."""

@@ -111,13 +111,12 @@ class ConvergenceDisplay(draw.Display):
         lower_bounds = estimator.lower_bounds_
         if not np.array_equal(lower_bounds[: len(traces[kept])], traces[kept]):
             lower_bounds = traces[kept]  # the fit went on with other penalties, or other rows
-        display = cls(
+        return cls(
             lower_bounds=lower_bounds,
             start_traces=traces,
             start_converged=estimator.start_converged_,
             kept=kept,
-        )
-        return display.plot(ax)
+        ).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
         (ax,) = self._axes(ax)
@@ -246,14 +245,13 @@ class NumberOfExpertsDisplay(draw.Display):
             )
         errors = getattr(estimator, "n_experts_score_errors_", None)  # of held-out rows only
         score_name = "Mean log density of held-out rows"
-        display = cls(
+        return cls(
             tried=estimator.n_experts_tried_,
             scores=estimator.n_experts_scores_,
             chosen=estimator.n_experts_,
             score_name=f"-{estimator.n_experts.upper()}" if errors is None else score_name,
             errors=errors,
-        )
-        return display.plot(ax)
+        ).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
         (ax,) = self._axes(ax)

@@ -302,16 +302,13 @@ def draw_band(ax: Any, x: Array, ends: Any, box: float | None = None, **style: A
     return ax.fill_between(corners, *np.repeat(ends, 4, axis=1), where=filled, **style)
 
 
-def draw_rows(
-    ax: Any, x: Array, y: Array, kinds: tuple[bool, bool], share: Any = 1.0, **style: Any
-) -> Any:
+def draw_rows(ax: Any, x: Array, y: Array, kinds: tuple[bool, bool], **style: Any) -> Any:
     """Draw rows: those of a category side by side, those of a class or others as marks at ends.
 
     `kinds` are whether the feature has categories, and whether rows are those of a class or others.
-    The areas of points are proportional to a `share`.
     """
     is_category, is_class = kinds
-    style = {"linewidths": 0} | style | {"s": style.get("s", ROW_AREA) * share}
+    style = {"linewidths": 0, "s": ROW_AREA} | style
     if is_category:
         x = x + np.random.default_rng(0).uniform(-JITTER_WIDTH, JITTER_WIDTH, len(x))
     if is_class:

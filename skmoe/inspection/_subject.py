@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,7 +24,6 @@ from skmoe._data.units import encode_units
 from skmoe._estimators.methods import input_steps, series
 from skmoe._estimators.methods.series import has_series
 from skmoe._inference.labels import feature_labels, format_percent, printable_name
-from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 
@@ -37,12 +36,9 @@ N_POINTS = 200
 # The most frequent categories that are drawn.
 MAX_DRAWN_CATEGORIES = 12
 
-# Values are typical if they are at most this multiple of the distance of two quantiles from these.
-TYPICAL_QUANTILES, TYPICAL_REACH = (0.05, 0.95), 3.0
-
-# Rates are typical up to the distance of these quantiles, by exposure, from them: those of little
-# exposure are far away.
-RATE_QUANTILES = (0.01, 0.99)
+# Values are typical if they are at most this multiple of the distance of two quantiles from these;
+# where both are equal, since most values are zero, so many standard deviations.
+TYPICAL_QUANTILES, TYPICAL_REACH, DEVIATIONS = (0.05, 0.95), 3.0, 10.0
 
 # Curves are drawn up to this multiple of the height of the rows above and below them, and axes have
 # a margin of this fraction.
@@ -170,29 +166,21 @@ def feature_axis(
     return FeatureAxis(name, j, grid, observed, labels)
 
 
-def typical_range(values: Array, weight: Array | None = None) -> tuple[float, float]:
-    """Smallest and largest value but for those that are far beyond the others, by their weights.
-
-    Where most values without weights are equal, such as zeros, all are typical.
-    """
+def typical_range(values: Array) -> tuple[float, float]:
+    """Smallest and largest value but for those that are far beyond the others."""
     low, high = np.quantile(values, TYPICAL_QUANTILES)
-    reach = TYPICAL_REACH * (high - low) or np.inf
-    if weight is not None:
-        low, high = weighted_quantiles(values, weight, np.array(RATE_QUANTILES))
-        reach = high - low
+    reach = TYPICAL_REACH * (high - low) or DEVIATIONS * values.std()
     kept = values[(values >= low - reach) & (values <= high + reach)]
     return float(kept.min()), float(kept.max())
 
 
-def height_limits(rows: Array, curves: Array, exposure: Array | None = None) -> tuple[float, float]:
+def height_limits(rows: Array, curves: Array) -> tuple[float, float]:
     """Limits of a vertical axis for the heights of rows and of curves, which may hold NaN.
 
-    They contain the typical rows, by their exposure, and the curves as far as these remain
-    readable.
+    They contain the typical rows, and the curves as far as these remain readable.
     """
-    is_finite, curves = np.isfinite(rows), curves[np.isfinite(curves)]
-    weight = None if exposure is None else exposure[is_finite]
-    low, high = typical_range(rows[is_finite], weight) if is_finite.any() else typical_range(curves)
+    rows, curves = rows[np.isfinite(rows)], curves[np.isfinite(curves)]
+    low, high = typical_range(rows if len(rows) else curves)
     reach = CURVE_REACH * (high - low) or np.inf
     shown = np.clip(np.append(curves, [low, high]), low - reach, high + reach)
     margin = ROWS_MARGIN * np.ptp(shown) or 1.0
@@ -215,12 +203,6 @@ def make_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
         others &= set(np.flatnonzero(2 * np.diff(X.indptr) >= X.shape[0]).tolist())
     filled = given | {j: np.full(n_rows, reference_value(X, j)) for j in others}
     return _table(X, [filled.get(j, np.zeros(n_rows)) for j in range(n_features)])
-
-
-def at_reference_values(X: Any, column: int) -> Any:
-    """The rows of X with their own values of one column, and reference values of the others."""
-    own = numeric_values(X, column) if is_numeric(X, column) else np.arange(X.shape[0])
-    return make_grid(X, [column], own[:, None])
 
 
 def path_rows(X: Any, row: int, fraction: Array) -> Any:
@@ -333,13 +315,6 @@ def leading_feature(estimator: Any, X: Any, of_experts: Array | None = None) -> 
     if not np.any(effects > 0.0):
         effects = changes_over_features(X, estimator.predict_experts).max(axis=1)
     return int(np.argmax(effects))
-
-
-def expert_effects(estimator: Any, X: Any, index: int) -> Array:
-    """Changes (p, K) of the experts' predictions of an output or class over each feature."""
-    return changes_over_features(
-        X, lambda rows: one_target(estimator.predict_experts(rows), index, 2)
-    )
 
 
 def changes_over_features(X: Any, function: Callable[[Any], Array]) -> Array:
@@ -509,15 +484,6 @@ def gate_of_row(estimator: Any, rows: Rows, row: int) -> Callable[[Any], Array]:
     return gate_of
 
 
-def check_independent(estimator: Any, use: str, remedy: str) -> None:
-    """Raise ValueError where the rows of a fit follow one another in time."""
-    if has_series(estimator):
-        raise ValueError(
-            f'{use} needs rows or units that keep their expert; those of gate="markov" change it '
-            f"in time. {remedy}"
-        )
-
-
 # --- pipelines and searches --------------------------------------------------------------------
 
 
@@ -561,23 +527,16 @@ def values_at(distribution: Any, method: Any, points: Array, index: int) -> Arra
     return one_target(method(np.broadcast_to(shaped, (1, len(points), *outputs))), index, 2)
 
 
-def expert_distributions(estimator: Any, rows: Any, offset: Any = None) -> Iterator[Any]:
-    """The predictive distributions of the rows under each expert."""
-    for certain in np.eye(estimator.n_experts_):
-        gate = np.tile(certain, (rows.shape[0], 1))
-        yield estimator.predict_dist(rows, offset=offset, gate_proba=gate)
-
-
 def predicted_survival(
     estimator: Any, rows: Any, times: Array, index: int, offset: Any, gate: Array
 ) -> tuple[Array, Array]:
     """Probabilities of no event until times, of the experts (n, K, T) and the mixture (n, T)."""
-    mixture = estimator.predict_dist(rows, offset=offset, gate_proba=gate)
-    *experts, of_mixture = (
-        values_at(distribution, distribution.sf, times, index)
-        for distribution in (*expert_distributions(estimator, rows, offset), mixture)
-    )
-    return np.stack(experts, axis=1), of_mixture
+    curves = []
+    for proba in (*np.eye(gate.shape[1]), gate):  # of each expert alone, and of all
+        given = np.broadcast_to(proba, gate.shape)
+        distribution = estimator.predict_dist(rows, offset=offset, gate_proba=given)
+        curves.append(values_at(distribution, distribution.sf, times, index))
+    return np.stack(curves[:-1], axis=1), curves[-1]
 
 
 def observed_target(estimator: Any, y: Any, index: int, at_bounds: bool = False) -> Array:
@@ -609,12 +568,7 @@ def predicted_mean(estimator: Any, rows: Any, index: int, **given: Any) -> Array
 
 
 def interval_band(
-    estimator: Any,
-    rows: Any,
-    index: int,
-    coverage: float | None,
-    offset: Array | None = None,
-    **given: Any,
+    estimator: Any, rows: Any, index: int, coverage: float | None, offset: Any, **given: Any
 ) -> Array | None:
     """Predictive intervals (n, 2) of a regressor; None without coverage or for classes.
 
@@ -645,19 +599,17 @@ def confidence_bands(
 
     They are symmetric on the scale of the link; that of a logit if y is between 0 and 1.
     """
-    width = norm.ppf(0.5 + 0.5 * coverage) * errors[..., drawn.target % errors.shape[2]]
-    is_share, bands = drawn.observed.min() >= 0.0 and drawn.observed.max() <= 1.0, []
-    of_expert = links_of(drawn.estimator), drawn.by_experts(points).T[..., None], width.T[..., None]
-    for link, center, half in zip(*of_expert, strict=True):
-        sides = half * [-1.0, 1.0]
-        with np.errstate(all="ignore"):  # means at the bounds have no band
-            if link == "log":
-                bands.append(center * np.exp(sides / center))
-            elif link == "logit" and is_share:
-                bands.append(expit(logit(center) + sides / (center * (1.0 - center))))
-            else:
-                bands.append(center + sides)
-    return bands
+    half = norm.ppf(0.5 + 0.5 * coverage) * errors[..., drawn.target % errors.shape[2]]
+    is_share = drawn.observed.min() >= 0.0 and drawn.observed.max() <= 1.0
+    center, sides = drawn.by_experts(points).T[..., None], half.T[..., None] * [-1.0, 1.0]
+    links = links_of(drawn.estimator)
+    with np.errstate(all="ignore"):  # means at the bounds have no band
+        of_link = {
+            "log": center * np.exp(sides / center),
+            "logit": expit(logit(center) + sides / (center * (1.0 - center))),
+        }
+    of_link = of_link if is_share else {"log": of_link["log"]}
+    return [of_link.get(link, center + sides)[k] for k, link in enumerate(links)]
 
 
 def observed_rates(
@@ -736,9 +688,9 @@ class ObservedRows(NamedTuple):
             "y": heights,
             "assigned_expert": self.assigned_expert,
         }
-        of_rows |= {"units": self.units, "exposure": self.exposure}
-        found = {name: None if v is None else v[shown] for name, v in of_rows.items()}
+        found = {name: values[shown] for name, values in of_rows.items()}
         found |= {"grid": axis.positions, "categories": axis.categories}
+        found["units"] = None if self.units is None else self.units[shown]
         return found | {"curves": self.by_experts(axis.points(self.table))}
 
     def by_experts(self, table: Any) -> Array:
@@ -755,7 +707,9 @@ class ObservedRows(NamedTuple):
         observed, own = self.observed[:, None], self.by_experts(self.table)
         if not adjust or is_classifier(self.estimator):
             return self.name, np.broadcast_to(observed, own.shape)
-        reference = self.by_experts(at_reference_values(self.table, j))
+        is_number = is_numeric(self.table, j)
+        values = numeric_values(self.table, j) if is_number else np.arange(self.table.shape[0])
+        reference = self.by_experts(make_grid(self.table, [j], values[:, None]))
         is_log = np.array(links_of(self.estimator)) == "log"
         with np.errstate(all="ignore"):  # ratios of predictions that are zero are not drawn
             heights = np.where(is_log, observed * (reference / own), observed + (reference - own))

@@ -323,7 +323,7 @@ def test_captions_tell_of_points_without_interval_and_stand_below_the_last_panel
     lines = axes[-1].get_xlabel().split("\n")
     assert lines[1:] == [
         "3 of 9 features: those with the largest coefficients.",
-        "Features are others.",
+        "The features are others.",
     ]
 
 

@@ -12,12 +12,12 @@ from datetime import date
 from importlib import import_module, resources
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn import metrics
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.calibration import CalibrationDisplay as ClassCalibrationDisplay
 
 from skmoe._data import censored_targets as targets
@@ -106,7 +106,7 @@ def make_cards(
     effects = [_effects(report, inputs, feature) for feature in shown]
     return [
         {
-            "target": _target_lines(report, weight[:, k]),
+            "target": _about_target(report, weight[:, k]),
             "members": _largest(members[k], NEGLIGIBLE_DIFFERENCE),
             "effects": _largest([lines[k] for lines in effects], NEGLIGIBLE_EFFECT),
         }
@@ -126,30 +126,23 @@ def plain(value: Any) -> str:
     return f"{value:.0f}" if float(value).is_integer() else number(value)
 
 
-def _target_lines(report: panels.Report, weight: Array) -> list[str]:
+def _about_target(report: panels.Report, weight: Array) -> dict[str, Any]:
     """Mean and range of y, per unit of exposure if there are offsets; or the frequent classes."""
     estimator, rows = report.mixture, report.rows
     if is_classifier(estimator):
         y = np.asarray(rows.y).ravel()
         shares = [weight @ (y == label) / weight.sum() for label in estimator.classes_]
         order = np.argsort(-np.array(shares), kind="stable")[:MAX_NAMED]
-        return [f"{estimator.classes_[c]}: {labels.format_percent(shares[c])}" for c in order]
+        return {"classes": [(estimator.classes_[c], shares[c]) for c in order]}
     if report.horizon is not None:
         table = EventTable.of(*targets.times_and_events("the report", rows.y), weight)
-        median = float(np.append(table.times, np.inf)[np.sum(table.survival > 0.5)])
-        text = number(median) if np.isfinite(median) else "not reached"
-        return [
-            f"Median of {report.target} (Kaplan-Meier): {text}",
-            f"Rows with an event: {labels.format_percent(table.events.sum() / weight.sum())}",
-        ]
+        reached = table.times[table.survival <= 0.5]
+        median = reached[0] if len(reached) else None
+        return {"median": median, "events": table.events.sum() / weight.sum()}
     values, exposure = subject.observed_rates(estimator, rows, report.outputs[0])
     weight = weight * exposure
-    low, high = weighted_quantiles(values, weight, np.array(RANGE))
-    lowest, highest = (f"{100 * level:g}" for level in RANGE)
-    return [
-        f"Mean of {report.target}: {number(weight @ values / weight.sum())}",
-        f"Range ({lowest} to {highest} % of the rows): {plain(low)} to {plain(high)}",
-    ]
+    mean = weight @ values / weight.sum()
+    return {"mean": mean, "range": weighted_quantiles(values, weight, np.array(RANGE))}
 
 
 def _members(rows: Rows, names: Sequence[str], resp: Array) -> list[list[Line]]:
@@ -203,12 +196,8 @@ def _effects(report: panels.Report, inputs: panels.Inputs, feature: panels.Featu
 # --- pictures ---------------------------------------------------------------------------------
 
 
-class Picture(NamedTuple):
-    """A picture as an address with its data, and what it shows."""
-
-    title: str
-    source: str
-    alternative: str
+# A picture as an address with its data, its title, and what it shows.
+Picture = dict[str, str]
 
 
 def draw(
@@ -221,7 +210,7 @@ def draw(
         options |= {"units": rows.unit, "time": rows.time}
     with plt.rc_context(STYLE), plt.ioff():
         display = display_class.from_estimator(estimator, **options)
-        return Picture(title, _source(plt, display.figure_), seen)
+        return Picture(title=title, source=_source(plt, display.figure_), alternative=seen)
 
 
 def _source(plt: Any, figure: Any) -> str:
@@ -271,7 +260,8 @@ def _calibration(report: panels.Report, rows: Rows) -> list[Picture]:
     title, estimator = "Calibration on the held-out rows", report.mixture
     if is_classifier(estimator):
         seen = "Observed shares of the classes against their predicted probabilities."
-        return [Picture(title, _calibration_of_classes(report, rows), seen)]
+        source = _calibration_of_classes(report, rows)
+        return [Picture(title=title, source=source, alternative=seen)]
     seen = "Histogram of probability integral transforms, and coverage of intervals."
     try:
         return [draw(title, seen, CalibrationDisplay, estimator, rows, target=report.outputs[0])]
@@ -373,15 +363,11 @@ def describe_scores(report: panels.Report, held_out: Rows) -> dict[str, Any]:
         for column in columns[1:]:
             column[LOG_DENSITY] = np.nan
     rows = [
-        (name, [_written(name, column[name]) for column in columns])
+        (name, [column[name] for column in columns])
         for name in columns[0]
         if all(name in column for column in columns)
     ]
     return {"models": [name for name, *_ in models], "rows": rows}
-
-
-def _written(name: str, score: float) -> str:
-    return f"{100 * score:.1f} %" if name == COVERAGE else number(score, labels.N_DIGITS + 1)
 
 
 def _simple_models(report: panels.Report, held_out: Rows) -> list[tuple[str, Any, Rows]]:
@@ -392,12 +378,13 @@ def _simple_models(report: panels.Report, held_out: Rows) -> list[tuple[str, Any
     estimator, rows = report.mixture, report.rows
     if subject.has_series(estimator):  # rows whose y is missing have nothing for the other models
         rows = rows.take(np.flatnonzero(~misses_y(rows.y)))
-    make: Any = MixtureOfExpertsClassifier
+    simple: Any = MixtureOfExpertsClassifier(1, random_state=0)
     if not is_classifier(estimator):
-        make, family = MixtureOfExpertsRegressor, getattr(estimator, "family", "normal")
+        family = getattr(estimator, "family", "normal")
         if isinstance(family, list):
             events = [each for each in family if getattr(each, "name", each) != "never"]
             family = events[0] if has_bounds(rows.y) else "normal"
+        simple = MixtureOfExpertsRegressor(1, family=family, random_state=0)
     tables = {"without features": [np.zeros((each.n_rows, 1)) for each in (rows, held_out)]}
     if estimator.n_experts_ > 1 or not hasattr(estimator, "expert_coef_"):
         own = [rows.X, held_out.X]
@@ -407,9 +394,7 @@ def _simple_models(report: panels.Report, held_out: Rows) -> list[tuple[str, Any
         tables = {"one linear model": own} | tables
     found = []
     for name, (table, new) in tables.items():
-        model = make(1, random_state=0)
-        if not is_classifier(estimator):
-            model.set_params(family=family)
+        model = clone(simple)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -677,11 +662,12 @@ def render_page(context: Mapping[str, Any]) -> str:
     environment = import_jinja2("export_html").Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": lambda v: labels.format_percent(float(v)), "number": number}
+    environment.filters |= {"number": number, "plain": plain}
+    environment.filters["percent"] = lambda fraction: labels.format_percent(float(fraction))
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
-    template = environment.from_string(_read("page.html"))
-    given = {"longest": LONGEST, "hardly_ever_left": HARDLY_EVER_LEFT, "digest": digest}
-    return str(template.render(**context, **given, style=_read("page.css"), script=script))
+    environment.globals |= {"RANGE": RANGE, "LONGEST": LONGEST, "HARDLY": HARDLY_EVER_LEFT}
+    template, style = environment.from_string(_read("page.html")), _read("page.css")
+    return str(template.render(**context, style=style, script=script, digest=digest))
 
 
 def _read(name: str) -> str:

@@ -121,13 +121,6 @@ class Inputs(NamedTuple):
         rows[:, feature.column] = codes
         return rows
 
-    def value_at_start(self, feature: Feature) -> float | str | None:
-        """Value of a feature in the starting row; None if it is missing."""
-        code = self.start[feature.column]
-        if feature.is_category:
-            return subject.values_of(self.X, feature.column)[int(code)]
-        return float(code) if np.isfinite(code) else None
-
     def strongest(self, report: Report) -> list[Feature]:
         """The features that move the prediction, or the gate, most on the way through the start.
 
@@ -427,9 +420,6 @@ def _log_counts(functions: Any, scores: Array, parameters: Sequence[Array]) -> A
 # Points of a slice, and of a curve of probabilities of no event.
 N_SLICE_POINTS, N_CURVE_POINTS = 41, 121
 
-# Steps of a slider, about.
-N_STEPS = 200
-
 # Values of y that are shown, from quantiles of the observed ones.
 SHOWN_QUANTILES = (0.01, 0.99)
 
@@ -466,20 +456,17 @@ def make_panel(report: Report, inputs: Inputs, shown: Sequence[Feature]) -> dict
 
 def _controls(inputs: Inputs, feature: Feature) -> dict[str, Any]:
     """A slider or choices of a feature."""
-    start = inputs.value_at_start(feature)
+    code = float(inputs.start[feature.column])
+    start: Any = code if np.isfinite(code) else None  # None if it is missing
+    if feature.is_category:
+        start = subject.values_of(inputs.X, feature.column)[int(code)]
     described: dict[str, Any] = {"label": feature.label, "start": start}
     if feature.choices is not None:
         return described | {"choices": feature.choices, "is_category": feature.is_category}
     low, high = (float(end) for end in feature.codes)
     grid = feature.grid(inputs.start[feature.column], N_SLICE_POINTS).tolist()
-    step = 1.0 if feature.is_integer else _step(high - low)
-    return described | {"low": low, "high": high, "step": step, "grid": grid}
-
-
-def _step(width: float) -> float:
-    """1, 2 or 5 times a power of ten, for about `N_STEPS` steps."""
-    power = 10.0 ** np.floor(np.log10(width / N_STEPS))
-    return float(next(m * power for m in (1, 2, 5, 10) if m * power >= width / N_STEPS))
+    whole = feature.is_integer
+    return described | {"low": low, "high": high, "is_integer": whole, "grid": grid}
 
 
 def _shown_range(report: Report) -> list[float]:

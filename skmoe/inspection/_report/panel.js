@@ -10,6 +10,7 @@ const byId = (id) => document.getElementById(id);
 let along = 0; // the feature of the chart of a slice
 
 const N_CURVE_POINTS = 201;
+const N_SLIDER_STEPS = 200; // about
 const MAX_COUNTS = 150;
 const HALF_STEP = 0.45; // of a category, along an axis
 const MAX_TURNED = 12; // of categories whose names are turned by less than a right angle
@@ -348,10 +349,15 @@ function predictAlong() {
   return { at, x: feature.choices ? at.map((_, i) => i) : at, found };
 }
 
-function niceTicks(low, high) {
-  const width = (high - low) / 5;
+// 1, 2 or 5 times a power of ten, for about so many steps.
+function niceStep(low, high, nSteps) {
+  const width = (high - low) / nSteps;
   const power = 10 ** Math.floor(Math.log10(width));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= width);
+  return [1, 2, 5, 10].map((m) => m * power).find((s) => s >= width);
+}
+
+function niceTicks(low, high) {
+  const step = niceStep(low, high, 5);
   const ticks = [];
   for (let i = Math.ceil(low / step); i * step <= high; i += 1) {
     ticks.push(Number((i * step).toPrecision(12)));
@@ -479,6 +485,7 @@ function bind(feature, j) {
       setFeature(j, control.value === "" ? null : feature.choices[Number(control.value)]);
     });
   } else if (panel.formulas) {
+    control.step = feature.is_integer ? 1 : niceStep(feature.low, feature.high, N_SLIDER_STEPS);
     control.addEventListener("input", () => setFeature(j, Number(control.value)));
     const exact = byId(`exact-${j}`);
     exact.addEventListener("input", () => {

@@ -197,7 +197,7 @@ def test_categories_of_a_pipeline_are_those_of_its_input(tmp_path):
     page = write_page(tmp_path, pipeline, frame, y, X_held_out=frame, y_held_out=y)
     age, wall, sold = page.panel["features"]  # and not the name, which is not used
     assert [age["label"], wall["label"], sold["label"]] == ["age", "wall", "sold"]
-    assert age["step"] == 1.0
+    assert age["is_integer"]
     assert wall["choices"] == ["brick", "stone", "wood"]
     assert page.panel["formulas"] is not None
     resp = mixture_of(pipeline).responsibilities(frame, y)

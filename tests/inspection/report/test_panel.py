@@ -177,8 +177,7 @@ def test_features_are_choices_or_ranges(kind, n_values):
     low, high, grid = control["low"], control["high"], np.array(control["grid"])
     assert (low, high) == (values.min(), values.max()) == (grid[0], grid[-1])
     assert values[3] in grid
-    assert 80 <= (high - low) / control["step"] <= 200.0 * (1.0 + 1e-9)  # a round number
-    assert float(f"{control['step']:.1g}") == control["step"]
+    assert not control["is_integer"]
 
 
 def test_a_table_of_categories_in_a_pipeline_has_formulas():

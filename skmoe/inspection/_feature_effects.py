@@ -177,13 +177,12 @@ class ImportanceDisplay(draw.DisplayOfFeatures):
         names = draw.shortened(self.feature_names, IMPORTANCE_NAME_WIDTH)
         height = IMPORTANCE_FRAME + IMPORTANCE_ROW_HEIGHT * len(names)
         (ax,) = self._axes(ax, 1, (IMPORTANCE_WIDTH + draw.text_width(names), height))
-        rows = np.arange(len(names))
         self.bars_: dict[str, Any] = {}
         error = {"ecolor": draw.DARK_GREY, "elinewidth": 1.0, "capsize": 2}
         own = {"edgecolor": draw.DARK_GREY, "linewidth": 0.8, "error_kw": error}
         for i, (part, style) in enumerate(PART_STYLES.items()):
             values = vars(self)[part]
-            at = rows + (i - 1) * PART_HEIGHT, values.mean(axis=1), PART_HEIGHT
+            at = np.arange(len(names)) + (i - 1) * PART_HEIGHT, values.mean(axis=1), PART_HEIGHT
             self.bars_[part] = ax.barh(*at, xerr=values.std(axis=1), **style, **own)
         ax.axvline(0.0, color=draw.DARK_GREY, linewidth=0.8)
         draw.name_rows(ax, names)

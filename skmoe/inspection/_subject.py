@@ -262,8 +262,7 @@ def one_target(values: Any, index: int, axis: int) -> Array:
 
 def names_of_fit(estimator: Any) -> list[str]:
     """Names of the features in the fit."""
-    names = getattr(estimator, "feature_names_in_", None)
-    return feature_labels(names, estimator.n_features_in_)
+    return feature_labels(getattr(estimator, "feature_names_in_", None), estimator.n_features_in_)
 
 
 # --- effects of features --------------------------------------------------------------------------
@@ -294,8 +293,7 @@ def gate_effects(estimator: Any, X: Any) -> Array | None:
     if log_odds is None or derived_gate_columns(estimator) is not None:
         return None
     ranges: Array = np.ptp(log_odds, axis=0)
-    effects: Array = ranges.reshape(-1, ranges.shape[-1]).max(axis=0) * column_stds(X)
-    return effects
+    return np.asarray(ranges.reshape(-1, ranges.shape[-1]).max(axis=0) * column_stds(X))
 
 
 def leading_feature(estimator: Any, X: Any, of_experts: Array | None = None) -> int:
@@ -460,15 +458,13 @@ def known_past(estimator: Any, rows: Rows) -> dict[str, Any]:
 def gate_of_rows(estimator: Any, rows: Rows) -> Array:
     """Gate probabilities (n, K) of observed rows, which know earlier rows of their series."""
     given = {"units": rows.unit, "time": rows.time}
-    gate: Array = estimator.predict_gate(rows.X, **given | known_past(estimator, rows))
-    return gate
+    return np.asarray(estimator.predict_gate(rows.X, **given | known_past(estimator, rows)))
 
 
 def gate_of_row(estimator: Any, rows: Rows, row: int) -> Callable[[Any], Array]:
     """The gate as a function of features, for a row of a series given what is known before it."""
     if not has_series(estimator):
-        predict_gate: Callable[[Any], Array] = estimator.predict_gate
-        return predict_gate
+        return partial(estimator.predict_gate)
     if rows.y is None:
         raise ValueError(
             'y must be given with gate="markov", whose rows depend on earlier ones. Pass y, with '

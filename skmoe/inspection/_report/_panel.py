@@ -413,8 +413,7 @@ def _log_counts(functions: Any, scores: Array, parameters: Sequence[Array]) -> A
 
     above = ndtr(-scores)
     high = np.log(10.0 + 3.0 * functions.upper_quantile(above[-1], *parameters))
-    found: Array = find_root(excess, (LEAST_LOG, high), args=(above, *parameters)).x
-    return found
+    return np.asarray(find_root(excess, (LEAST_LOG, high), args=(above, *parameters)).x)
 
 
 # Points of a slice, and of a curve of probabilities of no event.

@@ -8,7 +8,7 @@ experts. With metadata routing they request `offset`, and `log_density_scorer` a
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import WRAPPER_ASSIGNMENTS, wraps
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ def _scorer(score: Callable[..., float]) -> Scorer:
     """A scorer from a function of predictive distributions, y and weights."""
 
     @requests_metadata("offset", "units", "time")
-    @wraps(score)
+    @wraps(score, [name for name in WRAPPER_ASSIGNMENTS if name != "__annotations__"])
     def scorer(
         estimator: Any,
         X: Any,

@@ -19,6 +19,7 @@ from skmoe.distributions._continuous import StudentTComponents as StudentTCompon
 from skmoe.distributions._continuous import UniformComponents as UniformComponents
 from skmoe.distributions._continuous import WeibullComponents as WeibullComponents
 from skmoe.distributions._discrete import NegativeBinomialComponents as NegativeBinomialComponents
+from skmoe.distributions._discrete import OrdinalComponents as OrdinalComponents
 from skmoe.distributions._discrete import PointMassComponents as PointMassComponents
 from skmoe.distributions._discrete import PoissonComponents
 from skmoe.distributions._mixtures import (

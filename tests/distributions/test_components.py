@@ -52,7 +52,7 @@ def test_probabilities_are_those_of_scipy(name):
         with np.errstate(divide="ignore"):
             logs = np.log(expected)
         assert_allclose(getattr(dist, f"log{tail}")(y), logs, rtol=1e-8, atol=1e-13)
-    rtol = 1e-10 if name == "gompertz" else 1e-12  # moments of scipy are integrated there
+    rtol = 1e-8 if name == "gompertz" else 1e-12  # moments of scipy are integrated there
     assert_allclose(dist.mean, np.ravel(other.mean()), rtol=rtol, atol=1e-14)
     assert_allclose(dist.var, np.ravel(other.var()), rtol=rtol, atol=1e-14)
 
@@ -175,7 +175,7 @@ def test_components_move_with_the_units_of_families_that_see_y_standardised(name
 
 @pytest.mark.parametrize(
     "names",
-    [("normal", "normal"), ("negative_binomial", "poisson"), ("point_mass", "gamma"), ("poisson",)],
+    [("normal", "normal"), ("negative_binomial", "poisson"), ("ordinal", "gamma"), ("poisson",)],
 )
 def test_a_distribution_is_that_of_its_only_expert(names):
     """Also joined from blocks of rows, moved to other rows, and rescaled there and back."""

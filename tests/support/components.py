@@ -21,6 +21,7 @@ from skmoe.distributions import (
     LogNormalComponents,
     NegativeBinomialComponents,
     NormalComponents,
+    OrdinalComponents,
     PointMassComponents,
     PoissonComponents,
     PositiveTweedieComponents,
@@ -37,6 +38,7 @@ COMPONENT_CLASSES = [
     for value in vars(distributions).values()
     if isinstance(value, type) and hasattr(value, "_fields") and value is not JointComponents
 ]
+LEVELS = np.array([-1.0, 0.0, 2.0, 2.5])
 N_ROWS = 3
 
 
@@ -56,6 +58,10 @@ def _log(rng, low, high, shape):
 def _uniform(rng, shape):
     low = rng.uniform(-3, 3, size=shape)
     return low, low + _log(rng, 0.5, 5, shape)
+
+
+def _ordinal(rng, shape):
+    return LEVELS, np.moveaxis(rng.dirichlet(np.full(len(LEVELS), 2.0), size=shape), -1, -2)
 
 
 EXAMPLES = {
@@ -139,6 +145,7 @@ EXAMPLES = {
         lambda rng, shape: (_log(rng, 0.5, 10, shape), _log(rng, 0.05, 2, shape)),
         lambda scale, hazard: stats.gompertz(hazard, scale=scale),
     ),
+    "ordinal": Example(OrdinalComponents, _ordinal),
 }
 
 # Of several families, and of two components of one: those of a class of their own come last.
@@ -146,7 +153,7 @@ MIXTURES = [
     *((name, "normal") for name in EXAMPLES if name not in ("normal", "zero")),
     ("lognormal", "gamma", "zero"),
     ("point_mass", "student_t", "uniform"),
-    ("point_mass", "point_mass", "zero"),
+    ("ordinal", "ordinal", "zero"),
     ("poisson", "zero", "normal"),
     ("normal", "normal", "normal"),
     ("poisson", "poisson", "zero"),

@@ -268,6 +268,62 @@ class Correlation(Dispersion):
         return covariance_coordinates(np.asarray(attributes[self.attribute]))[1][..., None]
 
 
+@dataclass(frozen=True)
+class EffectCovariance(Dispersion):
+    """A block of the covariances of random effects, in the units of X and y.
+
+    The coordinates are the lower triangles of matrices L; the covariances are those of L L'.
+
+    See Also
+    --------
+    Dispersion : A block of a number for each expert and output.
+
+    Examples
+    --------
+    >>> from skmoe.protocols import EffectCovariance
+    >>> EffectCovariance(columns=(-1, 0)).terms(["(Intercept)", "time"])
+    ['var((Intercept))', 'cov((Intercept), time)', 'var(time)']
+    """
+
+    term: str = "random effects"
+    attribute: str = "random_covariance_"
+    name: str = "covariance of random effects"
+    params: str = "factor"
+    columns: tuple[int, ...] = (-1,)  # of the design, the last for the intercept
+    is_shared: bool = False  # by all experts
+
+    @property
+    def lower(self) -> Any:
+        """Rows and columns of the entries that are listed."""
+        return np.tril_indices(len(self.columns))
+
+    def terms(self, names: Sequence[str]) -> list[str]:
+        """Variances and covariances."""
+        own = [names[column + 1] for column in self.columns]
+        pairs = zip(*self.lower, strict=True)
+        return [f"var({own[i]})" if i == j else f"cov({own[j]}, {own[i]})" for i, j in pairs]
+
+    def numbers(self, attributes: Mapping[str, Any], n_parts: int) -> Array:
+        """Variances of the effects, (K, V q)."""
+        matrices = np.asarray(attributes[self.attribute])
+        return np.diagonal(matrices, axis1=-2, axis2=-1).reshape(n_parts, -1)
+
+    def values(self, attributes: Mapping[str, Any], n_parts: int, columns: Array) -> Array:
+        """Variances and covariances from the fitted attributes, (K, V, t)."""
+        matrices = np.asarray(attributes[self.attribute])[..., *self.lower]
+        return matrices.reshape(n_parts, -1, matrices.shape[-1])
+
+    def derivatives(self, factors: Array, transform: Array) -> Array:
+        """Derivatives (t, c) of those of effects that are transformed, by the entries of L."""
+        size = len(self.columns)
+        factor, found = np.zeros((size, size)), []
+        factor[self.lower] = factors
+        for i, j in zip(*self.lower, strict=True):
+            change = np.outer(transform[:, i], transform @ factor[:, j])
+            found.append((change + change.T)[self.lower])
+        return np.stack(found, axis=1)
+
+
 Block = LinearPredictor | Dispersion
 
 

@@ -38,6 +38,7 @@ class Preprocessor(NamedTuple):
     encoder: Encoder | None = None  # for data frames with categories or missing values
     extra_features: ExtraFeatures | None = None  # of base model and gate transformer
     feature_range: Any = None  # smallest and largest value (2, p) of each column of X
+    counts_units: bool = False  # whether weights, equal in the rows of a unit, are those of units
 
     # --- rows ---
 
@@ -117,6 +118,7 @@ class Preprocessor(NamedTuple):
         whose predictions differ within a unit, it sees the mean of the rows.
         """
         units, extra, weight = make_units(codes), self.extra_features, rows.weight
+        units = make_series(codes, weight) if self.counts_units else units
         design = rows.gate_design[units.starts]
         if extra is not None and extra.base is not None:
             share = weight / units.repeat(units.sum_rows(weight))

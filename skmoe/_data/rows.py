@@ -35,7 +35,7 @@ from skmoe._data.encoding import (
     numeric_values,
 )
 from skmoe._data.series import (
-    check_weights_of_series,
+    check_weights_of_units,
     parts_of_folds,
     ranks_in_time,
     without_missing,
@@ -402,6 +402,7 @@ class RowRules(NamedTuple):
     n_outputs: int | None = None  # of the fit
     classes: Array | None = None  # of the fit
     of_series: bool = False  # whether rows follow one another in time, and y may be missing
+    of_effects: bool = False  # whether those of a unit have random effects, and y may be missing
 
 
 def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
@@ -419,7 +420,8 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     missing: Any = None
     if has_target:
         target = given.y
-        if rules.of_series and target is not None and not has_bounds(target):
+        may_lack = rules.of_series or rules.of_effects
+        if may_lack and target is not None and not has_bounds(target):
             may_be_all = not rules.is_first
             target, missing = without_missing(target, rules.classes, may_be_all=may_be_all)
         y = checked_target(target, rules, n_rows)
@@ -444,9 +446,16 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
         )
     if rules.of_series:
         series, time = ranks_in_time(unit, time, n_rows)
-        check_weights_of_series(series, weight)
+        check_weights_of_units(series, weight, 'gate="markov"')
         unit, missing = None, (not has_target) if missing is None else missing
         weight = np.where(missing, 0.0, weight)
+    elif rules.of_effects and missing is not None:
+        if unit is not None:
+            check_weights_of_units(encode_units(unit)[1], weight, "random_features")
+        if rules.is_first or rules.is_block:
+            weight = np.where(missing, 0.0, weight)
+        elif missing.any():
+            y[missing] = np.nan
     elif time is not None:
         raise ValueError(
             'time orders the rows of gate="markov" only; other gates take rows as independent. '

@@ -358,6 +358,8 @@ class BaseMixtureOfExperts(BaseMixture):
     monotonic_cst: Any = None
     dispersion: str = "per_expert"
     covariance_type: str = "diag"
+    random_features: Any = None
+    random_covariance: str = "shared"
     dispersion_prior: float | str = "auto"
     cross_fit: int | str | bool = "auto"
     class_weight: Any = None

@@ -78,6 +78,7 @@ from skmoe.exceptions import (
 )
 from skmoe.experts._cross_fitted import Fits, MeanFamily
 from skmoe.experts._named_estimators import named_pipeline
+from skmoe.families._random_effects import RandomEffects
 from skmoe.protocols import Experts, Gate
 
 # Number of rows for the initialisation on larger data sets: per coefficient, and minimum.
@@ -211,6 +212,7 @@ def _assemble(
         encoder=data.encoder,
         extra_features=extra_features,
         feature_range=feature_range,
+        counts_units=bool(data.random_columns),
     )
     seed = int(check_random_state(params.random_state).randint(MAX_SEED))
     n_numbers = params.n_experts * data.X.shape[0] * (data.X.shape[1] + 1)
@@ -293,6 +295,9 @@ def _make_experts(
     if family is not None:
         own = {"slopes": data.slopes, "signs": data.signs}
         own["dispersion_columns"] = data.dispersion_columns
+        if data.random_columns:
+            is_shared = params.random_covariance == "shared"
+            own["effects"] = RandomEffects(data.random_columns, is_shared)
         own = {option: values for option, values in own.items() if values}
         return family.experts_of(rows, target.scaling, n_experts, found, own)
     assert params.estimators is not None

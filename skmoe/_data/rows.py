@@ -154,6 +154,11 @@ class Rows(NamedTuple):
         kept = np.flatnonzero(self.weight > 0.0)
         return self if len(kept) == len(self.weight) else self.take(kept)
 
+    def of_known_y(self) -> Rows:
+        """The rows of units whose y is no NaN."""
+        rows = self.take(np.flatnonzero(~np.isnan(self.y).any(axis=-1)))
+        return rows._replace(unit=rows.unit_codes)
+
     def of_n_experts(self, number: int) -> Rows:
         """Rows whose possible experts are of a larger number; the others are of unknown rows."""
         if self.possible is None:

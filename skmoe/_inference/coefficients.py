@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import block_diag
 
 from skmoe._data.rows import Dataset
 from skmoe._inference.inference import DIRECTION_TOL, NOT_DETERMINED, Exponentials, Inference, Term
@@ -32,6 +33,7 @@ from skmoe.protocols import (
     MULTINOMIAL,
     ODDS_RATIO,
     Block,
+    EffectCovariance,
     LinearPredictor,
     Measure,
     Part,
@@ -132,9 +134,12 @@ def list_coefficients(
     )
 
 
-def derivatives_of(blocks: Sequence[Listed], size: int) -> Array:
-    """Derivatives (T, R) of the coefficients of blocks by the coordinates, which are constant."""
-    found, start = np.zeros((sum(len(listed.terms) for listed in blocks), size)), 0
+def derivatives_of(blocks: Sequence[Listed], theta: Array) -> Array:
+    """Derivatives (T, R) of the coefficients of blocks by the coordinates, at some of these (R,).
+
+    They are constant but for covariances of random effects.
+    """
+    found, start = np.zeros((sum(len(listed.terms) for listed in blocks), len(theta))), 0
     for listed in blocks:
         center, scale = listed.scaling
         slopes = np.hstack([np.diag(1.0 / scale), np.zeros((len(scale), 1))])
@@ -146,6 +151,13 @@ def derivatives_of(blocks: Sequence[Listed], size: int) -> Array:
             if listed.block.link == "identity":
                 contrasts = listed.unit[:, None] * contrasts
             of_block = np.kron(contrasts, unstandardize)
+        elif isinstance(listed.block, EffectCovariance):
+            kept = [1 + column for column in listed.block.columns]
+            transform = unstandardize[np.ix_(kept, listed.block.columns)]
+            factors = theta[listed.coordinates].reshape(len(listed.unit), -1)
+            pairs = zip(factors, listed.unit, strict=True)
+            own = [listed.block.derivatives(factor, unit * transform) for factor, unit in pairs]
+            of_block = block_diag(*own)
         of_block = listed.select(of_block.reshape(len(listed.unit), -1, of_block.shape[1]))
         end, is_present = start + len(listed.terms), listed.coordinates >= 0
         found[start:end, listed.coordinates[is_present]] = of_block[:, is_present]
@@ -180,6 +192,8 @@ def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
         has_several = len(responses) > 1
         of_block = block.responses(responses) if has_several else [""]
         holders = [[k]] * len(names)  # the experts that share each
+        if isinstance(block, EffectCovariance) and block.is_shared:
+            holders = [[*vectors]] * len(names)
         if block.is_main and experts.slopes:
             holders = [
                 [j for j, vector in vectors.items() if vector[i] == at >= 0]
@@ -396,7 +410,7 @@ def observed_errors(
         n_rows, n_coefficients = weight.sum(), int(is_slope.sum())
         matrix *= n_clusters / (n_clusters - 1.0) * (n_rows - 1.0)
         matrix /= max(n_rows - n_coefficients, 1.0)
-    derivatives = derivatives_of(blocks, len(first))
+    derivatives = derivatives_of(blocks, theta[first])
     size = np.abs(derivatives)
     involved = size > DERIVATIVE_RTOL * size.max(axis=1, keepdims=True)
     reasons = np.full(len(derivatives), "", dtype=object)

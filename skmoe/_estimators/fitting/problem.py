@@ -216,7 +216,8 @@ def _assemble(
     )
     seed = int(check_random_state(params.random_state).randint(MAX_SEED))
     n_numbers = params.n_experts * data.X.shape[0] * (data.X.shape[1] + 1)
-    n_default = N_STARTS_OF_SMALL if n_numbers <= MAX_SMALL else N_STARTS
+    has_many = n_numbers <= MAX_SMALL or data.random_columns  # regimes overlap
+    n_default = N_STARTS_OF_SMALL if has_many else N_STARTS
     *seeds, fit_seed = np.random.SeedSequence(seed).spawn((params.n_init or n_default) + 1)
     raw_features, init_design = None, None
     if params.uses_estimators:

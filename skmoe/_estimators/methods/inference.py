@@ -194,6 +194,7 @@ def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
     """The rows for the method `name`, and whether they are those of the fit."""
     rows, _ = estimator._checked_units(name, given, *WEIGHING)
     rows = rows.of_positive_weight() if rows.series is None else rows.in_time_order()
+    rows = rows.of_known_y() if estimator._fitted.preprocessor.counts_units else rows
     (mixture, theta, preprocessor), fitted = estimator._fitted, estimator._fitted
     weight = estimator._effective_weight(rows.y, rows.weight)
     is_stream = estimator._training_state.stream is not None
@@ -242,7 +243,7 @@ def _bootstrap(
     changes = np.array(refits) - theta
     if not mixture.is_plain:  # those of the coordinates
         changes = changes @ np.linalg.pinv(mixture.expanded(np.eye(size)))
-    derivatives = derivatives_of(coefficients.blocks, size)
+    derivatives = derivatives_of(coefficients.blocks, theta[mixture.first])
     replicates = coefficients.estimates + changes @ derivatives.T
     return replace(
         coefficients,

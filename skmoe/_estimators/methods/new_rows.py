@@ -307,6 +307,7 @@ class NewRowsMixin:
             n_outputs=None if scaling is None else len(scaling.center),
             classes=getattr(self, "classes_", None),
             of_series=model.gate.persists,
+            of_effects=preprocessor.counts_units,
         )
         rows = checked_rows(given, rules, has_target)
         if rows.unit is not None and model.gate.depends_on_features:

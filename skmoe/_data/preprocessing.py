@@ -149,11 +149,14 @@ class Preprocessor(NamedTuple):
     def log_jacobian(self, target: Any = None) -> Any:
         """Log density of the standardised target minus log density of y, for each row.
 
-        Of a target (m, n) with bounds it is (n,): intervals have probabilities, not densities.
+        Of a target (m, n) with bounds it is (n,): intervals have probabilities, not densities. So it
+        is with missing values.
         """
         if self.target_scaling is None:
             return 0.0
         logs = np.log(self.target_scaling.scale)
+        if self.counts_units and target is not None:
+            return logs @ ~np.isnan(target)
         return logs @ is_exact(target) if has_bounds(target) else float(logs.sum())
 
     # --- features ---

@@ -257,9 +257,9 @@ class BaseMixture(
         responsibilities : The probabilities given features and target.
         """
         check_is_fitted(self)
-        if self._fitted.mixture.gate.persists:
-            rows, gate_prob = self._with_gate(Rows(X, y, unit=units, time=time), None)
-            return np.asarray(gate_prob).T
+        has_effects = self._fitted.preprocessor.counts_units
+        if self._fitted.mixture.gate.persists or (has_effects and y is not None):
+            return np.asarray(self._with_gate(Rows(X, y, unit=units, time=time), None)[1]).T
         self._check_independent(y, time)
         rows = self._checked(Rows(X, unit=units))
         if units is None:

@@ -302,14 +302,19 @@ class FitStatistics(NamedTuple):
 
 @np.errstate(divide="ignore", invalid="ignore")
 def fit_statistics(
-    posterior: tuple[Array, Array], rows: Rows, n_parameters: float
+    posterior: tuple[Array, Array], rows: Rows, n_parameters: float, counts_units: bool = False
 ) -> FitStatistics:
-    """Statistics of weighted rows, from responsibilities (K, U) and log densities (U,)."""
+    """Statistics of weighted rows, from responsibilities (K, U) and log densities (U,).
+
+    Weights, which are equal in the rows of a unit, may be numbers of units.
+    """
     resp, log_density = posterior
     weight, row_weight, n_units = rows.weight, rows.weight, None
     if rows.unit is not None:
         n_units = len(log_density)
         weight, row_weight = np.ones(n_units), np.bincount(rows.unit, rows.weight)
+        if counts_units:
+            weight = row_weight / np.bincount(rows.unit)
     n_experts, total = len(resp), float(weight.sum())
     own = weight * (resp.argmax(axis=0) == np.arange(n_experts)[:, None])
     of_own, share = (resp * own).sum(axis=1) / own.sum(axis=1), resp @ weight / total

@@ -69,9 +69,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             If an expert never has the event (`family="never"`), since the mean is infinite.
         """
         given = Rows(X, y, offset=offset, unit=units, time=time)
-        rows, gate_prob = self._with_gate(given, gate_proba)
+        rows, *known = self._with_gate(given, gate_proba)
         self._check_mean()
-        return self._squeeze_outputs(self._fitted.predict(rows.X, rows.offset, gate_prob).T)
+        return self._squeeze_outputs(self._fitted.predict(rows.X, rows.offset, *known).T)
 
     @supports_dask
     def predict_experts(self, X: Any, *, offset: Any = None) -> Array:
@@ -384,8 +384,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         rows = Rows(X, y, offset=offset, unit=units, time=time)
         self._warn_of_missing(method, rows, "offset")
         require(self._fitted.mixture.experts, SupportsDistribution, method)
-        rows, gate_prob = self._with_gate(rows, gate_proba)
-        return self._fitted.distribution(rows.X, rows.offset, self._single_output, gate_prob)
+        rows, *known = self._with_gate(rows, gate_proba)
+        return self._fitted.distribution(rows.X, rows.offset, self._single_output, *known)
 
 
 class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
@@ -466,8 +466,8 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         probs : ndarray of shape (n_samples, n_classes)
             Probabilities in the order of `classes_`.
         """
-        rows, gate_prob = self._with_gate(Rows(X, y, unit=units, time=time), gate_proba)
-        return self._fitted.predict(rows.X, gate_prob=gate_prob).T
+        rows, *known = self._with_gate(Rows(X, y, unit=units, time=time), gate_proba)
+        return self._fitted.predict(rows.X, None, *known).T
 
     @supports_dask
     def predict_log_proba(

@@ -32,6 +32,9 @@ from skmoe.protocols import EffectCovariance
 # Part of the standard deviation of y that an effect has at the start.
 START = 0.5
 
+# Part of the largest eigenvalue of products of columns below which columns are dependent.
+RANK_TOL = 1e-9
+
 
 @dataclass(frozen=True)
 class RandomEffects(Normal):
@@ -320,6 +323,27 @@ class OfRows:
             np.where(seen > 0.0, left_out[0], variance),
             np.where(seen > 0.0, logs, 0.0),
         )
+
+
+def variance_within_units(columns: Array, init_data: Any) -> Array:
+    """Variance of outputs (m, n) about one regression with coefficients of each unit, (m,).
+
+    These are of columns (q, n). Of units without more rows than such coefficients it is one.
+    """
+    rows, units, n_columns = init_data.rows, init_data.rows.units, init_data.X.shape[1]
+    values = np.vstack([init_data.X.T, init_data.Y])
+    grams = np.stack([[units.sum_rows(one * other) for one in columns] for other in columns])
+    inverse = np.linalg.pinv(grams.transpose(2, 0, 1), hermitian=True)
+    sums = np.stack([units.sum_rows(column * values) for column in columns])
+    effects = np.einsum("uij,jvu->ivu", inverse, sums)
+    values -= sum(c * units.repeat(own) for c, own in zip(columns, effects, strict=True))
+    products = (values * rows.weight) @ values.T
+    coef = np.linalg.pinv(products[:n_columns, :n_columns], rcond=RANK_TOL, hermitian=True)
+    cross = products[:n_columns, n_columns:]
+    squares = np.diagonal(products)[n_columns:] - (cross * (coef @ cross)).sum(axis=0)
+    used = np.linalg.matrix_rank(coef) + units.weight @ np.einsum("uij,jiu->u", inverse, grams)
+    freedom = rows.weight.sum() - used
+    return np.clip(squares / freedom, 0.0, 1.0) if freedom > 0.5 else np.ones(len(squares))
 
 
 def _product(one: Array, other: Array) -> Array:

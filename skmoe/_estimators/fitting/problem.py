@@ -78,7 +78,7 @@ from skmoe.exceptions import (
 )
 from skmoe.experts._cross_fitted import Fits, MeanFamily
 from skmoe.experts._named_estimators import named_pipeline
-from skmoe.families._random_effects import RandomEffects
+from skmoe.families._random_effects import RandomEffects, variance_within_units
 from skmoe.protocols import Experts, Gate
 
 # Number of rows for the initialisation on larger data sets: per coefficient, and minimum.
@@ -290,7 +290,11 @@ def _make_experts(
         names = family.estimated_options
     elif not params.task.is_classification and (family is None or family.has_scale):
         names = ("noise_variance", "variance_floor")
-    found = estimates(names, init_data, params.task.dispersion_prior, data.options.noise_variance)
+    noise = data.options.noise_variance
+    if data.random_columns and noise is None:  # that of rows in their units
+        columns = RandomEffects(data.random_columns).effects_of(init_data.rows.expert_design)
+        noise = variance_within_units(columns, init_data)[init_data.outputs]
+    found = estimates(names, init_data, params.task.dispersion_prior, noise)
     if isinstance(family, Experts):
         return OwnExperts(family.with_options(found), n_experts, rows.expert_design.shape[1])
     if family is not None:

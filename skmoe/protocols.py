@@ -119,6 +119,7 @@ class LinearPredictor:
     """
 
     is_dispersion: ClassVar[bool] = False
+    is_in_heading: ClassVar[bool] = False
     # Whether zero is a hypothesis about the coefficients.
     is_tested: ClassVar[bool] = True
 
@@ -196,8 +197,9 @@ class Dispersion:
     ['dispersion_', 'df_']
     """
 
-    # It has no slopes.
+    # It has no slopes. Whether it is named before the tables of an expert.
     is_dispersion: ClassVar[bool] = True
+    is_in_heading: ClassVar[bool] = True
     is_main: ClassVar[bool] = False
     penalty: ClassVar[str] = ""
     contrasts: ClassVar[None] = None
@@ -249,6 +251,7 @@ class Correlation(Dispersion):
     """
 
     is_tested: ClassVar[bool] = True
+    is_in_heading: ClassVar[bool] = False
 
     term: str = "atanh(correlation)"
     attribute: str = "expert_covariance_"
@@ -282,12 +285,14 @@ class EffectCovariance(Dispersion):
     --------
     >>> from skmoe.protocols import EffectCovariance
     >>> EffectCovariance(columns=(-1, 0)).terms(["(Intercept)", "time"])
-    ['var((Intercept))', 'cov((Intercept), time)', 'var(time)']
+    ['var(intercept)', 'cov(intercept, time)', 'var(time)']
     """
+
+    is_in_heading: ClassVar[bool] = False
 
     term: str = "random effects"
     attribute: str = "random_covariance_"
-    name: str = "covariance of random effects"
+    name: str = "sd of random effects"
     params: str = "factor"
     columns: tuple[int, ...] = (-1,)  # of the design, the last for the intercept
     is_shared: bool = False  # by all experts
@@ -297,16 +302,21 @@ class EffectCovariance(Dispersion):
         """Rows and columns of the entries that are listed."""
         return np.tril_indices(len(self.columns))
 
+    @property
+    def is_variance(self) -> Array:
+        """Which entries are variances, (t,)."""
+        return np.equal(*self.lower)
+
     def terms(self, names: Sequence[str]) -> list[str]:
         """Variances and covariances."""
-        own = [names[column + 1] for column in self.columns]
+        own = ["intercept", *(names[column + 1] for column in self.columns[1:])]
         pairs = zip(*self.lower, strict=True)
         return [f"var({own[i]})" if i == j else f"cov({own[j]}, {own[i]})" for i, j in pairs]
 
     def numbers(self, attributes: Mapping[str, Any], n_parts: int) -> Array:
-        """Variances of the effects, (K, V q)."""
+        """Standard deviations of the effects, (K, V q)."""
         matrices = np.asarray(attributes[self.attribute])
-        return np.diagonal(matrices, axis1=-2, axis2=-1).reshape(n_parts, -1)
+        return np.sqrt(np.diagonal(matrices, axis1=-2, axis2=-1)).reshape(n_parts, -1)
 
     def values(self, attributes: Mapping[str, Any], n_parts: int, columns: Array) -> Array:
         """Variances and covariances from the fitted attributes, (K, V, t)."""

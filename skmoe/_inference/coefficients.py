@@ -22,7 +22,14 @@ from scipy import sparse
 from scipy.linalg import block_diag
 
 from skmoe._data.rows import Dataset
-from skmoe._inference.inference import DIRECTION_TOL, NOT_DETERMINED, Exponentials, Inference, Term
+from skmoe._inference.inference import (
+    DIRECTION_TOL,
+    NO_EFFECT,
+    NOT_DETERMINED,
+    Exponentials,
+    Inference,
+    Term,
+)
 from skmoe._inference.labels import Labels
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import EIGENVALUE_TOL, newton_step
@@ -63,6 +70,9 @@ NOT_IDENTIFIED_TOL = 1e-3
 # Variance of the share of an expert among first rows below which it is certain.
 LEAST_SHARE = 1e-6
 
+# Variance of random effects, relative to that of the noise, that is zero.
+NO_VARIANCE = 1e-8
+
 # Derivatives smaller than this fraction of the largest in their row are zero up to round-off.
 DERIVATIVE_RTOL = 1e-9
 
@@ -86,6 +96,13 @@ class Listed(NamedTuple):
     reference: int | None  # the response against which the others are log odds
     reference_name: str
     origin: int | None = None  # of transitions, the expert of the row before
+
+    @property
+    def is_variance(self) -> Array:
+        """Terms that are variances, whose logs have intervals."""
+        if not isinstance(self.block, EffectCovariance):
+            return np.zeros(len(self.terms), dtype=bool)
+        return self.block.is_variance[self.position]
 
     def select(self, values: Array) -> Array:
         """Those of the terms among values (V, W, ...); of logits the log odds."""
@@ -422,6 +439,8 @@ def observed_errors(
     reasons[is_first & (reasons == "separated")] = "certain"
     reasons[~(involved & ~dropped).any(axis=1)] = "dropped"
     reasons[~derivatives.any(axis=1)] = "fixed"  # slopes of constant features
+    if fitted.preprocessor.counts_units:
+        reasons[_without_effect(fitted, coefficients)] = NO_EFFECT
     is_dependent = (involved & invariant.any(axis=1)).any(axis=1) & (reasons == "")
     is_dependent &= np.concatenate([listed.position > 0 for listed in blocks])
     found = replace(
@@ -479,6 +498,23 @@ def _inverse(
     not_identified[free] = null_space > NOT_IDENTIFIED_TOL
     is_indefinite = eigenvalues[0] < -NEGATIVE_EIGENVALUE_TOL * eigenvalues[-1]
     return matrix, not_identified, bool(is_indefinite)
+
+
+def _without_effect(fitted: FittedMixture, coefficients: Inference) -> Array:
+    """Covariances (T,) of random effects of which a variance is zero, beside that of the noise."""
+    found, log_noise = [], fitted.theta[fitted.mixture.experts.scale_index]
+    for listed in coefficients.blocks:
+        is_zero = np.zeros(len(listed.terms), dtype=bool)
+        if isinstance(listed.block, EffectCovariance) and listed.terms:
+            scale = np.append(1.0, listed.scaling[1])[1 + np.array(listed.block.columns)]
+            start, lower = sum(map(len, found)), listed.block.lower
+            values = coefficients.estimates[start : start + len(is_zero)]
+            values = values.reshape(-1, len(lower[0]))[:, listed.block.is_variance]
+            small = NO_VARIANCE * listed.unit**2 * np.exp(log_noise[listed.expert])
+            own = values * np.square(scale) < small[:, None]
+            is_zero[:] = (own[:, lower[0]] | own[:, lower[1]]).ravel()
+        found.append(is_zero)
+    return np.concatenate(found)
 
 
 def _invariant_directions(dataset: Dataset, blocks: Sequence[Listed], free: Array) -> Array:

@@ -149,8 +149,8 @@ class Preprocessor(NamedTuple):
     def log_jacobian(self, target: Any = None) -> Any:
         """Log density of the standardised target minus log density of y, for each row.
 
-        Of a target (m, n) with bounds it is (n,): intervals have probabilities, not densities. So it
-        is with missing values.
+        Of a target (m, n) with bounds, or with missing values, it is (n,): intervals have
+        probabilities, not densities.
         """
         if self.target_scaling is None:
             return 0.0

@@ -459,7 +459,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             check_weights_of_units(encode_units(unit)[1], weight, "random_features")
         if rules.is_first or rules.is_block:
             weight = np.where(missing, 0.0, weight)
-        elif missing.any():
+        elif missing.any() and y is not None:
             y[missing] = np.nan
     elif time is not None:
         raise ValueError(

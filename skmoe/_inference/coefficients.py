@@ -97,13 +97,6 @@ class Listed(NamedTuple):
     reference_name: str
     origin: int | None = None  # of transitions, the expert of the row before
 
-    @property
-    def is_variance(self) -> Array:
-        """Terms that are variances, whose logs have intervals."""
-        if not isinstance(self.block, EffectCovariance):
-            return np.zeros(len(self.terms), dtype=bool)
-        return self.block.is_variance[self.position]
-
     def select(self, values: Array) -> Array:
         """Those of the terms among values (V, W, ...); of logits the log odds."""
         if self.reference is not None:
@@ -122,7 +115,11 @@ def list_coefficients(
     index, size, start = {term: i for i, term in enumerate(terms)}, len(terms), 0
     values = []
     found: dict[str, Exponentials] = {}
+    is_variance = np.zeros(size, dtype=bool)
     for listed in blocks:
+        if isinstance(listed.block, EffectCovariance):
+            own_variances = listed.block.is_variance[listed.position]
+            is_variance[start : start + len(listed.terms)] = own_variances
         part = listed.origin if listed.expert is None else listed.expert
         n_parts = 1 if part is None else len(labels.experts)
         of_parts = listed.block.values(attributes, n_parts, listed.columns)
@@ -148,6 +145,7 @@ def list_coefficients(
         exponentials=list(found.values()),
         references=references.tolist(),
         blocks=blocks,
+        is_variance=is_variance,
     )
 
 
@@ -502,19 +500,19 @@ def _inverse(
 
 def _without_effect(fitted: FittedMixture, coefficients: Inference) -> Array:
     """Covariances (T,) of random effects of which a variance is zero, beside that of the noise."""
-    found, log_noise = [], fitted.theta[fitted.mixture.experts.scale_index]
+    log_noise, start = fitted.theta[fitted.mixture.experts.scale_index], 0
+    found = np.zeros(len(coefficients.terms), dtype=bool)
     for listed in coefficients.blocks:
-        is_zero = np.zeros(len(listed.terms), dtype=bool)
+        end = start + len(listed.terms)
         if isinstance(listed.block, EffectCovariance) and listed.terms:
             scale = np.append(1.0, listed.scaling[1])[1 + np.array(listed.block.columns)]
-            start, lower = sum(map(len, found)), listed.block.lower
-            values = coefficients.estimates[start : start + len(is_zero)]
+            lower, values = listed.block.lower, coefficients.estimates[start:end]
             values = values.reshape(-1, len(lower[0]))[:, listed.block.is_variance]
             small = NO_VARIANCE * listed.unit**2 * np.exp(log_noise[listed.expert])
             own = values * np.square(scale) < small[:, None]
-            is_zero[:] = (own[:, lower[0]] | own[:, lower[1]]).ravel()
-        found.append(is_zero)
-    return np.concatenate(found)
+            found[start:end] = (own[:, lower[0]] | own[:, lower[1]]).ravel()
+        start = end
+    return found
 
 
 def _invariant_directions(dataset: Dataset, blocks: Sequence[Listed], free: Array) -> Array:

@@ -181,6 +181,7 @@ class Inference(Result):
     refits: Sequence[Array] = ()
     coordinates: Any = None
     is_unknown: Any = False
+    is_variance: Any = False  # which terms are variances, whose logs have intervals
 
     _heading: ClassVar[str] = "estimate"
 
@@ -235,7 +236,7 @@ class Inference(Result):
         """
         check_level(level)
         found = _intervals(self.estimates, self.standard_errors, self.replicates, level)
-        own = np.flatnonzero([each for listed in self.blocks for each in listed.is_variance])
+        own = np.flatnonzero(self.is_variance)
         if len(own):
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 values, errors = self.estimates[own], self.standard_errors[own]

@@ -545,7 +545,7 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
         notes.append(f"Give the data of the fit, {call}, for criteria and standard errors.")
     elif coefficients is not None:
         notes.append(f"No standard errors: {found.obstacle.partition(';')[0]}.")
-    if _is_singular(getattr(estimator, "random_covariance_", np.zeros((0, 1, 1)))):
+    if hasattr(estimator, "random_covariance_") and _is_singular(estimator.random_covariance_):
         notes.append(
             "A covariance matrix of random effects is singular: one of the effects is a linear "
             "function of the others. Use fewer random_features."

@@ -356,7 +356,7 @@ class Experts(LinearPart):
         if key not in data.targets:
             y = data.rows.y
             y = y if group.output is None or y.ndim == 1 else y[group.output]
-            family = of_target(group.family, y) if y.dtype.names else group.family
+            family: Any = of_target(group.family, y) if y.dtype.names else group.family
             possible, beyond = self.in_support(group.family, y), None
             if not possible.all():
                 y = np.where(possible, y, np.ones((), y.dtype))

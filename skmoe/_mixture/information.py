@@ -149,7 +149,7 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
 
 def row_derivatives(
     mixture: Mixture, at: At, data: Data
-) -> Iterator[tuple[int, list[Array], tuple[str, ...], list[Array], dict[tuple[int, int], Array]]]:
+) -> Iterator[tuple[int, list[Array], tuple[str, ...], list[Array], dict[Any, Any]]]:
     """Derivatives at one vector, for each family and output of each expert.
 
     They are the expert, coefficients and roles of its predictors, scores (T) of rows, and second

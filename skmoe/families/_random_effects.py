@@ -73,17 +73,18 @@ class RandomEffects(Normal):
         return [(i, j) for i in range(len(self.columns)) for j in range(i + 1)]
 
     @property
-    def roles(self) -> tuple[str, ...]:
+    def roles(self) -> tuple[str, ...]:  # type: ignore[override]
         """A mean and constants."""
         return ("mean", "constant", *["constant"] * len(self.pairs))
 
     @property
-    def dispersions(self) -> tuple[Any, ...]:
+    def dispersions(self) -> Any:  # type: ignore[override]
         """The noise variance, and a block of the covariances."""
-        return (*Normal.dispersions, EffectCovariance(columns=self.columns, is_shared=self.is_shared))
+        of_effects = EffectCovariance(columns=self.columns, is_shared=self.is_shared)
+        return (*Normal.dispersions, of_effects)
 
     @property
-    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
+    def log_dispersion_bounds(self) -> Any:  # type: ignore[override]
         """Of each predictor after the mean."""
         return (*Normal.log_dispersion_bounds, *[(-np.inf, np.inf)] * len(self.pairs))
 
@@ -146,13 +147,14 @@ class LowRank(NamedTuple):
 
     def sums(self, weight: Array) -> Array:
         """Matrices (..., d, d) with weights (..., n) of rows."""
-        weight, total = weight[..., self.starts], 0.0
+        weight = weight[..., self.starts]
+        total: Any = 0.0
         for i, one in enumerate(self.designs):
             for j, other in enumerate(self.designs[: i + 1]):
                 own = (weight * self.weights[i, j]).reshape(-1, weight.shape[-1])
                 found = weighted_products(one, other, own)
                 total = total + (found if i == j else found + np.swapaxes(found, -1, -2))
-        return np.asarray(total).reshape(*weight.shape[:-1], *np.shape(total)[-2:])
+        return np.asarray(total.reshape(*weight.shape[:-1], *total.shape[-2:]))
 
 
 class Solved(NamedTuple):
@@ -180,8 +182,7 @@ class OfRows:
             self.seen = 1.0 - missing
             self.y, self.columns = np.where(missing, 0.0, y), self.columns * self.seen
             self.sizes = units.sum_rows(self.seen)
-        columns = self.columns
-        self.gram = np.stack([[units.sum_rows(one * other) for one in columns] for other in columns])
+        self.gram = _grams(self.columns, units)
 
     @cached_property
     def sums(self) -> list[Any]:
@@ -332,7 +333,7 @@ def variance_within_units(columns: Array, init_data: Any) -> Array:
     """
     rows, units, n_columns = init_data.rows, init_data.rows.units, init_data.X.shape[1]
     values = np.vstack([init_data.X.T, init_data.Y])
-    grams = np.stack([[units.sum_rows(one * other) for one in columns] for other in columns])
+    grams = _grams(columns, units)
     inverse = np.linalg.pinv(grams.transpose(2, 0, 1), hermitian=True)
     sums = np.stack([units.sum_rows(column * values) for column in columns])
     effects = np.einsum("uij,jvu->ivu", inverse, sums)
@@ -344,6 +345,11 @@ def variance_within_units(columns: Array, init_data: Any) -> Array:
     used = np.linalg.matrix_rank(coef) + units.weight @ np.einsum("uij,jiu->u", inverse, grams)
     freedom = rows.weight.sum() - used
     return np.clip(squares / freedom, 0.0, 1.0) if freedom > 0.5 else np.ones(len(squares))
+
+
+def _grams(columns: Array, units: Any) -> Array:
+    """Products of columns (q, n), summed over the rows of each unit, (q, q, U)."""
+    return np.stack([[units.sum_rows(one * other) for one in columns] for other in columns])
 
 
 def _product(one: Array, other: Array) -> Array:

@@ -292,13 +292,13 @@ def _make_experts(
         names = ("noise_variance", "variance_floor")
     noise = data.options.noise_variance
     if data.random_columns and noise is None:  # that of rows in their units
-        columns = RandomEffects(data.random_columns).effects_of(init_data.rows.expert_design)
-        noise = variance_within_units(columns, init_data)[init_data.outputs]
+        of_effects = RandomEffects(data.random_columns).effects_of(init_data.rows.expert_design)
+        noise = variance_within_units(of_effects, init_data)[init_data.outputs]
     found = estimates(names, init_data, params.task.dispersion_prior, noise)
     if isinstance(family, Experts):
         return OwnExperts(family.with_options(found), n_experts, rows.expert_design.shape[1])
     if family is not None:
-        own = {"slopes": data.slopes, "signs": data.signs}
+        own: dict[str, Any] = {"slopes": data.slopes, "signs": data.signs}
         own["dispersion_columns"] = data.dispersion_columns
         if data.random_columns:
             is_shared = params.random_covariance == "shared"

@@ -78,8 +78,8 @@ def copies_of(rows: Rows, counts: Array, of_units: bool = False) -> Rows:
     """As many copies of each row, or of each series or unit with the weight of its rows."""
     if of_units:
         order = np.argsort(rows.unit, kind="stable")
-        series = rows.take(order)._replace(series=rows.unit[order], time=order)
-        return copies_of(series, counts[order])._replace(series=None, time=None)
+        as_series = rows.take(order)._replace(series=rows.unit[order], time=order)
+        return copies_of(as_series, counts[order])._replace(series=None, time=None)
     if rows.series is None:
         return rows.take(np.repeat(np.arange(rows.n_rows), counts))._replace(weight=None)
     series = make_series(rows.series, counts)

@@ -843,7 +843,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         fitted, attributes = self._fitted, vars(self)
         gate = np.exp(fitted.log_gate(rows.X)) if gate is None else gate
         means = fitted.predict_experts(rows.X, rows.offset)
-        if of_units is not None:
+        if of_units is not None and fitted.preprocessor.target_scaling is not None:
             means = means + fitted.preprocessor.target_scaling.scale[:, None] * of_units.shift
         arrays = {"gate": gate.T, "experts": self._squeeze_outputs(means.transpose(2, 0, 1))}
         if hasattr(self, "expert_coef_"):

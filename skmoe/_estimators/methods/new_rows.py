@@ -43,7 +43,7 @@ from skmoe._inference.labels import (
     feature_labels,
     printable_name,
 )
-from skmoe._mixture.fitted import Effects, FittedMixture
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning, warn_user
 from skmoe.gates import persists
@@ -353,16 +353,14 @@ class NewRowsMixin:
                     FitMismatchWarning,
                 )
 
-    def _with_gate(
-        self, given: Rows, gate_proba: Any
-    ) -> tuple[Rows, Array | None, Effects | None]:
+    def _with_gate(self, given: Rows, gate_proba: Any) -> tuple[Rows, Any, Any]:
         """New rows, probabilities (K, n) of their experts, None for those of the gate, and effects.
 
         The probabilities are given, or those that the past of a series gives, or the other rows of
         a unit with random effects; the latter are None for those of new units.
         """
         check_is_fitted(self)
-        has_past, effects = self._fitted.mixture.gate.persists, None
+        has_past, known, effects = self._fitted.mixture.gate.persists, None, None
         if self._fitted.preprocessor.counts_units:
             if given.y is not None and given.unit is None:
                 raise ValueError(
@@ -375,7 +373,6 @@ class NewRowsMixin:
         elif has_past and gate_proba is None:
             self._check_series(given)
         rows = self._checked(given, has_target=given.y is not None)
-        known: Array | None = None
         if given.y is not None and not has_past:
             of_units = rows._replace(unit=rows.unit_codes)
             known, effects = self._fitted.known_from_others(of_units)

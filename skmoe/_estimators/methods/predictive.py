@@ -53,10 +53,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            Observed target of series (`gate="markov"`), or of units with `random_features`; NaN
+            where it is not known. A row is predicted from earlier rows of its series, or from all
+            other rows of its unit, never from its own y. None forecasts all rows.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`.
+            Units of the rows, and their order, as in `fit`; for series and `random_features` only.
 
         Returns
         -------
@@ -119,8 +120,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`. Each row is
-            predicted from earlier rows; those whose y is NaN do not count.
+            Units of the rows, and their order, as in `fit`, for series (`gate="markov"`) and with
+            `random_features`. Each row is predicted from earlier rows of its series, or from the
+            others of its unit; those whose y is NaN do not count.
 
         Returns
         -------
@@ -190,10 +192,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            Observed target of series (`gate="markov"`), or of units with `random_features`; NaN
+            where it is not known. A row is predicted from earlier rows of its series, or from all
+            other rows of its unit, never from its own y. None forecasts all rows.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`.
+            Units of the rows, and their order, as in `fit`; for series and `random_features` only.
 
         Returns
         -------
@@ -251,10 +254,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            Observed target of series (`gate="markov"`), or of units with `random_features`; NaN
+            where it is not known. A row is predicted from earlier rows of its series, or from all
+            other rows of its unit, never from its own y. None forecasts all rows.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`.
+            Units of the rows, and their order, as in `fit`; for series and `random_features` only.
 
         Returns
         -------
@@ -307,10 +311,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            Observed target of series (`gate="markov"`), or of units with `random_features`; NaN
+            where it is not known. A row is predicted from earlier rows of its series, or from all
+            other rows of its unit, never from its own y. None forecasts all rows.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`.
+            Units of the rows, and their order, as in `fit`; for series and `random_features` only.
 
         Returns
         -------
@@ -357,10 +362,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            Observed target of series (`gate="markov"`), or of units with `random_features`; NaN
+            where it is not known. A row is predicted from earlier rows of its series, or from all
+            other rows of its unit, never from its own y. None forecasts all rows.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`.
+            Units of the rows, and their order, as in `fit`; for series and `random_features` only.
 
         Returns
         -------

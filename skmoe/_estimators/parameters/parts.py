@@ -239,9 +239,9 @@ def expert_columns(
 ) -> tuple[Array | None, tuple[tuple[int, ...], ...], tuple[int, ...], tuple[int, ...]]:
     """Columns of X in the design matrix of the experts, slopes, and columns of two others.
 
-    The latter are those of the dispersions, and of random effects, of which the first is the
-    intercept. The columns of X are None for all. Slopes are numbers, as `slope_holders` takes them: ()
-    where each expert has its own slope of each column.
+    These are those of the dispersions, and of random effects, of which the first is the intercept.
+    The columns of X are None for all. Slopes are numbers, as `slope_holders` takes them: () where
+    each expert has its own slope of each column.
     """
     features, given = (n_features, names), params.expert_features
     for_each, may_be_empty = is_for_each_expert(given), not params.uses_estimators

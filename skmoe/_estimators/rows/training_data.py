@@ -404,6 +404,11 @@ def present_rows(params: FitParameters, data: TrainingData) -> TrainingData:
         column_names = numeric_names(names, data.encoder, data.attributes["n_features_in_"])
         check_gate_columns(data.X, unit, data.columns["gate"], column_names)
     if data.random_columns:
+        if len(np.unique(unit)) == data.rows.n_rows:
+            raise ValueError(
+                "random_features needs units with several rows, which differ from each other by "
+                "noise; each unit has one. Correct units, or use random_features=None."
+            )
         return data
     if (data.rows.weight == 1.0).all() and len(np.unique(unit)) == data.rows.n_rows:
         return data._replace(rows=data.rows._replace(unit=None))

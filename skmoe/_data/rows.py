@@ -454,18 +454,18 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
         check_weights_of_units(series, weight, 'gate="markov"')
         unit, missing = None, (not has_target) if missing is None else missing
         weight = np.where(missing, 0.0, weight)
-    elif rules.of_effects and missing is not None:
+    elif time is not None:
+        raise ValueError(
+            'time orders the rows of gate="markov" only; other gates take rows as independent. '
+            'Use gate="markov", or pass the time as a column of X.'
+        )
+    elif missing is not None:  # of units with random effects
         if unit is not None:
             check_weights_of_units(encode_units(unit)[1], weight, "random_features")
         if rules.is_first or rules.is_block:
             weight = np.where(missing, 0.0, weight)
         elif missing.any() and y is not None:
             y[missing] = np.nan
-    elif time is not None:
-        raise ValueError(
-            'time orders the rows of gate="markov" only; other gates take rows as independent. '
-            'Use gate="markov", or pass the time as a column of X.'
-        )
     return Rows(X, y, weight, offset, unit, group, metadata, possible, time, series)
 
 

@@ -297,9 +297,9 @@ class OfRows:
         return found
 
     def from_others(self, eta: Sequence[Array]) -> tuple[Array, Array, Array]:
-        """What the other rows of its unit say of each row, (..., n).
+        """What is known of each row from the other rows of its unit, (..., n).
 
-        They are the change of its mean, the variance of its effects that is left, and the log
+        It is the change of its mean, the variance of its effects that is left, and the log
         density of its own y given these rows; zero where y is missing.
         """
         own = self.at(eta)

@@ -87,3 +87,15 @@ def test_several_outputs_of_a_row_are_left_out_together():
     holes[row] = np.nan
     found = moe.predict(X, y=Z, units=UNITS)[row]
     assert_allclose(found, moe.predict(X, y=holes, units=UNITS)[row])
+
+
+def test_trajectories_show_the_courses_of_units():
+    pytest.importorskip("matplotlib")
+    from skmoe.inspection import TrajectoriesDisplay
+
+    display = TrajectoriesDisplay.from_estimator(MOE, X, HOLES, units=UNITS, subsample=None)
+    twice, y = np.tile(np.arange(N), 2), np.append(HOLES, np.full(N, np.nan))
+    courses = MOE.predict(X[twice], y=y, units=UNITS[twice])[N:]
+    shown = np.flatnonzero(~np.isnan(HOLES))
+    assert_allclose(display.x, X[shown, 0])
+    assert_allclose(display.y, courses[shown])

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from skmoe._data.units import make_units
 from skmoe._numerics.linalg import weighted_products
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
@@ -173,6 +174,7 @@ class OfRows:
     """Random effects of the rows of a block: the family of its target."""
 
     def __init__(self, family: RandomEffects, y: Array, units: Any, design: Any) -> None:
+        units = make_units(np.arange(len(y))) if units is None else units
         self.family, self.units, self.design = family, units, design
         missing = np.isnan(y)
         self.seen: Any = None  # rows whose y is known, if some is not

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from skmoe.exceptions import FitMismatchWarning
 from support.people import columns_of, covariance, given_rows, regressor, table
 
 DATA = table()
@@ -26,6 +27,13 @@ def test_new_units_have_the_marginal_distribution():
     unknown = {"y": np.full(N, np.nan), "units": UNITS}
     assert_allclose(MOE.predict(X, **unknown), mean)
     assert_allclose(MOE.predict_dist(X, **unknown).std, MOE.predict_dist(X).std)
+
+
+def test_rows_without_units_are_of_new_ones():
+    with pytest.warns(FitMismatchWarning, match="units"):
+        densities = MOE.score_samples(X, Y)
+    assert_allclose(densities, MOE.score_samples(X, Y, units=np.arange(N)))
+    assert_allclose(np.exp(densities), MOE.predict_dist(X).pdf(Y))
 
 
 @pytest.mark.parametrize("y", [Y, HOLES], ids=["all known", "some known"])

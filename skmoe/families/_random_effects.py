@@ -256,7 +256,7 @@ class OfRows:
         cross = _product(of_factor, inverse)
         trace_of_square = self.sizes - n_effects + np.einsum("ij...,ji...->...", inverse, inverse)
         found: dict[Any, Any] = {(0, 0): 1.0 / variance}
-        found[1, 1] = self.of_units(0.5 * trace_of_square + np.zeros_like(trace))
+        found[1, 1] = self.of_units(0.5 * trace_of_square)
         numbered = list(enumerate(pairs, start=2))
         for c, (i, j) in numbered:
             found[1, c] = self.of_units(cross[i, j])

@@ -69,6 +69,7 @@ FEATURES = {
         "_estimators/fitting/problem.py:_warm_start",
     ],
     "metadata": ["_estimators/rows/training_data.py:make_routes"],
+    "random effects": ["families/_random_effects.py"],
     "joint outputs": [
         "_numerics/covariances.py",
         "_mixture/joint_prior.py",

@@ -194,6 +194,7 @@ def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
     """The rows for the method `name`, and whether they are those of the fit."""
     rows, _ = estimator._checked_units(name, given, *WEIGHING)
     rows = rows.of_positive_weight() if rows.series is None else rows.in_time_order()
+    rows = rows.of_known_y() if estimator._fitted.preprocessor.counts_units else rows
     (mixture, theta, preprocessor), fitted = estimator._fitted, estimator._fitted
     weight = estimator._effective_weight(rows.y, rows.weight)
     is_stream = estimator._training_state.stream is not None
@@ -232,7 +233,7 @@ def _bootstrap(
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     counts, drawn = rows.weight.astype(int), rows
     if (counts == rows.weight).all():  # rows of integer weight are as many rows
-        drawn = copies_of(rows, counts)
+        drawn = copies_of(rows, counts, estimator._fitted.preprocessor.counts_units)
     refits = Parallel(n_jobs=options.n_jobs, verbose=10 * int(options.verbose))(
         delayed(_refit)(estimator, rows, drawn, seed)
         for seed in np.random.SeedSequence(seed).spawn(options.n_bootstrap)
@@ -242,7 +243,7 @@ def _bootstrap(
     changes = np.array(refits) - theta
     if not mixture.is_plain:  # those of the coordinates
         changes = changes @ np.linalg.pinv(mixture.expanded(np.eye(size)))
-    derivatives = derivatives_of(coefficients.blocks, size)
+    derivatives = derivatives_of(coefficients.blocks, theta[mixture.first])
     replicates = coefficients.estimates + changes @ derivatives.T
     return replace(
         coefficients,
@@ -584,7 +585,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             given = Rows(X, y, sample_weight, offset, units, None, clusters, known_experts, time)
             rows = rows_of_fit(self, "summary", given)
             found = found._replace(
-                statistics=fit_statistics(rows.posterior, rows.validated, self.n_parameters_),
+                statistics=fit_statistics(
+                    *(rows.posterior, rows.validated, self.n_parameters_),
+                    self._fitted.preprocessor.counts_units,
+                ),
                 has_weights=not np.isin(rows.validated.weight, [0.0, 1.0]).all(),
                 difference=rows.difference,
                 obstacle=obstacle,
@@ -771,8 +775,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 "instead."
             )
         rows = self._checked_units(criterion, given, *WEIGHING)[0].of_positive_weight()
+        counts_units = self._fitted.preprocessor.counts_units
+        rows = rows.of_known_y() if counts_units else rows
         posterior = log_normalise(self._fitted.log_joint(rows))
-        return fit_statistics(posterior, rows, self.n_parameters_)
+        return fit_statistics(posterior, rows, self.n_parameters_, counts_units)
 
     # --- explanation ---
 
@@ -831,11 +837,14 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         array([[ 1.],
                [-1.]])
         """
-        rows, gate = self._with_gate(Rows(X, y, offset=offset, unit=units, time=time), None)
+        given = Rows(X, y, offset=offset, unit=units, time=time)
+        rows, gate, of_units = self._with_gate(given, None)
         self._check_mean()
         fitted, attributes = self._fitted, vars(self)
         gate = np.exp(fitted.log_gate(rows.X)) if gate is None else gate
         means = fitted.predict_experts(rows.X, rows.offset)
+        if of_units is not None and fitted.preprocessor.target_scaling is not None:
+            means = means + fitted.preprocessor.target_scaling.scale[:, None] * of_units.shift
         arrays = {"gate": gate.T, "experts": self._squeeze_outputs(means.transpose(2, 0, 1))}
         if hasattr(self, "expert_coef_"):
             effects = feature_effects(fitted, attributes, rows, gate, means)

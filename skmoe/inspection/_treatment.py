@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from skmoe._estimators.methods.input_steps import fitted_to, held_out_folds, mix
 from skmoe._inference.coefficients import GATE
 from skmoe._inference.effects import AverageEffects
 from skmoe._inference.inference import (
+    WIDTH,
     Result,
     Term,
     WaldTest,
@@ -184,19 +186,24 @@ class TreatmentEffects(Result, draw.Display):
         lines += _table(columns, [printable_name(t.part) for t in found.terms], found.reasons)
         lines += [f"Standard errors: {found.method}."] if found.method else []
         if self.equality is not None:
-            lines.append(describe_test("Wald", self.equality, "That all regimes are equal is"))
+            text = describe_test("Wald", self.equality, "That it is equal in all regimes is")
+            lines += textwrap.wrap(text, WIDTH)
         share = format_percent(self.share_helped)
         lines.append(f"The effect is {self._helpful} in {share} of the rows.")
         if self.values is not None and self.calibration is not None:
-            names = ["share", "mean of y", "std. error", "difference", "its error"]
-            columns = dict(zip(names, self.values, strict=True))
-            lines += ["", "Held-out rows: mean of y by who is treated, and difference of the first"]
-            lines += _table(columns, POLICIES)
-            names = ["rows", "predicted", "observed", "std. error"]
-            columns = dict(zip(names, self.calibration, strict=True))
-            groups = [f"group {i + 1}" for i in range(len(self.calibration.n_rows))]
+            shares, *of_policies = self.values
+            names = ["mean of y", "std. error", "difference", "diff. error"]
+            columns = dict(zip(names, of_policies, strict=True))
+            # The first has no difference from itself.
+            columns |= {name: np.append(np.nan, columns[name][1:]) for name in names[2:]}
+            treated = [f"{a} ({format_percent(b)})" for a, b in zip(POLICIES, shares, strict=True)]
+            lines += ["", "Held-out rows by who is treated, and differences of the first mean"]
+            lines += _table(columns, treated)
+            n_rows, *of_groups = self.calibration
+            names = ["predicted", "observed", "std. error"]
+            groups = [f"group {i + 1} ({n:g} rows)" for i, n in enumerate(n_rows)]
             lines += ["", "Held-out rows: effects by the predicted effect"]
-            lines += _table(columns, groups)
+            lines += _table(dict(zip(names, of_groups, strict=True)), groups)
         return "\n".join(map(printable_line, lines))
 
     @property
@@ -220,6 +227,7 @@ class TreatmentEffects(Result, draw.Display):
             ends = [float(given.predicted.min()), float(given.predicted.max())]
             axes[1].plot(ends, ends, **draw.REFERENCE)
             axes[1].axhline(0.0, color=draw.LIGHT_GREY, linewidth=0.8)
+            axes[1].locator_params(axis="x", nbins=5)
             axes[1].set(xlabel="Predicted effect", ylabel="Observed effect in held-out rows")
         return axes
 
@@ -405,7 +413,8 @@ def _checked(estimator: Any, mixture: Any, given: Rows, treatment: Any) -> tuple
             "treatment_effects for each column."
         )
     known = None if names is None else np.array(labels, dtype=object)
-    j = int(np.ravel(check_columns("treatment", [treatment], len(labels), known))[0])
+    chosen = check_columns("treatment", np.atleast_1d(treatment), len(labels), known)
+    j = 0 if chosen is None else int(chosen[0])
     levels = subject.levels_of(table, j)
     if len(levels.values) != 2 or levels.counts.sum() < n_rows:
         found = levels.texts + ["missing values"] * bool(levels.counts.sum() < n_rows)
@@ -436,8 +445,7 @@ def _chance(propensity: Any, rows: Rows, change: _Change) -> Array:
     if chance.shape not in ((), (rows.n_rows,)) or not ((chance > 0.0) & (chance < 1.0)).all():
         raise ValueError(
             f"propensity must be in (0, 1), one number or one for each of the {rows.n_rows} rows; "
-            f"got {shown(propensity)}. Leave rows out that were certain to have, or not to have, the "
-            "treatment."
+            f"got {shown(propensity)}. Leave rows out whose treatment was certain."
         )
     return np.broadcast_to(chance, rows.n_rows)
 
@@ -542,7 +550,7 @@ def _values(observed: _Observed, helps: Array) -> PolicyValues:
 def _calibration(observed: _Observed, effects: Array, group: Array) -> EffectCalibration:
     """Predicted and observed effects in groups of the rows."""
     found, weight = [], subject.row_weights(observed.rows)
-    for among in (group == label for label in np.unique(group)):
+    for among in (group == label for label in np.unique(group[weight > 0.0])):
         (treated, own), (untreated, other) = (observed.mean(t, among) for t in (True, False))
         predicted = np.average(effects[among], weights=weight[among])
         error = observed.error(np.where(among, own - other, 0.0))

@@ -508,17 +508,22 @@ class _Observed(NamedTuple):
         return value, share * (self.y - value)
 
     def error(self, influence: Array) -> float:
-        """Standard error, by the sums over units; weights count rows, or units."""
-        codes, weight = self.rows.unit_codes, subject.row_weights(self.rows)
-        of_units = np.bincount(codes, influence)
-        weights = np.bincount(codes, weight) / np.bincount(codes)
-        return float(np.sqrt(np.sum(of_units**2 / np.where(weights > 0.0, weights, 1.0))))
+        """Standard error, by the sums over units; weights count rows."""
+        if self.rows.unit is not None:
+            return float(np.linalg.norm(np.bincount(self.rows.unit_codes, influence)))
+        weight = subject.row_weights(self.rows)
+        return float(np.linalg.norm(influence / np.sqrt(np.where(weight > 0.0, weight, 1.0))))
 
 
 def _held_out(estimator: Any, rows: Rows, change: _Change, cv: Any) -> tuple[Array, Array]:
     """Effects (n,) by the fits to other folds, and the fifth of its fold that each row is in."""
     effects, group = np.zeros(rows.n_rows), np.zeros(rows.n_rows, dtype=int)
     for train, test in held_out_folds(cv, rows, "Use KFold, with shuffle=True."):
+        if rows.unit is not None and np.isin(rows.unit[test], rows.unit[train]).any():
+            raise ValueError(
+                f"cv must keep the rows of a unit in one fold; got {shown(cv)}. Use a number, such "
+                "as cv=5, or GroupKFold."
+            )
         fitted = mixture_of(fitted_to(estimator, rows, train))
         ends = (index_rows(table, test) for table in (change.low, change.high))
         own = rows.take(test)

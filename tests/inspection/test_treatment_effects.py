@@ -458,7 +458,7 @@ REFUSED = {
     "folds": (mixture, {"cv": [([0], [1])]}, ["cv must hold each row out once", "KFold"]),
     "cut units": (
         of_units,
-        {"cv": FOLDS, "units": UNITS},
+        {"cv": list(FOLDS.split(X)), "units": UNITS},
         ["cv must keep", "a unit", "GroupKFold"],
     ),
     "weights": (mixture, {"sample_weight": -(Y**2)}, ["sample_weight must be finite"]),

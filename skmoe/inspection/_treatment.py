@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
 from sklearn.base import is_classifier
+from sklearn.utils import Bunch
 
 from skmoe._data.checks import (
     check_choice,
@@ -25,16 +25,8 @@ from skmoe._estimators.methods.inference import infer_average_effects, infer_if_
 from skmoe._estimators.methods.input_steps import fitted_to, held_out_folds, mixture_of
 from skmoe._inference.coefficients import GATE
 from skmoe._inference.effects import AverageEffects
-from skmoe._inference.inference import (
-    WIDTH,
-    Result,
-    Term,
-    WaldTest,
-    describe_test,
-    frame_of,
-    table_lines,
-)
-from skmoe._inference.labels import feature_labels, format_percent, printable_line, printable_name
+from skmoe._inference.inference import WIDTH, Term, WaldTest, describe_test, table_lines
+from skmoe._inference.labels import feature_labels, format_percent, printable_name
 from skmoe._numerics.typing import TINY, Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
@@ -46,40 +38,15 @@ N_GROUPS = 5
 # Differences of probabilities of the experts up to this size are round-off.
 GATE_TOL = 1e-9
 
-# Who is treated, in the order of the values of the policies.
-POLICIES = "where it helps", "all", "nobody"
-
 # Confidence of the intervals of texts and pictures.
 LEVEL = 0.95
 
-# Width of a panel, and heights of an effect and of the frame, in inches.
-PANEL_WIDTH, EFFECT_HEIGHT, LEAST_HEIGHT = 4.5, 0.5, 3.2
-
-
-class PolicyValues(NamedTuple):
-    """Means of y in held-out rows if the treatment is given where it helps, to all, or to nobody.
-
-    The differences are those of the first mean from each.
-    """
-
-    share_treated: Array
-    value: Array
-    standard_error: Array
-    difference: Array
-    difference_error: Array
-
-
-class EffectCalibration(NamedTuple):
-    """Predicted and observed effects in groups of held-out rows, by the predicted effect."""
-
-    n_rows: Array
-    predicted: Array
-    observed: Array
-    standard_error: Array
+# Width of a panel, and heights of an effect, of the frame, and least, in inches.
+PANEL_WIDTH, EFFECT_HEIGHT, FRAME_HEIGHT, LEAST_HEIGHT = 4.5, 0.5, 1.3, 3.2
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class TreatmentEffects(Result, draw.Display):
+class TreatmentEffects(AverageEffects, draw.Display):
     """Effects of a treatment in each regime and row, and what a choice by them is worth.
 
     Returned by `skmoe.inspection.treatment_effects`; it is not constructed by hand. See "Does the
@@ -87,8 +54,16 @@ class TreatmentEffects(Result, draw.Display):
 
     Attributes
     ----------
-    effects : AverageEffects
+    terms : list of (part, response, name)
+        The part is the treatment, and the name "mixture" or that of an expert.
+    estimates : ndarray of shape (n_terms,)
         Average effects: first that of the mixture, then those of the experts.
+    covariance : ndarray of shape (n_terms, n_terms)
+        Their covariance; NaN without standard errors.
+    reasons : list of str of length n_terms
+        Why an effect has no standard error; empty if it has one.
+    method : str
+        Method of the covariance; empty without one.
     equality : object or None
         Wald's test that the effects of all experts are equal, with `statistic`, `df` and `p_value`;
         None with one expert, and without standard errors.
@@ -98,14 +73,16 @@ class TreatmentEffects(Result, draw.Display):
         Share of the rows in which the effect is an improvement, by their weights.
     better : str
         Whether "higher" or "lower" values of y are better.
-    values : NamedTuple of ndarrays or None
-        With `cv`: the mean of y in held-out rows if the treatment is given where it helps, to all
-        and to nobody (`value`, `standard_error`), and who would be treated (`share_treated`).
-        `difference` and `difference_error` are those of the first mean from each.
-    calibration : NamedTuple of ndarrays or None
-        With `cv`: of the fifths of the held-out rows, by their predicted effects, the numbers of
-        rows (`n_rows`), the mean effects (`predicted`), and the differences of the weighted means
-        of treated and untreated rows (`observed`, `standard_error`).
+    policies : Bunch or None
+        With `cv`: of the policies to treat where it helps, to treat all, and to treat nobody
+        (`treated`), the share of treated rows (`share`), and the mean of y in held-out rows
+        (`mean`, `mean_error`). `gain` and `gain_error` are the difference of the first mean from
+        each, and its standard error.
+    calibration : Bunch or None
+        With `cv`: of each fifth (`fifth`) of the held-out rows by their predicted effects, the
+        share of the rows (`share`), the mean effect (`predicted`), and the difference of the means
+        of treated and untreated rows (`observed`, `observed_error`). Rows of equal effects are in
+        one.
     held_out_effects : ndarray of shape (n_samples,) or None
         With `cv`: the effect in each row by the fit to the rows of other folds.
     ax_ : ndarray of matplotlib axes
@@ -123,120 +100,60 @@ class TreatmentEffects(Result, draw.Display):
     >>> y = np.where(X[:, 0] > 0, X[:, 1], 3 - X[:, 1]) + 0.3 * rng.normal(size=400)
     >>> moe = MixtureOfExpertsRegressor(2, gate_features=[0], random_state=0).fit(X, y)
     >>> found = treatment_effects(moe, X, y, treatment=1)
-    >>> np.sort(found.effects.estimates).round(1)
+    >>> np.sort(found.estimates).round(1)
     array([-1. ,  0. ,  1. ])
     >>> found.equality.df
     1
     """
 
-    effects: AverageEffects
-    equality: WaldTest | None
     row_effects: Array
     share_helped: float
     better: str
-    values: PolicyValues | None = None
-    calibration: EffectCalibration | None = None
+    policies: Bunch | None = None
+    calibration: Bunch | None = None
     held_out_effects: Array | None = None
 
-    def to_frame(self, table: str = "effects") -> Any:
-        """A table as a pandas frame.
-
-        Parameters
-        ----------
-        table : {"effects", "values", "calibration"}, default="effects"
-            Effects in the mixture and in each expert; or with `cv` means of y by who is treated,
-            or predicted and observed effects in fifths of the rows.
-
-        Returns
-        -------
-        frame : pandas.DataFrame
-            One row for each effect, policy or fifth.
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed.
-        ValueError
-            If the table is unknown, or needs `cv`.
-        """
-        check_choice("table", table, ("effects", "values", "calibration"))
-        if table == "effects":
-            return self.effects.to_frame()
-        found = self.values if table == "values" else self.calibration
-        if found is None:
-            raise ValueError(
-                f"table={table!r} needs held-out rows, of which there are none. Pass y and cv=5 to "
-                "treatment_effects."
-            )
-        columns = found._asdict()
-        if table == "values":
-            return frame_of(self, columns, POLICIES, "treated")
-        return frame_of(self, columns, np.arange(1, len(columns["n_rows"]) + 1), "group")
+    @property
+    def equality(self) -> WaldTest | None:
+        """The test that the effects are equal in all experts whose effects have errors."""
+        marked = zip(self.terms[1:], self.reasons[1:], strict=True)
+        own = [term for term, reason in marked if not reason]
+        return self.wald_test(own, equal=True) if self.method and len(own) > 1 else None
 
     def __repr__(self) -> str:
-        found = self.effects
-        tail = 50 * (1 - LEVEL)
-        columns = {"effect": found.estimates}
-        if found.method:
-            columns |= {"std. error": found.standard_errors}
-            columns |= {"z": found.z_values, "p": found.p_values}
-            low, high = found.conf_int(LEVEL).T
-            columns |= {f"{tail:g} %": low, f"{100 - tail:g} %": high}
-        lines = [printable_name(found.terms[0].name)]
-        lines += _table(columns, [printable_name(t.part) for t in found.terms], found.reasons)
-        lines += [f"Standard errors: {found.method}."] if found.method else []
-        if self.equality is not None:
-            text = describe_test("Wald", self.equality, "That it is equal in all regimes is")
+        lines, test = [super().__repr__()], self.equality
+        if test is not None:
+            text = describe_test("Wald", test, "That the effect is equal in all regimes is")
             lines += textwrap.wrap(text, WIDTH)
-        share = format_percent(self.share_helped)
-        lines.append(f"The effect is {self._helpful} in {share} of the rows.")
-        if self.values is not None and self.calibration is not None:
-            shares, *of_policies = self.values
-            names = ["mean of y", "std. error", "difference", "diff. error"]
-            columns = dict(zip(names, of_policies, strict=True))
-            # The first has no difference from itself.
-            columns |= {name: np.append(np.nan, columns[name][1:]) for name in names[2:]}
-            treated = [f"{a} ({format_percent(b)})" for a, b in zip(POLICIES, shares, strict=True)]
-            lines += ["", "Held-out rows by who is treated, and differences of the first mean"]
-            lines += _table(columns, treated)
-            n_rows, *of_groups = self.calibration
-            names = ["predicted", "observed", "std. error"]
-            groups = [f"group {i + 1} ({n:g} rows)" for i, n in enumerate(n_rows)]
-            lines += ["", "Held-out rows: effects by the predicted effect"]
-            lines += _table(dict(zip(names, of_groups, strict=True)), groups)
-        return "\n".join(map(printable_line, lines))
-
-    @property
-    def _helpful(self) -> str:
-        return "positive" if self.better == "higher" else "negative"
+        sign = "positive" if self.better == "higher" else "negative"
+        lines.append(f"The effect is {sign} in {format_percent(self.share_helped)} of the rows.")
+        tables = self.policies, self.calibration
+        titles = "Held-out rows, by who is treated", "Held-out rows, by the predicted effect"
+        for title, table in zip(titles, tables, strict=True):
+            if table is not None:
+                names, *columns = table
+                terms = [Term("", "", str(name)) for name in table[names]]
+                own, n = {name: table[name] for name in columns}, len(terms)
+                lines += ["", title, *table_lines(terms, own, [""] * n, list(range(n)))]
+        return "\n".join(lines)
 
     def _draw(self, ax: Any) -> Any:
-        found, given = self.effects, self.calibration
-        names = [printable_name(term.part) for term in found.terms]
-        height = max(LEAST_HEIGHT, 1.3 + EFFECT_HEIGHT * len(names))
-        axes = self._axes(ax, 1 if given is None else 2, (PANEL_WIDTH, height))
+        names, given = [printable_name(term.name) for term in self.terms], self.calibration
+        size = PANEL_WIDTH, max(LEAST_HEIGHT, FRAME_HEIGHT + EFFECT_HEIGHT * len(names))
+        axes = self._axes(ax, 1 if given is None else 2, size)
         style = {"fmt": "o", "color": draw.DARK_GREY, "capsize": 3}
-        widths = np.abs(found.conf_int(LEVEL).T - found.estimates)  # NaN without standard errors
-        axes[0].errorbar(found.estimates, np.arange(len(names)), xerr=widths, **style)
+        widths = np.abs(self.conf_int(LEVEL).T - self.estimates)  # NaN without standard errors
+        axes[0].errorbar(self.estimates, np.arange(len(names)), xerr=widths, **style)
         axes[0].axvline(0.0, **draw.REFERENCE)
         draw.name_rows(axes[0], draw.shortened(names, draw.HEADING_WIDTH))
-        axes[0].set_xlabel(f"Effect of {draw.wrapped(found.terms[0].name, 40)}")
+        draw.label_feature(axes[0], f"Effect of {printable_name(self.terms[0].part)}", None, "")
         if given is not None:
-            width = ndtri(0.5 + 0.5 * LEVEL) * given.standard_error
+            width = ndtri(0.5 + 0.5 * LEVEL) * given.observed_error
             axes[1].errorbar(given.predicted, given.observed, yerr=width, **style)
-            ends = [float(given.predicted.min()), float(given.predicted.max())]
-            axes[1].plot(ends, ends, **draw.REFERENCE)
-            axes[1].axhline(0.0, color=draw.LIGHT_GREY, linewidth=0.8)
+            axes[1].axline((0.0, 0.0), slope=1.0, **draw.REFERENCE)
             axes[1].locator_params(axis="x", nbins=5)
             axes[1].set(xlabel="Predicted effect", ylabel="Observed effect in held-out rows")
         return axes
-
-
-def _table(columns: dict[str, Array], names: Sequence[str], remarks: Any = None) -> list[str]:
-    """Lines of a table with a name for each row."""
-    terms = [Term("", "", name) for name in names]
-    remarks = [""] * len(terms) if remarks is None else remarks
-    return table_lines(terms, columns, remarks, list(range(len(terms))))
 
 
 def treatment_effects(
@@ -334,44 +251,33 @@ def treatment_effects(
     >>> y = np.where(X[:, 0] > 0, X[:, 1], 3 - X[:, 1]) + 0.3 * rng.normal(size=400)
     >>> moe = MixtureOfExpertsRegressor(2, gate_features=[0], random_state=0).fit(X, y)
     >>> found = treatment_effects(moe, X, y, treatment=1, cv=3)
-    >>> found.values.value.round(1)
+    >>> found.policies.mean.round(1)
     array([1.9, 1.5, 1.5])
     """
-    check_choice("better", better, ("higher", "lower"))
+    sign = {"higher": 1.0, "lower": -1.0}[check_choice("better", better, ("higher", "lower"))]
     mixture = mixture_of(estimator)
     check_independent(mixture, "treatment_effects", "Use average_effects.")
     rows, change = _checked(estimator, mixture, Rows(X, y, sample_weight, offset, units), treatment)
-    if y is None and (cv is not None or propensity is not None):
-        raise ValueError("y must be given with cv and propensity, which compare it; got None.")
-    if cv is None and propensity is not None:
-        raise ValueError("propensity needs held-out rows, whose weights it gives. Pass cv=5.")
-    chance = None if cv is None else _chance(propensity, rows, change)
+    chance = _chance(propensity, rows, change, cv)
     if inference is None and y is not None:
         inference = infer_if_possible(mixture, rows)
     weight, ends = subject.row_weights(rows), (change.low, change.high)
     shared = rows._replace(weight=weight / weight.sum())
     found = infer_average_effects(mixture, [(change.name, *ends, 1.0)], shared, False, inference)
-    effects = _without_gate(found)
-    sign = 1.0 if better == "higher" else -1.0
-    of_rows = _row_effects(mixture, rows, *ends)
+    effects = _row_effects(mixture, rows, *ends)
     result = TreatmentEffects(
-        effects=effects,
-        equality=_equality(effects),
-        row_effects=of_rows,
-        share_helped=float(np.average(sign * of_rows > 0.0, weights=weight)),
+        **_without_gate(found),
+        row_effects=effects,
+        share_helped=float(np.average(sign * effects > 0.0, weights=weight)),
         better=better,
     )
-    if chance is None:
-        return result
-    held_out, group = _held_out(estimator, rows, change, cv)
-    target = subject.observed_target(mixture, y, int(is_classifier(mixture)))
-    observed = _Observed(target, change.is_high, chance, rows)
-    return replace(
-        result,
-        values=_values(observed, sign * held_out > 0.0),
-        calibration=_calibration(observed, held_out, group),
-        held_out_effects=held_out,
-    )
+    if cv is not None:
+        target = subject.observed_target(mixture, y, int(is_classifier(mixture)))
+        observed = _Observed(target, change.is_high, chance, rows)
+        result.held_out_effects, group = _held_out(estimator, rows, change, cv)
+        result.policies = _policies(observed, sign * result.held_out_effects > 0.0)
+        result.calibration = _calibration(observed, result.held_out_effects, group)
+    return result
 
 
 class _Change(NamedTuple):
@@ -437,10 +343,15 @@ def _checked(estimator: Any, mixture: Any, given: Rows, treatment: Any) -> tuple
     return rows, _Change(name, low, high, values == values[levels.rows[1]])
 
 
-def _chance(propensity: Any, rows: Rows, change: _Change) -> Array:
+def _chance(propensity: Any, rows: Rows, change: _Change, cv: Any) -> Array:
     """Probability of treatment of each row."""
+    if rows.y is None and cv is not None:
+        raise ValueError("y must be given with cv, which compares it; got None.")
     if propensity is None:
-        return np.full(rows.n_rows, np.average(change.is_high, weights=subject.row_weights(rows)))
+        share = np.average(change.is_high, weights=subject.row_weights(rows))
+        return np.full(rows.n_rows, share)
+    if cv is None:
+        raise ValueError("propensity needs held-out rows, whose weights it gives. Pass cv=5.")
     chance = numbers("propensity", propensity, "Pass the probability of treatment of each row.")
     if chance.shape not in ((), (rows.n_rows,)) or not ((chance > 0.0) & (chance < 1.0)).all():
         raise ValueError(
@@ -450,31 +361,16 @@ def _chance(propensity: Any, rows: Rows, change: _Change) -> Array:
     return np.broadcast_to(chance, rows.n_rows)
 
 
-def _without_gate(found: AverageEffects) -> AverageEffects:
-    """Effects on the mixture and in the experts; through the gate there are none."""
-    kept = [i for i, term in enumerate(found.terms) if term.part != GATE]
-    return replace(
-        found,
-        terms=[found.terms[i] for i in kept],
-        estimates=found.estimates[kept],
-        is_dispersion=found.is_dispersion[kept],
-        is_dependent=found.is_dependent[kept],
-        reasons=[found.reasons[i] for i in kept],
-        full_covariance=found.full_covariance[np.ix_(kept, kept)],
-        replicates=None if found.replicates is None else found.replicates[:, kept],
-    )
-
-
-def _equality(effects: AverageEffects) -> WaldTest | None:
-    """The test that the effects in the experts are equal, of those that have standard errors."""
-    of_experts = [
-        term
-        for term, reason in zip(effects.terms[1:], effects.reasons[1:], strict=True)
-        if not reason
-    ]
-    if not effects.method or len(of_experts) < 2:
-        return None
-    return effects.wald_test(of_experts, equal=True)
+def _without_gate(found: AverageEffects) -> dict[str, Any]:
+    """Fields of the effects without the last one, that through the gate; of one expert all."""
+    own = {field.name: getattr(found, field.name) for field in fields(found)}
+    n = sum(term.part != GATE for term in found.terms)
+    own["terms"] = [Term(name, response, part) for part, response, name in found.terms[:n]]
+    for name in ("estimates", "is_dispersion", "is_dependent", "reasons"):
+        own[name] = own[name][:n]
+    own["full_covariance"] = found.full_covariance[:n, :n]
+    own["replicates"] = None if found.replicates is None else found.replicates[:, :n]
+    return own
 
 
 def _row_effects(mixture: Any, rows: Rows, low: Any, high: Any) -> Array:
@@ -541,23 +437,30 @@ def _groups(effects: Array, weight: Array) -> Array:
     return (N_GROUPS * middle).astype(int)[codes]
 
 
-def _values(observed: _Observed, helps: Array) -> PolicyValues:
+def _policies(observed: _Observed, helps: Array) -> Bunch:
     """Means of y if those are treated whom it helps, all, or nobody."""
     rules = [helps, np.ones_like(helps), np.zeros_like(helps)]
     means, influences = zip(*map(observed.mean, rules), strict=True)
-    shares = [np.average(rule, weights=subject.row_weights(observed.rows)) for rule in rules]
-    errors = [observed.error(each) for each in influences]
-    differences = [observed.error(influences[0] - each) for each in influences]
-    found = np.array([shares, means, errors, means[0] - np.array(means), differences])
-    return PolicyValues(*found)
+    weight = subject.row_weights(observed.rows)
+    gain_error = [observed.error(influences[0] - each) for each in influences[1:]]
+    return Bunch(
+        treated=["where it helps", "all", "nobody"],
+        share=np.array([np.average(rule, weights=weight) for rule in rules]),
+        mean=np.array(means),
+        mean_error=np.array([observed.error(each) for each in influences]),
+        gain=np.array([np.nan, *(means[0] - np.array(means[1:]))]),
+        gain_error=np.array([np.nan, *gain_error]),
+    )
 
 
-def _calibration(observed: _Observed, effects: Array, group: Array) -> EffectCalibration:
+def _calibration(observed: _Observed, effects: Array, group: Array) -> Bunch:
     """Predicted and observed effects in groups of the rows."""
     found, weight = [], subject.row_weights(observed.rows)
-    for among in (group == label for label in np.unique(group[weight > 0.0])):
+    labels = np.unique(group[weight > 0.0])
+    for among in labels[:, None] == group:
         (treated, own), (untreated, other) = (observed.mean(t, among) for t in (True, False))
         predicted = np.average(effects[among], weights=weight[among])
-        error = observed.error(np.where(among, own - other, 0.0))
-        found.append([among.sum(), predicted, treated - untreated, error])
-    return EffectCalibration(*np.array(found).T)
+        share = weight[among].sum() / weight.sum()
+        found.append([share, predicted, treated - untreated, observed.error(own - other)])
+    names = "share", "predicted", "observed", "observed_error"
+    return Bunch(fifth=labels + 1, **dict(zip(names, np.array(found).T, strict=True)))

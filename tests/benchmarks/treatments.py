@@ -66,7 +66,7 @@ def covered(name, n_rows, seed):
     steps = PolynomialFeatures(2, interaction_only=True, include_bias=False)
     of_step = {f"{type(moe).__name__.lower()}__{key}": values for key, values in units.items()}
     pipeline = make_pipeline(steps, moe).fit(X, y, **of_step)
-    effects = treatment_effects(pipeline, X, y, treatment=1, **units).effects
+    effects = treatment_effects(pipeline, X, y, treatment=1, **units)
     order = [0, 1, 2]
     if np.abs(effects.estimates[[0, 2, 1]] - true).sum() < np.abs(effects.estimates - true).sum():
         order = [0, 2, 1]

@@ -105,13 +105,13 @@ def test_one_regime_is_a_regression_with_interactions(name):
         covariance = covariance * peer.df_resid / len(X)
     pipeline = make_pipeline(PolynomialFeatures(2, interaction_only=True, include_bias=False), moe)
     found = treatment_effects(pipeline.fit(X, y), X, y, treatment="drug")
-    assert [term.part for term in found.effects.terms] == ["mixture"]
-    assert found.effects.terms[0].name == "drug: 0 to 1"
+    assert [term.name for term in found.terms] == ["mixture"]
+    assert found.terms[0].part == "drug: 0 to 1"
     assert found.equality is None
     assert_allclose(found.row_effects, means[1] - means[0], rtol=1e-5, atol=1e-6)
-    assert_allclose(found.effects.estimates, [np.mean(means[1] - means[0])], rtol=1e-5)
+    assert_allclose(found.estimates, [np.mean(means[1] - means[0])], rtol=1e-5)
     errors = np.sqrt([gradient @ covariance @ gradient])
-    assert_allclose(found.effects.standard_errors, errors, rtol=1e-4)
+    assert_allclose(found.standard_errors, errors, rtol=1e-4)
 
 
 # --- regimes and rows -----------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def test_effects_of_rows_are_those_of_experts_by_their_probabilities():
     tau = moe.predict_experts(at(1)) - moe.predict_experts(at(0))
     assert_allclose(found.row_effects, (gate * tau).sum(axis=1), atol=1e-12)
     expected = [found.row_effects.mean(), *(gate * tau).sum(axis=0) / gate.sum(axis=0)]
-    assert_allclose(found.effects.estimates, expected)
+    assert_allclose(found.estimates, expected)
     assert_allclose(found.share_helped, np.mean(found.row_effects > 0.0))
     assert_allclose(np.sort(expected)[[0, -1]], [-1.0, 2.0], atol=0.5)
 
@@ -131,8 +131,8 @@ def test_effects_of_rows_are_those_of_experts_by_their_probabilities():
 def test_effects_have_the_errors_of_average_effects_and_one_test():
     moe, found = mixture(), compared()
     own = average_effects(moe, X, features="drug", inference=moe.inference(X, Y))
-    assert [term.part for term in found.effects.terms] == ["mixture", *moe.expert_names_]
-    assert_allclose(found.effects.covariance, own.covariance[:3, :3])
+    assert [term.name for term in found.terms] == ["mixture", *moe.expert_names_]
+    assert_allclose(found.covariance, own.covariance[:3, :3])
     contrast = np.array([1.0, -1.0])
     variance = contrast @ own.covariance[1:3, 1:3] @ contrast
     assert_allclose(found.equality.statistic, (contrast @ own.estimates[1:3]) ** 2 / variance)
@@ -143,12 +143,12 @@ def test_another_inference_has_its_own_errors():
     moe = mixture()
     of_bootstrap = moe.inference(X, Y, method="bootstrap", n_bootstrap=5, random_state=0)
     found = treatment_effects(moe, X, treatment="drug", inference=of_bootstrap)
-    assert found.effects.replicates.shape == (5, 3)
-    assert_allclose(found.effects.covariance, np.cov(found.effects.replicates.T))
+    assert found.replicates.shape == (5, 3)
+    assert_allclose(found.covariance, np.cov(found.replicates.T))
     assert np.isfinite(found.equality.p_value)
     without = treatment_effects(moe, X, treatment="drug")
     assert without.equality is None
-    assert np.isnan(without.effects.standard_errors).all()
+    assert np.isnan(without.standard_errors).all()
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars", "array", "sparse"])
@@ -163,7 +163,7 @@ def test_tables_of_all_kinds_have_the_same_effects(kind):
     table, treatment = tables[kind], 1 if names else "drug"
     moe = fit_quietly(clone(mixture()).set_params(**names), table, Y)
     found = treatment_effects(moe, table, Y, treatment=treatment, cv=FOLDS)
-    assert_allclose(found.effects.estimates, compared().effects.estimates, rtol=1e-5)
+    assert_allclose(found.estimates, compared().estimates, rtol=1e-5)
     assert_allclose(found.held_out_effects, compared().held_out_effects, rtol=1e-4, atol=1e-6)
 
 
@@ -176,9 +176,9 @@ def test_experts_in_another_order_have_their_own_effects():
         treatment_effects(fit_quietly(m, X, Y), X, Y, treatment="drug") for m in (same, swapped)
     ]
     order = [0, 1, 2]
-    if np.sign(found[0].effects.estimates[1]) != np.sign(found[1].effects.estimates[1]):
+    if np.sign(found[0].estimates[1]) != np.sign(found[1].estimates[1]):
         order = [0, 2, 1]
-    assert_allclose(found[1].effects.estimates[order], found[0].effects.estimates, rtol=1e-4)
+    assert_allclose(found[1].estimates[order], found[0].estimates, rtol=1e-4)
     assert_allclose(found[1].equality.statistic, found[0].equality.statistic, rtol=1e-3)
     assert_allclose(found[1].row_effects, found[0].row_effects, rtol=1e-3, atol=1e-4)
 
@@ -187,10 +187,10 @@ def test_the_other_value_as_the_treatment_turns_all_signs():
     other = X.assign(drug=1 - X["drug"])
     moe = fit_quietly(clone(mixture()), other, Y)
     found = treatment_effects(moe, other, Y, treatment="drug", cv=FOLDS)
-    assert_allclose(found.effects.estimates, -compared().effects.estimates, rtol=1e-4)
-    assert_allclose(found.effects.standard_errors, compared().effects.standard_errors, rtol=1e-3)
+    assert_allclose(found.estimates, -compared().estimates, rtol=1e-4)
+    assert_allclose(found.standard_errors, compared().standard_errors, rtol=1e-3)
     assert_allclose(found.share_helped, 1.0 - compared().share_helped)
-    assert_allclose(found.values.value, compared().values.value[[0, 2, 1]], rtol=1e-6)
+    assert_allclose(found.policies.mean, compared().policies.mean[[0, 2, 1]], rtol=1e-6)
     assert_allclose(found.calibration.observed, -compared().calibration.observed[::-1], rtol=1e-6)
 
 
@@ -205,12 +205,12 @@ def test_losses_are_gains_of_the_other_sign_in_other_units():
         cv=FOLDS,
     )
     same = compared()
-    assert_allclose(found.effects.estimates, -100.0 * same.effects.estimates, rtol=1e-4)
-    assert_allclose(found.effects.standard_errors, 100.0 * same.effects.standard_errors, rtol=1e-3)
+    assert_allclose(found.estimates, -100.0 * same.estimates, rtol=1e-4)
+    assert_allclose(found.standard_errors, 100.0 * same.standard_errors, rtol=1e-3)
     assert_allclose(found.equality.statistic, same.equality.statistic, rtol=1e-3)
     assert_allclose(found.share_helped, same.share_helped)
-    assert_allclose(found.values.value, -100.0 * same.values.value, rtol=1e-6)
-    assert_allclose(found.values.difference_error, 100.0 * same.values.difference_error, rtol=1e-6)
+    assert_allclose(found.policies.mean, -100.0 * same.policies.mean, rtol=1e-6)
+    assert_allclose(found.policies.gain_error, 100.0 * same.policies.gain_error, rtol=1e-6)
     assert "negative" in repr(found)
 
 
@@ -227,13 +227,13 @@ def test_steps_of_a_pipeline_carry_the_treatment():
     found = treatment_effects(pipeline, table, Y, treatment="drug", cv=FOLDS)
     ends = [pipeline.predict(table.assign(drug=value)) for value in ("placebo", "verum")]
     assert_allclose(found.row_effects, ends[1] - ends[0])
-    assert found.effects.terms[0].name == "drug: placebo to verum"
-    assert (found.effects.standard_errors > 0.0).all()
+    assert found.terms[0].part == "drug: placebo to verum"
+    assert (found.standard_errors > 0.0).all()
     search = GridSearchCV(pipeline, {"mixtureofexpertsregressor__alpha": [0.1]}, cv=2)
     of_search = treatment_effects(
         fit_quietly(search, table, Y), table, Y, treatment="drug", cv=FOLDS
     )
-    assert_allclose(of_search.values.value, found.values.value)
+    assert_allclose(of_search.policies.mean, found.policies.mean)
 
 
 def test_classes_have_differences_of_probabilities():
@@ -244,9 +244,11 @@ def test_classes_have_differences_of_probabilities():
     assert moe.classes_[1] == "low"
     assert_allclose(found.row_effects, low[1] - low[0])
     is_low = IS_HIGH == "low"
-    assert_allclose(found.values.value[1:], [is_low[IS_TREATED].mean(), is_low[~IS_TREATED].mean()])
+    assert_allclose(
+        found.policies.mean[1:], [is_low[IS_TREATED].mean(), is_low[~IS_TREATED].mean()]
+    )
     helps = found.held_out_effects < 0.0
-    assert_allclose(found.values.share_treated, [helps.mean(), 1.0, 0.0])
+    assert_allclose(found.policies.share, [helps.mean(), 1.0, 0.0])
 
 
 def test_mixtures_without_standard_errors_have_effects():
@@ -298,15 +300,15 @@ def test_values_are_means_by_inverse_probability_weights(propensity):
     own, y = np.where(IS_TREATED, chance, 1.0 - chance), Y.to_numpy()
     helps = found.held_out_effects > 0.0
     rules = helps, np.ones(len(X), bool), np.zeros(len(X), bool)
-    assert_allclose(found.values.share_treated, [helps.mean(), 1.0, 0.0])
+    assert_allclose(found.policies.share, [helps.mean(), 1.0, 0.0])
     for i, rule in enumerate(rules):
         kept = rule == IS_TREATED
         expected = mean_and_error(y[kept], own[kept])
-        assert_allclose((found.values.value[i], found.values.standard_error[i]), expected)
-    assert_allclose(found.values.difference, found.values.value[0] - found.values.value)
-    assert found.values.difference_error[0] == 0.0
+        assert_allclose((found.policies.mean[i], found.policies.mean_error[i]), expected)
+    gains = found.policies.mean[0] - found.policies.mean
+    assert_allclose(found.policies.gain, [np.nan, *gains[1:]])
     # Rows that both rules treat alike count less for the difference than for the values.
-    assert (found.values.difference_error < 1.5 * found.values.standard_error.max()).all()
+    assert (found.policies.gain_error[1:] < 1.5 * found.policies.mean_error.max()).all()
 
 
 def test_differences_have_the_errors_of_resampled_rows():
@@ -321,7 +323,7 @@ def test_differences_have_the_errors_of_resampled_rows():
             for rule in (helps, np.ones_like(helps), np.zeros_like(helps))
         ]
         drawn.append(means[0] - np.array(means))
-    assert_allclose(found.values.difference_error[1:], np.std(drawn, axis=0)[1:], rtol=0.06)
+    assert_allclose(found.policies.gain_error[1:], np.std(drawn, axis=0)[1:], rtol=0.06)
 
 
 def test_fifths_of_each_fold_are_compared_with_the_observed_effects():
@@ -330,13 +332,14 @@ def test_fifths_of_each_fold_are_compared_with_the_observed_effects():
     for _, test in FOLDS.split(X):
         rank = found.held_out_effects[test].argsort().argsort()
         group[test] = 5 * (rank + 0.5) / len(test)
-    assert found.calibration.n_rows.tolist() == np.bincount(group).tolist()
+    assert_allclose(found.calibration.share, np.bincount(group) / len(X))
+    assert found.calibration.fifth.tolist() == [1, 2, 3, 4, 5]
     for g in range(5):
         arms = [y[(group == g) & (treated == IS_TREATED)] for treated in (True, False)]
         assert_allclose(found.calibration.predicted[g], found.held_out_effects[group == g].mean())
         assert_allclose(found.calibration.observed[g], arms[0].mean() - arms[1].mean())
         error = np.sqrt(sum(arm.var() / len(arm) for arm in arms))
-        assert_allclose(found.calibration.standard_error[g], error)
+        assert_allclose(found.calibration.observed_error[g], error)
     assert found.calibration.observed[[0, -1]].round() == pytest.approx([-1.0, 2.0])
 
 
@@ -357,13 +360,15 @@ def test_a_weight_of_two_is_the_row_twice(has_units):
         cv = list(PredefinedSplit(UNITS[rows] % 3).split())
         found.append(treatment_effects(moe, table, y, treatment="drug", cv=cv, **given))
     weighted, repeated = found
-    assert_allclose(weighted.effects.estimates, repeated.effects.estimates, rtol=1e-4)
-    assert_allclose(weighted.effects.standard_errors, repeated.effects.standard_errors, rtol=1e-3)
+    assert_allclose(weighted.estimates, repeated.estimates, rtol=1e-4)
+    assert_allclose(weighted.standard_errors, repeated.standard_errors, rtol=1e-3)
     assert_allclose(weighted.share_helped, repeated.share_helped)
-    for own, other in zip(weighted.values, repeated.values, strict=True):
-        assert_allclose(own, other, rtol=1e-4)
-    for own, other in zip(weighted.calibration[1:], repeated.calibration[1:], strict=True):
-        assert_allclose(own, other, rtol=1e-4)
+    for table, of_repeated in (
+        (weighted.policies, repeated.policies),
+        (weighted.calibration, repeated.calibration),
+    ):
+        for name in list(table)[1:]:
+            assert_allclose(table[name], of_repeated[name], rtol=1e-4)
 
 
 def test_rows_of_a_unit_count_together():
@@ -375,14 +380,15 @@ def test_rows_of_a_unit_count_together():
     moe = MixtureOfExpertsRegressor(1, alpha=0.1).fit(table, y, units=index)
     twice = treatment_effects(moe, table, y, **given)
     once = treatment_effects(clone(moe).fit(X, Y), X, Y, treatment="drug", cv=FOLDS)
-    assert_allclose(twice.values.standard_error, once.values.standard_error)
-    assert_allclose(twice.calibration.standard_error, once.calibration.standard_error)
+    assert_allclose(twice.policies.mean_error, once.policies.mean_error)
+    assert_allclose(twice.calibration.observed_error, once.calibration.observed_error)
 
 
 def test_equal_effects_are_one_group():
     line = MixtureOfExpertsRegressor(1, **FREE).fit(X, Y)
     found = treatment_effects(line, X, Y, treatment="drug", cv=FOLDS)
-    assert found.calibration.n_rows.tolist() == [len(X)]
+    assert found.calibration.share.tolist() == [1.0]
+    assert found.calibration.fifth.tolist() == [3]
     assert_allclose(found.calibration.observed, Y[IS_TREATED].mean() - Y[~IS_TREATED].mean())
     assert found.plot().ax_.shape == (2,)
 
@@ -481,19 +487,16 @@ def test_wrong_arguments_are_refused(case):
 def test_a_text_and_tables_have_all_that_was_found():
     found = compared()
     text, frame = repr(found), found.to_frame()
-    assert frame.index.get_level_values("part").tolist() == ["mixture", "expert 0", "expert 1"]
-    assert_allclose(frame["lower"], found.effects.conf_int()[:, 0])
-    values, groups = found.to_frame("values"), found.to_frame("calibration")
-    assert_array_equal(values["value"], found.values.value)
-    assert values.index.tolist() == ["where it helps", "all", "nobody"]
-    assert_array_equal(groups["observed"], found.calibration.observed)
-    for words in ("drug: 0 to 1", "Wald statistic", "where it helps (", "group 5 (", "positive in"):
+    assert frame.index.get_level_values("term").tolist() == ["mixture", "expert 0", "expert 1"]
+    assert_allclose(frame["lower"], found.conf_int()[:, 0])
+    policies, fifths = pd.DataFrame(found.policies), pd.DataFrame(found.calibration)
+    assert policies["treated"].tolist() == ["where it helps", "all", "nobody"]
+    assert_array_equal(fifths["observed"], found.calibration.observed)
+    for words in ("drug: 0 to 1", "Wald statistic", "where it helps", "observed", "positive in"):
         assert words in text
     assert max(map(len, text.split("\n"))) <= 88
     assert repr(pickle.loads(pickle.dumps(found))) == text
-    without = treatment_effects(mixture(), X, treatment="drug")
-    assert_refused(refusal(without.to_frame, "values"), "table", "cv=5")
-    assert_refused(refusal(without.to_frame, "effect"), "table must be one of")
+    assert "Held-out" not in repr(treatment_effects(mixture(), X, treatment="drug"))
 
 
 def test_a_picture_has_the_effects_and_their_calibration():
@@ -504,7 +507,7 @@ def test_a_picture_has_the_effects_and_their_calibration():
         "expert 0",
         "expert 1",
     ]
-    assert_allclose(left.lines[0].get_xdata(), found.effects.estimates)
+    assert_allclose(left.lines[0].get_xdata(), found.estimates)
     assert_allclose(right.lines[0].get_xdata(), found.calibration.predicted)
     assert_allclose(right.lines[0].get_ydata(), found.calibration.observed)
 

@@ -30,7 +30,6 @@ from skmoe._inference.labels import feature_labels, format_percent, printable_na
 from skmoe._numerics.typing import TINY, Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import check_independent
 
 # Groups of equal size of the rows in a fold, by their predicted effects.
 N_GROUPS = 5
@@ -256,7 +255,11 @@ def treatment_effects(
     """
     sign = {"higher": 1.0, "lower": -1.0}[check_choice("better", better, ("higher", "lower"))]
     mixture = mixture_of(estimator)
-    check_independent(mixture, "treatment_effects", "Use average_effects.")
+    if subject.has_series(mixture):
+        raise ValueError(
+            "treatment_effects needs rows or units that keep their expert; those of "
+            'gate="markov" change it in time. Use average_effects.'
+        )
     rows, change = _checked(estimator, mixture, Rows(X, y, sample_weight, offset, units), treatment)
     chance = _chance(propensity, rows, change, cv)
     if inference is None and y is not None:

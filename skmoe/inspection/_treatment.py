@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,7 +38,7 @@ N_GROUPS = 5
 GATE_TOL = 1e-9
 
 # Confidence of the intervals of texts and pictures.
-LEVEL = 0.95
+INTERVAL_LEVEL = 0.95
 
 # Width of a panel, and heights of an effect, of the frame, and least, in inches.
 PANEL_WIDTH, EFFECT_HEIGHT, FRAME_HEIGHT, LEAST_HEIGHT = 4.5, 0.5, 1.3, 3.2
@@ -75,8 +75,8 @@ class TreatmentEffects(AverageEffects, draw.Display):
     policies : Bunch or None
         With `cv`: of the policies to treat where it helps, to treat all, and to treat nobody
         (`treated`), the share of treated rows (`share`), and the mean of y in held-out rows
-        (`mean`, `mean_error`). `gain` and `gain_error` are the difference of the first mean from
-        each, and its standard error.
+        (`mean`, `mean_error`). `difference` and `difference_error` are those of the first mean from
+        each.
     calibration : Bunch or None
         With `cv`: of each fifth (`fifth`) of the held-out rows by their predicted effects, the
         share of the rows (`share`), the mean effect (`predicted`), and the difference of the means
@@ -120,7 +120,9 @@ class TreatmentEffects(AverageEffects, draw.Display):
         return self.wald_test(own, equal=True) if self.method and len(own) > 1 else None
 
     def __repr__(self) -> str:
-        lines, test = [super().__repr__()], self.equality
+        lines, test = [printable_name(self.terms[0].part)], self.equality
+        lines += self._tables(list(range(len(self.terms))), INTERVAL_LEVEL)
+        lines += [f"Standard errors: {self.method}."] if self.method else []
         if test is not None:
             text = describe_test("Wald", test, "That the effect is equal in all regimes is")
             lines += textwrap.wrap(text, WIDTH)
@@ -141,13 +143,15 @@ class TreatmentEffects(AverageEffects, draw.Display):
         size = PANEL_WIDTH, max(LEAST_HEIGHT, FRAME_HEIGHT + EFFECT_HEIGHT * len(names))
         axes = self._axes(ax, 1 if given is None else 2, size)
         style = {"fmt": "o", "color": draw.DARK_GREY, "capsize": 3}
-        widths = np.abs(self.conf_int(LEVEL).T - self.estimates)  # NaN without standard errors
+        widths = np.abs(
+            self.conf_int(INTERVAL_LEVEL).T - self.estimates
+        )  # NaN without standard errors
         axes[0].errorbar(self.estimates, np.arange(len(names)), xerr=widths, **style)
         axes[0].axvline(0.0, **draw.REFERENCE)
         draw.name_rows(axes[0], draw.shortened(names, draw.HEADING_WIDTH))
         draw.label_feature(axes[0], f"Effect of {printable_name(self.terms[0].part)}", None, "")
         if given is not None:
-            width = ndtri(0.5 + 0.5 * LEVEL) * given.observed_error
+            width = ndtri(0.5 + 0.5 * INTERVAL_LEVEL) * given.observed_error
             axes[1].errorbar(given.predicted, given.observed, yerr=width, **style)
             axes[1].axline((0.0, 0.0), slope=1.0, **draw.REFERENCE)
             axes[1].locator_params(axis="x", nbins=5)
@@ -366,7 +370,7 @@ def _chance(propensity: Any, rows: Rows, change: _Change, cv: Any) -> Array:
 
 def _without_gate(found: AverageEffects) -> dict[str, Any]:
     """Fields of the effects without the last one, that through the gate; of one expert all."""
-    own = {field.name: getattr(found, field.name) for field in fields(found)}
+    own = dict(vars(found))
     n = sum(term.part != GATE for term in found.terms)
     own["terms"] = [Term(name, response, part) for part, response, name in found.terms[:n]]
     for name in ("estimates", "is_dispersion", "is_dependent", "reasons"):
@@ -445,14 +449,14 @@ def _policies(observed: _Observed, helps: Array) -> Bunch:
     rules = [helps, np.ones_like(helps), np.zeros_like(helps)]
     means, influences = zip(*map(observed.mean, rules), strict=True)
     weight = subject.row_weights(observed.rows)
-    gain_error = [observed.error(influences[0] - each) for each in influences[1:]]
+    difference_error = [observed.error(influences[0] - each) for each in influences[1:]]
     return Bunch(
         treated=["where it helps", "all", "nobody"],
         share=np.array([np.average(rule, weights=weight) for rule in rules]),
         mean=np.array(means),
         mean_error=np.array([observed.error(each) for each in influences]),
-        gain=np.array([np.nan, *(means[0] - np.array(means[1:]))]),
-        gain_error=np.array([np.nan, *gain_error]),
+        difference=np.array([np.nan, *(means[0] - np.array(means[1:]))]),
+        difference_error=np.array([np.nan, *difference_error]),
     )
 
 

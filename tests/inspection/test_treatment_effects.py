@@ -210,7 +210,9 @@ def test_losses_are_gains_of_the_other_sign_in_other_units():
     assert_allclose(found.equality.statistic, same.equality.statistic, rtol=1e-3)
     assert_allclose(found.share_helped, same.share_helped)
     assert_allclose(found.policies.mean, -100.0 * same.policies.mean, rtol=1e-6)
-    assert_allclose(found.policies.gain_error, 100.0 * same.policies.gain_error, rtol=1e-6)
+    assert_allclose(
+        found.policies.difference_error, 100.0 * same.policies.difference_error, rtol=1e-6
+    )
     assert "negative" in repr(found)
 
 
@@ -306,9 +308,9 @@ def test_values_are_means_by_inverse_probability_weights(propensity):
         expected = mean_and_error(y[kept], own[kept])
         assert_allclose((found.policies.mean[i], found.policies.mean_error[i]), expected)
     gains = found.policies.mean[0] - found.policies.mean
-    assert_allclose(found.policies.gain, [np.nan, *gains[1:]])
+    assert_allclose(found.policies.difference, [np.nan, *gains[1:]])
     # Rows that both rules treat alike count less for the difference than for the values.
-    assert (found.policies.gain_error[1:] < 1.5 * found.policies.mean_error.max()).all()
+    assert (found.policies.difference_error[1:] < 1.5 * found.policies.mean_error.max()).all()
 
 
 def test_differences_have_the_errors_of_resampled_rows():
@@ -323,7 +325,7 @@ def test_differences_have_the_errors_of_resampled_rows():
             for rule in (helps, np.ones_like(helps), np.zeros_like(helps))
         ]
         drawn.append(means[0] - np.array(means))
-    assert_allclose(found.policies.gain_error[1:], np.std(drawn, axis=0)[1:], rtol=0.06)
+    assert_allclose(found.policies.difference_error[1:], np.std(drawn, axis=0)[1:], rtol=0.06)
 
 
 def test_fifths_of_each_fold_are_compared_with_the_observed_effects():

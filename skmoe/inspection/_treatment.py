@@ -338,12 +338,14 @@ def _checked(estimator: Any, mixture: Any, given: Rows, treatment: Any) -> tuple
     low, high = (subject.with_column_of(table, j, np.full(n_rows, row)) for row in levels.rows)
     if np.abs(mixture.predict_gate(high) - mixture.predict_gate(low)).max() > GATE_TOL:
         others = [i if names is None else labels[i] for i in range(len(labels)) if i != j]
-        remedy = f"gate_features={shown(others)}"
+        remedy = f"with gate_features={shown(others)}"
         if mixture is not estimator:
-            remedy = "gate_features without it, and without columns that the steps make of it"
+            remedy = "with gate_features without it, and without columns that the steps make of it"
+        if getattr(mixture, "base_", None) is not None:
+            remedy = "without base, whose predictions the gate uses as well"
         raise ValueError(
             f"gate_features must leave the treatment out; the gate uses {labels[j]!r}, so that "
-            f"regimes are not the same with and without it. Fit the mixture with {remedy}."
+            f"regimes are not the same with and without it. Fit the mixture {remedy}."
         )
     values = subject.values_of(table, j)
     name = f"{labels[j]}: {' to '.join(levels.texts)}"

@@ -408,6 +408,11 @@ def interactions_in_the_gate():
     return fit_quietly(make_pipeline(steps, last), X, Y)
 
 
+def base_in_the_gate():
+    moe = MixtureOfExpertsRegressor(2, n_init=1, base=LinearRegression(), **GATE)
+    return fit_quietly(moe, X, Y)
+
+
 def of_outputs():
     moe = MixtureOfExpertsRegressor(2, n_init=1, **GATE)
     return fit_quietly(moe, X, np.column_stack([Y, -Y + X["age"]]))
@@ -439,6 +444,7 @@ TIMES = right_censored(np.exp(Y), Y < 3.0)
 REFUSED = {
     "the gate": (uses_treatment, {}, ["gate_features must leave", "drug", "['age', 'dose']"]),
     "its columns": (interactions_in_the_gate, {}, ["gate_features must leave", "steps make"]),
+    "its base": (base_in_the_gate, {}, ["gate_features must leave", "without base"]),
     "outputs": (of_outputs, {"y": None}, ["y must be one output", "average_effects"]),
     "classes": (of_three_classes, {"y": None}, ["y must be one output", "one class against"]),
     "series": (of_series, {}, ["treatment_effects needs", "markov", "average_effects"]),

@@ -2,6 +2,8 @@
 
 import pickle
 from functools import cache
+from itertools import combinations
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -70,41 +72,65 @@ def compared(**options):
 
 
 def with_interactions(table):
-    """The steps of the pipeline by hand, with a constant."""
-    a, t, d = np.asarray(table, dtype=float).T
-    return np.column_stack([np.ones(len(a)), a, t, d, a * t, a * d, t * d])
+    """The columns and their products, with a constant."""
+    columns = np.asarray(table, dtype=float).T
+    pairs = [first * second for first, second in combinations(columns, 2)]
+    return np.column_stack([np.ones(len(table)), *columns, *pairs])
 
 
 def at(value):
     return X.assign(drug=value)
 
 
-# A link of statsmodels, the model of skmoe with it, and the target.
+def insured():
+    """Health insurance drawn by lot: whether people paid a part, and visits to a doctor."""
+    table = sm.datasets.randhie.load_pandas().data
+    pays = (table["lncoins"] > 0) | (table["idp"] > 0)
+    return table[["disea", "physlm", "hlthg"]].assign(drug=pays.astype(float)), table["mdvis"]
+
+
+def seizures():
+    """Progabide against epileptic seizures (Thall and Vail 1990)."""
+    path = Path(sm.__file__).parent / "genmod" / "tests" / "results" / "epil.csv"
+    if not path.exists():
+        pytest.skip("statsmodels is installed without this table")
+    table = pd.read_csv(path)
+    return table[["lbase", "age"]].assign(drug=(table["trt"] == "progabide") + 0.0), table["y"]
+
+
+def poisson():
+    return MixtureOfExpertsRegressor(1, family="poisson", **FREE)
+
+
+# The family of statsmodels, the model of skmoe, and the trial.
 SINGLE = {
-    "least squares": (sm.families.Gaussian(), MixtureOfExpertsRegressor(1, **FREE), Y),
-    "Poisson": (
-        sm.families.Poisson(),
-        MixtureOfExpertsRegressor(1, family="poisson", **FREE),
-        COUNTS,
+    "least squares": (sm.families.Gaussian(), MixtureOfExpertsRegressor(1, **FREE), lambda: (X, Y)),
+    "Poisson": (sm.families.Poisson(), poisson(), lambda: (X, COUNTS)),
+    "logistic": (
+        sm.families.Binomial(),
+        MixtureOfExpertsClassifier(1, **UNPENALISED),
+        lambda: (X, IS_HIGH),
     ),
-    "logistic": (sm.families.Binomial(), MixtureOfExpertsClassifier(1, **UNPENALISED), IS_HIGH),
+    "health insurance": (sm.families.Poisson(), poisson(), insured),
+    "seizures": (sm.families.Poisson(), poisson(), seizures),
 }
 
 
 @pytest.mark.parametrize("name", SINGLE)
 def test_one_regime_is_a_regression_with_interactions(name):
-    family, moe, y = SINGLE[name]
+    family, moe, trial_of = SINGLE[name]
+    table, y = trial_of()
     numbers = (y == "low").astype(float) if name == "logistic" else np.asarray(y)
-    peer = sm.GLM(numbers, with_interactions(X), family=family).fit(tol=1e-12)
-    ends = [with_interactions(at(value)) for value in (0, 1)]
+    peer = sm.GLM(numbers, with_interactions(table), family=family).fit(tol=1e-12)
+    ends = [with_interactions(table.assign(drug=value)) for value in (0, 1)]
     means = [peer.predict(end) for end in ends]
     slopes = [family.link.inverse_deriv(end @ peer.params)[:, None] * end for end in ends]
     gradient = (slopes[1] - slopes[0]).mean(axis=0)
     covariance = peer.cov_params()
     if name == "least squares":  # maximum likelihood divides by the number of rows
-        covariance = covariance * peer.df_resid / len(X)
+        covariance = covariance * peer.df_resid / len(table)
     pipeline = make_pipeline(PolynomialFeatures(2, interaction_only=True, include_bias=False), moe)
-    found = treatment_effects(pipeline.fit(X, y), X, y, treatment="drug")
+    found = treatment_effects(pipeline.fit(table, y), table, y, treatment="drug")
     assert [term.name for term in found.terms] == ["mixture"]
     assert found.terms[0].part == "drug: 0 to 1"
     assert found.equality is None

@@ -403,7 +403,7 @@ class _Observed(NamedTuple):
     rows: Rows
 
     def mean(self, treats: Any, among: Any = True) -> tuple[float, Array]:
-        """Mean of y among some rows if others are treated, and the influence (n,) of each on it."""
+        """Mean of y among some rows under a rule of treatment, and what each row adds, (n,)."""
         matches = among & (self.is_treated == treats)
         inverse = matches / np.where(self.is_treated, self.chance, 1.0 - self.chance)
         share = subject.row_weights(self.rows) * inverse

@@ -286,15 +286,23 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
 # --- effects ----------------------------------------------------------------------------------
 
 
+def infer_if_possible(estimator: Any, rows: Rows) -> Inference | None:
+    """Inference from the rows of the fit; None if the mixture has no standard errors."""
+    if missing_for_inference(estimator._fitted, estimator.n_parameters_):
+        return None
+    found: Inference = estimator.inference(rows.X, rows.y, **rows.arguments)
+    return found
+
+
 @underflow_to_zero
 def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
     """Standard errors (n, K, m) of the predictions of the experts for X, of m responses.
 
     The rows are those of the fit. None if the mixture has no standard errors, as of trees.
     """
-    if missing_for_inference(estimator._fitted, estimator.n_parameters_):
+    inference = infer_if_possible(estimator, rows)
+    if inference is None:
         return None
-    inference = estimator.inference(rows.X, rows.y, **rows.arguments)
     at, n_responses = estimator._checked(Rows(X)), len(labels_of(estimator).responses)
     return standard_errors_of_means(estimator._fitted, at, n_responses, inference)
 

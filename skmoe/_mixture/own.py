@@ -14,6 +14,7 @@ import numpy as np
 from skmoe._mixture.experts import Shown
 from skmoe._mixture.mixture import Data, flat
 from skmoe._numerics.typing import Array
+from skmoe.protocols import SupportsDistribution, has_capability
 
 # Step of the differences that are derivatives, relative to one plus the size of a coefficient.
 DERIVATIVE_STEP = 1e-4
@@ -141,6 +142,11 @@ class OwnExperts(OwnPart):
         """Means (K, m, n), or class probabilities (K, C, n), of all experts or of some."""
         means = np.asarray(self.own.mean(self.params(theta), data.rows.expert_design))
         return means if chosen is None else means[list(chosen)]
+
+    @property
+    def has_distribution(self) -> bool:
+        """Whether the experts have components."""
+        return has_capability(self.own, SupportsDistribution)
 
     def components(self, theta: Array, k: int, data: Data) -> Any:
         """The distribution of one expert, as a mixture of one component."""

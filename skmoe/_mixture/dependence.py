@@ -1,8 +1,10 @@
 """Correlation of the rows of units beyond their regime.
 
-A mixture takes the rows of a unit for independent given its expert. If they are not, further
-experts approximate what the rows of a unit have in common, so that numbers of experts are too
-large.
+A mixture takes the rows of a unit for independent given its expert. If units differ by degrees, as
+by a random intercept, further experts approximate what the rows of a unit have in common, until
+residuals are hardly correlated. A second measure is therefore the likelihood of a model without
+regimes of units: each row has the distribution of the mixture, and the normal scores of those of a
+unit are equally correlated (a normal copula) [2]_.
 
 Residuals are normal quantiles of the distribution function at y under each expert, at the middle of
 its step where y has a probability of its own, or of its interval where it is censored [1]_. Of
@@ -14,6 +16,7 @@ References
 ----------
 .. [1] P. K. Dunn and G. K. Smyth (1996), "Randomized quantile residuals", Journal of Computational
    and Graphical Statistics 5, 236-244.
+.. [2] H. Joe (2014), "Dependence Modeling with Copulas", CRC Press, section 3.4.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import logsumexp, ndtri
 
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._numerics.linalg import sum_over_blocks
@@ -31,9 +34,12 @@ from skmoe.distributions import predictive_distribution
 # Probabilities of tails at which residuals end.
 LEAST_TAIL = 1e-16
 
+# Correlations of the rows of a unit that are compared.
+CORRELATIONS = np.linspace(0.0, 0.95, 39)
 
-class Moments(NamedTuple):
-    """Sums over units of each expert (K, m), weighted by responsibilities."""
+
+class Sums(NamedTuple):
+    """Sums over units: of each expert and output (K, m), weighted by responsibilities."""
 
     units: Array  # with rows
     rows: Array
@@ -41,13 +47,16 @@ class Moments(NamedTuple):
     total: Array  # residuals
     squares: Array  # of residuals
     of_means: Array  # squares of the means of units, times their rows
+    advantage: Array  # of the log-likelihood over those of equally correlated rows
 
 
 class UnitCorrelation(NamedTuple):
-    """An intraclass correlation, and its standard error where rows are independent."""
+    """How much the rows of units are correlated beyond their regime."""
 
-    value: float
-    error: float
+    value: float  # intraclass correlation of the residuals given the expert
+    error: float  # its standard error where rows are independent
+    # Log-likelihood minus the largest one of equally correlated rows; NaN if it is not known.
+    advantage: float
 
 
 def unit_correlation(mixture: Mixture, theta: Array, blocks: Any) -> UnitCorrelation:
@@ -62,53 +71,79 @@ def unit_correlation(mixture: Mixture, theta: Array, blocks: Any) -> UnitCorrela
     .. [1] S. R. Searle, G. Casella and C. E. McCulloch (1992), "Variance Components", Wiley,
        section 3.6.
     """
-    found: Moments = sum_over_blocks(lambda data: _moments(mixture, theta, data), blocks)
+    found: Sums = sum_over_blocks(lambda data: _sums(mixture, theta, data), blocks)
     rows = np.maximum(found.rows, TINY)
     n_within = float((found.rows - found.units).sum())
     n_between = float((found.units - (found.units > 0.0)).sum())
     n_pairs = float((found.squared_sizes - found.rows).sum())
     if min(n_within, n_between, n_pairs) <= 0.0:
-        return UnitCorrelation(np.nan, np.nan)
+        return UnitCorrelation(np.nan, np.nan, np.nan)
     within = float((found.squares - found.of_means).sum()) / n_within
     between = float((found.of_means - found.total**2 / rows).sum()) / n_between
     size = float((found.rows - found.squared_sizes / rows).sum()) / n_between
     variance = (between - within) / size
-    n_outputs = found.rows.shape[1]
-    error = np.sqrt(2.0 * n_outputs / n_pairs)
-    return UnitCorrelation(variance / max(variance + within, TINY), float(error))
+    value, error = variance / max(variance + within, TINY), np.sqrt(2.0 * rows.shape[1] / n_pairs)
+    return UnitCorrelation(value, float(error), float(found.advantage.min()))
 
 
-def _moments(mixture: Mixture, theta: Array, data: Data) -> Moments:
+def _sums(mixture: Mixture, theta: Array, data: Data) -> Sums:
     """The sums over a block of rows."""
     units = data.rows.units
     assert units is not None
-    resp = mixture.responsibilities(theta[None], data)[0][:, 0] * units.weight
-    residuals = _residuals(mixture, theta, data)  # (K, m, n)
+    at = mixture.at(theta[None], data)
+    resp, log_density, _ = data.posterior(at.log_gates, at.logs, mixture.top_k)
+    weight = data.rows.weight / units.repeat(units.weight)
+    residuals, levels = _residuals(mixture, theta, data)
     is_known = np.isfinite(residuals)
-    weight = np.where(is_known, data.rows.weight / units.repeat(units.weight), 0.0)
-    residuals = np.where(is_known, residuals, 0.0)
-    sizes, totals = units.sum_rows(weight), units.sum_rows(weight * residuals)
-    values = (
-        sizes > 0.0,
-        sizes,
-        sizes**2,
-        totals,
-        units.sum_rows(weight * residuals**2),
-        totals**2 / np.maximum(sizes, TINY),
-    )
-    return Moments(*(np.einsum("ku,kmu->km", resp, each) for each in values))
+    weights, residuals = np.where(is_known, weight, 0.0), np.where(is_known, residuals, 0.0)
+    values = _moments(data, weights, residuals)
+    sums = [np.einsum("ku,kmu->km", resp[:, 0] * units.weight, each) for each in values]
+    advantage = np.array(np.nan)
+    if levels is not None:
+        log_gate = units.repeat(np.broadcast_to(at.log_gates[0][:, 0, 0], resp[:, 0].shape))
+        log_density = log_density[0] - units.sum_rows(
+            weight * logsumexp(log_gate + at.logs[:, 0], axis=0)
+        )
+        scores = _normal_score((np.exp(log_gate) * levels[:, 0]).sum(axis=0))
+        gains = _gains(*_moments(data, weight, scores))
+        advantage = (log_density - gains) @ units.weight
+    return Sums(*sums, advantage)
 
 
-def _residuals(mixture: Mixture, theta: Array, data: Data) -> Array:
-    """Residuals (K, m, n) of the rows under each expert."""
+def _moments(data: Data, weight: Array, residuals: Array) -> tuple[Array, ...]:
+    """Of each unit what `Sums` adds up."""
+    sum_rows = data.rows.units.sum_rows
+    sizes, totals = sum_rows(weight), sum_rows(weight * residuals)
+    of_means = totals**2 / np.maximum(sizes, TINY)
+    return sizes > 0.0, sizes, sizes**2, totals, sum_rows(weight * residuals**2), of_means
+
+
+def _gains(_: Array, sizes: Array, __: Array, ___: Array, squares: Array, of_means: Array) -> Array:
+    """Log densities of correlated normal scores of units minus independent ones, (C, U)."""
+    correlation = CORRELATIONS[:, None]
+    along, across = 1.0 + (sizes - 1.0) * correlation, 1.0 - correlation
+    logs = np.log(along) + (sizes - 1.0) * np.log(across)
+    return -0.5 * (logs + of_means / along + (squares - of_means) / across - squares)
+
+
+def _residuals(mixture: Mixture, theta: Array, data: Data) -> tuple[Array, Array | None]:
+    """Residuals (K, m, n) of the rows under each expert.
+
+    And of one output the values of the distribution functions, if there are any.
+    """
     experts, own, y = mixture.experts, mixture.split(theta)[0], data.rows.y
     if y.ndim == 1:
-        return (y == np.arange(experts.mean(own, data).shape[1])[:, None]) - experts.mean(own, data)
+        means = experts.mean(own, data)
+        return (y == np.arange(means.shape[1])[:, None]) - means, None
     if not experts.has_distribution:
-        return y - experts.mean(own, data)
+        return y - experts.mean(own, data), None
     lower, upper = (y["lower"], y["upper"]) if y.dtype.names else (y, y)
-    gate_prob, found = np.ones((1, data.rows.n_rows)), []
+    gate_prob, levels = np.ones((1, data.rows.n_rows)), []
     for k in range(mixture.n_experts):
         of_expert = predictive_distribution([experts.components(own, k, data)], gate_prob, False)
-        found.append(0.5 * (of_expert.cdf_left(lower.T) + of_expert.cdf(upper.T)).T)
-    return ndtri(np.clip(found, LEAST_TAIL, 1.0 - LEAST_TAIL))
+        levels.append(0.5 * (of_expert.cdf_left(lower.T) + of_expert.cdf(upper.T)).T)
+    return _normal_score(np.array(levels)), np.array(levels) if len(y) == 1 else None
+
+
+def _normal_score(level: Array) -> Array:
+    return np.asarray(ndtri(np.clip(level, LEAST_TAIL, 1.0 - LEAST_TAIL)))

@@ -1,7 +1,8 @@
 """Displays of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), exports and results.
 
 `export_text` and `export_mermaid` write text, and `export_html` a page, by Bokeh
-(`pip install skmoe[report]`). `average_effects` and `permutation_importance_by_part` return tables.
+(`pip install skmoe[report]`). `average_effects`, `permutation_importance_by_part` and
+`distal_outcome` return tables.
 
 The displays follow those of scikit-learn: `from_estimator` computes and draws, `plot` draws again,
 and arrays and artists are attributes. Properties of an artist are changed by its method `set`.
@@ -27,6 +28,7 @@ from skmoe.inspection._feature_effects import (
     average_effects,
     permutation_importance_by_part,
 )
+from skmoe.inspection._outcomes import DistalOutcome, distal_outcome
 from skmoe.inspection._prediction import PredictionDisplay
 from skmoe.inspection._regimes import GateDisplay, RegimesDisplay
 from skmoe.inspection._report import export_html
@@ -43,6 +45,7 @@ __all__ = [
     "CoefficientsDisplay",
     "ConvergenceDisplay",
     "CourseDisplay",
+    "DistalOutcome",
     "ExpertSummary",
     "ExpertsDisplay",
     "Explanation",
@@ -64,6 +67,7 @@ __all__ = [
     "TrajectoriesDisplay",
     "UnitResponsibilities",
     "average_effects",
+    "distal_outcome",
     "export_html",
     "export_mermaid",
     "export_text",

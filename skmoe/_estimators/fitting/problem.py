@@ -511,9 +511,9 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
         maxima = Maxima(values, n_times, others[0], found.counted, found.kept, others[1])
     if "n_units_" in attributes and problem.stacked_experts is None:
         blocks = blocks_of(run.mixture, problem.em_problem.rows)
-        correlation, error = unit_correlation(run.mixture, run.theta, blocks)
-        attributes["residual_correlation_"] = correlation
-        state = state._replace(correlation_error=error)
+        dependence = unit_correlation(run.mixture, run.theta, blocks)
+        attributes["residual_correlation_"] = dependence.value
+        state = state._replace(unit_correlation=dependence)
     # Of the starts, each when it ended or was dropped.
     traces = [np.array(start.lower_bounds) - log_jacobian for start in found.starts]
     return (

@@ -245,9 +245,10 @@ class NExpertsTable(Result):
                 lines.append("  ".join(own).rstrip())
             lines += [""] if titles is OF_CRITERIA else []
         lines.append("* The smallest value of the criterion.")
-        best = self.best("bic")
-        if text := describe_dependence(self.estimators[self.n_experts.index(best)]):
-            lines += wrap(f"{best} experts, by BIC: {text}", WIDTH)
+        if "residual_correlation" in self.columns:
+            best = self.best("bic")
+            if text := describe_dependence(self.estimators[self.n_experts.index(best)]):
+                lines += wrap(f"Of {best} experts, by BIC: {text}", WIDTH)
         return "\n".join(lines)
 
 

@@ -128,8 +128,8 @@ def _sums(mixture: Mixture, theta: Array, data: Data) -> Sums:
             weight * logsumexp(log_gate + at.logs[:, 0], axis=0)
         )
         scores = _normal_score((np.exp(log_gate) * levels[:, 0]).sum(axis=0))
-        gains = _gains(*_moments(units, weight, scores))
-        advantage = (log_density - gains) @ units.weight
+        _, sizes, _, _, squares, of_means = _moments(units, weight, scores)
+        advantage = (log_density - _gains(sizes, squares, of_means)) @ units.weight
     return Sums(*sums, advantage)  # type: ignore[call-arg]
 
 
@@ -140,7 +140,7 @@ def _moments(units: Units, weight: Array, residuals: Array) -> tuple[Array, ...]
     return sizes > 0.0, sizes, sizes**2, totals, units.sum_rows(weight * residuals**2), of_means
 
 
-def _gains(_: Array, sizes: Array, __: Array, ___: Array, squares: Array, of_means: Array) -> Array:
+def _gains(sizes: Array, squares: Array, of_means: Array) -> Array:
     """Log densities of correlated normal scores of units minus independent ones, (C, U)."""
     correlation = CORRELATIONS[:, None]
     along, across = 1.0 + (sizes - 1.0) * correlation, 1.0 - correlation

@@ -219,13 +219,15 @@ def _values(outcome: Any, n_rows: int) -> tuple[Array, list[str]]:
 
     They are NaN where it is missing.
     """
+    if hasattr(outcome, "isna"):  # of pandas, whose missing value has no truth
+        outcome = outcome.astype(object).where(~outcome.isna(), None)
     given = np.asarray(outcome)
     if given.shape != (n_rows,):
         raise ValueError(
             f"outcome must have one value for each of the {n_rows} rows; got the shape "
             f"{given.shape}. Pass one column of the same rows."
         )
-    if given.dtype.kind not in "OUS":
+    if given.dtype.kind in "biuf":
         return given.astype(np.float64)[:, None], []
     absent = np.asarray(is_missing(given.astype(object)))
     known = [value for value in given[~absent].tolist()]

@@ -509,7 +509,8 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
         bounds, n_times, *others = zip(first, *found.maxima[1:], strict=True)
         values = tuple(total_weight * (bound - log_jacobian) for bound in bounds)
         maxima = Maxima(values, n_times, others[0], found.counted, found.kept, others[1])
-    if "n_units_" in attributes and problem.stacked_experts is None:
+    has_units = problem.em_problem.rows_in_memory.units is not None
+    if has_units and problem.stacked_experts is None:
         blocks = blocks_of(run.mixture, problem.em_problem.rows)
         dependence = unit_correlation(run.mixture, run.theta, blocks)
         attributes["residual_correlation_"] = dependence.value

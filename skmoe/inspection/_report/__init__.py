@@ -28,6 +28,8 @@ from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._inference.labels import (
     COLLAPSED,
+    DEPENDENT_ROWS,
+    LEVELS_OF_UNITS,
     N_DIGITS,
     SPURIOUS,
     counted_noun,
@@ -72,7 +74,13 @@ RANGE = (0.1, 0.9)
 STYLE = {"text.parse_math": False, "svg.hashsalt": "skmoe", "figure.max_open_warning": 0}
 
 # How notes of a summary begin that are warnings.
-ALARMING = ("Other rows than those of the fit", COLLAPSED, SPURIOUS)
+ALARMING = (
+    "Other rows than those of the fit",
+    COLLAPSED,
+    SPURIOUS,
+    DEPENDENT_ROWS,
+    LEVELS_OF_UNITS,
+)
 
 # Bins of the calibration of classes.
 BINS: dict[str, Any] = {"n_bins": 10, "strategy": "quantile"}

@@ -163,6 +163,7 @@ class NExpertsTable(Result):
         if all(hasattr(fitted, "residual_correlation_") for fitted in estimators):
             of_fits = [fitted.residual_correlation_ for fitted in estimators]
             self.columns["residual_correlation"] = np.array(of_fits)
+            self._of_units = [describe_dependence(fitted) for fitted in estimators]
         self.experts: dict[str, list[Any]] = {
             "n_experts": [k for k in self.n_experts for _ in range(k)],
             "expert": [name for fitted in estimators for name in fitted.expert_names_],
@@ -247,8 +248,8 @@ class NExpertsTable(Result):
         lines.append("* The smallest value of the criterion.")
         if "residual_correlation" in self.columns:
             best = self.best("bic")
-            if text := describe_dependence(self.estimators[self.n_experts.index(best)]):
-                lines += wrap(f"Of {best} experts, by BIC: {text}", WIDTH)
+            text = self._of_units[self.n_experts.index(best)]
+            lines += wrap(f"Of {best} experts, by BIC: {text}", WIDTH) if text else []
         return "\n".join(lines)
 
 

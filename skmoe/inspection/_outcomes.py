@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,15 @@ from skmoe._data.checks import check_weights, numbers, shown
 from skmoe._data.series import is_missing
 from skmoe._data.units import encode_units, first_rows
 from skmoe._estimators.methods.input_steps import mixture_of
-from skmoe._inference.inference import Inference, Term, WaldTest, describe_test, table_lines, wald
+from skmoe._inference.inference import (
+    WIDTH,
+    Inference,
+    Term,
+    WaldTest,
+    describe_test,
+    table_lines,
+    wald,
+)
 from skmoe._inference.labels import printable_line, printable_name
 from skmoe._numerics.typing import TINY, Array
 from skmoe.inspection._series import has_series
@@ -64,7 +73,7 @@ class DistalOutcome(Inference):
         columns = self._columns(0.95, "std. error", "2.5 %", "97.5 %")
         lines = table_lines(listed, columns, self.reasons, list(range(len(listed))))
         if self.equality.df:
-            lines.append(describe_test("Wald", self.equality, "Equality of the regimes is"))
+            lines += wrap(describe_test("Wald", self.equality, "Equality of the regimes is"), WIDTH)
         return "\n".join(map(printable_line, lines))
 
 
@@ -159,6 +168,11 @@ def distal_outcome(
     >>> y = 2.5 * regime + X[:, 0] + rng.normal(size=400)
     >>> moe = MixtureOfExpertsRegressor(2, gate="constant", random_state=0).fit(X, y)
     >>> distal_outcome(moe, X, y, 10 * regime + rng.normal(size=400))
+                             estimate std. error      2.5 %     97.5 %
+      expert 0                  9.906     0.2087      9.497      10.32
+      expert 1                 0.5787     0.2785    0.03289      1.124
+    Wald statistic 592.9, degrees of freedom 1, p = 5.94e-131. Equality of the regimes is
+    rejected at the level of 5 %.
     """
     mixture = mixture_of(estimator)
     if has_series(mixture):

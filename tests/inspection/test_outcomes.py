@@ -207,7 +207,7 @@ def test_the_frame_and_the_text_have_the_regimes():
     assert list(frame.index.get_level_values("part")) == ["expert 0", "expert 1"]
     assert not {"z", "p"} & set(frame.columns)
     assert_allclose(frame[["lower", "upper"]], found.conf_int())
-    assert "Equality of the regimes is rejected" in repr(found)
+    assert "Equality of the regimes is rejected" in " ".join(repr(found).split())
     assert frame._repr_html_() == found._repr_html_()
 
 

@@ -163,7 +163,10 @@ class NExpertsTable(Result):
         if all(hasattr(fitted, "residual_correlation_") for fitted in estimators):
             of_fits = [fitted.residual_correlation_ for fitted in estimators]
             self.columns["residual_correlation"] = np.array(of_fits)
-            self._of_units = [describe_dependence(fitted) for fitted in estimators]
+            self._of_units = [
+                describe_dependence(fitted, fitted._training_state.unit_correlation)
+                for fitted in estimators
+            ]
         self.experts: dict[str, list[Any]] = {
             "n_experts": [k for k in self.n_experts for _ in range(k)],
             "expert": [name for fitted in estimators for name in fitted.expert_names_],

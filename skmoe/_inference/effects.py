@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
+from textwrap import wrap
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -23,7 +24,17 @@ from scipy import sparse
 from skmoe._data.checks import check_choice
 from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import GATE, indicator_columns
-from skmoe._inference.inference import Inference, Result, Term, delta_method
+from skmoe._inference.inference import (
+    WIDTH,
+    Inference,
+    Result,
+    Term,
+    WaldTest,
+    delta_method,
+    describe_test,
+    table_lines,
+    wald,
+)
 from skmoe._inference.labels import Labels, printable_line, printable_name
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import gate_scores
@@ -285,6 +296,58 @@ def _effects(sums: Sums, at: Sums, on_gate: bool) -> Array:
     if sums is not at:  # the derivative of a quotient
         own = own - sums.share[..., None] * at.experts / share**2
     return np.concatenate([of_all, own, of_gate], axis=-2)
+
+
+# --- distal outcomes --------------------------------------------------------------------------
+
+
+class DistalOutcome(Inference):
+    """Means or proportions of an outcome by regime, with standard errors.
+
+    Returned by `skmoe.inspection.distal_outcome`; it is not constructed by hand. See "Outcomes that
+    come later" in the user guide.
+
+    Attributes
+    ----------
+    terms : list of (part, response, name)
+        The expert; the category, or "" of numbers; and "mean" or "proportion".
+    estimates : ndarray of shape (n_terms,)
+        Means or proportions.
+    covariance : ndarray of shape (n_terms, n_terms)
+        Their covariance.
+    method : str
+        Method of the estimates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.inspection import distal_outcome
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, np.abs(X[:, 0]))
+    >>> distal_outcome(moe, X, np.abs(X[:, 0]), X[:, 0]).terms[0]
+    Term(part='expert 0', response='', name='mean')
+    """
+
+    def _columns(self, level: float, error: str, *ends: str) -> dict[str, Array]:
+        columns = super()._columns(level, error, *ends)
+        return {name: values for name, values in columns.items() if name not in ("z", "p")}
+
+    @property
+    def equality(self) -> WaldTest:
+        """Wald's test that the outcome has the same distribution, or mean, in all regimes."""
+        n_experts = len({term.part for term in self.terms})
+        differences = np.eye(n_experts)[1:] - np.eye(n_experts)[:1]
+        contrasts = np.kron(np.eye(len(self.terms) // n_experts), differences)
+        return wald(contrasts @ self.estimates, contrasts @ self.covariance @ contrasts.T)
+
+    def __repr__(self) -> str:
+        listed = [Term("", term.response, term.part) for term in self.terms]
+        columns = self._columns(0.95, "std. error", "2.5 %", "97.5 %")
+        lines = table_lines(listed, columns, self.reasons, list(range(len(listed))))
+        if self.equality.df:
+            lines += wrap(describe_test("Wald", self.equality, "Equality of the regimes is"), WIDTH)
+        return "\n".join(map(printable_line, lines))
 
 
 # --- predictions of single rows ---------------------------------------------------------------

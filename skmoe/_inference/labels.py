@@ -106,9 +106,8 @@ def describe_spikes(names: Sequence[str]) -> str:
     )
 
 
-def describe_dependence(estimator: Any) -> str:
+def describe_dependence(estimator: Any, found: Any) -> str:
     """Sentence on units that differ within their regimes; "" if they hardly do."""
-    found = estimator._training_state.unit_correlation
     if not (found.is_correlated or found.is_by_degrees):
         return ""
     text = f"{DEPENDENT_ROWS} beyond their regime ({found.value:.2f})"

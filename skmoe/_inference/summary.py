@@ -501,7 +501,7 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
         notes += [describe_collapsed(mass, collapsed, names)] if collapsed else []
     notes += [describe_spikes([names[k] for k in state.spikes])] if state.spikes else []
     if hasattr(estimator, "residual_correlation_"):
-        notes += filter(None, [describe_dependence(estimator)])
+        notes += filter(None, [describe_dependence(estimator, state.unit_correlation)])
     families, classes = getattr(estimator, "families_", ()), found.labels.classes
     is_plain = getattr(estimator, "link_", "identity") == "identity" and estimator.base_ is None
     if hasattr(estimator, "expert_coef_") and (families or classes or not is_plain):

@@ -12,7 +12,7 @@ estimators return, and the functions for the number of experts. No one construct
 """
 
 from skmoe._inference.comparisons import NestedModelsTest, NExpertsTable, NExpertsTest
-from skmoe._inference.effects import AverageEffects, Explanation
+from skmoe._inference.effects import AverageEffects, DistalOutcome, Explanation
 from skmoe._inference.inference import Inference, Maxima, UnitResponsibilities
 from skmoe._inference.summary import ExpertSummary, Summary
 from skmoe.inspection._calibration import (
@@ -28,7 +28,7 @@ from skmoe.inspection._feature_effects import (
     average_effects,
     permutation_importance_by_part,
 )
-from skmoe.inspection._outcomes import DistalOutcome, distal_outcome
+from skmoe.inspection._outcomes import distal_outcome
 from skmoe.inspection._prediction import PredictionDisplay
 from skmoe.inspection._regimes import GateDisplay, RegimesDisplay
 from skmoe.inspection._report import export_html

@@ -3,78 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
 
 from skmoe._data.checks import check_weights, numbers, shown
+from skmoe._data.rows import Rows
 from skmoe._data.series import is_missing
 from skmoe._data.units import encode_units, first_rows
+from skmoe._estimators.methods.inference import covariance_by_fit
 from skmoe._estimators.methods.input_steps import mixture_of
-from skmoe._inference.inference import (
-    WIDTH,
-    Inference,
-    Term,
-    WaldTest,
-    describe_test,
-    table_lines,
-    wald,
-)
-from skmoe._inference.labels import printable_line, printable_name
+from skmoe._inference.effects import DistalOutcome
+from skmoe._inference.inference import Term
+from skmoe._inference.labels import printable_name
 from skmoe._numerics.typing import TINY, Array
 from skmoe.inspection._series import has_series
 
 METHOD = "three steps, corrected for misclassification"
-
-
-class DistalOutcome(Inference):
-    """Means or proportions of an outcome by regime, with standard errors.
-
-    Returned by `skmoe.inspection.distal_outcome`; it is not constructed by hand. See "Outcomes that
-    come later" in the user guide.
-
-    Attributes
-    ----------
-    terms : list of (part, response, name)
-        The expert; the category, or "" of numbers; and "mean" or "proportion".
-    estimates : ndarray of shape (n_terms,)
-        Means or proportions.
-    covariance : ndarray of shape (n_terms, n_terms)
-        Their covariance.
-    method : str
-        Method of the estimates.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe import MixtureOfExpertsRegressor
-    >>> from skmoe.inspection import distal_outcome
-    >>> X = np.linspace(-3, 3, 200)[:, None]
-    >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, np.abs(X[:, 0]))
-    >>> distal_outcome(moe, X, np.abs(X[:, 0]), X[:, 0]).terms[0]
-    Term(part='expert 0', response='', name='mean')
-    """
-
-    def _columns(self, level: float, error: str, *ends: str) -> dict[str, Array]:
-        columns = super()._columns(level, error, *ends)
-        return {name: values for name, values in columns.items() if name not in ("z", "p")}
-
-    @property
-    def equality(self) -> WaldTest:
-        """Wald's test that the outcome has the same distribution, or mean, in all regimes."""
-        n_experts = len({term.part for term in self.terms})
-        differences = np.eye(n_experts)[1:] - np.eye(n_experts)[:1]
-        contrasts = np.kron(np.eye(len(self.terms) // n_experts), differences)
-        return wald(contrasts @ self.estimates, contrasts @ self.covariance @ contrasts.T)
-
-    def __repr__(self) -> str:
-        listed = [Term("", term.response, term.part) for term in self.terms]
-        columns = self._columns(0.95, "std. error", "2.5 %", "97.5 %")
-        lines = table_lines(listed, columns, self.reasons, list(range(len(listed))))
-        if self.equality.df:
-            lines += wrap(describe_test("Wald", self.equality, "Equality of the regimes is"), WIDTH)
-        return "\n".join(map(printable_line, lines))
 
 
 def distal_outcome(
@@ -141,8 +86,8 @@ def distal_outcome(
     outcome. The means m solve the sum over the rows of w (z - p'm) = 0. This equals the means with
     the weights of [1]_, which are w times the inverse of the matrix of the probabilities of
     assignment. Standard errors are robust, with the correction HC2 [3]_, by the same equations:
-    they count those probabilities as estimated. The responsibilities count as known. If regimes
-    hardly differ, the errors of the fit matter as well, and the intervals are too short.
+    they count those probabilities as estimated. The errors of the coefficients are added by the
+    delta method [4]_. Of mixtures without standard errors, as of trees, they are left out.
 
     Corrected proportions can lie outside of 0 and 1, where regimes overlap and rows are few.
     The outcome must depend on the regime only: not on y or the features within it.
@@ -157,6 +102,8 @@ def distal_outcome(
     .. [3] J. G. MacKinnon and H. White (1985), "Some heteroskedasticity-consistent covariance
        matrix estimators with improved finite sample properties", Journal of Econometrics 29,
        305-325.
+    .. [4] Z. Bakk, D. L. Oberski and J. K. Vermunt (2014), "Relating latent class assignments to
+       external variables: standard errors for correct inference", Political Analysis 22, 520-540.
 
     Examples
     --------
@@ -169,9 +116,9 @@ def distal_outcome(
     >>> moe = MixtureOfExpertsRegressor(2, gate="constant", random_state=0).fit(X, y)
     >>> distal_outcome(moe, X, y, 10 * regime + rng.normal(size=400))
                              estimate std. error      2.5 %     97.5 %
-      expert 0                  9.906     0.2087      9.497      10.32
-      expert 1                 0.5787     0.2785    0.03289      1.124
-    Wald statistic 592.9, degrees of freedom 1, p = 5.94e-131. Equality of the regimes is
+      expert 0                  9.906     0.5000      8.927      10.89
+      expert 1                 0.5787     0.6223    -0.6410      1.798
+    Wald statistic 342.2, degrees of freedom 1, p = 2.09e-76. Equality of the regimes is
     rejected at the level of 5 %.
     """
     mixture = mixture_of(estimator)
@@ -181,33 +128,37 @@ def distal_outcome(
             "several regimes, one after another. Fit units with another gate, such as "
             'gate="constant".'
         )
-    given = {"offset": offset, "units": units, "known_experts": known_experts}
-    resp = mixture.responsibilities(X, y, sample_weight=sample_weight, **given)
+    given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+    resp = mixture.responsibilities(X, y, **given.arguments)
     n_rows = len(resp) if units is None else len(np.asarray(units))
     values, categories = _values(outcome, n_rows)
-    weight = check_weights(sample_weight, n_rows)
+    weight, names = check_weights(sample_weight, n_rows), list(mixture.expert_names_)
     if units is not None:
         values, resp = _of_units(values, np.asarray(units), resp)
         weight = np.ones(len(resp))
-    names = list(mixture.expert_names_)
     kept = np.isfinite(values).all(axis=1) & (weight > 0.0)
-    estimates, covariance = corrected_means(resp[kept], values[kept], weight[kept], names)
+    own = resp.argmax(axis=1)[kept], values[kept], weight[kept]
+    estimates, covariance = corrected_means(resp[kept], *own, names)
+    by_fit = covariance_by_fit(
+        mixture, given, lambda near: corrected_means(near[kept], *own, names)[0]
+    )
     kind = "proportion" if categories else "mean"
     terms = [Term(name, of, kind) for of in categories or [""] for name in names]
     no_term, reasons = np.zeros(len(terms), dtype=bool), [""] * len(terms)
     return DistalOutcome(
-        *(terms, estimates, no_term, no_term, reasons), method=METHOD, full_covariance=covariance
+        *(terms, estimates, no_term, no_term, reasons),
+        method=METHOD,
+        full_covariance=covariance + by_fit,
     )
 
 
 def corrected_means(
-    resp: Array, values: Array, weight: Array, names: Sequence[str]
+    resp: Array, own: Array, values: Array, weight: Array, names: Sequence[str]
 ) -> tuple[Array, Array]:
-    """Means (m K,) of values (n, m) by regime, and their covariance.
+    """Means (m K,) of values (n, m) by regime, and their covariance given the responsibilities.
 
-    The weights of rows are frequencies.
+    `own` (n,) are the regimes to which rows are assigned; the weights are frequencies.
     """
-    own = resp.argmax(axis=1)
     assigned = np.eye(resp.shape[1])[own]
     empty = np.flatnonzero(weight @ assigned == 0.0)
     if len(empty):

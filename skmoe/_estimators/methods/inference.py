@@ -6,7 +6,7 @@ targets drawn from the fitted mixture. Average effects are those of changes of r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -39,6 +39,7 @@ from skmoe._inference.coefficients import (
     require,
 )
 from skmoe._inference.effects import (
+    COORDINATE_STEP,
     AverageEffects,
     Explanation,
     average_effects_of,
@@ -46,7 +47,7 @@ from skmoe._inference.effects import (
     has_gate_effects,
     standard_errors_of_means,
 )
-from skmoe._inference.inference import Inference
+from skmoe._inference.inference import Inference, delta_method
 from skmoe._inference.summary import (
     Findings,
     FitStatistics,
@@ -296,6 +297,29 @@ def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
     inference = estimator.inference(rows.X, rows.y, **rows.arguments)
     at, n_responses = estimator._checked(Rows(X)), len(labels_of(estimator).responses)
     return standard_errors_of_means(estimator._fitted, at, n_responses, inference)
+
+
+@underflow_to_zero
+def covariance_by_fit(
+    estimator: Any, given: Rows, function: Callable[[Array], Array]
+) -> Array | float:
+    """Covariance of a function of the responsibilities (n, K) of rows that errors of the fit cause.
+
+    The rows are those of the fit. Zero if the mixture has no standard errors, as of trees.
+    """
+    fitted, derivatives = estimator._fitted, []
+    if missing_for_inference(fitted, estimator.n_parameters_):
+        return 0.0
+    inference = estimator.inference(given.X, given.y, **given.arguments)
+    rows, _ = estimator._checked_units("responsibilities", given)
+    for step in COORDINATE_STEP * np.eye(len(fitted.mixture.first)):
+        change = fitted.mixture.expanded(step)
+        ahead, behind = (
+            function(fitted._replace(theta=fitted.theta + own).responsibilities(rows).T)
+            for own in (change, -change)
+        )
+        derivatives.append((ahead - behind) / (2.0 * COORDINATE_STEP))
+    return delta_method(inference, np.stack(derivatives, axis=1))[0]
 
 
 @underflow_to_zero

@@ -2,13 +2,13 @@
 
 A mixture takes the rows of a unit for independent given its expert. If units differ by degrees, as
 by a random intercept, further experts approximate what the rows of a unit have in common, until
-residuals are hardly correlated. A second measure is therefore the likelihood of a model without
-regimes of units: each row has the distribution of the mixture, and the normal scores of those of a
-unit are equally correlated (a normal copula) [2]_.
+residuals are hardly correlated. A second measure is therefore the likelihood of a model in which
+units have no regimes. Each row has the distribution of the mixture there, and the normal scores of
+the rows of a unit are equally correlated (a normal copula) [2]_.
 
-Residuals are normal quantiles of the distribution function at y under each expert, at the middle of
-its step where y has a probability of its own, or of its interval where it is censored [1]_. Of
-normal noise they are standardised residuals. Of classes they are indicators minus probabilities. An
+Residuals are normal quantiles of the distribution function at y under each expert [1]_. Where y has
+a probability of its own, or is censored, it is the middle of the step or of the interval. Of normal
+noise they are standardised residuals. Of classes they are indicators minus probabilities. An
 expert counts for a unit with its responsibility: so weighted, sums over the experts have the
 expectation of those under the expert of the unit.
 

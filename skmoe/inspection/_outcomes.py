@@ -36,10 +36,10 @@ def distal_outcome(
     """Mean or proportions of an outcome in each regime, by three steps.
 
     Rows, or units, are not assigned to regimes with certainty. Differences of an outcome between
-    the groups to which they are assigned are therefore too small. The first step is the fit; the
-    second assigns each row or unit to its most probable regime; the third corrects the means of the
-    groups for wrong assignments, whose probabilities follow from the responsibilities (BCH) [1]_
-    [2]_. See "Outcomes that come later" in the user guide.
+    the groups to which they are assigned are therefore too small. After the fit, which is the first
+    step, each row or unit is assigned to its most probable regime. The third step corrects the
+    means of these groups for wrong assignments (BCH) [1]_ [2]_, whose probabilities follow from the
+    responsibilities. See "Outcomes that come later" in the user guide.
 
     Parameters
     ----------

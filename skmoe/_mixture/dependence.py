@@ -16,7 +16,8 @@ References
 ----------
 .. [1] P. K. Dunn and G. K. Smyth (1996), "Randomized quantile residuals", Journal of Computational
    and Graphical Statistics 5, 236-244.
-.. [2] H. Joe (2014), "Dependence Modeling with Copulas", CRC Press, section 3.4.
+.. [2] P. X.-K. Song (2000), "Multivariate dispersion models generated from Gaussian copula",
+   Scandinavian Journal of Statistics 27, 305-320.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def unit_correlation(mixture: Mixture, theta: Array, blocks: Any) -> UnitCorrela
     References
     ----------
     .. [1] S. R. Searle, G. Casella and C. E. McCulloch (1992), "Variance Components", Wiley,
-       section 3.6.
+       chapter 3.
     """
     found: Sums = sum_over_blocks(lambda data: _sums(mixture, theta, data), blocks)
     rows = np.maximum(found.rows, TINY)

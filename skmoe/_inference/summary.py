@@ -39,6 +39,7 @@ from skmoe._inference.labels import (
     base_term,
     counted_noun,
     describe_collapsed,
+    describe_dependence,
     describe_spikes,
     describe_ties,
     format_number,
@@ -470,6 +471,9 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
         n_units = n_units if statistics.n_units is None else statistics.n_units
     if n_units is not None:
         facts["units"] = f"{n_units}"
+    correlation = getattr(estimator, "residual_correlation_", np.nan)
+    if np.isfinite(correlation):
+        facts["correlation in units"] = f"{correlation:.2f}"
     if statistics is None:
         return facts
     if found.has_weights:
@@ -508,6 +512,8 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
         collapsed = np.flatnonzero(is_collapsed(mass)).tolist()
         notes += [describe_collapsed(mass, collapsed, names)] if collapsed else []
     notes += [describe_spikes([names[k] for k in state.spikes])] if state.spikes else []
+    if hasattr(estimator, "residual_correlation_"):
+        notes += filter(None, [describe_dependence(estimator, state.unit_correlation)])
     families, classes = getattr(estimator, "families_", ()), found.labels.classes
     is_plain = getattr(estimator, "link_", "identity") == "identity" and estimator.base_ is None
     if hasattr(estimator, "expert_coef_") and (families or classes or not is_plain):

@@ -6,7 +6,7 @@ targets drawn from the fitted mixture. Average effects are those of changes of r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -42,11 +42,12 @@ from skmoe._inference.effects import (
     AverageEffects,
     Explanation,
     average_effects_of,
+    derivative_by,
     feature_effects,
     has_gate_effects,
     standard_errors_of_means,
 )
-from skmoe._inference.inference import Inference
+from skmoe._inference.inference import Inference, delta_method
 from skmoe._inference.summary import (
     Findings,
     FitStatistics,
@@ -305,6 +306,26 @@ def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
         return None
     at, n_responses = estimator._checked(Rows(X)), len(labels_of(estimator).responses)
     return standard_errors_of_means(estimator._fitted, at, n_responses, inference)
+
+
+@underflow_to_zero
+def covariance_by_fit(
+    estimator: Any, given: Rows, function: Callable[[Array], Array]
+) -> Array | float:
+    """Covariance of a function of the responsibilities (n, K) of rows that errors of the fit cause.
+
+    The rows are those of the fit. Zero if the mixture has no standard errors, as of trees.
+    """
+    fitted = estimator._fitted
+    if missing_for_inference(fitted, estimator.n_parameters_):
+        return 0.0
+    inference = estimator.inference(given.X, given.y, **given.arguments)
+    rows, _ = estimator._checked_units("responsibilities", given)
+    derivatives = [
+        derivative_by(lambda fit: function(fit.responsibilities(rows).T), fitted, i)
+        for i in range(len(fitted.mixture.first))
+    ]
+    return delta_method(inference, np.stack(derivatives, axis=1))[0]
 
 
 @underflow_to_zero

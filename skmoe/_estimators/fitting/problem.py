@@ -520,7 +520,8 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
         values = tuple(total_weight * (bound - log_jacobian) for bound in bounds)
         maxima = Maxima(values, n_times, others[0], found.counted, found.kept, others[1])
     has_units = problem.em_problem.rows_in_memory.units is not None
-    if has_units and problem.stacked_experts is None:
+    is_modelled = problem.preprocessor.counts_units or problem.stacked_experts is not None
+    if has_units and not is_modelled:
         blocks = blocks_of(run.mixture, problem.em_problem.rows)
         dependence = unit_correlation(run.mixture, run.theta, blocks)
         attributes["residual_correlation_"] = dependence.value

@@ -96,7 +96,7 @@ SINGULAR_TOL = 1e-7
 MAX_COLUMNS_NAMED = 6
 
 # What weights are taken for.
-WEIGHTS = "Weights are frequencies: a row of weight 2 counts as two rows."
+WEIGHTS = "Weights are frequencies: a {0} of weight 2 counts as two {0}s."
 
 
 @dataclass(frozen=True, eq=False)
@@ -504,7 +504,8 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
     notes += [] if maxima is None else [str(maxima)]
     ties = getattr(estimator, "n_experts_ties_", ())
     notes += [describe_ties(ties)] if len(ties) > 1 else []
-    notes += [WEIGHTS] if found.has_weights else []
+    counted = "unit" if hasattr(estimator, "random_covariance_") else "row"
+    notes += [WEIGHTS.format(counted)] if found.has_weights else []
     notes += [found.difference] if found.difference else []
     # Experts that the rows do not need, and those of a spurious maximum.
     if statistics is not None and len(names) > 1:

@@ -21,13 +21,13 @@ from skmoe import MixtureOfExpertsRegressor
 
 
 def simulated(n_units, n_rows, seed=0, slopes=(-0.5, 1.0), sd=(1.5, 0.4)):
-    """Time, y, units and regimes of units of which two fifths rise in time."""
+    """Time, y, units and regimes, which differ by their slopes, and are equally frequent."""
     rng = np.random.default_rng(seed)
     units, time_of = (
         np.repeat(np.arange(n_units), n_rows),
         np.tile(np.arange(n_rows) * 1.0, n_units),
     )
-    regime = (rng.random(n_units) < 0.4).astype(int)[units]
+    regime = rng.integers(len(slopes), size=n_units)[units]
     effects = np.array(sd)[:, None] * rng.normal(size=(2, n_units))
     y = 3.0 * regime + np.array(slopes)[regime] * time_of
     y += effects[0, units] + effects[1, units] * time_of + rng.normal(size=len(units))
@@ -43,7 +43,7 @@ def cpu_of(call):
 
 def speed(n_units, n_rows):
     """Prints CPU seconds of fits."""
-    X, y, units, _ = simulated(n_units, n_rows, sd=(1.5, 0.0))
+    X, y, units, _ = simulated(n_units, n_rows, slopes=(-0.5, 1.0, 0.0), sd=(1.5, 0.0))
     for random_features in ([], None):
         moe = MixtureOfExpertsRegressor(3, gate="constant", random_features=random_features)
         cpu, _ = cpu_of(lambda moe=moe: moe.set_params(random_state=0).fit(X, y, units=units))

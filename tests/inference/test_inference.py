@@ -59,7 +59,7 @@ def test_p_values_and_intervals_of_a_textbook():
 
 def test_estimates_are_those_of_the_fit_also_before_it_is_at_its_maximum():
     """The shift says how far that is, in standard errors."""
-    X, y = datasets.datasets.load_diabetes(return_X_y=True)
+    X, y = datasets.load_diabetes(return_X_y=True)
     given = {"n_init": 1, "random_state": 0, "alpha": 1.0, "gate_alpha": 1.0}
     moe = fit_quietly(MixtureOfExpertsRegressor(2, max_iter=12, **given), X, y)
     summary, before = moe.summary(X, y), moe.expert_coef_

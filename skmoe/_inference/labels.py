@@ -32,7 +32,7 @@ COLLAPSED = "Experts have collapsed"
 SPURIOUS = "A spurious maximum of the likelihood"
 
 # Those of the note on units that differ within their regimes.
-DEPENDENT_ROWS, LEVELS_OF_UNITS = "Rows of a unit are correlated", "A level of each unit"
+DEPENDENCE = "Rows of a unit are correlated", "A level of each unit"
 
 # Significant digits of numbers in texts, and the powers of ten without an exponent.
 N_DIGITS = 3
@@ -110,9 +110,9 @@ def describe_dependence(estimator: Any, found: Any) -> str:
     """Sentence on units that differ within their regimes; "" if they hardly do."""
     if not (found.is_correlated or found.is_by_degrees):
         return ""
-    text = f"{DEPENDENT_ROWS} beyond their regime ({found.value:.2f})"
+    text = f"{DEPENDENCE[0]} beyond their regime ({found.value:.2f})"
     if not found.is_correlated:
-        text = f"{LEVELS_OF_UNITS} that differs by degrees explains the rows as well as regimes do"
+        text = f"{DEPENDENCE[1]} that differs by degrees explains the rows as well as regimes do"
     is_normal = set(estimator.expert_kinds_) == {"linear"} and hasattr(estimator, "noise_variance_")
     remedy = " random_features=[] models it." if is_normal else ""
     return f"{text}: numbers of experts are too large then.{remedy}"

@@ -17,7 +17,7 @@ from skmoe._inference.effects import DistalOutcome
 from skmoe._inference.inference import Term
 from skmoe._inference.labels import printable_name
 from skmoe._numerics.typing import TINY, Array
-from skmoe.inspection._series import has_series
+from skmoe.inspection._subject import has_series
 
 METHOD = "three steps, corrected for misclassification"
 

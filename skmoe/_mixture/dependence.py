@@ -43,6 +43,10 @@ LEAST_TAIL = 1e-16
 # tables, and suspected in 0 to 4 % of those of groups that are two standard deviations apart.
 LEAST_CORRELATION, LEAST_ERRORS, LEAST_ADVANTAGE = 0.02, 2.5, 1.0
 
+# Least variance of normal scores whose likelihood is compared. It is smaller than one where values
+# have probabilities of their own, and less than this for y of two values.
+LEAST_VARIANCE = 0.5
+
 # Correlations of the rows of a unit that are compared.
 CORRELATIONS = np.linspace(0.0, 0.95, 39)
 
@@ -56,7 +60,11 @@ class Sums(NamedTuple):
     total: Array  # residuals
     squares: Array  # of residuals
     of_means: Array  # squares of the means of units, times their rows
-    advantage: Array  # of the log-likelihood over those of equally correlated rows
+    advantage: Array  # of the log-likelihood over that of independent rows
+    # Log determinants and quadratic forms of equally correlated normal scores, minus those of
+    # independent ones, (2, C); and numbers and squares of the scores, (2,).
+    forms: Array
+    of_scores: Array
 
 
 class UnitCorrelation(NamedTuple):
@@ -107,7 +115,9 @@ def unit_correlation(mixture: Mixture, theta: Array, blocks: Any) -> UnitCorrela
     if not experts.needs_all_rows:  # their log densities are out of fold
         n_more = experts.n_parameters(of_experts) - experts.sizes.mean()
         n_extra = float(n_more + mixture.gate.n_parameters(of_gate) - 1.0)
-    return UnitCorrelation(value, float(error), float(found.advantage.min()), n_extra)
+    (logs, forms), variance = found.forms, found.of_scores[1] / found.of_scores[0]
+    gain = np.nan if variance < LEAST_VARIANCE else -0.5 * (logs + forms / variance).min()
+    return UnitCorrelation(value, float(error), float(found.advantage - gain), n_extra)
 
 
 def _sums(mixture: Mixture, theta: Array, data: Data) -> Sums:
@@ -122,7 +132,7 @@ def _sums(mixture: Mixture, theta: Array, data: Data) -> Sums:
     weights, residuals = np.where(is_known, weight, 0.0), np.where(is_known, residuals, 0.0)
     values = _moments(units, weights, residuals)
     sums = [np.einsum("ku,kmu->km", resp[:, 0] * units.weight, each) for each in values]
-    advantage = np.array(np.nan)
+    advantage, forms, of_scores = np.array(np.nan), np.zeros((2, len(CORRELATIONS))), np.ones(2)
     if levels is not None:
         log_gate = units.repeat(np.broadcast_to(at.log_gates[0][:, 0, 0], resp[:, 0].shape))
         log_density = log_density[0] - units.sum_rows(
@@ -130,8 +140,10 @@ def _sums(mixture: Mixture, theta: Array, data: Data) -> Sums:
         )
         scores = _normal_score((np.exp(log_gate) * levels[:, 0]).sum(axis=0))
         _, sizes, _, _, squares, of_means = _moments(units, weight, scores)
-        advantage = (log_density - _gains(sizes, squares, of_means)) @ units.weight
-    return Sums(*sums, advantage)  # type: ignore[call-arg]
+        advantage = log_density @ units.weight
+        forms = _forms(sizes, squares, of_means) @ units.weight
+        of_scores = np.array([sizes, squares]) @ units.weight
+    return Sums(*sums, advantage, forms, of_scores)  # type: ignore[call-arg]
 
 
 def _moments(units: Units, weight: Array, residuals: Array) -> tuple[Array, ...]:
@@ -141,12 +153,12 @@ def _moments(units: Units, weight: Array, residuals: Array) -> tuple[Array, ...]
     return sizes > 0.0, sizes, sizes**2, totals, units.sum_rows(weight * residuals**2), of_means
 
 
-def _gains(sizes: Array, squares: Array, of_means: Array) -> Array:
-    """Log densities of correlated normal scores of units minus independent ones, (C, U)."""
+def _forms(sizes: Array, squares: Array, of_means: Array) -> Array:
+    """What correlations add to the log determinants and quadratic forms of units, (2, C, U)."""
     correlation = CORRELATIONS[:, None]
     along, across = 1.0 + (sizes - 1.0) * correlation, 1.0 - correlation
     logs = np.log(along) + (sizes - 1.0) * np.log(across)
-    return -0.5 * (logs + of_means / along + (squares - of_means) / across - squares)
+    return np.stack([logs, of_means / along + (squares - of_means) / across - squares])
 
 
 def _residuals(mixture: Mixture, theta: Array, data: Data) -> tuple[Array, Array | None]:

@@ -14,7 +14,6 @@ import numpy as np
 from skmoe._mixture.experts import Shown
 from skmoe._mixture.mixture import Data, flat
 from skmoe._numerics.typing import Array
-from skmoe.protocols import SupportsDistribution, has_capability
 
 # Step of the differences that are derivatives, relative to one plus the size of a coefficient.
 DERIVATIVE_STEP = 1e-4
@@ -134,6 +133,7 @@ class OwnExperts(OwnPart):
         self.has_derivatives = bool(own.blocks)
         self.are_exchangeable, self.with_predictor = self.can_reorder, list(range(n_experts))
         self.can_collapse, self.takes_offset = bool(own.can_collapse), bool(own.takes_offset)
+        self.has_distribution = callable(getattr(own, "components", None))
         self.link, self.explains_mean = str(own.link), not own.is_classifier
         self.all_blocks = tuple(own.blocks)
         self.sizes = np.full(n_experts, self.size / n_experts)
@@ -142,11 +142,6 @@ class OwnExperts(OwnPart):
         """Means (K, m, n), or class probabilities (K, C, n), of all experts or of some."""
         means = np.asarray(self.own.mean(self.params(theta), data.rows.expert_design))
         return means if chosen is None else means[list(chosen)]
-
-    @property
-    def has_distribution(self) -> bool:
-        """Whether the experts have components."""
-        return has_capability(self.own, SupportsDistribution)
 
     def components(self, theta: Array, k: int, data: Data) -> Any:
         """The distribution of one expert, as a mixture of one component."""

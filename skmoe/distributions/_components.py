@@ -130,6 +130,31 @@ def functions_of_normal(
     )
 
 
+def functions_of_scipy(
+    distribution: Any, arguments: Callable[..., tuple[Any, ...]], **others: Any
+) -> ComponentFunctions:
+    """A family of `scipy.stats`, whose arguments are functions of the parameters.
+
+    The probabilities of its tails are among the `others`, with all digits.
+    """
+
+    def of_points(name: str) -> Callable[..., Array]:
+        method = getattr(distribution, name)
+        return lambda at, *own: np.asarray(method(at, *arguments(*own)))
+
+    found: dict[str, Any] = {
+        "mean": lambda *own: np.asarray(distribution.mean(*arguments(*own))),
+        "variance": lambda *own: np.asarray(distribution.var(*arguments(*own))),
+        "draw": lambda rng, *own: distribution.rvs(
+            *arguments(*own), size=own[0].shape, random_state=rng
+        ),
+        "log_pdf": of_points("logpdf"),
+        "quantile": of_points("ppf"),
+        "upper_quantile": of_points("isf"),
+    }
+    return ComponentFunctions(**found | others)
+
+
 class Block(NamedTuple):
     """Components of one family: parameters of shape (n_rows, n_components, n_outputs)."""
 

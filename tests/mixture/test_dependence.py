@@ -229,6 +229,21 @@ def test_few_of_many_tables_mislead():
     assert not any(is_noticed(seed, gap=2.0) for seed in range(6))
 
 
+@pytest.mark.parametrize("family", ["poisson", "gamma", "ordinal"])
+def test_groups_of_other_families_are_not_suspected(family):
+    rng = np.random.default_rng(0)
+    units, X = np.repeat(np.arange(200), 5), rng.normal(size=(1000, 1))
+    predictor = 2.0 * (rng.uniform(size=200) < 0.5)[units] + 0.3 * X[:, 0]
+    y = (
+        draw(family, predictor, rng)
+        if family != "ordinal"
+        else 1.0 * (rng.logistic(size=1000) < 2.0 * predictor - 2.0)
+    )
+    moe = fit_quietly(regressor(2, family=family), X, y, units=units)
+    assert not concludes(moe.summary())
+    assert abs(moe.residual_correlation_) < 0.05
+
+
 @pytest.mark.parametrize("family", ["poisson", "student_t"])
 def test_random_features_are_a_remedy_for_normal_noise_only(family):
     X, y, units = units_of(100, 5, spread=1.0)

@@ -14,8 +14,10 @@ from skmoe import distributions
 from skmoe.distributions import (
     BetaComponents,
     GammaComponents,
+    GompertzComponents,
     InverseGaussianComponents,
     JointComponents,
+    LogLogisticComponents,
     LogNormalComponents,
     NegativeBinomialComponents,
     NormalComponents,
@@ -133,6 +135,16 @@ EXAMPLES = {
         lambda rng, shape: (_log(rng, 1.5, 14, shape), _log(rng, 0.02, 0.5, shape)),
         lambda mean, dispersion: stats.nbinom(1 / dispersion, 1 / (1 + dispersion * mean)),
     ),
+    "loglogistic": Example(
+        LogLogisticComponents,
+        lambda rng, shape: (_log(rng, 0.5, 10, shape), _log(rng, 2.5, 6, shape)),
+        lambda scale, shape: stats.fisk(shape, scale=scale),
+    ),
+    "gompertz": Example(
+        GompertzComponents,
+        lambda rng, shape: (_log(rng, 0.5, 10, shape), _log(rng, 0.05, 2, shape)),
+        lambda scale, hazard: stats.gompertz(hazard, scale=scale),
+    ),
     "ordinal": Example(OrdinalComponents, _ordinal),
 }
 
@@ -180,6 +192,13 @@ def count_mixture(weights, means, dispersions=None):
     fields = (own.reshape(*weights.shape, -1).transpose(1, 2, 0) for own in fields)
     part = kind(weights.T, *fields)
     return PredictiveDistribution([part], np.ones((1, len(weights))), np.ndim(means) == 2)
+
+
+def normal_mixture(weights, means, stds):
+    """Mixtures of normals, with parameters (n, C)."""
+    fields = (np.asarray(own, dtype=float).T[:, None] for own in (means, stds))
+    part = NormalComponents(np.asarray(weights, dtype=float).T, *fields)
+    return PredictiveDistribution([part], np.ones((1, len(weights))))
 
 
 def single(name, n_rows=N_ROWS):

@@ -37,13 +37,13 @@ from skmoe._inference.coefficients import (
     list_coefficients,
     missing_for_inference,
     observed_errors,
-    require,
+    require_distribution,
 )
 from skmoe._inference.effects import (
-    COORDINATE_STEP,
     AverageEffects,
     Explanation,
     average_effects_of,
+    derivative_by,
     feature_effects,
     has_gate_effects,
     nearest_changes,
@@ -64,7 +64,7 @@ from skmoe._numerics.probability import log_normalise, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._mixtures import check_random_state
 from skmoe.exceptions import WeightsWarning, warn_user
-from skmoe.protocols import Block, SupportsDistribution
+from skmoe.protocols import Block
 
 COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
 
@@ -122,7 +122,7 @@ def infer_coefficients(
     if options.method == "bootstrap":
         check_integer("n_bootstrap", options.n_bootstrap, least=2)
         if not is_classifier(estimator):
-            require(estimator._fitted.mixture.experts, SupportsDistribution, "the bootstrap")
+            require_distribution(estimator._fitted.mixture.experts, "the bootstrap")
     clusters = None
     if "cluster" in rows.validated.metadata:
         clusters = _clusters(rows.validated, options.method)
@@ -309,18 +309,15 @@ def covariance_by_fit(
 
     The rows are those of the fit. Zero if the mixture has no standard errors, as of trees.
     """
-    fitted, derivatives = estimator._fitted, []
+    fitted = estimator._fitted
     if missing_for_inference(fitted, estimator.n_parameters_):
         return 0.0
     inference = estimator.inference(given.X, given.y, **given.arguments)
     rows, _ = estimator._checked_units("responsibilities", given)
-    for step in COORDINATE_STEP * np.eye(len(fitted.mixture.first)):
-        change = fitted.mixture.expanded(step)
-        ahead, behind = (
-            function(fitted._replace(theta=fitted.theta + own).responsibilities(rows).T)
-            for own in (change, -change)
-        )
-        derivatives.append((ahead - behind) / (2.0 * COORDINATE_STEP))
+    derivatives = [
+        derivative_by(lambda fit: function(fit.responsibilities(rows).T), fitted, i)
+        for i in range(len(fitted.mixture.first))
+    ]
     return delta_method(inference, np.stack(derivatives, axis=1))[0]
 
 

@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from skmoe._data.censored_targets import bounds_of, point_values
+from skmoe._data.censored_targets import bounds_of, check_no_entry, point_values
 from skmoe._data.checks import check_integer, has_bounds
 from skmoe._data.rows import Rows, class_weights
 from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
-from skmoe._inference.coefficients import require
+from skmoe._inference.coefficients import require_distribution
 from skmoe._numerics.event_times import concordance
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import PredictiveDistribution, check_coverage
-from skmoe.protocols import SupportsDistribution
 
 
 class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
@@ -129,6 +128,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             index, from 0 to 1; 0.5 is the score of a constant.
         """
         if has_bounds(y):
+            check_no_entry("score", y)
             given = Rows(X, y, sample_weight, offset, units, time=time)
             return self._concordance(self._checked(given, has_target=True), given)
         self._warn_of_missing("score", Rows(X, y, offset=offset), "offset")
@@ -383,7 +383,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         X, y, offset, units, time = given
         rows = Rows(X, y, offset=offset, unit=units, time=time)
         self._warn_of_missing(method, rows, "offset")
-        require(self._fitted.mixture.experts, SupportsDistribution, method)
+        require_distribution(self._fitted.mixture.experts, method)
         rows, gate_prob = self._with_gate(rows, gate_proba)
         return self._fitted.distribution(rows.X, rows.offset, self._single_output, gate_prob)
 

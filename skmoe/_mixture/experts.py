@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +34,7 @@ from skmoe.families import Normal
 from skmoe.families._base import of_output
 from skmoe.families._categorical import Categorical
 from skmoe.families._censored import of_target
+from skmoe.families._product import of_observed
 from skmoe.protocols import Block as ShownBlock
 from skmoe.protocols import Correlation, Dispersion, LinearPredictor
 
@@ -172,6 +175,8 @@ class Experts(LinearPart):
         Rows of the latter columns between which the log dispersions are bounded.
     shared_dispersion : bool
         Whether all experts have the same dispersions.
+    absent : tuple of tuples of int
+        For each output the columns without a slope, if they differ.
     """
 
     def __init__(
@@ -188,11 +193,16 @@ class Experts(LinearPart):
         dispersion_columns: tuple[int, ...] = (),
         outermost_rows: Any = None,
         shared_dispersion: bool = False,
+        absent: Any = (),
     ) -> None:
         families = list(families)
         self.families, self.n_experts = families, len(families)
         self.atoms = tuple(sorted({atom for family in families for atom in family.atoms}))
         self.unit_variance, self.n_outputs = unit_variance, unit_variance.shape[1]
+        # The family of each expert and output, or of all outputs at once.
+        self.by_output = [
+            f.outcomes or [f] * (1 if f.couples_outputs else self.n_outputs) for f in families
+        ]
         self.n_columns, self.slopes, self.signs = n_columns, slopes, signs
         self.shared_dispersion = shared_dispersion
         # Whether each expert can have made each row, and begins with a cell of a partition.
@@ -200,7 +210,8 @@ class Experts(LinearPart):
         self.are_exchangeable = not slopes or are_exchangeable(slopes)
         self.can_reorder = self.are_exchangeable and self.has_one_family
         self.with_predictor = [k for k, f in enumerate(families) if MEAN in f.roles]
-        links = {family.link for family in families if family.link}
+        each = dict.fromkeys(family for own in self.by_output for family in own)
+        links = {family.link for family in each if family.link}
         self.is_classifier, self.takes_offset = links == {"softmax"}, links == {"log"}
         self.link = "logit" if self.is_classifier else links.pop() if len(links) == 1 else ""
         self.explains_mean = not self.is_classifier and np.inf not in self.atoms
@@ -214,7 +225,7 @@ class Experts(LinearPart):
         for k, family in enumerate(families):
             for output in [None] if family.couples_outputs else range(self.n_outputs):
                 own = []
-                for t, role in enumerate(family.roles):
+                for t, role in enumerate(self.by_output[k][output or 0].roles):
                     role = CONSTANT if role == DISPERSION and not varies else role
                     where = slice(self.size, self.size + widths[role])
                     own.append(Block(k, output or 0, t, role, where))
@@ -223,7 +234,7 @@ class Experts(LinearPart):
                 of_groups.setdefault((families.index(family), output), []).append((k, own))
         self.groups = []
         for (i, output), members in of_groups.items():
-            family = families[i]
+            family = self.by_output[i][output or 0]
             if output is not None and family.output_fields:
                 family = of_output(family, output)
             numbers, blocks = zip(*members, strict=True)
@@ -233,8 +244,8 @@ class Experts(LinearPart):
         self.owners = np.repeat(parts, [b.where.stop - b.where.start for b in self.blocks])
         self.sizes = np.bincount(self.owners, minlength=self.n_experts)
         self.free = self.first = np.arange(self.size)
-        if slopes or shared_dispersion:
-            self._set_shared(slopes)
+        if slopes or shared_dispersion or absent:
+            self._set_shared(slopes, absent)
         self._set_bounds(variance_floor, starts, outermost_rows)
         self.set_penalties(penalties)
 
@@ -245,7 +256,7 @@ class Experts(LinearPart):
         self.scale_index = np.full((self.n_experts, self.n_outputs), -1)
         owners, of_slopes = [], []  # expert and output of each vector of slopes of a mean
         for k, number, t, _, where in self.blocks:
-            family, last = self.families[k], where.stop - 1
+            family, last = self.by_output[k][number], where.stop - 1
             n_means, is_joint = family.roles.count(MEAN), family.couples_outputs
             self.start[last] = starts[k][number][t]
             output = (t if t < n_means else t - n_means) if is_joint else number
@@ -271,7 +282,7 @@ class Experts(LinearPart):
                 last = group.index[group.roles.index(DISPERSION)][:, -1]
                 group.set_limits(Limits(self.lower[last], self.upper[last], outermost))
 
-    def _set_shared(self, slopes: Any) -> None:
+    def _set_shared(self, slopes: Any, absent: Any) -> None:
         """Sets the coordinate of each coefficient among those that are estimated."""
         index = np.arange(self.size)
         if slopes:
@@ -287,6 +298,8 @@ class Experts(LinearPart):
             of_first = {(b.output, b.predictor): b.where for b in reversed(others)}
             for block in others:
                 index[block.where] = np.r_[of_first[block.output, block.predictor]]
+        for block in (b for b in self.blocks if absent and b.role == MEAN):
+            index[block.where.start + np.array(absent[block.output], dtype=int)] = -1
         used, first = np.unique(index, return_index=True)
         self.first, used = first[used >= 0], used[used >= 0]
         self.free = np.where(index < 0, -1, np.searchsorted(used, index))
@@ -313,6 +326,9 @@ class Experts(LinearPart):
         if len(of_outputs) == 1:
             etas = of_outputs[0][3]
             return family.components([np.broadcast_to(eta, n_rows) for eta in etas])
+        if family.outcomes:
+            predictors = ([np.broadcast_to(eta, n_rows) for eta in own[3]] for own in of_outputs)
+            return family.components(list(predictors))
         predictors = zip(*(etas for *_, etas in of_outputs), strict=True)
         return family.components(
             [np.stack([np.broadcast_to(eta, n_rows) for eta in own]) for own in predictors]
@@ -345,6 +361,8 @@ class Experts(LinearPart):
             family = of_target(group.family, y) if y.dtype.names else group.family
             possible, beyond = self.in_support(group.family, y), None
             if not possible.all():
+                if y.dtype.names is None and np.isnan(y).any():
+                    family, y, possible = of_observed(family, y, possible)
                 y = np.where(possible, y, np.ones((), y.dtype))
                 beyond = ~(possible if possible.ndim == 1 else possible.all(axis=0))
             data.targets[key] = family, y, beyond
@@ -458,8 +476,18 @@ class Experts(LinearPart):
     # --- blocks ---
 
     def shown(self, k: int) -> list[Shown]:
-        """The blocks of one expert: the predictor of the mean, and the dispersions."""
-        family, own = self.families[k], [b for b in self.blocks if b.part == k]
+        """The blocks of one expert: the predictor of the mean, and the dispersions.
+
+        Outcomes of different families have blocks of their own.
+        """
+        outcomes = self.families[k].outcomes
+        if not outcomes:
+            return self._shown(k, self.families[k], None)
+        each = (self._shown(k, family, output) for output, family in enumerate(outcomes))
+        return sorted(chain.from_iterable(each), key=lambda shown: not shown.block.is_main)
+
+    def _shown(self, k: int, family: Any, output: int | None) -> list[Shown]:
+        own = [b for b in self.blocks if b.part == k and output in (None, b.output)]
         by_predictor = [[b for b in own if b.predictor == t] for t in range(len(family.roles))]
         n_means = family.roles.count(MEAN)
         means, others = [b for b in own if b.predictor < n_means], by_predictor[n_means:]
@@ -467,11 +495,12 @@ class Experts(LinearPart):
             others = [own[n_means : 2 * n_means], own[2 * n_means :]]
         found: list[tuple[ShownBlock, list[Block]]] = []
         if means:
-            named: Any = {"link": family.link, "ratios": family.measures}
+            named: Any = {"link": family.link, "ratios": family.measures, "output": output}
             found.append((LinearPredictor(**named, contrasts=contrasts_of(family)), means))
         for dispersion, blocks in zip(family.dispersions, others, strict=False):
             varies = blocks[0].role == DISPERSION
-            found.append((self._varying(dispersion.name) if varies else dispersion, blocks))
+            block = self._varying(dispersion.name) if varies else dispersion
+            found.append((block if output is None else replace(block, output=output), blocks))
         return [
             Shown(block, np.concatenate([self.free[each.where] for each in blocks]))
             for block, blocks in found
@@ -487,6 +516,8 @@ class Experts(LinearPart):
     @property
     def all_blocks(self) -> tuple[ShownBlock, ...]:
         """The blocks that any expert has."""
+        if any(family.outcomes for family in self.families):
+            return tuple(own.block for own in self.shown(0))
         of_means, varying = LinearPredictor(link=self.link), []
         if self.is_classifier:
             contrasts = contrasts_of(self.families[0])
@@ -547,7 +578,7 @@ class Experts(LinearPart):
         of_features = np.full((*shape, self.n_columns), np.nan)
         values: dict[Dispersion, Array] = {}
         for k, output, predictor, role, where in self.blocks:
-            family = self.families[k]
+            family = self.by_output[k][output]
             number = predictor - family.roles.count(MEAN)
             if family.couples_outputs:  # all variances, and then all correlations
                 output, number = number, int(number >= self.n_outputs)
@@ -556,7 +587,7 @@ class Experts(LinearPart):
                 continue
             value = np.exp(theta[where.stop - 1])
             if number == 0:
-                value = value * np.broadcast_to(family.dispersion_unit, shape[1])[output]
+                value = value * np.resize(family.dispersion_unit, shape[1])[output]
                 value = value * unit[output] ** 2 if family.standardizes_target else value
             values.setdefault(dispersion, np.full(shape, np.nan))[k, output] = value
             if role == DISPERSION:

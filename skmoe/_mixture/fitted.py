@@ -23,6 +23,7 @@ from skmoe._numerics.probability import (
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PredictiveDistribution, concatenate_rows, predictive_distribution
 from skmoe.distributions._components import expand_rows
+from skmoe.distributions._outcomes import OutcomeComponents, OutcomeDistribution
 
 
 class FittedMixture(NamedTuple):
@@ -160,6 +161,8 @@ class FittedMixture(NamedTuple):
         components = [
             concatenate_rows(parts) for parts in zip(*(c for _, c in blocks), strict=True)
         ]
+        if isinstance(components[0], OutcomeComponents):
+            return OutcomeDistribution(components, weights)
         return predictive_distribution(components, weights, single_output)
 
     def lower_bound(self, data: Data) -> float:

@@ -13,6 +13,7 @@ from skmoe._numerics.probability import mean_distance, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _sums as sums
 from skmoe.distributions._components import (
+    SHARED_FIELDS,
     JointComponents,
     NestedComponents,
     flatten_components,
@@ -107,6 +108,9 @@ class PredictiveDistribution:
     array([[ 0., 11.]])
     """
 
+    # Names of several outputs, if they are known.
+    output_names: Sequence[str] = ()
+
     def __init__(
         self, components: Sequence[Any], gate_prob: ArrayLike, single_output: bool = True
     ) -> None:
@@ -165,7 +169,50 @@ class PredictiveDistribution:
         if isinstance(rows, (int, np.integer)):
             rows = [range(len(self))[rows]]
         parts, gate_prob = take_rows(self._parts, rows), self._gate_prob[:, rows]
-        return self._of(parts, gate_prob, self._single)
+        chosen = self._of(parts, gate_prob, self._single)
+        chosen.output_names = self.output_names
+        return chosen
+
+    def marginal(self, output: int | str) -> PredictiveDistribution:
+        """The distributions of one of several outputs.
+
+        Parameters
+        ----------
+        output : int or str
+            Its number, or the name of its column in the y of the fit.
+
+        Returns
+        -------
+        distribution : PredictiveDistribution
+            That of a single output.
+
+        Raises
+        ------
+        ValueError
+            If there is no such output.
+        """
+        names = list(self.output_names)
+        index = names.index(output) if output in names else output
+        if not isinstance(index, (int, np.integer)) or not 0 <= index < self._n_outputs:
+            raise ValueError(
+                f"output must be a number from 0 to {self._n_outputs - 1}"
+                f"{f', or one of {names}' if names else ''}; got {output!r}."
+            )
+        return self._marginal(int(index))
+
+    def _marginal(self, index: int) -> PredictiveDistribution:
+        singles = [getattr(part, "marginal", part) for part in self._parts]
+        kept = [
+            part._replace(
+                **{
+                    name: values[:, index : index + 1]
+                    for name, values in zip(part._fields[1:], part[1:], strict=True)
+                    if name not in SHARED_FIELDS
+                }
+            )
+            for part in singles
+        ]
+        return predictive_distribution(kept, self._gate_prob, single_output=True)
 
     def __repr__(self) -> str:
         n_rows, n_components = self.weights.shape
@@ -543,15 +590,23 @@ class PredictiveDistribution:
         ValueError
             If size is not a positive integer.
         """
+        rng = check_random_state(random_state)
+        draws = self._drawn(self._chosen(size, rng), rng)
+        return self._squeeze(draws[:, 0] if size is None else draws)
+
+    def _chosen(self, size: int | None, rng: np.random.RandomState) -> Array:
+        """Numbers of the components (n, size) of draws."""
         if size is not None and (not isinstance(size, (int, np.integer)) or size < 1):
             raise ValueError(f"size must be None or an integer of at least 1; got {size!r}.")
-        rng = check_random_state(random_state)
         shape = len(self), 1 if size is None else int(size)
         levels = np.cumsum(self.weights, axis=1)
         uniform = rng.uniform(size=shape) * levels[:, -1:]
         chosen = np.sum([uniform >= level[:, None] for level in levels.T[:-1]], axis=0)
-        chosen = np.broadcast_to(chosen, shape).astype(int)
-        draws = np.empty((*shape, self._n_outputs))
+        return np.broadcast_to(chosen, shape).astype(int)
+
+    def _drawn(self, chosen: Array, rng: np.random.RandomState) -> Array:
+        """Draws (n, size, m) from chosen components (n, size)."""
+        draws = np.empty((*chosen.shape, self._n_outputs))
         start = 0
         for family, parameters in self._blocks:
             stop = start + parameters[0].shape[1]
@@ -565,7 +620,7 @@ class PredictiveDistribution:
                 score = np.einsum("rij,rj->ri", roots, rng.standard_normal(drawn[0].shape))
                 draws[rows, columns] = family.from_normal_score(score, *drawn)
             start = stop
-        return self._squeeze(draws[:, 0] if size is None else draws)
+        return draws
 
     # --- scores ---
 

@@ -60,6 +60,8 @@ class Family(ABC):
     output_fields: ClassVar[tuple[str, ...]] = ()
     # Whether the density is the joint one of all outputs, y of the shape (m, n).
     couples_outputs: ClassVar[bool] = False
+    # The families of the single outputs, if these differ.
+    outcomes: ClassVar[tuple[Any, ...]] = ()
     # Largest number of outputs, and of different values of y.
     max_outputs: ClassVar[float] = np.inf
     max_values: ClassVar[float] = np.inf

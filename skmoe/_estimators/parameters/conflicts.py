@@ -37,6 +37,8 @@ NOT_NORMAL = 'a family other than "normal" and "lognormal"'
 SIGNS, SLOPES = "monotonic_cst", "features of some experts"
 SHARED, DISPERSIONS = "shared_features", "dispersion_features"
 FULL, MARKOV = 'covariance_type="full"', 'gate="markov"'
+OUTCOMES, MISSING = "family as a dict", "missing values in some outputs"
+FEATURES_OF_OUTPUTS = "expert_features as a dict"
 TRANSFORMER, LIST = "a transformer in the gate", "a list as family or expert"
 
 # What does not go together: each of some options with each of others, and why, and what to use. The
@@ -95,6 +97,14 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
     ((MARKOV,), ("class_weight", STREAM, TEST)): (
         "rows of a series follow one another, and have one weight. "
         "Leave it out, use fit, or compare numbers of experts by held-out rows or their bic."
+    ),
+    ((OUTCOMES, FEATURES_OF_OUTPUTS), (BLOCKS, STREAM, ESTIMATORS, OWN_DENSITY, BASE, FULL)): (
+        "outputs of different kinds are of linear experts, independent given the expert, with all "
+        'rows in memory. Use expert="linear", covariance_type="diag" and base=None, or one family.'
+    ),
+    ((MISSING,), (ESTIMATORS, OWN_EXPERTS, BASE)): (
+        "they learn from all outputs of a row. "
+        'Use expert="linear" and base=None, or drop rows with missing values.'
     ),
     (("time",), (BLOCKS,)): (
         "the rows of each unit are in the order of time there, and units whole in a block. "
@@ -236,6 +246,8 @@ OPTIONS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     (MARKOV, "gate", persists),
     (BASE, "base", _is_given),
     ('alpha="ard"', "alpha", _is("ard")),
+    (OUTCOMES, "family", lambda family: isinstance(family, Mapping)),
+    (FEATURES_OF_OUTPUTS, "expert_features", lambda features: isinstance(features, Mapping)),
     (SLOPES, "expert_features", is_for_each_expert),
     (SHARED, "shared_features", _is_given),
     (SLOPES, "shared_features", lambda features: isinstance(features, Mapping)),

@@ -152,7 +152,10 @@ class Preprocessor(NamedTuple):
         if self.target_scaling is None:
             return 0.0
         logs = np.log(self.target_scaling.scale)
-        return logs @ is_exact(target) if has_bounds(target) else float(logs.sum())
+        if has_bounds(target):
+            return logs @ is_exact(target)
+        is_missing = np.isnan(0.0 if target is None else target)
+        return logs @ ~is_missing if is_missing.any() else float(logs.sum())
 
     # --- features ---
 

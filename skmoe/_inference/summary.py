@@ -297,7 +297,6 @@ class FitStatistics(NamedTuple):
     # rows or units by their responsibilities; "mean_probability" of those of which it has the
     # largest; and the odds of the latter over those of the former (Nagin 2005, chapter 5).
     experts: dict[str, Array]
-    n_missing: int = 0  # rows of series whose y is missing
 
 
 @np.errstate(divide="ignore", invalid="ignore")
@@ -348,7 +347,6 @@ def fit_statistics(
             "mean_probability": of_own,
             "odds_of_correct_classification": odds,
         },
-        0 if rows.series is None else int((rows.weight == 0.0).sum()),
     )
 
 
@@ -449,12 +447,13 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
     if maxima is not None:
         facts["best value reached by"] = maxima.reached
     n_units = getattr(estimator, "n_units_", None)
+    missing = getattr(estimator, "n_missing_", {})
+    if any(missing.values()):
+        facts["missing values"] = ", ".join(f"{name} {n}" for name, n in missing.items())
     if hasattr(estimator, "n_series_"):
         facts["series"] = f"{estimator.n_series_}"
     if statistics is not None:
         facts["rows"] = f"{statistics.n_rows:g}"
-        if statistics.n_missing:
-            facts["rows without y"] = f"{statistics.n_missing}"
         n_units = n_units if statistics.n_units is None else statistics.n_units
     if n_units is not None:
         facts["units"] = f"{n_units}"

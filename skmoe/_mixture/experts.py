@@ -212,7 +212,8 @@ class Experts(LinearPart):
         self.with_predictor = [k for k, f in enumerate(families) if MEAN in f.roles]
         each = dict.fromkeys(family for own in self.by_output for family in own)
         links = {family.link for family in each if family.link}
-        self.is_classifier, self.takes_offset = links == {"softmax"}, links == {"log"}
+        has_some = bool(families[0].outcomes) and "log" in links  # which have the offset
+        self.is_classifier, self.takes_offset = links == {"softmax"}, has_some or links == {"log"}
         self.link = "logit" if self.is_classifier else links.pop() if len(links) == 1 else ""
         self.explains_mean = not self.is_classifier and np.inf not in self.atoms
         self.can_separate = all(f.is_count for f in families)

@@ -28,7 +28,8 @@ def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
         gate_prob = np.eye(fitted.mixture.n_experts)[:, draw_experts(fitted, rows, rng)]
     if not is_classifier(model):
         distribution = fitted.distribution(rows.X, rows.offset, model._single_output, gate_prob)
-        return np.asarray(distribution.rvs(1, rng))[:, 0]
+        drawn = np.asarray(distribution.rvs(1, rng))[:, 0]
+        return drawn if rows.y.dtype.names else np.where(np.isnan(rows.y), np.nan, drawn)
     levels = np.cumsum(fitted.predict(rows.X, gate_prob=gate_prob).T, axis=1)[:, :-1]
     for _ in range(MAX_DRAWS):
         codes = (rng.uniform(size=(len(levels), 1)) > levels).sum(axis=1)

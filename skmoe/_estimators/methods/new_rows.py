@@ -188,8 +188,7 @@ def labels_of(estimator: Any) -> Labels:
     classes = [str(label) for label in getattr(estimator, "classes_", ())]
     responses = classes[1:] if len(classes) == 2 else classes  # log odds of the second of two
     if not classes:
-        n_outputs = len(estimator._fitted.preprocessor.target_scaling.center)
-        responses = [f"y{j}" for j in range(n_outputs)]
+        responses = getattr(estimator, "output_names_", ["y"])
     names = getattr(estimator, "feature_names_in_", None)
     features = feature_labels(names, estimator.n_features_in_)
     gate_features = list(estimator.gate_feature_names_)
@@ -358,25 +357,47 @@ class NewRowsMixin:
         """
         check_is_fitted(self)
         has_past = self._fitted.mixture.gate.persists
-        if not has_past and not (given.y is given.unit is given.time is None):
-            self._check_independent(given.y, given.unit, given.time)
+        has_target = given.y is not None
+        if not has_past and (has_target or not (given.unit is given.time is None)):
+            self._check_known(given, gate_proba)
         elif has_past and gate_proba is None:
             self._check_series(given)
-        rows = self._checked(given, has_target=given.y is not None)
+        rows = self._checked(given, has_target)
+        if gate_proba is None and has_past:
+            return rows, self._fitted.known_from_past(rows)[0]
+        if gate_proba is None and has_target:
+            return rows, self._known_gate(rows)
         if gate_proba is None:
-            return rows, self._fitted.known_from_past(rows)[0] if has_past else None
+            return rows, None
         proba = np.asarray(gate_proba, dtype=np.float64)
         check_probabilities("gate_proba", proba, rows.n_rows, self._fitted.mixture.n_experts)
         return rows, (proba / proba.sum(axis=1, keepdims=True)).T
 
-    def _check_independent(self, *past: Any) -> None:
-        """Neither y nor an order of the rows must be given, since they are independent."""
-        if any(values is not None for values in past):
+    def _check_known(self, given: Rows, gate_proba: Any) -> None:
+        """What is known of y must say something about other values of it."""
+        n_outputs = len(getattr(self, "output_names_", ["y"]))
+        is_known = given.y is not None and (given.unit is not None or n_outputs > 1)
+        if given.time is not None or not is_known or gate_proba is not None:
             raise ValueError(
-                'predictions take y, units and time only with gate="markov", where rows depend on '
-                "earlier ones. For units with a history pass "
-                "gate_proba=responsibilities(X, y, units=units).rows(units)."
+                "predictions take y of rows that belong to others, or of which other outputs are "
+                'not known: with units=, for several outputs, or with gate="markov", which also '
+                "takes time=. Leave y, units and time out, or pass gate_proba= in their place."
             )
+        if hasattr(self, "expert_covariance_") and np.isnan(np.asarray(given.y, float)).any():
+            raise ValueError(
+                'predictions do not take y with covariance_type="full", where the means of some '
+                'outputs depend on others. Use covariance_type="diag".'
+            )
+
+    def _known_gate(self, rows: Rows) -> Array:
+        """Probabilities (K, n) of the experts of rows, given what is known of y, or of their unit.
+
+        They are those of the gate times the densities of the values that are known.
+        """
+        if rows.unit is None:
+            return self._fitted.responsibilities(rows)
+        codes = encode_units(rows.unit)[1]
+        return self._fitted.responsibilities(rows._replace(unit=codes))[:, codes]
 
     def _past(self, y: Any, units: Any, time: Any) -> dict[str, Any]:
         """Arguments by which predictions know earlier rows of a series."""

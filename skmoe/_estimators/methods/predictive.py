@@ -385,7 +385,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         self._warn_of_missing(method, rows, "offset")
         require(self._fitted.mixture.experts, SupportsDistribution, method)
         rows, gate_prob = self._with_gate(rows, gate_proba)
-        return self._fitted.distribution(rows.X, rows.offset, self._single_output, gate_prob)
+        found = self._fitted.distribution(rows.X, rows.offset, self._single_output, gate_prob)
+        found.output_names = getattr(self, "output_names_", ())
+        return found
 
 
 class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):

@@ -77,6 +77,18 @@ def printable_line(line: str) -> str:
     return CONTROL_CHARACTERS.sub(lambda found: ascii(found[0])[1:-1], line)
 
 
+def output_labels(estimator: Any) -> list[str]:
+    """Names of the outputs of a regression: those of a fit with several, or y."""
+    return list(getattr(estimator, "output_names_", ["y"]))
+
+
+def families_of(estimator: Any, k: int) -> list[Any]:
+    """The families of an expert for each output, if they are known."""
+    family = estimator.families_[k] if hasattr(estimator, "families_") else None
+    outcomes = getattr(family, "outcomes", ())
+    return list(outcomes or [family] * len(output_labels(estimator)))
+
+
 def counted_noun(has_units: bool) -> str:
     """What the shares of experts are of: the units of a fit that had any, and rows otherwise."""
     return "unit" if has_units else "row"

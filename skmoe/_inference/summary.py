@@ -34,9 +34,11 @@ from skmoe._inference.labels import (
     describe_collapsed,
     describe_spikes,
     describe_ties,
+    families_of,
     format_number,
     gate_name,
     link_equation,
+    output_labels,
     printable_line,
     printable_name,
 )
@@ -127,11 +129,13 @@ class ExpertSummary:
     gate_effects: list[tuple[str, float]]
     mean_probability: float
     dispersion_description: str = ""
+    _outputs: Sequence[str] = ()
 
     def _columns(self) -> dict[str, Any]:
         """Columns of a frame, with None for what the expert does not have."""
         noise: list[float] = [] if self.noise is None else self.noise.tolist()
-        named = [f"noise sd of y{j}" for j in range(len(noise))] if len(noise) > 1 else ["noise sd"]
+        named = [f"noise sd of {name}" for name in self._outputs]
+        named = named if len(noise) > 1 else ["noise sd"]
         return {
             "expert": self.name,
             "kind": self.kind,
@@ -385,7 +389,7 @@ def make_summary(found: Findings, level: float) -> Summary:
     of_own = unknown if statistics is None else statistics.experts["mean_probability"]
     kinds, varies = estimator.expert_kinds_, hasattr(estimator, "expert_dispersion_coef_")
     for k, (description, effects) in enumerate(_gate(found, level)):
-        is_known = not np.isnan(variances[k]).all()
+        is_known = not np.isnan(variances[k]).any()
         experts.append(
             ExpertSummary(
                 names[k],
@@ -398,6 +402,7 @@ def make_summary(found: Findings, level: float) -> Summary:
                 effects,
                 float(of_own[k]),
                 _dispersion_description(found, k) if varies else "",
+                found.labels.responses,
             )
         )
     blocks = [] if found.coefficients is None else found.coefficients.blocks
@@ -555,11 +560,19 @@ def _equations(found: Findings, families: Sequence[Any]) -> list[str]:
         of = f"class {classes[1]}" if len(classes) == 2 else "the classes"
         equations = [f"log odds of {of} against class {classes[0]}{added}"]
     elif families:
-        equations = [each.equation.format(response="y", predictor=predictor) for each in families]
+        equations = [_equations_of_outputs(estimator, k, predictor) for k in range(len(families))]
     if len(set(equations)) == 1:
         return [f"Experts: {equations[0]}."]
     pairs = zip(found.labels.experts, equations, strict=True)
     return [f"{printable_name(name)}: {equation}." for name, equation in pairs]
+
+
+def _equations_of_outputs(estimator: Any, k: int, predictor: str) -> str:
+    """The equations of an expert, one if all outputs have the same."""
+    own = families_of(estimator, k)
+    names = output_labels(estimator) if len(set(own)) > 1 else ["y"]
+    pairs = zip(own, names, strict=False)
+    return "; ".join(f.equation.format(response=name, predictor=predictor) for f, name in pairs)
 
 
 def _dispersion_description(found: Findings, k: int) -> str:

@@ -177,6 +177,8 @@ class Experts(LinearPart):
         Whether all experts have the same dispersions.
     absent : tuple of tuples of int
         For each output the columns without a slope, if they differ.
+    observed : float or ndarray of shape (m,)
+        Part of the rows in which each output is observed.
     """
 
     def __init__(
@@ -194,11 +196,13 @@ class Experts(LinearPart):
         outermost_rows: Any = None,
         shared_dispersion: bool = False,
         absent: Any = (),
+        observed: Any = 1.0,
     ) -> None:
         families = list(families)
         self.families, self.n_experts = families, len(families)
         self.atoms = tuple(sorted({atom for family in families for atom in family.atoms}))
         self.unit_variance, self.n_outputs = unit_variance, unit_variance.shape[1]
+        self.observed = np.broadcast_to(observed, self.n_outputs)
         # The family of each expert and output, or of all outputs at once.
         self.by_output = [
             f.outcomes or [f] * (1 if f.couples_outputs else self.n_outputs) for f in families
@@ -456,7 +460,7 @@ class Experts(LinearPart):
         if not added.any():
             return np.ones(self.unit_variance.shape)
         squares = np.broadcast_to(added, self.unit_variance.shape) * self.unit_variance
-        rows = total.counts[:, :1] + self.penalties["dispersion_prior"]
+        rows = total.counts[:, :1] * self.observed + self.penalties["dispersion_prior"]
         if self.shared_dispersion:
             strength = (self.n_experts - 1) * self.penalties["dispersion_prior"]
             squares, rows = squares[:1], (rows.sum(axis=0) - strength)[None]
@@ -472,7 +476,7 @@ class Experts(LinearPart):
         """
         scale = np.exp(np.append(theta, 0.0)[self.scale_index]) * self.noise_shares(theta, total)
         scale = np.where(self.scale_index < 0, np.nan, scale / self.unit_variance)
-        return scale, np.repeat(total.counts[:, :1], self.n_outputs, axis=1)
+        return scale, total.counts[:, :1] * self.observed
 
     # --- blocks ---
 

@@ -207,6 +207,8 @@ class LinearExperts(Facts):
             columns = matrix[:, list(own["dispersion_columns"])]
             columns = columns.toarray() if sparse.issparse(columns) else columns
             own = own | {"outermost_rows": outermost_rows(columns)}
+        if not has_bounds(rows.y) and (missing := np.isnan(values)).any():
+            own = own | {"observed": (~missing) @ weight / weight.sum()}
         if self.has_scale:
             penalties["noise_variance"] = estimates["noise_variance"]
         return Experts(

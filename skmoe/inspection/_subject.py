@@ -28,7 +28,7 @@ from skmoe._estimators.methods.input_steps import (
     with_input,
 )
 from skmoe._estimators.methods.series import transition_probabilities
-from skmoe._inference.labels import feature_labels, format_percent, printable_name
+from skmoe._inference.labels import feature_labels, format_percent, output_labels, printable_name
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
@@ -458,14 +458,17 @@ def check_target(estimator: Any, target: Any, X: Any) -> int:
                 f"Pass the class to draw, such as target={classes[0]!r}."
             )
         return int(classes.index(target))
-    n_outputs = estimator.predict_experts(index_rows(X, [0])).size // estimator.n_experts_
+    names = output_labels(estimator)
+    if target in names:
+        return names.index(target)
+    n_outputs = len(names)
     if target is None and n_outputs == 1:
         return 0
     is_integer = isinstance(target, (int, np.integer)) and not isinstance(target, bool)
     if not is_integer or not 0 <= target < n_outputs:
         raise ValueError(
-            f"target must be the index of an output, from 0 to {n_outputs - 1}; got "
-            f"{shown(target)}. Pass the output to draw, such as target=0."
+            f"target must be the index of an output, from 0 to {n_outputs - 1}, or one of {names}; "
+            f"got {shown(target)}. Pass the output to draw, such as target=0."
         )
     return int(target)
 
@@ -658,11 +661,9 @@ def target_name(estimator: Any, y: Any, index: int) -> str:
     """Label of the vertical axis: the name of y if it has one."""
     if is_classifier(estimator):
         return f"Probability of class {estimator.classes_[index]}"
-    if hasattr(y, "columns"):
-        return str(y.columns[index])
     if isinstance(getattr(y, "name", None), str) and y.name:
         return str(y.name)
-    return f"y{index}" if np.ndim(y) == 2 and np.shape(y)[1] > 1 else "y"
+    return output_labels(estimator)[index]
 
 
 def row_weights(rows: Rows) -> Array:

@@ -19,12 +19,12 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe._data.blocks import chunk_sizes, chunks_of
 from skmoe._data.checks import shown
 from skmoe._data.encoding import encode, numeric_names
+from skmoe._data.outcomes import check_no_missing
 from skmoe._data.rows import (
     RowRules,
     Rows,
     check_target,
     checked_rows,
-    index_rows,
     is_dask,
 )
 from skmoe._data.series import is_missing
@@ -41,6 +41,7 @@ from skmoe._inference.labels import (
     Labels,
     default_expert_names,
     feature_labels,
+    output_labels,
     printable_name,
 )
 from skmoe._mixture.fitted import FittedMixture
@@ -92,16 +93,25 @@ def score_of_prediction(estimator: Any, prediction: Any, y: Any, sample_weight: 
     prediction, y, weight = (
         values.compute() if is_dask(values) else values for values in (prediction, y, sample_weight)
     )
-    if estimator._fitted.mixture.gate.persists:  # y may be missing
-        missing = is_missing(np.asarray(y, dtype=object).reshape(len(prediction), -1)).any(axis=1)
+    score_fn = accuracy_score if is_classifier(estimator) else r2_score
+    values = np.asarray(y)
+    may_miss = estimator._fitted.mixture.gate.persists or values.ndim == 2 < 1 + values.shape[1]
+    if not may_miss or values.dtype.kind not in "fO":
+        check_target(y, is_classifier(estimator))
+        if values.dtype.kind == "f":
+            check_no_missing(np.isnan(values))
+        return float(score_fn(y, prediction, sample_weight=weight))
+    # Of each output, where it is observed.
+    scores, weight = [], np.ones(len(prediction)) if weight is None else np.asarray(weight)
+    entries, predicted = (v.reshape(len(prediction), -1) for v in (values, prediction))
+    for j, missing in enumerate(is_missing(entries).T):
         kept = np.flatnonzero(~missing)
         if not len(kept):
             raise ValueError("y must have values in some rows; all are missing. Pass observed y.")
-        values = prediction, y, weight
-        prediction, y, weight = (v if v is None else index_rows(v, kept) for v in values)
-    check_target(y, is_classifier(estimator))
-    score_fn = accuracy_score if is_classifier(estimator) else r2_score
-    return float(score_fn(y, prediction, sample_weight=weight))
+        own = entries[kept, j].tolist()
+        check_target(own, is_classifier(estimator))
+        scores.append(score_fn(own, predicted[kept, j], sample_weight=weight[kept]))
+    return float(np.mean(scores))
 
 
 # --- chunks -----------------------------------------------------------------------------------
@@ -188,7 +198,7 @@ def labels_of(estimator: Any) -> Labels:
     classes = [str(label) for label in getattr(estimator, "classes_", ())]
     responses = classes[1:] if len(classes) == 2 else classes  # log odds of the second of two
     if not classes:
-        responses = getattr(estimator, "output_names_", ["y"])
+        responses = output_labels(estimator)
     names = getattr(estimator, "feature_names_in_", None)
     features = feature_labels(names, estimator.n_features_in_)
     gate_features = list(estimator.gate_feature_names_)
@@ -375,7 +385,7 @@ class NewRowsMixin:
 
     def _check_known(self, given: Rows, gate_proba: Any) -> None:
         """What is known of y must say something about other values of it."""
-        n_outputs = len(getattr(self, "output_names_", ["y"]))
+        n_outputs = len(output_labels(self))
         is_known = given.y is not None and (given.unit is not None or n_outputs > 1)
         if given.time is not None or not is_known or gate_proba is not None:
             raise ValueError(

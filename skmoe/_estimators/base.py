@@ -243,7 +243,7 @@ class BaseMixture(
             Units of the rows, in which the gate's features must be constant; None if each row is a
             unit of its own. With `gate="markov"` they are series.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series, of which each row knows that of earlier rows.
+            What is known of the target, NaN elsewhere, as in `predict`.
         time : array-like of shape (n_samples,), default=None
             Order of the rows of series.
 
@@ -257,10 +257,9 @@ class BaseMixture(
         responsibilities : The probabilities given features and target.
         """
         check_is_fitted(self)
-        if self._fitted.mixture.gate.persists:
+        if self._fitted.mixture.gate.persists or not (y is time is None):
             rows, gate_prob = self._with_gate(Rows(X, y, unit=units, time=time), None)
             return np.asarray(gate_prob).T
-        self._check_independent(y, time)
         rows = self._checked(Rows(X, unit=units))
         if units is None:
             return np.exp(self._fitted.log_gate(rows.X)).T
@@ -276,7 +275,7 @@ class BaseMixture(
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), of which each row knows earlier rows.
+            What is known of the target, NaN elsewhere, as in `predict`.
         units, time : array-like of shape (n_samples,), default=None
             Units as in `predict_gate`, and order of the rows of series.
 

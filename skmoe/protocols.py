@@ -135,14 +135,9 @@ class LinearPredictor:
     ratios: tuple[Measure, ...] = ()
     output: int | None = None
 
-    @property
-    def outputs(self) -> slice:
-        """Which outputs it is of."""
-        return slice(self.output, None if self.output is None else self.output + 1)
-
     def responses(self, outputs: Sequence[str]) -> Sequence[str]:
         """What has coefficients: each output or class."""
-        return outputs[self.outputs]
+        return outputs if self.output is None else [outputs[self.output]]
 
     @property
     def is_main(self) -> bool:
@@ -171,7 +166,8 @@ class LinearPredictor:
         """Intercepts and slopes of some columns from the fitted attributes, (K, V, 1 + p)."""
         intercepts = attributes[self.intercept].reshape(n_parts, -1, 1)
         slopes = attributes[self.coef].reshape(*intercepts.shape[:2], -1)[..., columns]
-        return np.concatenate([intercepts, slopes], axis=2)[:, self.outputs]
+        values = np.concatenate([intercepts, slopes], axis=2)
+        return values if self.output is None else values[:, [self.output]]
 
 
 @dataclass(frozen=True)
@@ -222,11 +218,9 @@ class Dispersion:
     measures: tuple[Measure, ...] = field(default=(), compare=False)
     output: int | None = None
 
-    outputs = LinearPredictor.outputs
-
     def responses(self, outputs: Sequence[str]) -> Sequence[str]:
         """What has a number: each output."""
-        return outputs[self.outputs]
+        return outputs if self.output is None else [outputs[self.output]]
 
     def numbers(self, attributes: Mapping[str, Any], n_parts: int) -> Array:
         """The numbers from the fitted attributes, (K, V)."""
@@ -240,7 +234,8 @@ class Dispersion:
         """Logs from the fitted attributes, (K, V, 1)."""
         values = np.asarray(attributes[self.attribute])
         values = values if self.position is None else values[..., self.position]
-        return np.log(values.reshape(n_parts, -1, 1))[:, self.outputs]
+        values = np.log(values.reshape(n_parts, -1, 1))
+        return values if self.output is None else values[:, [self.output]]
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,6 @@ def check_no_missing(missing: Array) -> None:
         row = int(np.argwhere(missing)[0][0])
         raise ValueError(
             f"y must have no missing values; y contains NaN in row {row}. Drop such rows from X, "
-            "y and all other arguments: they say nothing about the model. One of several outputs, "
-            "or rows of a unit, may be missing."
+            "y and all other arguments: they say nothing about the model. If values are missing at "
+            "random, the likelihood of the other rows is the right one."
         )

@@ -85,7 +85,7 @@ def output_labels(estimator: Any) -> list[str]:
 def families_of(estimator: Any, k: int) -> list[Any]:
     """The families of an expert for each output, if they are known."""
     family = estimator.families_[k] if hasattr(estimator, "families_") else None
-    outcomes = getattr(family, "outcomes", ())
+    outcomes = () if family is None else family.outcomes
     return list(outcomes or [family] * len(output_labels(estimator)))
 
 

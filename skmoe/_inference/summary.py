@@ -454,7 +454,9 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
     n_units = getattr(estimator, "n_units_", None)
     missing = getattr(estimator, "n_missing_", {})
     if any(missing.values()):
-        facts["missing values"] = ", ".join(f"{name} {n}" for name, n in missing.items())
+        of_one = "rows without y" if len(missing) == 1 else "missing values"
+        numbers = [f"{name} {n}".removeprefix("y ") for name, n in missing.items()]
+        facts[of_one] = ", ".join(numbers)
     if hasattr(estimator, "n_series_"):
         facts["series"] = f"{estimator.n_series_}"
     if statistics is not None:

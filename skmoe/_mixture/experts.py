@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -485,27 +484,24 @@ class Experts(LinearPart):
 
         Outcomes of different families have blocks of their own.
         """
-        outcomes = self.families[k].outcomes
-        if not outcomes:
-            return self._shown(k, self.families[k], None)
-        each = (self._shown(k, family, output) for output, family in enumerate(outcomes))
-        return sorted(chain.from_iterable(each), key=lambda shown: not shown.block.is_main)
-
-    def _shown(self, k: int, family: Any, output: int | None) -> list[Shown]:
-        own = [b for b in self.blocks if b.part == k and output in (None, b.output)]
-        by_predictor = [[b for b in own if b.predictor == t] for t in range(len(family.roles))]
-        n_means = family.roles.count(MEAN)
-        means, others = [b for b in own if b.predictor < n_means], by_predictor[n_means:]
-        if family.couples_outputs:  # a block of all variances, and one of all correlations
-            others = [own[n_means : 2 * n_means], own[2 * n_means :]]
         found: list[tuple[ShownBlock, list[Block]]] = []
-        if means:
-            named: Any = {"link": family.link, "ratios": family.measures, "output": output}
-            found.append((LinearPredictor(**named, contrasts=contrasts_of(family)), means))
-        for dispersion, blocks in zip(family.dispersions, others, strict=False):
-            varies = blocks[0].role == DISPERSION
-            block = self._varying(dispersion.name) if varies else dispersion
-            found.append((block if output is None else replace(block, output=output), blocks))
+        outcomes = self.families[k].outcomes
+        for output, family in enumerate(outcomes) if outcomes else [(None, self.families[k])]:
+            own = [b for b in self.blocks if b.part == k and output in (None, b.output)]
+            by_predictor = [[b for b in own if b.predictor == t] for t in range(len(family.roles))]
+            n_means = family.roles.count(MEAN)
+            means, others = [b for b in own if b.predictor < n_means], by_predictor[n_means:]
+            if family.couples_outputs:  # a block of all variances, and one of all correlations
+                others = [own[n_means : 2 * n_means], own[2 * n_means :]]
+            if means:
+                named: Any = {"link": family.link, "ratios": family.measures, "output": output}
+                found.append((LinearPredictor(**named, contrasts=contrasts_of(family)), means))
+            for dispersion, blocks in zip(family.dispersions, others, strict=False):
+                varies = blocks[0].role == DISPERSION
+                block = self._varying(dispersion.name) if varies else dispersion
+                found.append((block if output is None else replace(block, output=output), blocks))
+        if outcomes:
+            found.sort(key=lambda pair: not pair[0].is_main)
         return [
             Shown(block, np.concatenate([self.free[each.where] for each in blocks]))
             for block, blocks in found

@@ -22,8 +22,8 @@ from skmoe._numerics.probability import (
 )
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PredictiveDistribution, concatenate_rows, predictive_distribution
-from skmoe.distributions._components import expand_rows
-from skmoe.distributions._outcomes import OutcomeComponents, OutcomeDistribution
+from skmoe.distributions._components import OutcomeComponents, expand_rows
+from skmoe.distributions._outcomes import OutcomeDistribution
 
 
 class FittedMixture(NamedTuple):

@@ -13,11 +13,11 @@ from skmoe._numerics.probability import mean_distance, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _sums as sums
 from skmoe.distributions._components import (
-    SHARED_FIELDS,
     JointComponents,
     NestedComponents,
     flatten_components,
     joint_log_density,
+    one_output,
     take_rows,
 )
 from skmoe.distributions._continuous import NormalComponents
@@ -185,34 +185,16 @@ class PredictiveDistribution:
         -------
         distribution : PredictiveDistribution
             That of a single output.
-
-        Raises
-        ------
-        ValueError
-            If there is no such output.
         """
-        names = list(self.output_names)
-        index = names.index(output) if output in names else output
+        names: list[Any] = list(self.output_names)
+        index: Any = names.index(output) if output in names else output
         if not isinstance(index, (int, np.integer)) or not 0 <= index < self._n_outputs:
             raise ValueError(
                 f"output must be a number from 0 to {self._n_outputs - 1}"
                 f"{f', or one of {names}' if names else ''}; got {output!r}."
             )
-        return self._marginal(int(index))
-
-    def _marginal(self, index: int) -> PredictiveDistribution:
-        singles = [getattr(part, "marginal", part) for part in self._parts]
-        kept = [
-            part._replace(
-                **{
-                    name: values[:, index : index + 1]
-                    for name, values in zip(part._fields[1:], part[1:], strict=True)
-                    if name not in SHARED_FIELDS
-                }
-            )
-            for part in singles
-        ]
-        return predictive_distribution(kept, self._gate_prob, single_output=True)
+        parts = [one_output(part, int(index)) for part in self._parts]
+        return predictive_distribution(parts, self._gate_prob, single_output=True)
 
     def __repr__(self) -> str:
         n_rows, n_components = self.weights.shape

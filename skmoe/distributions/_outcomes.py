@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,30 +15,6 @@ from skmoe.distributions._mixtures import (
     check_random_state,
     predictive_distribution,
 )
-
-
-class OutcomeComponents(NamedTuple):
-    """Components that one expert predicts, of outcomes of different families.
-
-    Attributes
-    ----------
-    weight : ndarray of shape (1, n_rows)
-        Ones, or zeros where a row is not routed to the expert.
-    parts : tuple of components
-        Those of each outcome, of one component.
-    """
-
-    weight: Array
-    parts: tuple[Any, ...]
-
-    def rescale(self, center: Array, scale: Array) -> OutcomeComponents:
-        """Components of center + scale * y, both of shape (m,)."""
-        each = zip(self.parts, center[:, None], scale[:, None], strict=True)
-        return self._replace(parts=tuple(part.rescale(*own) for part, *own in each))
-
-    def shift(self, offset: Array | float) -> OutcomeComponents:
-        """Themselves: outcomes of different families take no base model."""
-        return self
 
 
 class OutcomeDistribution(PredictiveDistribution):
@@ -66,9 +42,6 @@ class OutcomeDistribution(PredictiveDistribution):
     @classmethod
     def _of(cls, parts: Sequence[Any], gate_prob: Array, single_output: bool) -> Self:
         return cls(parts, gate_prob)
-
-    def _marginal(self, index: int) -> PredictiveDistribution:
-        return self._marginals[index]
 
     @property
     def is_count(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from skmoe._numerics.typing import Array
-from skmoe.distributions._outcomes import OutcomeComponents
+from skmoe.distributions._components import OutcomeComponents
 from skmoe.families._base import Curvature, Family, of_others
 from skmoe.families._censored import FACTS, METHODS
 

@@ -283,7 +283,7 @@ def _equations(
     least = np.ones(len(values))
     if link == "identity":
         noise = getattr(estimator, "noise_variance_", np.zeros(estimator.n_experts_))[k]
-        noise = np.atleast_1d(noise)[block.outputs]
+        noise = noise if block.output is None else noise[block.output]
         least = np.resize(np.sqrt(np.nan_to_num(noise)), len(values))
     lines = []
     for response, own, threshold in zip(responses, values, least, strict=True):

@@ -60,6 +60,8 @@ PARAMETERS = {
     "monotonic_cst": {"monotonic_cst": [1, 0, -1]},
     "features of some experts": {"expert_features": [[0], [0, 1]]},
     "an expert with a density of its own": {"expert": LinearExperts()},
+    "family as a dict": {"family": {0: "normal", 1: "poisson"}},
+    "expert_features as a dict": {"expert_features": {0: [0], 1: [1]}},
     'a family other than "normal"': {"family": "poisson"},
     'alpha="ard"': {"alpha": "ard"},
     "a list of different families": {"family": ["normal", "student_t"]},
@@ -89,6 +91,7 @@ ARGUMENTS = {
     "an exposure": {"exposure": np.ones(40)},
     "metadata": {"cost": np.ones(40)},
     "censored y": {"y": right_censored(COUNTS + 1.0, np.arange(40) % 2)},
+    "missing values in some outputs": {"y": np.column_stack([Y, np.where(Y > 0, Y, np.nan)])},
     "class_weight": {"y": CLASSES},
     'class_weight="balanced"': {"y": CLASSES},
     "more than two classes": {"y": np.arange(40) % 3},
@@ -146,6 +149,7 @@ def test_pairs_of_the_page_are_refused_with_its_reason_and_remedy(row, tmp_path,
 def test_every_option_is_accepted_by_itself(option):
     """What is refused is the pair."""
     if "class" not in option:
-        moe = fit_quietly(regressor(**PARAMETERS[option]), X, 1.0 + COUNTS)
+        y = np.column_stack([1.0 + COUNTS] * 2) if option.endswith("as a dict") else 1.0 + COUNTS
+        moe = fit_quietly(regressor(**PARAMETERS[option]), X, y)
         assert_allclose(moe.predict_gate(X).sum(axis=1), 1.0)
         assert np.isfinite(moe.predict(X)).all()

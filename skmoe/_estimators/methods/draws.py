@@ -29,7 +29,9 @@ def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
     if not is_classifier(model):
         distribution = fitted.distribution(rows.X, rows.offset, model._single_output, gate_prob)
         drawn = np.asarray(distribution.rvs(1, rng))[:, 0]
-        return drawn if rows.y.dtype.names else np.where(np.isnan(rows.y), np.nan, drawn)
+        if not rows.y.dtype.names and np.isnan(rows.y).any():
+            drawn = np.where(np.isnan(rows.y).reshape(drawn.shape), np.nan, drawn)
+        return drawn
     levels = np.cumsum(fitted.predict(rows.X, gate_prob=gate_prob).T, axis=1)[:, :-1]
     for _ in range(MAX_DRAWS):
         codes = (rng.uniform(size=(len(levels), 1)) > levels).sum(axis=1)

@@ -198,7 +198,7 @@ def labels_of(estimator: Any) -> Labels:
     classes = [str(label) for label in getattr(estimator, "classes_", ())]
     responses = classes[1:] if len(classes) == 2 else classes  # log odds of the second of two
     if not classes:
-        responses = output_labels(estimator)
+        responses = getattr(estimator, "output_names_", ["y"])
     names = getattr(estimator, "feature_names_in_", None)
     features = feature_labels(names, estimator.n_features_in_)
     gate_features = list(estimator.gate_feature_names_)
@@ -389,9 +389,9 @@ class NewRowsMixin:
         is_known = given.y is not None and (given.unit is not None or n_outputs > 1)
         if given.time is not None or not is_known or gate_proba is not None:
             raise ValueError(
-                "predictions take y of rows that belong to others, or of which other outputs are "
-                'not known: with units=, for several outputs, or with gate="markov", which also '
-                "takes time=. Leave y, units and time out, or pass gate_proba= in their place."
+                'predictions take y, units and time only with gate="markov", and with y of units, '
+                "or of several outputs, of which some values are known. Leave them out, or pass "
+                "gate_proba=responsibilities(X, y, units=units).rows(units)."
             )
         if hasattr(self, "expert_covariance_") and np.isnan(np.asarray(given.y, float)).any():
             raise ValueError(

@@ -139,7 +139,7 @@ def with_outcomes(params: Any, y: Array, names: Sequence[str]) -> Any:
         return params
     for family in experts.families:
         families: Any = family.outcomes or (family,) * len(names)
-        if getattr(family, "names", ()):
+        if isinstance(family, Product) and family.names:
             given = dict(zip(family.names, families, strict=True))
             families = tuple(by_column("family", given, names))
         is_one = all(own == families[0] for own in families)

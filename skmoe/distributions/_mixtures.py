@@ -108,8 +108,7 @@ class PredictiveDistribution:
     array([[ 0., 11.]])
     """
 
-    # Names of several outputs, if they are known.
-    output_names: Sequence[str] = ()
+    output_names: Sequence[str] = ()  # of several, if they are known
 
     def __init__(
         self, components: Sequence[Any], gate_prob: ArrayLike, single_output: bool = True

@@ -342,8 +342,9 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
     family = params.density
     if family is None or params.task.is_classification:
         return
-    if y.ndim == 2 and any(own.outcomes for own in getattr(family, "families", ())):
-        return _check_outcomes(params, y, weight)
+    if y.ndim == 2 and isinstance(family, LinearExperts) and y.dtype.kind == "f":
+        if np.isnan(y).any() or any(own.outcomes for own in family.families):
+            return _check_outcomes(params, y, weight)
     if not has_bounds(y):
         _check_no_status(params.family_name, family, y)
     obstacle = family.obstacle(np.atleast_2d(y.T))

@@ -393,7 +393,7 @@ def log_densities(estimator: Any, X: Any, y: Any, offset: Any) -> Array:
     families = getattr(estimator, "families_", None)
     by_expert = []
     for k, distribution in enumerate(subject.expert_distributions(estimator, X, offset)):
-        log_density = distribution.logpdf(target)
+        log_density = np.where(np.isnan(target), 0.0, distribution.logpdf(target))
         if families is not None:  # a density has no atoms, which are those of other experts
             log_density[has_atom_of_others(families[k], target, families)] = -np.inf
         by_expert.append(log_density.reshape(len(target), -1).sum(axis=1))

@@ -23,7 +23,7 @@ from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._data.steps import categorical_columns
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
-from skmoe._inference.labels import coefficients_of, families_of, linear_predictors
+from skmoe._inference.labels import coefficients_of_means, families_of
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_skl2onnx
 from skmoe.experts._linear import EXPERTS
@@ -144,8 +144,7 @@ def _coefficients(moe: Any) -> Array:
     ):
         if not holds:
             raise _unsupported(wanted, name, getattr(moe, name))
-    means = [block for block in linear_predictors(moe) if block.is_main]
-    return np.concatenate([coefficients_of(moe, block) for block in means], axis=1)
+    return coefficients_of_means(moe)
 
 
 def _unsupported(wanted: str, name: str, value: Any) -> ValueError:

@@ -152,6 +152,12 @@ def linear_predictors(estimator: Any) -> list[LinearPredictor]:
     return sorted(blocks, key=lambda block: not block.is_main)
 
 
+def coefficients_of_means(estimator: Any) -> Array:
+    """Those of the predictors of the means of all outputs, or of the logits, (K, V, 1 + p)."""
+    means = [block for block in linear_predictors(estimator) if block.is_main]
+    return np.concatenate([coefficients_of(estimator, block) for block in means], axis=1)
+
+
 def coefficients_of(estimator: Any, block: LinearPredictor) -> Array:
     """Intercepts and slopes, (K, V, 1 + p), of outputs, or of the logits of all classes.
 

@@ -317,7 +317,7 @@ def _calibration(report: Report, rows: Rows) -> list[Picture]:
 def _calibration_of_classes(report: Report, rows: Rows) -> str:
     """Observed shares of classes by bins of their probabilities; one of two has all information."""
     estimator, plt = report.mixture, import_pyplot("export_html")
-    past, known = known_past(estimator, rows), is_known(rows.y, rows.n_rows)
+    past, known = known_past(estimator, rows), is_known(rows.y, report.outputs[0])
     with plt.rc_context(STYLE), plt.ioff():
         figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
         for c in report.outputs:
@@ -395,7 +395,7 @@ def _simple_models(report: Report, held_out: Rows) -> list[tuple[str, Any, Rows]
     """
     estimator, rows = report.mixture, report.rows
     if has_series(estimator):  # rows whose y is missing have nothing for the other models
-        rows = rows.take(np.flatnonzero(is_known(rows.y, rows.n_rows)))
+        rows = rows.take(np.flatnonzero(is_known(rows.y, report.outputs[0])))
     make: Any = MixtureOfExpertsClassifier
     if not is_classifier(estimator):
         make, family = MixtureOfExpertsRegressor, getattr(estimator, "family", "normal")
@@ -427,7 +427,7 @@ def _simple_models(report: Report, held_out: Rows) -> list[tuple[str, Any, Rows]
 def _scores(estimator: Any, rows: Rows, report: Report) -> dict[str, float]:
     """Scores by name: of classes, of times of events, or of the mean and of the distribution."""
     weight, given = rows.weight, {} if rows.offset is None else {"offset": rows.offset}
-    past, known = known_past(estimator, rows), is_known(rows.y, rows.n_rows)
+    past, known = known_past(estimator, rows), is_known(rows.y, report.outputs[0])
     weight = weight if weight is None else np.asarray(weight)[known]
     if is_classifier(estimator):
         proba, labels = estimator.predict_proba(rows.X, **past)[known], estimator.classes_
@@ -615,7 +615,7 @@ def export_html(
 
     inputs = make_inputs(estimator, X, row, None if note else features)
     own_rows = subject.positive_rows(Rows(inputs.X, *belongs))
-    known = np.flatnonzero(is_known(own_rows.y, own_rows.n_rows))
+    known = np.flatnonzero(is_known(own_rows.y, outputs[0]))
     if len(known) < own_rows.n_rows:
         own_rows, resp = own_rows.take(known), resp[known]
     of_user = report._replace(mixture=inputs.mixture, rows=own_rows)
@@ -635,7 +635,7 @@ def export_html(
         "panel": panel,
         "charts": make_charts(panel),
         "scores": None if held_out is None else describe_scores(report, held_out),
-        "n_held_out": 0 if held_out is None else is_known(held_out.y, held_out.n_rows).sum(),
+        "n_held_out": 0 if held_out is None else is_known(held_out.y, outputs[0]).sum(),
         "date": date.today().isoformat(),
         "version": import_module("skmoe").__version__,
     }

@@ -17,9 +17,8 @@ from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._estimators.methods.input_steps import find_steps
 from skmoe._inference.labels import (
-    coefficients_of,
+    coefficients_of_means,
     feature_labels,
-    linear_predictors,
     printable_name,
 )
 from skmoe._numerics.probability import weighted_quantiles
@@ -239,7 +238,7 @@ def find_formulas(
         values = as_numbers(table)
         if values is None or not hasattr(estimator, "expert_coef_"):
             return None
-        of_mean = coefficients_of(estimator, linear_predictors(estimator)[0])[:, report.outputs[0]]
+        of_mean = coefficients_of_means(estimator)[:, report.outputs[0]]
         experts = _linear_function(columns, of_mean @ values.T)
         found = [
             _tabulate(Expert(report, k, of_mean[k], table, values), _ends(own, features))
@@ -351,10 +350,10 @@ class Expert(NamedTuple):
         distribution = self.report.distribution(table, gate_proba=equal)
         if distribution is None:
             return None
-        found = distribution.as_components()
+        found = distribution.marginal(self.report.outputs[0]).as_components()
         blocks = [part.block() for part in getattr(found, "parts", (found,))]
         components = [
-            (functions, [values[:, c, self.report.outputs[0]] for values in parameters])
+            (functions, [values[:, c, 0] for values in parameters])
             for functions, parameters in blocks
             for c in range(parameters[0].shape[1])
         ]

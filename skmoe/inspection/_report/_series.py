@@ -15,17 +15,17 @@ from skmoe._inference.labels import N_DIGITS, format_number, format_percent
 from skmoe._inference.persistence import HARDLY_EVER_LEFT, LONGEST, expected_durations
 from skmoe._numerics.typing import Array
 from skmoe.inspection._series import has_series
+from skmoe.inspection._subject import one_target
 from skmoe.inspection._style import NO_NUMBER, colour
 
 CONFIDENCE_LEVEL = 0.95
 
 
-def is_known(y: Any, n_rows: int) -> Array:
-    """Rows whose y is not missing, (n,)."""
+def is_known(y: Any, output: int) -> Array:
+    """Rows in which an output is not missing, (n,)."""
     if has_bounds(y):
-        return np.ones(n_rows, dtype=bool)
-    entries = np.asarray(y, dtype=object).reshape(n_rows, -1)
-    known: Array = ~np.asarray(is_missing(entries).any(axis=1))
+        return np.ones(len(y), dtype=bool)
+    known: Array = ~is_missing(one_target(np.asarray(y, dtype=object), output, 1))
     return known
 
 

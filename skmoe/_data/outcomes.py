@@ -51,12 +51,12 @@ def observed_weight(y: Array, weight: Array, may_be_all: bool, *, is_first: bool
 
     A single output may be missing in rows that belong to others, as in a unit.
     """
-    missing = np.isnan(y).reshape(len(y), -1)
+    missing: Array = np.isnan(y).reshape(len(y), -1)
     if missing.shape[1] == 1 and not may_be_all:
         check_no_missing(missing)
     if not is_first:
         return weight
-    without = missing[weight > 0.0].all(axis=0)
+    without: Array = missing[weight > 0.0].all(axis=0)
     if without.any():
         which = f"column {int(without.argmax())}" if len(without) > 1 else "y"
         raise ValueError(

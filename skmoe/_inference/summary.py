@@ -455,8 +455,8 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
     missing = getattr(estimator, "n_missing_", {})
     if any(missing.values()):
         of_one = "rows without y" if len(missing) == 1 else "missing values"
-        numbers = [f"{name} {n}".removeprefix("y ") for name, n in missing.items()]
-        facts[of_one] = ", ".join(numbers)
+        of_each = [f"{name} {n}".removeprefix("y ") for name, n in missing.items()]
+        facts[of_one] = ", ".join(of_each)
     if hasattr(estimator, "n_series_"):
         facts["series"] = f"{estimator.n_series_}"
     if statistics is not None:

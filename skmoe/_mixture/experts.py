@@ -331,8 +331,9 @@ class Experts(LinearPart):
             etas = of_outputs[0][3]
             return family.components([np.broadcast_to(eta, n_rows) for eta in etas])
         if family.outcomes:
-            predictors = ([np.broadcast_to(eta, n_rows) for eta in own[3]] for own in of_outputs)
-            return family.components(list(predictors))
+            return family.components(
+                [[np.broadcast_to(eta, n_rows) for eta in own[3]] for own in of_outputs]
+            )
         predictors = zip(*(etas for *_, etas in of_outputs), strict=True)
         return family.components(
             [np.stack([np.broadcast_to(eta, n_rows) for eta in own]) for own in predictors]

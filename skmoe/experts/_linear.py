@@ -223,6 +223,19 @@ class LinearExperts(Facts):
         )
 
 
+def are_by_output(experts: Any, y: Array) -> bool:
+    """Whether outputs (n, m) are seen each by itself: of different kinds, or where some miss."""
+    if not isinstance(experts, LinearExperts) or y.dtype.kind != "f":
+        return False
+    return bool(np.isnan(y).any()) or any(family.outcomes for family in experts.families)
+
+
+def of_one_output(experts: LinearExperts, j: int) -> Any:
+    """Experts of one of several outputs."""
+    own = tuple(f.outcomes[j] if f.outcomes else f for f in experts.families)
+    return LinearExperts(own)
+
+
 def summaries(
     of_all: Family, values: Array, offset: Any, weight: Array, has_outliers: bool
 ) -> list[tuple[Array, float]]:

@@ -181,12 +181,12 @@ def _has_missing(values: Array) -> bool:
     return values.dtype.kind == "f" and bool(np.isnan(values).any())
 
 
-def _target_of_outcomes(targets: Array, rows: Rows, experts: LinearExperts) -> TrainingTarget:
+def _target_of_outcomes(targets: Array, rows: Rows, experts: Any) -> TrainingTarget:
     """The target of outputs (n, m) in their own units, each by itself, where it is observed."""
     found = np.zeros(targets.T.shape)
     for j, values in enumerate(targets.T):
         known = np.flatnonzero(~np.isnan(values))
-        own = LinearExperts(
+        own: Any = LinearExperts(
             tuple(f.outcomes[j] if f.outcomes else f for f in experts.families)
         )
         given = Rows(values[known, None], values[known], rows.weight[known])

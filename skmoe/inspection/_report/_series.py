@@ -15,8 +15,8 @@ from skmoe._inference.labels import N_DIGITS, format_number, format_percent
 from skmoe._inference.persistence import HARDLY_EVER_LEFT, LONGEST, expected_durations
 from skmoe._numerics.typing import Array
 from skmoe.inspection._series import has_series
-from skmoe.inspection._subject import one_target
 from skmoe.inspection._style import NO_NUMBER, colour
+from skmoe.inspection._subject import one_target
 
 CONFIDENCE_LEVEL = 0.95
 

@@ -56,7 +56,7 @@ def observed_weight(y: Array, weight: Array, may_be_all: bool, *, is_first: bool
         check_no_missing(missing)
     if not is_first:
         return weight
-    without: Array = missing[weight > 0.0].all(axis=0)
+    without = np.asarray(missing[weight > 0.0].all(axis=0))
     if without.any():
         which = f"column {int(without.argmax())}" if len(without) > 1 else "y"
         raise ValueError(

@@ -68,7 +68,7 @@ from skmoe._estimators.parameters.parts import (
     with_outcomes,
 )
 from skmoe._numerics.typing import Array, Design
-from skmoe.experts._linear import LinearExperts
+from skmoe.experts._linear import are_by_output, of_one_output
 
 # Codes of a status: no event or event.
 STATUS_CODES = [0.0, 1.0], [1.0, 2.0]
@@ -342,9 +342,8 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
     family = params.density
     if family is None or params.task.is_classification:
         return
-    if y.ndim == 2 and isinstance(family, LinearExperts) and y.dtype.kind == "f":
-        if np.isnan(y).any() or any(own.outcomes for own in family.families):
-            return _check_outcomes(params, y, weight)
+    if y.ndim == 2 and are_by_output(family, y):
+        return _check_outcomes(params, y, weight)
     if not has_bounds(y):
         _check_no_status(params.family_name, family, y)
     obstacle = family.obstacle(np.atleast_2d(y.T))
@@ -375,8 +374,7 @@ def _check_outcomes(params: FitParameters, y: Array, weight: Array) -> None:
     """Each output must be in the support of its family, where it is observed."""
     experts, option = params.density, params.family_option
     for j, values in enumerate(y.T):
-        known, families = ~np.isnan(values), experts.families
-        own = LinearExperts(tuple((f.outcomes or [f] * len(y.T))[j] for f in families))
+        known, own = ~np.isnan(values), of_one_output(experts, j)
         values = np.where(known, values, values[known][:1])
         named = option if not isinstance(option, Mapping) else own.families[0].name
         of_output = params._replace(density=own, family_option=named)

@@ -193,8 +193,6 @@ def _clusters(rows: Rows, method: str) -> Array:
 def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
     """The rows for the method `name`, and whether they are those of the fit."""
     rows, _ = estimator._checked_units(name, given, *WEIGHING)
-    if rows.y.dtype.kind == "f" and np.isnan(rows.y).any():
-        rows = rows._replace(weight=np.where(np.isnan(rows.y).all(axis=1), 0.0, rows.weight))
     rows = rows.of_positive_weight() if rows.series is None else rows.in_time_order()
     (mixture, theta, preprocessor), fitted = estimator._fitted, estimator._fitted
     weight = estimator._effective_weight(rows.y, rows.weight)

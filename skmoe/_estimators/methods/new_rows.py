@@ -342,6 +342,10 @@ class NewRowsMixin:
             self._check_series(given)
             self._warn_of_missing(method, given, "offset", "units", *others)
         rows = self._checked(given, has_target=True)
+        if others and rows.y.dtype.kind == "f" and np.isnan(rows.y).any():
+            # Those of a fit do not count where all outputs are missing.
+            is_empty = np.isnan(rows.y).all(axis=1)
+            rows = rows._replace(weight=np.where(is_empty, 0.0, rows.weight))
         if rows.unit is None:
             return rows, None
         rows = rows.of_positive_weight()

@@ -572,21 +572,7 @@ class PredictiveDistribution:
             If size is not a positive integer.
         """
         rng = check_random_state(random_state)
-        draws = self._drawn(self._chosen(size, rng), rng)
-        return self._squeeze(draws[:, 0] if size is None else draws)
-
-    def _chosen(self, size: int | None, rng: np.random.RandomState) -> Array:
-        """Numbers of the components (n, size) of draws."""
-        if size is not None and (not isinstance(size, (int, np.integer)) or size < 1):
-            raise ValueError(f"size must be None or an integer of at least 1; got {size!r}.")
-        shape = len(self), 1 if size is None else int(size)
-        levels = np.cumsum(self.weights, axis=1)
-        uniform = rng.uniform(size=shape) * levels[:, -1:]
-        chosen = np.sum([uniform >= level[:, None] for level in levels.T[:-1]], axis=0)
-        return np.broadcast_to(chosen, shape).astype(int)
-
-    def _drawn(self, chosen: Array, rng: np.random.RandomState) -> Array:
-        """Draws (n, size, m) from chosen components (n, size)."""
+        chosen = self._chosen(size, rng)
         draws = np.empty((*chosen.shape, self._n_outputs))
         start = 0
         for family, parameters in self._blocks:
@@ -601,7 +587,17 @@ class PredictiveDistribution:
                 score = np.einsum("rij,rj->ri", roots, rng.standard_normal(drawn[0].shape))
                 draws[rows, columns] = family.from_normal_score(score, *drawn)
             start = stop
-        return draws
+        return self._squeeze(draws[:, 0] if size is None else draws)
+
+    def _chosen(self, size: int | None, rng: np.random.RandomState) -> Array:
+        """Numbers of the components (n, size) of draws."""
+        if size is not None and (not isinstance(size, (int, np.integer)) or size < 1):
+            raise ValueError(f"size must be None or an integer of at least 1; got {size!r}.")
+        shape = len(self), 1 if size is None else int(size)
+        levels = np.cumsum(self.weights, axis=1)
+        uniform = rng.uniform(size=shape) * levels[:, -1:]
+        chosen = np.sum([uniform >= level[:, None] for level in levels.T[:-1]], axis=0)
+        return np.broadcast_to(chosen, shape).astype(int)
 
     # --- scores ---
 

@@ -8,8 +8,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skmoe._numerics.probability import log_total
+from skmoe._numerics.probability import log_probability, log_total
 from skmoe._numerics.typing import Array
+from skmoe.distributions._components import take_rows
 from skmoe.distributions._mixtures import (
     PredictiveDistribution,
     check_random_state,
@@ -37,7 +38,7 @@ class OutcomeDistribution(PredictiveDistribution):
             predictive_distribution(parts, gate_prob, single_output=True)
             for parts in zip(*(own.parts for own in components), strict=True)
         ]
-        self._n_outputs, self.weights = len(self._marginals), self._marginals[0].weights
+        self._n_outputs, self.weights = len(self._marginals), np.ascontiguousarray(gate_prob.T)
 
     @classmethod
     def _of(cls, parts: Sequence[Any], gate_prob: Array, single_output: bool) -> Self:
@@ -77,14 +78,12 @@ class OutcomeDistribution(PredictiveDistribution):
             Log density or log probability of the outcomes that are given.
         """
         points = np.asarray(y, dtype=float)
-        logs: list[Any] = [0.0] * len(self._parts)
-        for j, own in enumerate(self._marginals):
-            at, known = points[:, j, None, None], ~np.isnan(points[:, j])
-            for k, (family, _, parameters) in enumerate(own._components()):
-                found = family.log_pdf(at, *parameters)[:, 0, 0]
-                logs[k] = logs[k] + np.where(known, found, 0.0)
-        with np.errstate(divide="ignore"):
-            return log_total(iter(np.log(self.weights.T) + logs))
+        logs = log_probability(self._gate_prob)
+        for k, expert in enumerate(self._parts):
+            for own, values in zip(expert.parts, points.T, strict=True):
+                found = _of_expert(own, len(points)).logpdf(values)
+                logs[k] += np.where(np.isnan(values), 0.0, found)
+        return log_total(iter(logs))
 
     def rvs(self, size: int | None = None, random_state: Any = None) -> Array:
         """Random draws; the outcomes of a draw come from the same expert.
@@ -103,8 +102,18 @@ class OutcomeDistribution(PredictiveDistribution):
         """
         rng = check_random_state(random_state)
         chosen = self._chosen(size, rng)
-        draws = np.concatenate([own._drawn(chosen, rng) for own in self._marginals], axis=-1)
+        draws = np.empty((*chosen.shape, self._n_outputs))
+        for k, expert in enumerate(self._parts):
+            rows, columns = np.nonzero(chosen == k)
+            for j, own in enumerate(expert.parts):
+                of_rows = _of_expert(take_rows(own, rows), len(rows))
+                draws[rows, columns, j] = of_rows.rvs(None, rng)
         return draws[:, 0] if size is None else draws
+
+
+def _of_expert(part: Any, n_rows: int) -> PredictiveDistribution:
+    """The distribution of one outcome under one expert."""
+    return predictive_distribution([part], np.ones((1, n_rows)), single_output=True)
 
 
 def _of_each(name: str) -> Callable[..., Array]:

@@ -115,7 +115,7 @@ class Product(Family):
     def components(self, eta: Sequence[Any]) -> OutcomeComponents:
         """The distributions of the outcomes."""
         parts = [own.components(v) for own, v in zip(self.outcomes, eta, strict=True)]
-        return OutcomeComponents(np.ones_like(parts[0].weight), tuple(parts))
+        return OutcomeComponents(np.ones((1, np.shape(eta[0][0])[-1])), tuple(parts))
 
 
 @dataclass(frozen=True, eq=False)

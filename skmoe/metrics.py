@@ -106,7 +106,8 @@ def log_density_scorer(
     True
     """
     series, weight = {"units": units, "time": time}, _observed_weight(estimator, y, sample_weight)
-    if units is not None and weight is sample_weight:  # of units, which share a regime
+    is_series = hasattr(split_pipeline(estimator)[1], "decode")
+    if units is not None and not is_series:  # of units, which share a regime
         given = {"units": units, "sample_weight": sample_weight, "offset": offset}
         return float(np.mean(_answer(estimator, X, "score_samples", y, **given)))
     log_density = _answer(estimator, X, "score_samples", y, offset=offset, series=series)
@@ -529,7 +530,7 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
             lower, upper = np.moveaxis(dist.interval(coverage), 1, 0)
             if y.shape != lower.shape:
                 raise ValueError(f"y must have shape {lower.shape}; got {y.shape}.")
-            return _mean(of_interval(lower, upper, y), weight)
+            return _mean(np.where(np.isnan(y), np.nan, of_interval(lower, upper, y)), weight)
 
         return _scorer(score)
 
@@ -566,16 +567,29 @@ def _scorer(score: Callable[..., float]) -> Scorer:
 
 
 def _mean(values: Any, sample_weight: Any) -> float:
-    """Mean over rows and outputs."""
-    per_row = np.asarray(values, dtype=float).reshape(len(values), -1).mean(axis=1)
-    return weighted_mean(per_row, sample_weight)
+    """Mean over rows and outputs; of each output over the rows in which it is observed."""
+    entries = np.asarray(values, dtype=float).reshape(len(values), -1)
+    known = ~np.isnan(entries)
+    if known.all() or entries.shape[1] == 1:
+        return weighted_mean(entries.mean(axis=1), sample_weight)
+    weight = check_weights(sample_weight, len(entries))
+    means = [
+        weighted_mean(*own)
+        for own in (
+            (column[kept], weight[kept]) for column, kept in zip(entries.T, known.T, strict=True)
+        )
+    ]
+    return float(np.mean(means))
 
 
 def _observed_weight(estimator: Any, y: Any, sample_weight: Any) -> Any:
-    """Weights of the rows, which are zero where the y of a series is missing."""
-    if not hasattr(split_pipeline(estimator)[1], "decode"):
+    """Weights of the rows, which are zero where all of y is missing."""
+    is_series, values = hasattr(split_pipeline(estimator)[1], "decode"), np.asarray(y)
+    if not is_series and (values.ndim < 2 or values.dtype.kind != "f"):
         return sample_weight
-    missing = is_missing(np.asarray(y, dtype=object).reshape(len(y), -1)).any(axis=1)
+    missing = is_missing(values.astype(object).reshape(len(values), -1)).all(axis=1)
+    if not is_series and not missing.any():
+        return sample_weight
     return np.where(missing, 0.0, check_weights(sample_weight, len(y)))
 
 

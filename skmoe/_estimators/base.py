@@ -407,7 +407,8 @@ class BaseMixtureOfExperts(BaseMixture):
             contain y, weights, offset and units too.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target; the classifier takes labels of shape (n_samples,). Values of which only bounds
-            are known, such as times of events to come, are made by `skmoe.data`.
+            are known, such as times of events to come, are made by `skmoe.data`. NaN is missing in
+            one of several outputs, or in rows of a unit, and contributes nothing.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequencies of the rows: a row of weight two counts as two rows, of weight zero as none.
             Sampling weights, and numbers of values of which y is the average, have the same

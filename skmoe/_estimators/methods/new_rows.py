@@ -471,7 +471,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
+            Observed target; NaN where some of several outputs, or rows of a unit, are missing.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None

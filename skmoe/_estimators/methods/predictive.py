@@ -53,8 +53,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. In series (`gate="markov"`) rows are predicted
+            from earlier ones only. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 
@@ -190,8 +191,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. In series (`gate="markov"`) rows are predicted
+            from earlier ones only. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 
@@ -251,8 +253,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. In series (`gate="markov"`) rows are predicted
+            from earlier ones only. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 
@@ -307,8 +310,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. In series (`gate="markov"`) rows are predicted
+            from earlier ones only. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 
@@ -357,8 +361,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. In series (`gate="markov"`) rows are predicted
+            from earlier ones only. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 
@@ -423,8 +428,9 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. In series (`gate="markov"`) rows are predicted
+            from earlier ones only. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 
@@ -458,8 +464,9 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. In series (`gate="markov"`) rows are predicted
+            from earlier ones only. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 
@@ -491,8 +498,9 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. In series (`gate="markov"`) rows are predicted
+            from earlier ones only. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 

@@ -107,3 +107,11 @@ def is_missing(entries: Array) -> Array:
     return np.frompyfunc(lambda value: value is None or bool(value != value), 1, 1)(entries).astype(
         bool
     )
+
+
+def misses_y(y: Any, output: int | None = None) -> Array:
+    """Rows (n,) in which all outputs are missing, or one of several."""
+    missing = is_missing(np.asarray(y, dtype=object).reshape(len(y), -1))
+    if output is None or missing.shape[1] == 1:
+        return np.asarray(missing.all(axis=1))
+    return np.asarray(missing[:, output])

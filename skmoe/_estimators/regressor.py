@@ -44,13 +44,13 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         there are outliers. For positive numbers: "lognormal", "gamma" or "inverse_gaussian", and
         "weibull" or "exponential" for times. For amounts that are often 0: "tweedie". For shares
         between 0 and 1: "beta". For counts: "poisson" or "negative_binomial". For ratings:
-        "ordinal", and for 0 and 1 "binary". Further: "zero" and "one" (the values 0 and 1), "uniform" (any value in the range
-        of y), "never" (no event, of censored times). An object of `skmoe.families` has options,
-        such as `StudentT(df=4)`. A list has a family for each expert, such as `["zero", "poisson"]`
-        for excess zeros. A dict has one for each column of y, by name or number, such as
-        `{"bmi": "normal", "smoker": "binary"}`: see "Several outcomes". Counts and positive numbers have a log link. Experts that are estimators
-        predict the mean of y; they need one family for all, not "beta", "ordinal", "zero", "one",
-        "never" or "uniform".
+        "ordinal", and for 0 and 1 "binary". Further: "zero" and "one" (the values 0 and 1),
+        "uniform" (any value in the range of y), "never" (no event, of censored times). An object of
+        `skmoe.families` has options, such as `StudentT(df=4)`. A list has a family for each expert,
+        such as `["zero", "poisson"]` for excess zeros. A dict has one for each column of y, by name
+        or number, such as `{"bmi": "normal", "smoker": "binary"}`: see "Several outcomes". Counts
+        and positive numbers have a log link. Experts that are estimators predict the mean of y;
+        they need one family for all, not "beta", "ordinal", "zero", "one", "never" or "uniform".
     gate : {"softmax", "constant", "markov"} or gate object, default="softmax"
         Probability of each expert given the features. "constant" gives all rows the same
         probabilities: a mixture of regressions. With "markov" experts persist in time: a hidden

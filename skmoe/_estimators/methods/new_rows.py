@@ -388,7 +388,7 @@ class NewRowsMixin:
         return rows, (proba / proba.sum(axis=1, keepdims=True)).T
 
     def _check_known(self, given: Rows, gate_proba: Any) -> None:
-        """What is known of y must say something about other values of it."""
+        """What is known of y must have something in common with what is not."""
         n_outputs = len(output_labels(self))
         is_known = given.y is not None and (given.unit is not None or n_outputs > 1)
         if given.time is not None or not is_known or gate_proba is not None:

@@ -25,7 +25,7 @@ def underflow_to_zero(function: FunctionT) -> FunctionT:
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with np.errstate(under="ignore"):
+        with np.errstate(under="ignore"):  # as a decorator it forgets in nested calls of NumPy 1
             return function(*args, **kwargs)
 
     return cast(FunctionT, wrapper)
@@ -79,10 +79,8 @@ def keep_top_k(log_probs: Array, top_k: int | None) -> Array:
     """
     if top_k is None or top_k >= len(log_probs):
         return log_probs
-    kept = log_probs >= np.partition(log_probs, -top_k, axis=0)[-top_k]
-    tied = np.flatnonzero(kept.sum(axis=0) > top_k)
-    order = np.argsort(-log_probs[:, tied], axis=0, kind="stable")
-    kept[:, tied] = np.argsort(order, axis=0) < top_k
+    order = np.argsort(-log_probs, axis=0, kind="stable")
+    kept = np.argsort(order, axis=0) < top_k
     return np.where(kept, log_probs, -np.inf)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,19 +30,19 @@ class OutcomeDistribution(PredictiveDistribution):
         Those of each of the K experts.
     gate_prob : ndarray of shape (K, n_samples)
         Probability of each expert.
+    single_output : bool, default=False
+        Outcomes are several.
     """
 
-    def __init__(self, components: Sequence[Any], gate_prob: Array) -> None:
+    def __init__(
+        self, components: Sequence[Any], gate_prob: Any, single_output: bool = False
+    ) -> None:
         self._parts, self._gate_prob, self._single = tuple(components), gate_prob, False
         self._marginals = [
             predictive_distribution(parts, gate_prob, single_output=True)
             for parts in zip(*(own.parts for own in components), strict=True)
         ]
         self._n_outputs, self.weights = len(self._marginals), np.ascontiguousarray(gate_prob.T)
-
-    @classmethod
-    def _of(cls, parts: Sequence[Any], gate_prob: Array, single_output: bool) -> Self:
-        return cls(parts, gate_prob)
 
     @property
     def is_count(self) -> bool:

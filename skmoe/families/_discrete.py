@@ -15,7 +15,6 @@ from skmoe._numerics.special import trigamma
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import (
     NegativeBinomialComponents,
-    OrdinalComponents,
     PointMassComponents,
     PoissonComponents,
 )
@@ -26,7 +25,6 @@ from skmoe.families._base import (
     LogLink,
     WithoutPredictor,
     as_outputs,
-    log_mean_of,
 )
 from skmoe.protocols import Dispersion, Measure
 
@@ -79,10 +77,6 @@ class Poisson(_CountFamily):
 
     name: ClassVar[str] = "poisson"
 
-    def start(self, y: Array, weight: Array) -> Array:
-        """Logarithm of the mean."""
-        return np.array([log_mean_of(y, weight)])
-
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information, the mean."""
         mean = np.exp(eta[0])
@@ -128,10 +122,6 @@ class NegativeBinomial(_CountFamily):
     # Below ten times the smallest dispersion it is nearly a Poisson distribution.
     flat_margin: ClassVar[float] = float(np.log(10.0))
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
-
-    def start(self, y: Array, weight: Array) -> Array:
-        """Logarithm of the mean, and a dispersion of one."""
-        return np.array([log_mean_of(y, weight), 0.0])
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information about the mean.
@@ -336,15 +326,15 @@ class Ordinal(Family):
             mean = mean + gap * expit(eta[0] - threshold)
         return mean
 
-    def components(self, eta: Sequence[Array]) -> OrdinalComponents:
+    def components(self, eta: Sequence[Array]) -> PointMassComponents:
         """The distribution over the values."""
         eta = as_outputs(eta)
         up_to = [expit(threshold - eta[0]) for threshold in self._thresholds(eta)]
         up_to = [np.zeros_like(up_to[0]), *up_to, np.ones_like(up_to[0])]
         probabilities = np.diff(np.stack(np.broadcast_arrays(*up_to)), axis=0)
-        weight = np.ones((1, probabilities.shape[-1]))
-        return OrdinalComponents(
-            weight, np.array(self.values), np.moveaxis(probabilities, 0, -2)[None]
+        values = np.reshape(self.values, (-1, 1, 1))
+        return PointMassComponents(
+            probabilities[:, 0], np.broadcast_to(values, probabilities.shape)
         )
 
 

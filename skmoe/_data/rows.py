@@ -403,6 +403,7 @@ class RowRules(NamedTuple):
     n_outputs: int | None = None  # of the fit
     classes: Array | None = None  # of the fit
     of_series: bool = False  # whether rows follow one another in time, and y may be missing
+    of_outcomes: bool = False  # whether outputs have families of their own
 
 
 def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
@@ -426,7 +427,9 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
         y = checked_target(target, rules, n_rows)
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         if y.dtype.kind == "f" and not rules.of_classes and np.isnan(y).any():
-            may_be_all = (rules.of_series or given.unit is not None) and not rules.is_block
+            if rules.is_block:
+                check_no_missing(np.isnan(y))
+            may_be_all = rules.of_series or given.unit is not None
             weight = observed_weight(y, weight, may_be_all, is_first=rules.is_first)
         if has_bounds(y):
             weight = known_weight(y, weight)
@@ -622,6 +625,8 @@ def checked_target(y: Any, rules: RowRules, n_rows: int) -> Array:
     """
     of_classes, is_censored = rules.of_classes, has_bounds(y)
     is_plain = type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "fiub"
+    # Outcomes of different kinds are numbers and truth values.
+    is_plain |= rules.of_outcomes and y is not None
     if of_classes or not (is_plain or is_censored):
         check_target(y, of_classes)
     if of_classes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial, wraps
 from importlib import import_module
 from inspect import signature
@@ -316,6 +316,7 @@ class NewRowsMixin:
             n_outputs=None if scaling is None else len(scaling.center),
             classes=getattr(self, "classes_", None),
             of_series=model.gate.persists,
+            of_outcomes=isinstance(getattr(self, "family", None), Mapping),
         )
         rows = checked_rows(given, rules, has_target)
         if rows.unit is not None and model.gate.depends_on_features:

@@ -102,9 +102,9 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "outputs of different kinds are of linear experts, independent given the expert, with all "
         'rows in memory. Use expert="linear", covariance_type="diag" and base=None, or one family.'
     ),
-    ((MISSING,), (ESTIMATORS, OWN_EXPERTS, BASE)): (
-        "they learn from all outputs of a row. "
-        'Use expert="linear" and base=None, or drop rows with missing values.'
+    ((MISSING,), (STREAM, ESTIMATORS, OWN_EXPERTS, BASE)): (
+        "they learn from all outputs of a row, and so does a stream. "
+        'Use fit with expert="linear" and base=None, or drop rows with missing values.'
     ),
     (("time",), (BLOCKS,)): (
         "the rows of each unit are in the order of time there, and units whole in a block. "

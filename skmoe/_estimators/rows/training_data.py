@@ -213,6 +213,8 @@ def validate_training_data(
     of_series = params.gate.persists
     rules = RowRules(owner, params.task.is_classification, params.n_experts, is_first=True)
     rules = rules._replace(of_series=of_series) if of_series else rules
+    if isinstance(params.family_option, Mapping):
+        rules = rules._replace(of_outcomes=True)
     if params.uses_estimators:
         rules = rules._replace(takes_frames=True, allow_nan=accepts_missing(params.expert))
     rows = checked_rows(given, rules)

@@ -35,17 +35,6 @@ def by_column(parameter: str, given: Mapping[Any, Any], names: Sequence[str]) ->
     return [given[index[j]] for j in range(len(names))]
 
 
-def missing_values(y: Any) -> dict[str, int]:
-    """Number of the missing values of each output, by its name."""
-    values = np.asarray(y)
-    if values.dtype.kind not in "fO" or values.dtype.names:
-        return {}
-    names = ["y"] if values.ndim == 1 else names_of_outputs(y)
-    values = values.reshape(len(values), -1)
-    counts = [sum(v is None or bool(v != v) for v in column.tolist()) for column in values.T]
-    return dict(zip(names, counts, strict=True))
-
-
 def observed_weight(y: Array, weight: Array, may_be_all: bool, *, is_first: bool) -> Array:
     """Weights of the rows of y with NaN, zero in a fit where all outputs of a row are missing.
 

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from outcomes.conftest import FAMILIES, N_ROWS, mixture
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.data import RowBlocks
 from skmoe.inspection import export_text
 from skmoe.model_selection import n_experts_test
 from support.fits import fit_quietly
@@ -318,6 +319,8 @@ def test_tools_of_scikit_learn(moe, patients):
     of_polars = fit_quietly(mixture(), *frames)
     assert of_polars.output_names_ == NAMES
     assert_allclose(of_polars.predict(frames[0]), moe.predict(X))
+    nullable = y.assign(smoker=y["smoker"].astype("boolean"), visits=y["visits"].astype("Int64"))
+    assert_allclose(fit_quietly(mixture(), X, nullable).predict(X), moe.predict(X))
     scores = []
     for j, name in enumerate(NAMES):
         kept, predicted = y[name].notna(), moe.predict(X)[:, j]
@@ -451,6 +454,11 @@ def test_missing_values_that_nothing_replaces_are_refused(moe, patients):
     )
     one = patients.complete["bmi"]
     assert_fit_refused(mixture(), (X, one), "family as a dict needs y of several columns")
+    stream = mixture(family="normal")
+    message = refusal(stream.partial_fit, X, y[["bmi", "survival"]])
+    assert_refused(message, "y with missing values", "partial_fit", "drop rows")
+    arrays = X.to_numpy(), y[["bmi", "survival"]].to_numpy()
+    assert_refused(refusal(stream.fit, RowBlocks.from_arrays(*arrays)), "block 0", *words)
     one = fit_quietly(mixture(family="normal"), X, patients.complete["bmi"])
     assert_refused(refusal(one.score_samples, X, y["bmi"]), *words)
     assert_refused(refusal(one.score, X, y["bmi"]), *words)

@@ -34,7 +34,7 @@ from skmoe._data.encoding import (
     make_encoder,
     numeric_names,
 )
-from skmoe._data.outcomes import missing_values, names_of_outputs
+from skmoe._data.outcomes import names_of_outputs
 from skmoe._data.preprocessing import Standardization, distinct_rows
 from skmoe._data.rows import (
     RowRules,
@@ -239,7 +239,11 @@ def validate_training_data(
                 "one dimension. Pass a frame or an array of shape (n_samples, n_outputs)."
             )
         if rows.y.dtype.kind == "f" and (np.isnan(rows.y).any() or not rows.weight.all()):
-            attributes["n_missing_"] = missing_values(given.y)
+            # In series all outputs are missing where the weight is zero.
+            counts = np.isnan(rows.y).reshape(rows.n_rows, -1).sum(axis=0)
+            counts += of_series * np.count_nonzero(rows.weight == 0.0)
+            names = attributes.get("output_names_", ["y"])
+            attributes["n_missing_"] = dict(zip(names, counts.tolist(), strict=True))
         if not params.is_plain or has_bounds(rows.y):  # otherwise all numbers are possible
             check_support(params, rows.y, rows.weight)
         if has_bounds(rows.y):

@@ -68,6 +68,8 @@ class Family(ABC):
     # Whether the first dispersion parameter is a factor of the variance: the information about the
     # linear predictor is proportional to its inverse, and so is the penalty on the slopes.
     has_scale: ClassVar[bool] = False
+    # Whether the largest scale is relative to the variance of y.
+    widens_bounds: ClassVar[bool] = True
     # Whether the distribution has a density, and values at which it has positive probability
     # instead. At the atoms of one expert the densities of the others are zero.
     is_continuous: ClassVar[bool] = True

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import binom
 from sklearn.utils import check_consistent_length
 
-from skmoe._data.censored_targets import checked_bounds, times_and_events
+from skmoe._data.censored_targets import checked_bounds, entries, times_and_events
 from skmoe._data.checks import check_integer, check_level, has_bounds
 from skmoe._data.rows import Rows, index_rows
 from skmoe._inference.labels import format_percent, output_labels
@@ -530,9 +530,9 @@ class SurvivalDisplay(draw.Display):
             given = X, y, offset, units, time
             X, y, offset, units, time = (v if v is None else index_rows(v, kept) for v in given)
             own = own[kept]
-        until, event = times_and_events(cls.__name__, own)
+        until, event = times_and_events(cls.__name__, own, may_enter=True)
         check_consistent_length(X, until)
-        table = EventTable.of(until, event, np.ones(len(until)))
+        table = EventTable.of(until, event, np.ones(len(until)), entries(own))
         start = min(until.min(), 0.0)
         grid = np.linspace(start, until.max(), N_TIMES)
         gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))

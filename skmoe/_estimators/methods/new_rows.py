@@ -95,7 +95,8 @@ def score_of_prediction(estimator: Any, prediction: Any, y: Any, sample_weight: 
     )
     score_fn = accuracy_score if is_classifier(estimator) else r2_score
     values = np.asarray(y)
-    may_miss = estimator._fitted.mixture.gate.persists or values.ndim == 2 < 1 + values.shape[1]
+    has_several = np.shape(prediction)[1:] not in ((), (1,)) and values.shape == prediction.shape
+    may_miss = estimator._fitted.mixture.gate.persists or has_several
     if not may_miss or values.dtype.kind not in "fO":
         check_target(y, is_classifier(estimator))
         if values.dtype.kind == "f":

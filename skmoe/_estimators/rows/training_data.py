@@ -337,7 +337,7 @@ def with_columns(
 
 def offset_of_outcomes(experts: Any, offset: Any, y: Array) -> Any:
     """Offsets of outcomes of different families: those under a log link have them."""
-    if offset is None or not any(own.outcomes for own in experts.families):
+    if offset is None or not (are_by_output(experts, y) and experts.families[0].outcomes):
         return offset
     is_log = np.array([f.link == "log" for f in experts.families[0].outcomes])
     if offset.ndim == 1:

@@ -38,6 +38,7 @@ class Preprocessor(NamedTuple):
     encoder: Encoder | None = None  # for data frames with categories or missing values
     extra_features: ExtraFeatures | None = None  # of base model and gate transformer
     feature_range: Any = None  # smallest and largest value (2, p) of each column of X
+    counts_units: bool = False  # whether weights, equal in the rows of a unit, are those of units
 
     # --- rows ---
 
@@ -117,6 +118,7 @@ class Preprocessor(NamedTuple):
         whose predictions differ within a unit, it sees the mean of the rows.
         """
         units, extra, weight = make_units(codes), self.extra_features, rows.weight
+        units = make_series(codes, weight) if self.counts_units else units
         design = rows.gate_design[units.starts]
         if extra is not None and extra.base is not None:
             share = weight / units.repeat(units.sum_rows(weight))
@@ -147,7 +149,8 @@ class Preprocessor(NamedTuple):
     def log_jacobian(self, target: Any = None) -> Any:
         """Log density of the standardised target minus log density of y, for each row.
 
-        Of a target (m, n) with bounds it is (n,): intervals have probabilities, not densities.
+        Of a target (m, n) with bounds, or with missing values, it is (n,): intervals have
+        probabilities, not densities.
         """
         if self.target_scaling is None:
             return 0.0
@@ -155,7 +158,9 @@ class Preprocessor(NamedTuple):
         if has_bounds(target):
             return logs @ is_exact(target)
         is_missing = np.isnan(0.0 if target is None else target)
-        return logs @ ~is_missing if is_missing.any() else float(logs.sum())
+        if is_missing.any() or (self.counts_units and target is not None):
+            return logs @ ~is_missing
+        return float(logs.sum())
 
     # --- features ---
 

@@ -42,7 +42,7 @@ from skmoe._data.encoding import (
 )
 from skmoe._data.outcomes import check_no_missing, observed_weight
 from skmoe._data.series import (
-    check_weights_of_series,
+    check_weights_of_units,
     parts_of_folds,
     ranks_in_time,
     without_missing,
@@ -160,6 +160,11 @@ class Rows(NamedTuple):
             return self
         kept = np.flatnonzero(self.weight > 0.0)
         return self if len(kept) == len(self.weight) else self.take(kept)
+
+    def of_known_y(self) -> Rows:
+        """The rows of units whose y is no NaN."""
+        rows = self.take(np.flatnonzero(~np.isnan(self.y).any(axis=-1)))
+        return rows._replace(unit=rows.unit_codes)
 
     def of_n_experts(self, number: int) -> Rows:
         """Rows whose possible experts are of a larger number; the others are of unknown rows."""
@@ -410,6 +415,7 @@ class RowRules(NamedTuple):
     classes: Array | None = None  # of the fit
     of_series: bool = False  # whether rows follow one another in time, and y may be missing
     of_outcomes: bool = False  # whether outputs have families of their own
+    of_effects: bool = False  # whether those of a unit have random effects, and y may be missing
 
 
 def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
@@ -427,7 +433,8 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     missing: Any = None
     if has_target:
         target = given.y
-        if rules.of_series and target is not None and not has_bounds(target):
+        may_lack = rules.of_series or rules.of_effects
+        if may_lack and target is not None and not has_bounds(target):
             may_be_all = not rules.is_first
             target, missing = without_missing(target, rules.classes, may_be_all=may_be_all)
         y = checked_target(target, rules, n_rows)
@@ -458,7 +465,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
         )
     if rules.of_series:
         series, time = ranks_in_time(unit, time, n_rows)
-        check_weights_of_series(series, weight)
+        check_weights_of_units(series, weight, 'gate="markov"')
         unit, missing = None, (not has_target) if missing is None else missing
         weight = np.where(missing, 0.0, weight)
     elif time is not None:
@@ -466,6 +473,13 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             'time orders the rows of gate="markov" only; other gates take rows as independent. '
             'Use gate="markov", or pass the time as a column of X.'
         )
+    elif missing is not None:  # of units with random effects
+        if unit is not None:
+            check_weights_of_units(encode_units(unit)[1], weight, "random_features")
+        if rules.is_first or rules.is_block:
+            weight = np.where(missing, 0.0, weight)
+        elif missing.any() and y is not None:
+            y[missing] = np.nan
     return Rows(X, y, weight, offset, unit, group, metadata, possible, time, series)
 
 

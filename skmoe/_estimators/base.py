@@ -258,8 +258,7 @@ class BaseMixture(
         """
         check_is_fitted(self)
         if self._fitted.mixture.gate.persists or not (y is time is None):
-            rows, gate_prob = self._with_gate(Rows(X, y, unit=units, time=time), None)
-            return np.asarray(gate_prob).T
+            return np.asarray(self._with_gate(Rows(X, y, unit=units, time=time), None)[1]).T
         rows = self._checked(Rows(X, unit=units))
         if units is None:
             return np.exp(self._fitted.log_gate(rows.X)).T
@@ -357,6 +356,8 @@ class BaseMixtureOfExperts(BaseMixture):
     monotonic_cst: Any = None
     dispersion: str = "per_expert"
     covariance_type: str = "diag"
+    random_features: Any = None
+    random_covariance: str = "shared"
     dispersion_prior: float | str = "auto"
     cross_fit: int | str | bool = "auto"
     class_weight: Any = None
@@ -428,7 +429,7 @@ class BaseMixtureOfExperts(BaseMixture):
             unit come from one expert, given which they are independent. The gate sees one row for
             each unit, in which its features must be constant. None if each row is a unit of its
             own. With `gate="markov"` they are series, whose rows may have different experts; None
-            is one series.
+            is one series. With `random_features` their rows are dependent, and may lack y (NaN).
         time : array-like of shape (n_samples,), default=None
             Order of the rows of each unit, with `gate="markov"`: numbers or dates, which differ
             within a unit. None for the order in which they are given. A y that is NaN is missing.

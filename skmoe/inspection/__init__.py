@@ -1,7 +1,8 @@
 """Displays of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), exports and results.
 
 `export_text` and `export_mermaid` write text, and `export_html` a page, by Jinja2
-(`pip install skmoe[report]`). `average_effects` and `permutation_importance_by_part` return tables.
+(`pip install skmoe[report]`). `average_effects`, `treatment_effects`, `distal_outcome` and
+`permutation_importance_by_part` return tables.
 
 The displays follow those of scikit-learn: `from_estimator` computes and draws, `plot` draws again,
 and arrays and artists are attributes. Properties of an artist are changed by its method `set`.
@@ -11,7 +12,7 @@ estimators return, and the functions for the number of experts. No one construct
 """
 
 from skmoe._inference.comparisons import NestedModelsTest, NExpertsTable, NExpertsTest
-from skmoe._inference.effects import AverageEffects, Explanation
+from skmoe._inference.effects import AverageEffects, DistalOutcome, Explanation
 from skmoe._inference.inference import Inference, Maxima, UnitResponsibilities
 from skmoe._inference.summary import ExpertSummary, Summary
 from skmoe.inspection._calibration import CalibrationDisplay, RootogramDisplay, SurvivalDisplay
@@ -22,6 +23,7 @@ from skmoe.inspection._feature_effects import (
     average_effects,
     permutation_importance_by_part,
 )
+from skmoe.inspection._outcomes import distal_outcome
 from skmoe.inspection._prediction import PredictionDisplay
 from skmoe.inspection._regimes import CourseDisplay, GateDisplay, RegimesDisplay
 from skmoe.inspection._report import export_html
@@ -31,6 +33,7 @@ from skmoe.inspection._search import (
     ResponsibilitiesDisplay,
 )
 from skmoe.inspection._text import export_mermaid, export_text
+from skmoe.inspection._treatment import TreatmentEffects, treatment_effects
 
 __all__ = [
     "AverageEffects",
@@ -38,6 +41,7 @@ __all__ = [
     "CoefficientsDisplay",
     "ConvergenceDisplay",
     "CourseDisplay",
+    "DistalOutcome",
     "ExpertSummary",
     "ExpertsDisplay",
     "Explanation",
@@ -57,10 +61,13 @@ __all__ = [
     "Summary",
     "SurvivalDisplay",
     "TrajectoriesDisplay",
+    "TreatmentEffects",
     "UnitResponsibilities",
     "average_effects",
+    "distal_outcome",
     "export_html",
     "export_mermaid",
     "export_text",
     "permutation_importance_by_part",
+    "treatment_effects",
 ]

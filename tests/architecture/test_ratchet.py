@@ -43,6 +43,10 @@ FEATURES = {
         "families/_censored.py",
     ],
     "units": ["_data/units.py", "_inference/inference.py:UnitResponsibilities.rows"],
+    "correlation within units": [
+        "_mixture/dependence.py",
+        "_inference/labels.py:describe_dependence",
+    ],
     "blocks of rows": ["_data/blocks.py", "_estimators/rows/first_pass.py"],
     "signs and shared slopes": ["_numerics/signed_steps.py"],
     "slopes of some experts": ["_estimators/parameters/parts.py:expert_columns"],
@@ -77,6 +81,7 @@ FEATURES = {
         "_estimators/parameters/parameters.py:_target_of_outcomes",
         "_estimators/rows/training_data.py:_check_outcomes",
     ],
+    "random effects": ["families/_random_effects.py"],
     "joint outputs": [
         "_numerics/covariances.py",
         "_mixture/joint_prior.py",

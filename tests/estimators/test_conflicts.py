@@ -65,6 +65,7 @@ PARAMETERS = {
     "expert_features as a dict": {"expert_features": {0: [0], 1: [1]}},
     'a family other than "normal"': {"family": "poisson"},
     'alpha="ard"': {"alpha": "ard"},
+    "random_features": {"random_features": [], "gate": "constant"},
     "a list of different families": {"family": ["normal", "student_t"]},
     "a family without a mean": {"family": "ordinal"},
     'dispersion="shared"': {"dispersion": "shared"},
@@ -86,6 +87,8 @@ ARGUMENTS = {
     "an offset": {"offset": np.zeros(40)},
     "an offset of each output": {"offset": np.zeros((40, 2)), "y": np.column_stack([COUNTS] * 2)},
     "groups": {"groups": GROUPS},
+    "random_features": {"units": GROUPS},
+    "rows without units": {"units": None},
     "time": {"time": np.arange(40)},
     "known_experts": {"known_experts": GROUPS % 2},
     "known_experts as booleans": {"known_experts": np.ones((40, 2), dtype=bool)},
@@ -154,6 +157,7 @@ def test_every_option_is_accepted_by_itself(option):
     """What is refused is the pair."""
     if "class" not in option:
         y = np.column_stack([1.0 + COUNTS] * 2) if option.endswith("as a dict") else 1.0 + COUNTS
-        moe = fit_quietly(regressor(**PARAMETERS[option]), X, y)
+        given = ARGUMENTS.get(option, {})
+        moe = fit_quietly(regressor(**PARAMETERS[option]), X, y, **given)
         assert_allclose(moe.predict_gate(X).sum(axis=1), 1.0)
         assert np.isfinite(moe.predict(X)).all()

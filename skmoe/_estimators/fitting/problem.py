@@ -59,6 +59,7 @@ from skmoe._estimators.rows.training_data import (
 )
 from skmoe._inference.inference import Maxima
 from skmoe._inference.labels import describe_spikes, feature_labels, printable_name
+from skmoe._mixture.dependence import unit_correlation
 from skmoe._mixture.em import Run, aitken_gap
 from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.fitted import FittedMixture, Usage, n_needed_experts, spikes
@@ -66,7 +67,7 @@ from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.partitions import InitData, make_init_data, possible_experts, sample_of
 from skmoe._mixture.search import COUNTED_SEARCHES, Found
-from skmoe._mixture.starts import Problem
+from skmoe._mixture.starts import Problem, blocks_of
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
@@ -79,6 +80,7 @@ from skmoe.exceptions import (
 )
 from skmoe.experts._cross_fitted import Fits, MeanFamily
 from skmoe.experts._named_estimators import named_pipeline
+from skmoe.families._random_effects import RandomEffects, variance_within_units
 from skmoe.protocols import Experts, Gate
 
 # Number of rows for the initialisation on larger data sets: per coefficient, and minimum.
@@ -214,10 +216,12 @@ def _assemble(
         encoder=data.encoder,
         extra_features=extra_features,
         feature_range=feature_range,
+        counts_units=bool(data.random_columns),
     )
     seed = int(check_random_state(params.random_state).randint(MAX_SEED))
     n_numbers = params.n_experts * data.X.shape[0] * (data.X.shape[1] + 1)
-    n_default = N_STARTS_OF_SMALL if n_numbers <= MAX_SMALL else N_STARTS
+    has_many = n_numbers <= MAX_SMALL or data.random_columns  # regimes overlap
+    n_default = N_STARTS_OF_SMALL if has_many else N_STARTS
     *seeds, fit_seed = np.random.SeedSequence(seed).spawn((params.n_init or n_default) + 1)
     raw_features, init_design = None, None
     if params.uses_estimators:
@@ -290,12 +294,19 @@ def _make_experts(
         names = family.estimated_options
     elif not params.task.is_classification and (family is None or family.has_scale):
         names = ("noise_variance", "variance_floor")
-    found = estimates(names, init_data, params.task.dispersion_prior, data.options.noise_variance)
+    noise = data.options.noise_variance
+    if data.random_columns and noise is None:  # that of rows in their units
+        of_effects = RandomEffects(data.random_columns).effects_of(init_data.rows.expert_design)
+        noise = variance_within_units(of_effects, init_data)[init_data.outputs]
+    found = estimates(names, init_data, params.task.dispersion_prior, noise)
     if isinstance(family, Experts):
         return OwnExperts(family.with_options(found), n_experts, rows.expert_design.shape[1])
     if family is not None:
-        own = {"slopes": data.slopes, "signs": data.signs, "absent": data.absent}
+        own: dict[str, Any] = {"slopes": data.slopes, "signs": data.signs, "absent": data.absent}
         own["dispersion_columns"] = data.dispersion_columns
+        if data.random_columns:
+            is_shared = params.random_covariance == "shared"
+            own["effects"] = RandomEffects(data.random_columns, is_shared)
         own = {option: values for option, values in own.items() if values}
         return family.experts_of(rows, target.scaling, n_experts, found, own)
     assert params.estimators is not None
@@ -511,6 +522,13 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
         bounds, n_times, *others = zip(first, *found.maxima[1:], strict=True)
         values = tuple(total_weight * (bound - log_jacobian) for bound in bounds)
         maxima = Maxima(values, n_times, others[0], found.counted, found.kept, others[1])
+    has_units = problem.em_problem.rows_in_memory.units is not None
+    is_modelled = problem.preprocessor.counts_units or problem.stacked_experts is not None
+    if has_units and not is_modelled:
+        blocks = blocks_of(run.mixture, problem.em_problem.rows)
+        dependence = unit_correlation(run.mixture, run.theta, blocks)
+        attributes["residual_correlation_"] = dependence.value
+        state = state._replace(unit_correlation=dependence)
     # Of the starts, each when it ended or was dropped.
     traces = [np.array(start.lower_bounds) - log_jacobian for start in found.starts]
     return (

@@ -6,7 +6,7 @@ targets drawn from the fitted mixture. Average effects are those of changes of r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -42,11 +42,12 @@ from skmoe._inference.effects import (
     AverageEffects,
     Explanation,
     average_effects_of,
+    derivative_by,
     feature_effects,
     has_gate_effects,
     standard_errors_of_means,
 )
-from skmoe._inference.inference import Inference
+from skmoe._inference.inference import Inference, delta_method
 from skmoe._inference.summary import (
     Findings,
     FitStatistics,
@@ -194,6 +195,7 @@ def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
     """The rows for the method `name`, and whether they are those of the fit."""
     rows, _ = estimator._checked_units(name, given, *WEIGHING)
     rows = rows.of_positive_weight() if rows.series is None else rows.in_time_order()
+    rows = rows.of_known_y() if estimator._fitted.preprocessor.counts_units else rows
     (mixture, theta, preprocessor), fitted = estimator._fitted, estimator._fitted
     weight = estimator._effective_weight(rows.y, rows.weight)
     is_stream = estimator._training_state.stream is not None
@@ -232,7 +234,7 @@ def _bootstrap(
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     counts, drawn = rows.weight.astype(int), rows
     if (counts == rows.weight).all():  # rows of integer weight are as many rows
-        drawn = copies_of(rows, counts)
+        drawn = copies_of(rows, counts, estimator._fitted.preprocessor.counts_units)
     refits = Parallel(n_jobs=options.n_jobs, verbose=10 * int(options.verbose))(
         delayed(_refit)(estimator, rows, drawn, seed)
         for seed in np.random.SeedSequence(seed).spawn(options.n_bootstrap)
@@ -242,7 +244,7 @@ def _bootstrap(
     changes = np.array(refits) - theta
     if not mixture.is_plain:  # those of the coordinates
         changes = changes @ np.linalg.pinv(mixture.expanded(np.eye(size)))
-    derivatives = derivatives_of(coefficients.blocks, size)
+    derivatives = derivatives_of(coefficients.blocks, theta[mixture.first])
     replicates = coefficients.estimates + changes @ derivatives.T
     return replace(
         coefficients,
@@ -285,17 +287,45 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
 # --- effects ----------------------------------------------------------------------------------
 
 
+def infer_if_possible(estimator: Any, rows: Rows) -> Inference | None:
+    """Inference from the rows of the fit; None if the mixture has no standard errors."""
+    if missing_for_inference(estimator._fitted, estimator.n_parameters_):
+        return None
+    found: Inference = estimator.inference(rows.X, rows.y, **rows.arguments)
+    return found
+
+
 @underflow_to_zero
 def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
     """Standard errors (n, K, m) of the predictions of the experts for X, of m responses.
 
     The rows are those of the fit. None if the mixture has no standard errors, as of trees.
     """
-    if missing_for_inference(estimator._fitted, estimator.n_parameters_):
+    inference = infer_if_possible(estimator, rows)
+    if inference is None:
         return None
-    inference = estimator.inference(rows.X, rows.y, **rows.arguments)
     at, n_responses = estimator._checked(Rows(X)), len(labels_of(estimator).responses)
     return standard_errors_of_means(estimator._fitted, at, n_responses, inference)
+
+
+@underflow_to_zero
+def covariance_by_fit(
+    estimator: Any, given: Rows, function: Callable[[Array], Array]
+) -> Array | float:
+    """Covariance of a function of the responsibilities (n, K) of rows that errors of the fit cause.
+
+    The rows are those of the fit. Zero if the mixture has no standard errors, as of trees.
+    """
+    fitted = estimator._fitted
+    if missing_for_inference(fitted, estimator.n_parameters_):
+        return 0.0
+    inference = estimator.inference(given.X, given.y, **given.arguments)
+    rows, _ = estimator._checked_units("responsibilities", given)
+    derivatives = [
+        derivative_by(lambda fit: function(fit.responsibilities(rows).T), fitted, i)
+        for i in range(len(fitted.mixture.first))
+    ]
+    return delta_method(inference, np.stack(derivatives, axis=1))[0]
 
 
 @underflow_to_zero
@@ -584,7 +614,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             given = Rows(X, y, sample_weight, offset, units, None, clusters, known_experts, time)
             rows = rows_of_fit(self, "summary", given)
             found = found._replace(
-                statistics=fit_statistics(rows.posterior, rows.validated, self.n_parameters_),
+                statistics=fit_statistics(
+                    *(rows.posterior, rows.validated, self.n_parameters_),
+                    self._fitted.preprocessor.counts_units,
+                ),
                 has_weights=not np.isin(rows.validated.weight, [0.0, 1.0]).all(),
                 difference=rows.difference,
                 obstacle=obstacle,
@@ -771,8 +804,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 "instead."
             )
         rows = self._checked_units(criterion, given, *WEIGHING)[0].of_positive_weight()
+        counts_units = self._fitted.preprocessor.counts_units
+        rows = rows.of_known_y() if counts_units else rows
         posterior = log_normalise(self._fitted.log_joint(rows))
-        return fit_statistics(posterior, rows, self.n_parameters_)
+        return fit_statistics(posterior, rows, self.n_parameters_, counts_units)
 
     # --- explanation ---
 
@@ -830,11 +865,14 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         array([[ 1.],
                [-1.]])
         """
-        rows, gate = self._with_gate(Rows(X, y, offset=offset, unit=units, time=time), None)
+        given = Rows(X, y, offset=offset, unit=units, time=time)
+        rows, gate, of_units = self._with_gate(given, None)
         self._check_mean()
         fitted, attributes = self._fitted, vars(self)
         gate = np.exp(fitted.log_gate(rows.X)) if gate is None else gate
         means = fitted.predict_experts(rows.X, rows.offset)
+        if of_units is not None and fitted.preprocessor.target_scaling is not None:
+            means = means + fitted.preprocessor.target_scaling.scale[:, None] * of_units.shift
         arrays = {"gate": gate.T, "experts": self._squeeze_outputs(means.transpose(2, 0, 1))}
         if hasattr(self, "expert_coef_"):
             effects = feature_effects(fitted, attributes, rows, gate, means)

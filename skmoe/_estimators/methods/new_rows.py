@@ -96,7 +96,8 @@ def score_of_prediction(estimator: Any, prediction: Any, y: Any, sample_weight: 
     score_fn = accuracy_score if is_classifier(estimator) else r2_score
     values = np.asarray(y)
     has_several = np.shape(prediction)[1:] not in ((), (1,)) and values.shape == prediction.shape
-    may_miss = estimator._fitted.mixture.gate.persists or has_several
+    fitted = estimator._fitted
+    may_miss = fitted.mixture.gate.persists or fitted.preprocessor.counts_units or has_several
     if not may_miss or values.dtype.kind not in "fO":
         check_target(y, is_classifier(estimator))
         if values.dtype.kind == "f":
@@ -317,6 +318,7 @@ class NewRowsMixin:
             n_outputs=None if scaling is None else len(scaling.center),
             classes=getattr(self, "classes_", None),
             of_series=model.gate.persists,
+            of_effects=preprocessor.counts_units,
             of_outcomes=isinstance(getattr(self, "family", None), Mapping),
         )
         rows = checked_rows(given, rules, has_target)
@@ -366,37 +368,45 @@ class NewRowsMixin:
                     FitMismatchWarning,
                 )
 
-    def _with_gate(self, given: Rows, gate_proba: Any) -> tuple[Rows, Array | None]:
-        """New rows, and probabilities (K, n) of their experts; None for those of the gate.
+    def _with_gate(self, given: Rows, gate_proba: Any) -> tuple[Rows, Any, Any]:
+        """New rows, probabilities (K, n) of their experts, None for those of the gate, and effects.
 
-        They are given, or those that the past of a series gives.
+        The probabilities are given, or those that the past of a series gives, or the other rows of
+        a unit with random effects; the latter are None for those of new units.
         """
         check_is_fitted(self)
-        has_past = self._fitted.mixture.gate.persists
-        has_target = given.y is not None
-        if not has_past and (has_target or not (given.unit is given.time is None)):
+        has_past, known, effects = self._fitted.mixture.gate.persists, None, None
+        has_effects, has_target = self._fitted.preprocessor.counts_units, given.y is not None
+        if has_effects and has_target and given.unit is None:
+            raise ValueError(
+                "y must come with units, whose other rows it predicts. Pass units=..., one "
+                "entry for each row of X, or leave y out for new units."
+            )
+        if not has_past and not (given.y is given.unit is given.time is None):
             self._check_known(given, gate_proba)
         elif has_past and gate_proba is None:
             self._check_series(given)
         rows = self._checked(given, has_target)
-        if gate_proba is None and has_past:
-            return rows, self._fitted.known_from_past(rows)[0]
-        if gate_proba is None and has_target:
-            return rows, self._known_gate(rows)
+        if has_effects and has_target:
+            of_units = rows._replace(unit=rows.unit_codes)
+            known, effects = self._fitted.known_from_others(of_units)
+        elif has_target and not has_past and gate_proba is None:
+            known = self._known_gate(rows)
         if gate_proba is None:
-            return rows, None
+            return rows, self._fitted.known_from_past(rows)[0] if has_past else known, effects
         proba = np.asarray(gate_proba, dtype=np.float64)
         check_probabilities("gate_proba", proba, rows.n_rows, self._fitted.mixture.n_experts)
-        return rows, (proba / proba.sum(axis=1, keepdims=True)).T
+        return rows, (proba / proba.sum(axis=1, keepdims=True)).T, effects
 
     def _check_known(self, given: Rows, gate_proba: Any) -> None:
         """What is known of y must have something in common with what is not."""
         n_outputs = len(output_labels(self))
         is_known = given.y is not None and (given.unit is not None or n_outputs > 1)
-        if given.time is not None or not is_known or gate_proba is not None:
+        is_known = self._fitted.preprocessor.counts_units or (is_known and gate_proba is None)
+        if given.time is not None or not is_known:
             raise ValueError(
-                'predictions take y, units and time only with gate="markov", and with y of units, '
-                "or of several outputs, of which some values are known. Leave them out, or pass "
+                'predictions take y, units and time only with gate="markov", where rows depend on '
+                "earlier ones, and y with units, or of several outputs. Leave them out, or pass "
                 "gate_proba=responsibilities(X, y, units=units).rows(units)."
             )
         if hasattr(self, "expert_covariance_") and np.isnan(np.asarray(given.y, float)).any():
@@ -419,7 +429,10 @@ class NewRowsMixin:
         """Arguments by which predictions know earlier rows of a series."""
         check_is_fitted(self)
         given = {"units": units, "time": time}
-        return given | ({"y": y} if self._fitted.mixture.gate.persists else {})
+        if self._fitted.preprocessor.counts_units and units is None:
+            return {}  # of new units
+        has_past = self._fitted.mixture.gate.persists or self._fitted.preprocessor.counts_units
+        return given | ({"y": y} if has_past else {})
 
     def _check_series(self, given: Rows) -> None:
         """New rows of series must have the units and the time that the rows of the fit had."""

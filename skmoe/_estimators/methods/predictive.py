@@ -53,10 +53,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
-            from which the regime is known better. In series (`gate="markov"`) rows are predicted
-            from earlier ones only. None if nothing is known.
+            from which the regime is known better. With `random_features` a row is predicted from
+            all other rows of its unit, and in series (`gate="markov"`) from earlier ones, never
+            from its own y. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`.
+            Units of the rows, and their order, as in `fit`; for series and `random_features` only.
 
         Returns
         -------
@@ -69,9 +70,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             If an expert never has the event (`family="never"`), since the mean is infinite.
         """
         given = Rows(X, y, offset=offset, unit=units, time=time)
-        rows, gate_prob = self._with_gate(given, gate_proba)
+        rows, *known = self._with_gate(given, gate_proba)
         self._check_mean()
-        return self._squeeze_outputs(self._fitted.predict(rows.X, rows.offset, gate_prob).T)
+        return self._squeeze_outputs(self._fitted.predict(rows.X, rows.offset, *known).T)
 
     @supports_dask
     def predict_experts(self, X: Any, *, offset: Any = None) -> Array:
@@ -119,8 +120,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`. Each row is
-            predicted from earlier rows; those whose y is NaN do not count.
+            Units of the rows, and their order, as in `fit`, for series (`gate="markov"`) and with
+            `random_features`. Each row is predicted from earlier rows of its series, or from the
+            others of its unit; those whose y is NaN do not count.
 
         Returns
         -------
@@ -192,10 +194,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
-            from which the regime is known better. In series (`gate="markov"`) rows are predicted
-            from earlier ones only. None if nothing is known.
+            from which the regime is known better. With `random_features` a row is predicted from
+            all other rows of its unit, and in series (`gate="markov"`) from earlier ones, never
+            from its own y. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`.
+            Units of the rows, and their order, as in `fit`; for series and `random_features` only.
 
         Returns
         -------
@@ -254,10 +257,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
-            from which the regime is known better. In series (`gate="markov"`) rows are predicted
-            from earlier ones only. None if nothing is known.
+            from which the regime is known better. With `random_features` a row is predicted from
+            all other rows of its unit, and in series (`gate="markov"`) from earlier ones, never
+            from its own y. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`.
+            Units of the rows, and their order, as in `fit`; for series and `random_features` only.
 
         Returns
         -------
@@ -311,10 +315,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
-            from which the regime is known better. In series (`gate="markov"`) rows are predicted
-            from earlier ones only. None if nothing is known.
+            from which the regime is known better. With `random_features` a row is predicted from
+            all other rows of its unit, and in series (`gate="markov"`) from earlier ones, never
+            from its own y. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`.
+            Units of the rows, and their order, as in `fit`; for series and `random_features` only.
 
         Returns
         -------
@@ -362,10 +367,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
-            from which the regime is known better. In series (`gate="markov"`) rows are predicted
-            from earlier ones only. None if nothing is known.
+            from which the regime is known better. With `random_features` a row is predicted from
+            all other rows of its unit, and in series (`gate="markov"`) from earlier ones, never
+            from its own y. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`.
+            Units of the rows, and their order, as in `fit`; for series and `random_features` only.
 
         Returns
         -------
@@ -389,8 +395,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         rows = Rows(X, y, offset=offset, unit=units, time=time)
         self._warn_of_missing(method, rows, "offset")
         require_distribution(self._fitted.mixture.experts, method)
-        rows, gate_prob = self._with_gate(rows, gate_proba)
-        found = self._fitted.distribution(rows.X, rows.offset, self._single_output, gate_prob)
+        rows, *known = self._with_gate(rows, gate_proba)
+        found = self._fitted.distribution(rows.X, rows.offset, self._single_output, *known)
         found.output_names = getattr(self, "output_names_", ())
         return found
 
@@ -475,8 +481,8 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         probs : ndarray of shape (n_samples, n_classes)
             Probabilities in the order of `classes_`.
         """
-        rows, gate_prob = self._with_gate(Rows(X, y, unit=units, time=time), gate_proba)
-        return self._fitted.predict(rows.X, gate_prob=gate_prob).T
+        rows, *known = self._with_gate(Rows(X, y, unit=units, time=time), gate_proba)
+        return self._fitted.predict(rows.X, None, *known).T
 
     @supports_dask
     def predict_log_proba(

@@ -23,6 +23,7 @@ from skmoe._data.sklearn_adapter import (
 )
 from skmoe._estimators.parameters.conflicts import (
     BASE,
+    EFFECTS,
     ESTIMATORS,
     MISSING,
     NO_LOG_LINK,
@@ -134,6 +135,8 @@ def with_outcomes(params: Any, y: Array, names: Sequence[str]) -> Any:
             others[kind] = Choice(params.expert_parameter, params.expert)
         if params.base is not None:
             others[BASE] = Choice("base", params.base)
+        if params.random_features is not None:
+            others[EFFECTS] = Choice(EFFECTS, params.random_features)
         check_conflicts(others)
     if not isinstance(experts, LinearExperts):
         return params
@@ -320,11 +323,12 @@ def features_of_outputs(
 
 def expert_columns(
     params: Any, n_features: int, names: Array | None
-) -> tuple[Array | None, tuple[tuple[int, ...], ...], tuple[int, ...]]:
-    """Columns of X in the design matrix of the experts, slopes, and columns of the dispersions.
+) -> tuple[Array | None, tuple[tuple[int, ...], ...], tuple[int, ...], tuple[int, ...]]:
+    """Columns of X in the design matrix of the experts, slopes, and columns of two others.
 
-    The columns of X are None for all. Slopes are numbers, as `slope_holders` takes them: ()
-    where each expert has its own slope of each column.
+    These are those of the dispersions, and of random effects, of which the first is the intercept.
+    The columns of X are None for all. Slopes are numbers, as `slope_holders` takes them: () where
+    each expert has its own slope of each column.
     """
     features, given = (n_features, names), params.expert_features
     for_each, may_be_empty = is_for_each_expert(given), not params.uses_estimators
@@ -340,6 +344,9 @@ def expert_columns(
     of_dispersion = check_columns("dispersion_features", params.dispersion_features, *features)
     if columns is not None and of_dispersion is not None:
         columns = np.union1d(columns, of_dispersion)
+    of_effects = check_columns("random_features", params.random_features, *features, True)
+    if columns is not None and of_effects is not None:
+        columns = np.union1d(columns, of_effects).astype(int)
     numbers = np.arange(params.n_experts)[:, None]
     slopes = np.where(has_slope, numbers, -1)
     for column, sharing in _sharing_experts(params, features).items():
@@ -356,10 +363,12 @@ def expert_columns(
     slopes = slopes if columns is None else slopes[:, columns]
     of_slopes = np.arange(n_features) if columns is None else columns
     is_of_dispersion = np.isin(of_slopes, () if of_dispersion is None else of_dispersion)
+    random = () if of_effects is None else (-1, *np.searchsorted(of_slopes, of_effects).tolist())
     return (
         columns,
         () if (slopes == numbers).all() else tuple(map(tuple, slopes.tolist())),
         tuple(np.flatnonzero(is_of_dispersion).tolist()),
+        random,
     )
 
 

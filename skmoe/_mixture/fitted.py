@@ -94,6 +94,21 @@ class FittedMixture(NamedTuple):
         ]
         return np.concatenate(parts, axis=1)
 
+    @underflow_to_zero
+    def known_gate(self, rows: Rows) -> Array:
+        """Probabilities (K, n) of the experts of rows, given what is known of y in their units.
+
+        Of a single output a row's own value is left out.
+        """
+        data, theta = self.data(self.preprocessor.transform_units(rows)), self.theta[None]
+        logs = self.mixture.at(theta, data).logs
+        joint = data.joint(self.mixture.log_gate(theta, data, routed=True), logs)[:, 0]
+        joint = data.rows.row_responsibilities(joint)
+        if data.rows.y.ndim == 1 or len(data.rows.y) == 1:
+            joint = joint - np.where(np.isfinite(logs[:, 0]), logs[:, 0], 0.0)
+        ranks = np.argsort(np.argsort(rows.unit, kind="stable"))
+        return log_normalise(joint)[0][:, ranks]
+
     # --- random effects ---
 
     @underflow_to_zero

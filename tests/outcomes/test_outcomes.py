@@ -219,8 +219,13 @@ def test_units_have_several_courses(patients):
     # Predictions of the rows of a unit know its observed rows.
     gate = moe.responsibilities(X, y, units=units).rows(units)
     assert_allclose(moe.predict(X, y=y, units=units), moe.predict(X, gate_proba=gate))
+    # Of a single y a row's own value is left out.
     gate = one.responsibilities(X, y["bmi"], units=units).rows(units)
-    assert_allclose(one.predict(X, y=y["bmi"], units=units), one.predict(X, gate_proba=gate))
+    predicted = one.predict(X, y=y["bmi"], units=units)
+    assert_allclose(predicted[~known], one.predict(X, gate_proba=gate)[~known])
+    row = int(np.flatnonzero(known)[5])
+    without = y["bmi"].where(y.index != row)
+    assert predicted[row] == pytest.approx(one.predict(X, y=without, units=units)[row])
 
 
 def test_features_of_outcomes(patients):

@@ -391,7 +391,7 @@ class NewRowsMixin:
             of_units = rows._replace(unit=rows.unit_codes)
             known, effects = self._fitted.known_from_others(of_units)
         elif has_target and not has_past and gate_proba is None:
-            known = self._known_gate(rows)
+            known = self._fitted.known_gate(rows._replace(unit=rows.unit_codes))
         if gate_proba is None:
             return rows, self._fitted.known_from_past(rows)[0] if has_past else known, effects
         proba = np.asarray(gate_proba, dtype=np.float64)
@@ -414,16 +414,6 @@ class NewRowsMixin:
                 'predictions do not take y with covariance_type="full", where the means of some '
                 'outputs depend on others. Use covariance_type="diag".'
             )
-
-    def _known_gate(self, rows: Rows) -> Array:
-        """Probabilities (K, n) of the experts of rows, given what is known of y, or of their unit.
-
-        They are those of the gate times the densities of the values that are known.
-        """
-        if rows.unit is None:
-            return self._fitted.responsibilities(rows)
-        codes = encode_units(rows.unit)[1]
-        return self._fitted.responsibilities(rows._replace(unit=codes))[:, codes]
 
     def _past(self, y: Any, units: Any, time: Any) -> dict[str, Any]:
         """Arguments by which predictions know earlier rows of a series."""

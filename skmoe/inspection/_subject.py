@@ -627,6 +627,8 @@ def target_name(estimator: Any, y: Any, index: int) -> str:
         return f"Probability of class {estimator.classes_[index]}"
     if isinstance(getattr(y, "name", None), str) and y.name:
         return str(y.name)
+    if hasattr(y, "columns"):
+        return str(y.columns[index])
     return output_labels(estimator)[index]
 
 

@@ -260,7 +260,7 @@ WRONG = [
     ("target", 1, "index of an output, from 0 to 0"),
     ("target", -1, "index of an output"),
     ("target", True, "index of an output"),
-    ("target", "y", "index of an output"),
+    ("target", "height", "index of an output"),
     ("standardize", 1, "True or False"),
     ("adjust", "yes", "True or False"),
     ("features", "height", "X has none"),

@@ -12,11 +12,12 @@ from skmoe._numerics.typing import Array
 
 
 def names_of_outputs(y: Any) -> list[str]:
-    """Names of the columns of several outputs: those of a frame, or y0, y1, ..."""
+    """Names of the columns of y: those of a frame, or y0, y1, ..., or y for one."""
     columns = list(getattr(y, "columns", ()))
     if columns and all(isinstance(name, str) for name in columns):
         return columns
-    return [f"y{j}" for j in range(np.shape(y)[1])]
+    n_outputs = np.shape(y)[1]
+    return ["y"] if n_outputs == 1 else [f"y{j}" for j in range(n_outputs)]
 
 
 def by_column(parameter: str, given: Mapping[Any, Any], names: Sequence[str]) -> list[Any]:

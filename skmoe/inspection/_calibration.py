@@ -344,9 +344,9 @@ class RootogramDisplay(draw.Display):
         if hasattr(estimator, "predict_dist"):
             gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
             distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
-        output = subject.check_target(estimator, target, X)
-        is_one = len(output_labels(estimator)) == 1
+        is_one, output = len(output_labels(estimator)) == 1, 0
         if distribution is not None and not is_one:
+            output = subject.check_target(estimator, target, X)
             distribution = distribution.marginal(output)
         if distribution is None or not distribution.is_count:
             raise ValueError(
@@ -354,6 +354,7 @@ class RootogramDisplay(draw.Display):
                 f'{getattr(estimator, "family", None)!r}. Use family="poisson" or '
                 '"negative_binomial", or CalibrationDisplay for other distributions.'
             )
+        output = subject.check_target(estimator, target, X)
         subject.check_rows("y", estimator, X, y)
         y = subject.one_target(np.asarray(y, dtype=np.float64), output, 1)
         is_known = np.isfinite(y) | (is_one and not subject.has_series(estimator))

@@ -404,7 +404,10 @@ def _row_effects(
     if at_time is not None:
         name, time = at_time
         both = (mixture.predict_dist(table, offset=rows.offset) for table in ends)
-        without, treated = (np.asarray(getattr(dist, name)(time)) for dist in both)
+        without, treated = (
+            np.asarray(dist.sf(time) if name == "sf" else dist.restricted_mean(time))
+            for dist in both
+        )
         return (treated - without).reshape(rows.n_rows)
     without, treated = (
         subject.predicted_mean(mixture, table, index, offset=rows.offset) for table in (low, high)

@@ -12,7 +12,7 @@ from skmoe._numerics.typing import Array
 
 
 def names_of_outputs(y: Any) -> list[str]:
-    """Names of the columns of several outputs: those of a frame, or y, or y0, y1, ..."""
+    """Names of the columns of y: those of a frame, or y0, y1, ..., or y for one."""
     columns = list(getattr(y, "columns", ()))
     if columns and all(isinstance(name, str) for name in columns):
         return columns

@@ -415,7 +415,8 @@ def check_target(estimator: Any, target: Any, X: Any) -> int:
         rule, drawn, is_choice = f"one of the classes seen in fit, {choices}", "class", True
     else:
         names = output_labels(estimator)
-        target = names.index(target) if target in names else target
+        is_name = isinstance(target, str) and len(names) > 1 and target in names
+        target = names.index(target) if is_name else target
         choices = list(range(len(names)))
         rule = f"the index of an output, from 0 to {len(names) - 1}, or one of {names}"
         is_choice = isinstance(target, (int, np.integer)) and not isinstance(target, bool)
@@ -625,6 +626,8 @@ def target_name(estimator: Any, y: Any, index: int) -> str:
     """Label of the vertical axis: the name of y if it has one."""
     if is_classifier(estimator):
         return f"Probability of class {estimator.classes_[index]}"
+    if hasattr(y, "columns"):
+        return str(y.columns[index])
     if isinstance(getattr(y, "name", None), str) and y.name:
         return str(y.name)
     if hasattr(y, "columns"):

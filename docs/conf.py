@@ -84,7 +84,6 @@ numpydoc_xref_aliases = {
     "UnitResponsibilities": "skmoe.inspection.UnitResponsibilities",
     "NestedModelsTest": "skmoe.inspection.NestedModelsTest",
     "AverageEffects": "skmoe.inspection.AverageEffects",
-    "MixtureDistribution": "skmoe.distributions.MixtureDistribution",
     "PredictiveDistribution": "skmoe.distributions.PredictiveDistribution",
     "PoissonComponents": "skmoe.distributions.PoissonComponents",
     "NormalComponents": "skmoe.distributions.NormalComponents",

@@ -23,21 +23,40 @@ INITIAL = "free", "stationary"
 MAX_BALANCE = 1e100
 
 
-class _ParametricGate(Part):
-    """What both gates have in common: which experts a row has, and how even their shares are."""
+class _LogitGate(Part):
+    """What the gates have in common: their defaults and checks, and the gate of a fit."""
 
-    top_k: int | None
-    balance: float
+    alpha: Any = 0.0
+    transformer: Any = None
+    top_k: Any = None
+    balance: Any = 0.0
+    initial: Any = ""
+    depends_on_features: ClassVar[bool] = True
+    persists: ClassVar[bool] = False
 
     def check_options(self) -> None:
-        """Validate the number of experts of a row, and the balance of their shares."""
+        """Validate penalty and transformer, the experts of a row, and the balance of shares."""
+        if self.alpha is not None:
+            check_real("gate.alpha", self.alpha)
+        check_transformer("gate.transformer", self.transformer)
         if self.top_k is not None:
             check_integer("gate.top_k", self.top_k, least=1)
         check_real("gate.balance", self.balance, most=MAX_BALANCE)
 
+    @property
+    def has_open_penalty(self) -> bool:
+        """Whether `gate_alpha` of the estimator decides by default."""
+        return self.alpha is None
+
+    def gate_of(self, n_experts: int, n_columns: int) -> Gate:
+        """The gate of a fit with columns of a design matrix; with one there are no slopes."""
+        alpha = DEFAULT_GATE_ALPHA if self.alpha is None else self.alpha
+        n_columns = n_columns if self.depends_on_features else 0
+        return Gate(Categorical(n_experts, "gate"), n_columns, alpha, initial=self.initial)
+
 
 @dataclass(frozen=True)
-class ConstantGate(_ParametricGate):
+class ConstantGate(_LogitGate):
     """The same probabilities for all rows: a mixture of regressions [1]_.
 
     Use it, as `gate="constant"`, where regimes overlap in the features and only y separates them.
@@ -69,17 +88,10 @@ class ConstantGate(_ParametricGate):
     balance: float = 0.0
 
     depends_on_features: ClassVar[bool] = False
-    persists: ClassVar[bool] = False
-    has_open_penalty: ClassVar[bool] = False
-    transformer: ClassVar[Any] = None
-
-    def gate_of(self, n_experts: int, n_columns: int) -> Gate:
-        """The gate of a fit."""
-        return Gate(Categorical(n_experts, "gate"), 0)
 
 
 @dataclass(frozen=True)
-class SoftmaxGate(_ParametricGate):
+class SoftmaxGate(_LogitGate):
     """Multinomial logit of the expert on the features.
 
     Fitted by one Newton step per iteration of EM, as a multinomial logit whose targets are the
@@ -132,29 +144,9 @@ class SoftmaxGate(_ParametricGate):
     top_k: int | None = None
     balance: float = 0.0
 
-    def check_options(self) -> None:
-        """Validate penalty, transformer, and the options of both gates."""
-        super().check_options()
-        if self.alpha is not None:
-            check_real("gate.alpha", self.alpha)
-        check_transformer("gate.transformer", self.transformer)
-
-    @property
-    def has_open_penalty(self) -> bool:
-        """Whether `gate_alpha` of the estimator decides by default."""
-        return self.alpha is None
-
-    depends_on_features: ClassVar[bool] = True
-    persists: ClassVar[bool] = False
-
-    def gate_of(self, n_experts: int, n_columns: int) -> Gate:
-        """The gate of a fit with columns of a design matrix."""
-        alpha = DEFAULT_GATE_ALPHA if self.alpha is None else self.alpha
-        return Gate(Categorical(n_experts, "gate"), n_columns, alpha)
-
 
 @dataclass(frozen=True)
-class MarkovGate(Part):
+class MarkovGate(_LogitGate):
     """Regimes that persist in time: a Markov chain of experts in each series of rows [1]_ [2]_.
 
     Use it, as `gate="markov"`, for rows that follow one another in time: `units` of `fit` name the
@@ -202,28 +194,16 @@ class MarkovGate(Part):
     alpha: Alpha | None = None
     initial: str = "free"
 
-    depends_on_features: ClassVar[bool] = True
     persists: ClassVar[bool] = True
-    transformer: ClassVar[Any] = None
-    top_k: ClassVar[int | None] = None
-    balance: ClassVar[float] = 0.0
 
     def check_options(self) -> None:
-        """Validate the penalty, and the kind of the first rows."""
-        if self.alpha is not None:
-            check_real("gate.alpha", self.alpha)
+        """Validate also the kind of the first rows."""
+        super().check_options()
         check_choice("gate.initial", self.initial, INITIAL)
-
-    @property
-    def has_open_penalty(self) -> bool:
-        """Whether `gate_alpha` of the estimator decides by default."""
-        return self.alpha is None
 
     def gate_of(self, n_experts: int, n_columns: int) -> Gate:
         """The gate of a fit with columns of a design matrix; with one there are no slopes."""
-        alpha = DEFAULT_GATE_ALPHA if self.alpha is None else self.alpha
-        n_columns = n_columns if n_columns > 1 else 0
-        return Gate(Categorical(n_experts, "gate"), n_columns, alpha, initial=self.initial)
+        return super().gate_of(n_experts, n_columns if n_columns > 1 else 0)
 
 
 # Gates by the names of the parameter `gate`.

@@ -11,8 +11,9 @@ ones), m outputs or C classes.
 
 A family derives from `Experts`, a gate from `Gate`. The abstract methods are required. Everything
 else has a default, but for two methods. With `reorder(params, order)` all experts are treated
-alike, and can be numbered in any order. With `components` of `SupportsDistribution` there is a
-predictive distribution. Methods of the estimators that need what is missing name it.
+alike, and can be numbered in any order. With `components(params, k, design)`, the distribution of y
+under expert k as components of `skmoe.distributions`, there is a predictive distribution. Methods
+of the estimators that need what is missing name it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from itertools import combinations
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -271,32 +272,6 @@ class Correlation(Dispersion):
 Block = LinearPredictor | Dispersion
 
 
-class SupportsDistribution(Protocol):
-    """Experts with a predictive distribution: `predict_dist`, intervals, quantiles, `sample`."""
-
-    def components(self, params: Any, k: int, design: Design) -> Any:
-        """The distribution of y under expert k, as components of `skmoe.distributions`."""
-
-
-class SupportsInference(Protocol):
-    """Experts with standard errors, which those of a user have by declaring `blocks`."""
-
-
-class SupportsGateInference(Protocol):
-    """Gates with standard errors: those of skmoe, as their logits are linear."""
-
-
-def missing_methods(part: Any, capability: type) -> list[str]:
-    """Names of the methods of a capability that a part does not have."""
-    needed = [name for name in vars(capability) if not name.startswith("_")]
-    return [name for name in needed if not callable(getattr(part, name, None))]
-
-
-def has_capability(part: Any, capability: type) -> bool:
-    """Whether a part has all methods of a capability, and no limitation."""
-    return not missing_methods(part, capability) and not part.limitation(capability)
-
-
 class Part(ABC):  # noqa: B024
     """What families and gates have in common."""
 
@@ -311,10 +286,6 @@ class Part(ABC):  # noqa: B024
 
         It is called for objects that are passed as `expert` or `gate`, before any work.
         """
-
-    def limitation(self, capability: type) -> str:
-        """The reason why this instance lacks a capability whose methods it has; "" if it has it."""
-        return ""
 
     def project(self, params: Any) -> Any:
         """The nearest valid parameters, after an extrapolation. Default: all are valid."""
@@ -352,6 +323,8 @@ class Experts(Part):
     # Whether an expert without rows has collapsed, and is re-initialised; False where the densities
     # are given, so that an expert that explains no row is one that is not needed.
     can_collapse: ClassVar[bool] = True
+    # Why experts without blocks have no standard errors.
+    lacks_inference: ClassVar[str] = "it declares no `blocks` of coefficients"
     # Fields of the parameters that no block describes.
     other_params: ClassVar[tuple[str, ...]] = ()
 
@@ -409,11 +382,6 @@ class Experts(Part):
         """
 
     # --- defaults ---
-
-    def limitation(self, capability: type) -> str:
-        """Why there are no standard errors: the experts have no blocks; "" if there are."""
-        is_limited = capability is SupportsInference and not self.blocks
-        return "it declares no `blocks` of coefficients" if is_limited else ""
 
     def hessian(self, params: Any, design: Design, y: Array, resp: Array) -> Any:
         """Negative Hessian of the expected log-likelihood, summed over the rows.
@@ -477,6 +445,7 @@ class Gate(Part):
     # Whether the probabilities differ between rows.
     depends_on_features: bool = True
     persists: ClassVar[bool] = False  # whether rows follow one another in time
+    lacks_inference: ClassVar[str] = "it is a gate of your own"  # why there are no standard errors
 
     @abstractmethod
     def init_params(self, n_experts: int, n_columns: int) -> Any:
@@ -497,10 +466,6 @@ class Gate(Part):
     @abstractmethod
     def m_step(self, statistics: Any, factor: Any, params: Any, step: float) -> Any:
         """New parameters, towards which the expected log-likelihood must not decrease."""
-
-    def limitation(self, capability: type) -> str:
-        """Gates of users have no standard errors."""
-        return "it is a gate of your own" if capability is SupportsGateInference else ""
 
     def coefficients(self, params: Any, n_columns: int) -> Array | None:
         """Coefficients of the logits, (K, d), the intercept last; None if they are not linear.

@@ -35,11 +35,6 @@ from skmoe.protocols import (
     LinearPredictor,
     Measure,
     Part,
-    SupportsDistribution,
-    SupportsGateInference,
-    SupportsInference,
-    has_capability,
-    missing_methods,
 )
 
 INTERCEPT = "(Intercept)"
@@ -292,53 +287,31 @@ def indicator_columns(mixture: FittedMixture, feature_range: Array | None) -> Ar
 MAX_TERMS = 5000
 
 
-# What a missing capability is, and a remedy.
-REQUIREMENTS: dict[type, tuple[str, str]] = {
-    SupportsDistribution: ("a predictive distribution", "Use score_samples for log densities."),
-    SupportsInference: (
-        "experts with second derivatives by coefficients",
-        'Linear and logistic experts have them (expert="linear").',
-    ),
-    SupportsGateInference: (
-        "a gate with second derivatives by coefficients",
-        'The gates "softmax" and "constant" have them.',
-    ),
-}
+def require_distribution(experts: Any, what: str) -> None:
+    """Raise ValueError if experts of a user lack the distribution that the method `what` needs.
 
-
-def missing_capability(part: Any, capability: type, what: str) -> str:
-    """Message for a family or gate that lacks a capability that `what` needs; "" if it has it."""
-    if has_capability(part, capability):
-        return ""
-    need, remedy = REQUIREMENTS[capability]
-    name, methods = type(part).__name__, missing_methods(part, capability)
-    limitation = part.limitation(capability)
-    reason = f"{name} has no method{'s' * (len(methods) > 1)} {', '.join(methods)}"
-    if limitation:
-        reason = f"{name} has none: {limitation}"
-    return f"{what} needs {need}; {reason} (see skmoe.protocols.{capability.__name__}). {remedy}"
-
-
-def require(part: Any, capability: type, what: str) -> None:
-    """Raise ValueError if a part of a user lacks a capability that the method `what` needs.
-
-    Linear parts have all of them. A part is one of a mixture, or what the user gave.
+    They are those of a mixture, or what the user gave.
     """
-    own = getattr(part, "own", part)
-    message = missing_capability(own, capability, what) if isinstance(own, Part) else ""
-    if message:
-        raise ValueError(message)
+    own = getattr(experts, "own", experts)
+    if isinstance(own, Part) and not callable(getattr(own, "components", None)):
+        raise ValueError(
+            f"{what} needs a predictive distribution; {type(own).__name__} has no method "
+            "components (see skmoe.protocols.Experts). Use score_samples for log densities."
+        )
 
 
 def missing_for_inference(fitted: FittedMixture, n_terms: float) -> str:
     """Message why a mixture of so many coefficients has no standard errors; "" if it has."""
     mixture, extra = fitted.mixture, fitted.preprocessor.extra_features
-    for part, capability in (
-        (mixture.experts, SupportsInference),
-        (mixture.gate, SupportsGateInference),
+    for part, name, remedy in (
+        (mixture.experts, "experts", 'Linear and logistic experts have them (expert="linear").'),
+        (mixture.gate, "a gate", 'The gates "softmax" and "constant" have them.'),
     ):
         if not part.has_derivatives:
-            return missing_capability(part.own, capability, "inference")
+            return (
+                f"inference needs {name} with second derivatives by coefficients; "
+                f"{type(part.own).__name__} has none: {part.own.lacks_inference}. {remedy}"
+            )
     if mixture.top_k is not None:
         return (
             f"inference needs every expert to see every row; got gate.top_k={mixture.top_k}. "

@@ -12,9 +12,8 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -26,9 +25,7 @@ from skmoe._inference.coefficients import GATE, indicator_columns
 from skmoe._inference.inference import Inference, Result, Term, delta_method
 from skmoe._inference.labels import Labels, printable_line, printable_name
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.information import gate_scores
 from skmoe._mixture.mixture import Data
-from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import TINY, Array
 from skmoe._optional import import_pandas
 
@@ -37,16 +34,19 @@ from skmoe._optional import import_pandas
 # Part of the effects of the whole mixture.
 MIXTURE = "mixture"
 
-# Changes of a coordinate of the experts, in the central differences of their means.
+# Change of a coordinate in central differences.
 COORDINATE_STEP = 1e-4
 
 
-class Sums(NamedTuple):
-    """Weighted sums over the rows, for K experts and m responses, or derivatives of these."""
-
-    experts: Array  # change through each expert, (..., K, m)
-    gate: Array  # change through the probability of each expert, (..., K, m)
-    share: Array  # mean probability of each expert, (..., K)
+def _slope(function: Callable[[FittedMixture], Array], fitted: FittedMixture, index: Any) -> Array:
+    """Derivative of a function of a fit along coordinates, all of which change, by differences."""
+    step = np.zeros(len(fitted.mixture.first))
+    step[index] = COORDINATE_STEP
+    step = fitted.mixture.expanded(step)
+    ahead, behind = (
+        function(fitted._replace(theta=fitted.theta + sign * step)) for sign in (1.0, -1.0)
+    )
+    return (ahead - behind) / (2.0 * COORDINATE_STEP)
 
 
 class Ends(NamedTuple):
@@ -57,81 +57,53 @@ class Ends(NamedTuple):
     width: float
     n_responses: int | None  # None for effects on the gate
 
-    def gate(self, fitted: FittedMixture) -> list[Array]:
-        """Probabilities (K, n) of the experts."""
-        return [np.exp(fitted.gate_logs(data)) for data in self.rows]
+    def gate(self, fitted: FittedMixture) -> Array:
+        """Probabilities (2, K, n) of the experts."""
+        return np.exp([fitted.gate_logs(data) for data in self.rows])
 
-    def means(self, fitted: FittedMixture) -> list[Array]:
-        """Means (K, m, n) of the experts; for effects on the gate, of whether it is each expert."""
+    def means(self, fitted: FittedMixture) -> Array:
+        """Means (2, K, m, n) of the experts; for effects on the gate, of whether it is each one."""
         if self.n_responses is None:
             is_expert = np.eye(fitted.mixture.n_experts)[..., None]
-            return [np.tile(is_expert, len(self.rows[0].rows.weight))] * 2
-        pairs = zip(self.rows, self.added, strict=True)
-        return [fitted.means(data)[:, -self.n_responses :] + added for data, added in pairs]
-
-    def mean_derivatives(self, fitted: FittedMixture, index: Array) -> list[Array]:
-        """Derivatives (K, m, n) of the mean of each expert by one of its coordinates.
-
-        `index` (K,) has that of each expert, which changes its own mean only; -1 for none.
-        """
-        step = np.zeros(len(fitted.mixture.first))
-        step[index[index >= 0]] = COORDINATE_STEP
-        step = fitted.mixture.expanded(step)
-        ahead, behind = (
-            self.means(fitted._replace(theta=fitted.theta + sign * step)) for sign in (1.0, -1.0)
+            return np.tile(is_expert, (2, 1, 1, len(self.rows[0].rows.weight)))
+        return np.stack(
+            [
+                fitted.means(data)[:, -self.n_responses :] + added
+                for data, added in zip(self.rows, self.added, strict=True)
+            ]
         )
-        return [(a - b) / (2.0 * COORDINATE_STEP) for a, b in zip(ahead, behind, strict=True)]
 
-    def long_run_derivatives(self, fitted: FittedMixture) -> list[Array]:
-        """Derivatives (P, K, n) of the probabilities of the long run by coordinates of the gate."""
-        n_of_gate = len(fitted.mixture.gate.first)
-        steps = COORDINATE_STEP * np.eye(len(fitted.mixture.first))[-n_of_gate:]
-        ahead, behind = (
-            np.array(
-                [
-                    self.gate(fitted._replace(theta=fitted.theta + sign * step))
-                    for step in map(fitted.mixture.expanded, steps)
-                ]
-            )
-            for sign in (1.0, -1.0)
-        )  # (P, 2, K, n)
-        return list(np.moveaxis(ahead - behind, 1, 0) / (2.0 * COORDINATE_STEP))
+    def sums(self, gate: Array, mean: Array) -> Array:
+        """Weighted sums over the rows, (K, 2 m + 1): linear in the probabilities and in the means.
 
-    def sums(self, gate: Sequence[Array], mean: Sequence[Array]) -> Sums:
-        """Sums over the rows. Derivatives of the probabilities may have another axis."""
+        They are the changes through each expert, those through its probability, and its share.
+        """
         (low_gate, high_gate), (low, high), weight = gate, mean, self.rows[0].rows.weight
         weighted = 0.5 * (low_gate + high_gate) * weight
         changed = (high_gate - low_gate) * weight / self.width
-        return Sums(
-            np.einsum("...kn,kmn->...km", weighted, (high - low) / self.width),
-            np.einsum("...kn,kmn->...km", changed, 0.5 * (low + high)),
-            weighted.sum(axis=-1),
+        return np.hstack(
+            [
+                np.einsum("kn,kmn->km", weighted, (high - low) / self.width),
+                np.einsum("kn,kmn->km", changed, 0.5 * (low + high)),
+                weighted.sum(axis=1, keepdims=True),
+            ]
         )
 
-    def sums_by_coordinates(self, fitted: FittedMixture, index: Array) -> Sums:
-        """Derivatives of the sums by the coordinates, which are the first axis.
+    def sums_by_coordinates(self, fitted: FittedMixture, index: Array) -> Array:
+        """Derivatives (R, K, 2 m + 1) of the sums by the coordinates.
 
-        `index` (K, P) has the coordinates of each expert.
+        `index` (K, P) has the coordinates of each expert, which change its own mean only; -1 for
+        none.
         """
-        (mixture, theta, _), n_of_gate = fitted, len(fitted.mixture.gate.first)
         gate, mean = self.gate(fitted), self.means(fitted)
-        size = len(mixture.first), *mean[0].shape[:2]
-        found = Sums(np.zeros(size), np.zeros(size), np.zeros(size[:2]))
-        if n_of_gate:
-            if mixture.gate.persists:
-                of_ends = self.long_run_derivatives(fitted)
-            else:
-                of_ends = []
-                for data, probability in zip(self.rows, gate, strict=True):
-                    scores = gate_scores(mixture, mixture.log_gate(theta[None], data), data)
-                    of_ends.append(np.stack(scores, axis=1) * probability)
-            for total, values in zip(found, self.sums(of_ends, mean), strict=True):
-                total[-n_of_gate:] += values
-        for own in [] if self.n_responses is None else index.T:
-            of_experts = self.sums(gate, self.mean_derivatives(fitted, own))
+        n_all, n_of_gate = len(fitted.mixture.first), len(fitted.mixture.gate.first)
+        found = np.zeros((n_all, *self.sums(gate, mean).shape))
+        for r in range(n_all - n_of_gate, n_all):
+            found[r] = self.sums(_slope(self.gate, fitted, r), mean)
+        for own in () if self.n_responses is None else index.T:
             present = np.flatnonzero(own >= 0)
-            found.experts[own[present], present] += of_experts.experts[present]
-            found.gate[own[present], present] += of_experts.gate[present]
+            of_means = self.sums(gate, _slope(self.means, fitted, own[present]))
+            found[own[present], present, :-1] += of_means[present, :-1]
         return found
 
 
@@ -204,16 +176,17 @@ def average_effects_of(
             for pair in zip(*ends, strict=True)
         ]
         sums = [
-            reduce(add_fields, (block.sums(block.gate(fit), block.means(fit)) for block in blocks))
+            np.sum([block.sums(block.gate(fit), block.means(fit)) for block in blocks], axis=0)
             for fit in fits
         ]
         names.append(name)
-        values.append([_effects(of_fit, of_fit, on_gate) for of_fit in sums])
+        values.append([_effects(of_fit, on_gate) for of_fit in sums])
         if inference is not None:
             index = _coordinates_of_experts(inference, fitted.mixture.n_experts)
-            by_coordinates = (block.sums_by_coordinates(fitted, index) for block in blocks)
-            own = _effects(reduce(add_fields, by_coordinates), sums[0], on_gate)
-            derivatives.append(np.moveaxis(own, 0, -1))
+            slopes = [block.sums_by_coordinates(fitted, index) for block in blocks]
+            step = COORDINATE_STEP * np.sum(slopes, axis=0)
+            change = _effects(sums[0] + step, on_gate) - _effects(sums[0] - step, on_gate)
+            derivatives.append(np.moveaxis(change, 0, -1) / (2.0 * COORDINATE_STEP))
     parts, changing = [MIXTURE], list(responses) if len(responses) > 1 else [""]
     if on_gate:
         parts, changing = [GATE], labels.experts
@@ -258,12 +231,12 @@ def standard_errors_of_means(
     """Standard errors (n, K, m) of the means of the experts; NaN if they are not determined."""
     (mixture, _, units), of_blocks = fitted, []
     for dataset, added in units.transform_blocks(rows):
-        ends = Ends([fitted.data(dataset)] * 2, [added] * 2, 1.0, n_responses)
+        ends = Ends([fitted.data(dataset)], [added], 1.0, n_responses)
         shape = mixture.n_experts, n_responses, dataset.n_rows
         derivatives = np.zeros((*shape, len(mixture.first)))
         for index in _coordinates_of_experts(inference, mixture.n_experts).T:
-            by_coordinate = ends.mean_derivatives(fitted, index)[0]
             present = np.flatnonzero(index >= 0)
+            [by_coordinate] = _slope(ends.means, fitted, index[present])
             derivatives[present, :, :, index[present]] = by_coordinate[present]
         found = np.empty(shape)
         for k, response in np.ndindex(*shape[:2]):
@@ -274,17 +247,15 @@ def standard_errors_of_means(
     return np.moveaxis(np.concatenate(of_blocks, axis=2), 2, 0)
 
 
-def _effects(sums: Sums, at: Sums, on_gate: bool) -> Array:
-    """Effects (..., P, m) of a change, or derivatives of those at other sums."""
-    of_gate = sums.gate.sum(axis=-2, keepdims=True)
-    of_all = sums.experts.sum(axis=-2, keepdims=True) + of_gate
-    if on_gate or len(at.share) == 1:
+def _effects(sums: Array, on_gate: bool) -> Array:
+    """Effects (..., P, m) of a change, by its sums (..., K, 2 m + 1)."""
+    n_responses = sums.shape[-1] // 2
+    experts, gate, share = np.split(sums, [n_responses, 2 * n_responses], axis=-1)
+    of_gate = gate.sum(axis=-2, keepdims=True)
+    of_all = experts.sum(axis=-2, keepdims=True) + of_gate
+    if on_gate or share.shape[-2] == 1:
         return of_all
-    share = np.maximum(at.share, TINY)[:, None]
-    own = sums.experts / share
-    if sums is not at:  # the derivative of a quotient
-        own = own - sums.share[..., None] * at.experts / share**2
-    return np.concatenate([of_all, own, of_gate], axis=-2)
+    return np.concatenate([of_all, experts / np.maximum(share, TINY), of_gate], axis=-2)
 
 
 # --- predictions of single rows ---------------------------------------------------------------
@@ -445,10 +416,8 @@ def feature_effects(
         for value in cast(Array, units.feature_range)[:, j]:
             changed = np.array(X)
             changed[:, j] = value
-            # That of a row of a series is given what is known before it.
-            persists = fitted.mixture.gate.persists
-            probability = gate if persists else np.exp(fitted.log_gate(changed))
-            ends.append((probability[:, None], fitted.predict_experts(changed, rows.offset)))
+            probability = np.exp(fitted.log_gate(changed))[:, None]
+            ends.append((probability, fitted.predict_experts(changed, rows.offset)))
         (low_gate, low), (high_gate, high) = ends
         change = 0.5 * (low_gate + high_gate) * (high - low)
         effects[:, 0, :, j] = change.sum(axis=0).T

@@ -137,9 +137,6 @@ class Inference(Result):
     is_dispersion : ndarray of bool of shape (n_terms,)
         Terms that are logs of dispersion parameters, such as noise variances: zero is no
         hypothesis about them.
-    has_ratio : ndarray of bool of shape (n_terms,)
-        Slopes whose exponentials are ratios for one unit more of the feature, such as rate ratios
-        of counts and odds ratios of the gate.
     is_dependent : ndarray of bool of shape (n_terms,)
         Slopes of columns that are exactly linearly dependent, as indicators of all categories are,
         which add up to one. The penalty makes such slopes deviations from their weighted mean, of
@@ -182,13 +179,6 @@ class Inference(Result):
     is_unknown: Any = False
 
     _heading: ClassVar[str] = "estimate"
-
-    @property
-    def has_ratio(self) -> Array:
-        """Slopes whose exponentials are ratios."""
-        factors = [each.factor for each in self.exponentials]
-        is_known = np.isfinite([*factors, np.full(len(self.terms), np.nan)]).any(axis=0)
-        return is_known & ~self.is_dispersion
 
     @cached_property
     def covariance(self) -> Array:

@@ -242,24 +242,17 @@ class Summary:
             lines += table
         terms = [] if self.coefficients is None else self.coefficients.terms
         blocks = [] if self.coefficients is None else self.coefficients.blocks
-        of_gate = dict.fromkeys(
-            (
-                listed.terms[0].part,
-                "staying" if listed.origin is not None else listed.reference_name,
-            )
+        against = {
+            listed.terms[0].part: "staying" if listed.origin is not None else listed.reference_name
             for listed in blocks
             if listed.expert is None
-        )
-        others = {expert.name for expert in self.experts} | {part for part, _ in of_gate}
-        shared = dict.fromkeys(term.part for term in terms if term.part not in others)
-        headings = [
-            *((f"Common to {part}", part) for part in shared),
-            *(
-                (f"{part[0].upper()}{part[1:]}: log odds against {printable_name(name)}", part)
-                for part, name in of_gate
-            ),
-        ]
-        for heading, part in headings:
+        }
+        names = {expert.name for expert in self.experts} - against.keys()
+        for part in dict.fromkeys(term.part for term in terms if term.part not in names):
+            heading = f"Common to {part}"
+            if part in against:
+                reference = printable_name(against[part])
+                heading = f"{part[0].upper()}{part[1:]}: log odds against {reference}"
             table = self._table(part)
             widths += map(len, table[:1])
             lines += ["", heading, *table] if table else []

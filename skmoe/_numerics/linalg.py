@@ -120,10 +120,7 @@ def inverse_of(matrix: Array) -> Array:
         pivots = np.zeros(1)
     if pivots.size and pivots.min() > PIVOT_TOL:
         return np.asarray(np.linalg.inv(scaled)) * outer
-    values, vectors = np.linalg.eigh(scaled)
-    kept = values > PIVOT_TOL**2 * np.maximum(values[..., -1:], TINY)
-    inverse = np.where(kept, 1.0 / np.where(kept, values, 1.0), 0.0)
-    return np.einsum("...ij,...j,...kj->...ik", vectors, inverse, vectors) * outer
+    return np.linalg.pinv(scaled, PIVOT_TOL**2, hermitian=True) * outer
 
 
 def conjugate_gradients(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.special import logsumexp, ndtr
@@ -22,13 +21,7 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 def underflow_to_zero(function: FunctionT) -> FunctionT:
     """Decorator: negligible probabilities are zero, also where NumPy is set to raise errors."""
-
-    @wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with np.errstate(under="ignore"):
-            return function(*args, **kwargs)
-
-    return cast(FunctionT, wrapper)
+    return np.errstate(under="ignore")(function)
 
 
 def log_probability(probability: Array) -> Array:
@@ -79,10 +72,8 @@ def keep_top_k(log_probs: Array, top_k: int | None) -> Array:
     """
     if top_k is None or top_k >= len(log_probs):
         return log_probs
-    kept = log_probs >= np.partition(log_probs, -top_k, axis=0)[-top_k]
-    tied = np.flatnonzero(kept.sum(axis=0) > top_k)
-    order = np.argsort(-log_probs[:, tied], axis=0, kind="stable")
-    kept[:, tied] = np.argsort(order, axis=0) < top_k
+    order = np.argsort(-log_probs, axis=0, kind="stable")
+    kept = np.argsort(order, axis=0) < top_k
     return np.where(kept, log_probs, -np.inf)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,5 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Design = Any  # an ndarray or a scipy.sparse CSR array
 Alpha = float | tuple[float, ...]  # penalty of all slopes, or of those of each feature
-NamedTupleT = TypeVar("NamedTupleT", bound=tuple)
 
 TINY = float(np.finfo(np.float64).tiny)

@@ -3,8 +3,7 @@
 An expert family describes the distribution of y under one expert by components, such as
 `NormalComponents` or `PoissonComponents`. The components of all experts and the probabilities of
 the gate make the distribution of the mixture of experts, by `predictive_distribution`: a
-`PredictiveDistribution`, of normals a `MixtureDistribution`. Components of a density of your own
-derive from `Components`.
+`PredictiveDistribution`. Components of a density of your own derive from `Components`.
 """
 
 from skmoe._moved import earlier_names
@@ -20,11 +19,9 @@ from skmoe.distributions._continuous import StudentTComponents as StudentTCompon
 from skmoe.distributions._continuous import UniformComponents as UniformComponents
 from skmoe.distributions._continuous import WeibullComponents as WeibullComponents
 from skmoe.distributions._discrete import NegativeBinomialComponents as NegativeBinomialComponents
-from skmoe.distributions._discrete import OrdinalComponents as OrdinalComponents
 from skmoe.distributions._discrete import PointMassComponents as PointMassComponents
 from skmoe.distributions._discrete import PoissonComponents
 from skmoe.distributions._mixtures import (
-    MixtureDistribution,
     PredictiveDistribution,
     predictive_distribution,
 )
@@ -35,7 +32,6 @@ __all__ = [
     "ComponentFunctions",
     "Components",
     "GammaComponents",
-    "MixtureDistribution",
     "NormalComponents",
     "PoissonComponents",
     "PredictiveDistribution",
@@ -43,4 +39,7 @@ __all__ = [
 ]
 
 _GENERAL = "skmoe.distributions.PredictiveDistribution", PredictiveDistribution
-__getattr__ = earlier_names("skmoe.distributions", {"GeneralMixtureDistribution": _GENERAL})
+__getattr__ = earlier_names(
+    "skmoe.distributions",
+    dict.fromkeys(("GeneralMixtureDistribution", "MixtureDistribution"), _GENERAL),
+)

@@ -18,7 +18,7 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions._sums import Component, search_quantile
 
 # Fields of components that all rows share.
-SHARED_FIELDS = ("values", "correlation")
+SHARED_FIELDS = ("correlation",)
 
 
 # Functions of points, and what they are below and above the support.
@@ -128,6 +128,31 @@ def functions_of_normal(
         from_normal_score=inverse,
         **others,
     )
+
+
+def functions_of_scipy(
+    distribution: Any, arguments: Callable[..., tuple[Any, ...]], **others: Any
+) -> ComponentFunctions:
+    """A family of `scipy.stats`, whose arguments are functions of the parameters.
+
+    The probabilities of its tails are among the `others`, with all digits.
+    """
+
+    def of_points(name: str) -> Callable[..., Array]:
+        method = getattr(distribution, name)
+        return lambda at, *own: np.asarray(method(at, *arguments(*own)))
+
+    found: dict[str, Any] = {
+        "mean": lambda *own: np.asarray(distribution.mean(*arguments(*own))),
+        "variance": lambda *own: np.asarray(distribution.var(*arguments(*own))),
+        "draw": lambda rng, *own: distribution.rvs(
+            *arguments(*own), size=own[0].shape, random_state=rng
+        ),
+        "log_pdf": of_points("logpdf"),
+        "quantile": of_points("ppf"),
+        "upper_quantile": of_points("isf"),
+    }
+    return ComponentFunctions(**found | others)
 
 
 class Block(NamedTuple):

@@ -216,14 +216,6 @@ class StudentTComponents(namedtuple("_Fields", "weight mean scale df"), Componen
     scales = ("scale",)
 
 
-def _beta_log_pdf(y: Array, first: Array, second: Array) -> Array:
-    return (
-        special.xlogy(first - 1.0, y)
-        + special.xlog1py(second - 1.0, -y)
-        - special.betaln(first, second)
-    )
-
-
 def _beta_log_cdf(y: Array, first: Array, second: Array) -> Array:
     y, first, second = np.broadcast_arrays(y, first, second)
     logs = np.log(special.betainc(first, second, y))
@@ -232,18 +224,12 @@ def _beta_log_cdf(y: Array, first: Array, second: Array) -> Array:
     return logs
 
 
-BETA = ComponentFunctions(
-    mean=lambda first, second: first / (first + second),
-    variance=lambda first, second: (
-        first * second / np.square(first + second) / (first + second + 1.0)
-    ),
-    log_pdf=_beta_log_pdf,
+BETA = parts.functions_of_scipy(
+    stats.beta,
+    lambda first, second: (first, second),
     log_cdf=_beta_log_cdf,
     log_sf=lambda y, first, second: _beta_log_cdf(1.0 - y, second, first),
     support=(0.0, 1.0),
-    quantile=lambda q, first, second: special.betaincinv(first, second, q),
-    upper_quantile=lambda q, first, second: 1.0 - special.betaincinv(second, first, q),
-    draw=lambda rng, first, second: rng.beta(first, second),
 )
 
 
@@ -281,33 +267,11 @@ class BetaComponents(namedtuple("_Fields", "weight first second"), Components):
     functions = BETA
 
 
-# Distance from the range, in widths and in units of the round-off of its ends, up to which points
-# are in it: a change of units moves points and ends by round-off.
-WIDTH_TOL = 1e-9
-ROUND_OFF_TOL = 16.0
-
-
-def is_in_range(y: Array, low: Array, high: Array) -> Array:
-    """Whether points are in the range, up to round-off of points and ends."""
-    round_off = np.finfo(float).eps * np.maximum(np.abs(low), np.abs(high))
-    slack = WIDTH_TOL * (high - low) + ROUND_OFF_TOL * round_off
-    return (y >= low - slack) & (y <= high + slack)
-
-
-def _uniform_log_pdf(y: Array, low: Array, high: Array) -> Array:
-    outside = np.where(np.isnan(y), np.nan, -np.inf)
-    return np.where(is_in_range(y, low, high), -np.log(high - low), outside)
-
-
-UNIFORM = ComponentFunctions(
-    mean=lambda low, high: low + 0.5 * (high - low),
-    variance=lambda low, high: np.square(high - low) / 12.0,
-    log_pdf=_uniform_log_pdf,
+UNIFORM = parts.functions_of_scipy(
+    stats.uniform,
+    lambda low, high: (low, high - low),
     cdf=lambda y, low, high: np.clip((y - low) / (high - low), 0.0, 1.0),
     sf=lambda y, low, high: np.clip((high - y) / (high - low), 0.0, 1.0),
-    quantile=lambda q, low, high: low + q * (high - low),
-    upper_quantile=lambda q, low, high: high - q * (high - low),
-    draw=lambda rng, low, high: low + (high - low) * rng.uniform(size=low.shape),
     bounds=lambda low, high: (low, high),
     location_scale=True,
 )
@@ -352,16 +316,13 @@ def _gamma_log_pdf(y: Array, mean: Array, shape: Array) -> Array:
     return np.where(y > 0.0, logs, special.xlogy(shape - 1.0, y) + np.log(shape / mean))
 
 
-GAMMA = ComponentFunctions(
-    mean=lambda mean, shape: mean,
-    variance=lambda mean, shape: np.square(mean) / shape,
+GAMMA = parts.functions_of_scipy(
+    stats.gamma,
+    lambda mean, shape: (shape, 0.0, mean / shape),
     log_pdf=_gamma_log_pdf,
     log_cdf=lambda y, mean, shape: log_tail(False, shape - 1.0, y * (shape / mean)),
     log_sf=lambda y, mean, shape: log_tail(True, shape - 1.0, y * (shape / mean)),
     support=(0.0, np.inf),
-    quantile=lambda q, mean, shape: mean / shape * special.gammaincinv(shape, q),
-    upper_quantile=lambda q, mean, shape: mean / shape * special.gammainccinv(shape, q),
-    draw=lambda rng, mean, shape: mean / shape * rng.standard_gamma(shape),
 )
 
 
@@ -397,35 +358,24 @@ class GammaComponents(namedtuple("_Fields", "weight mean shape"), Components):
 # taken out, so that the scaled complementary error functions neither under- nor overflow.
 
 
-def _deviations(y: Array, mean: Array, dispersion: Array) -> tuple[Array, Array]:
-    """(y - mean) / s and (y + mean) / s, for s = mean sqrt(dispersion y), of positive y."""
-    scale = mean * np.sqrt(dispersion * y)
-    return (y - mean) / scale, (y + mean) / scale
-
-
-def _inverse_gaussian_log_pdf(y: Array, mean: Array, dispersion: Array) -> Array:
-    below, _ = _deviations(y, mean, dispersion)
-    return -0.5 * (LOG_2PI + np.log(dispersion) + 3.0 * np.log(y) + np.square(below))
-
-
 def _inverse_gaussian_log_tail(lower: bool, y: Array, mean: Array, dispersion: Array) -> Array:
     """Log probability of one tail: the smaller one is computed, and the other one from it."""
-    below, above = _deviations(y, mean, dispersion)
-    root = np.sqrt(0.5)
+    scale, root = mean * np.sqrt(dispersion * y), np.sqrt(0.5)
+    below, above = (y - mean) / scale, (y + mean) / scale
     other = np.where(below < 0.0, 1.0, -1.0) * special.erfcx(root * above)
     small = np.log(0.5 * (special.erfcx(root * np.abs(below)) + other)) - 0.5 * np.square(below)
     large = np.log1p(-np.exp(np.minimum(small, 0.0)))
     return np.where((below < 0.0) == lower, small, large)
 
 
-INVERSE_GAUSSIAN = ComponentFunctions(
-    mean=lambda mean, dispersion: mean,
-    variance=lambda mean, dispersion: dispersion * mean**3,
-    log_pdf=_inverse_gaussian_log_pdf,
+INVERSE_GAUSSIAN = parts.functions_of_scipy(
+    stats.invgauss,
+    lambda mean, dispersion: (mean * dispersion, 0.0, 1.0 / dispersion),
     log_cdf=partial(_inverse_gaussian_log_tail, True),
     log_sf=partial(_inverse_gaussian_log_tail, False),
     support=(0.0, np.inf),
-    draw=lambda rng, mean, dispersion: rng.wald(mean, 1.0 / dispersion),
+    quantile=None,  # those of SciPy fail in the tails
+    upper_quantile=None,
 )
 
 
@@ -462,29 +412,12 @@ class InverseGaussianComponents(namedtuple("_Fields", "weight mean dispersion"),
     functions = INVERSE_GAUSSIAN
 
 
-def _weibull_log_pdf(y: Array, scale: Array, shape: Array) -> Array:
-    # At zero the density is infinite, finite or zero for shapes below, at and above one.
-    return (
-        np.log(shape / scale) + special.xlogy(shape - 1.0, y / scale) - np.power(y / scale, shape)
-    )
-
-
-def _weibull_variance(scale: Array, shape: Array) -> Array:
-    return np.square(scale) * (
-        special.gamma(1.0 + 2.0 / shape) - np.square(special.gamma(1.0 + 1.0 / shape))
-    )
-
-
-WEIBULL = ComponentFunctions(
-    mean=lambda scale, shape: scale * special.gamma(1.0 + 1.0 / shape),
-    variance=_weibull_variance,
-    log_pdf=_weibull_log_pdf,
+WEIBULL = parts.functions_of_scipy(
+    stats.weibull_min,
+    lambda scale, shape: (shape, 0.0, scale),
     cdf=lambda y, scale, shape: -np.expm1(-np.power(y / scale, shape)),
     log_sf=lambda y, scale, shape: -np.power(y / scale, shape),
     support=(0.0, np.inf),
-    quantile=lambda q, scale, shape: scale * np.power(-np.log1p(-q), 1.0 / shape),
-    upper_quantile=lambda q, scale, shape: scale * np.power(-np.log(q), 1.0 / shape),
-    draw=lambda rng, scale, shape: scale * rng.weibull(shape),
 )
 
 
@@ -531,24 +464,20 @@ def expected_jumps(mean: Array, dispersion: Array, power: Array) -> Array:
     return np.power(mean, 2.0 - power) / (dispersion * (2.0 - power))
 
 
-def log_density(y: Array, mean: Array, dispersion: Array, power: Array) -> Array:
-    """Log density of all values at positive ones, y."""
-    shape, log_y, log_dispersion = shape_of_jumps(power), np.log(y), np.log(dispersion)
-    log_z = shape * (log_y - np.log(power - 1.0)) - (1.0 + shape) * log_dispersion
-    log_z = np.asarray(log_z - np.log(2.0 - power))
-    total = log_sum(log_z, float(np.max(power, initial=1.0)))
-    exponent = y * np.power(mean, 1.0 - power) / (power - 1.0) * dispersion**-1.0
-    return total - exponent - expected_jumps(mean, dispersion, power) - log_y
-
-
 def _log_positive(mean: Array, dispersion: Array, power: Array) -> Array:
     """Log probability of a positive value."""
     return np.log(-np.expm1(-expected_jumps(mean, dispersion, power)))
 
 
 def _tweedie_log_pdf(y: Array, mean: Array, dispersion: Array, power: Array) -> Array:
-    logs = log_density(np.where(y > 0.0, y, 1.0), mean, dispersion, power)
-    return np.where(y > 0.0, logs - _log_positive(mean, dispersion, power), -np.inf)
+    positive, shape, log_dispersion = y > 0.0, shape_of_jumps(power), np.log(dispersion)
+    log_y = np.log(np.where(positive, y, 1.0))
+    log_z = shape * (log_y - np.log(power - 1.0)) - (1.0 + shape) * log_dispersion
+    log_z = np.asarray(log_z - np.log(2.0 - power))
+    logs = log_sum(log_z, float(np.max(power, initial=1.0))) - log_y
+    logs -= y * np.power(mean, 1.0 - power) / (power - 1.0) / dispersion
+    logs -= expected_jumps(mean, dispersion, power) + _log_positive(mean, dispersion, power)
+    return np.where(positive, logs, -np.inf)
 
 
 def _jumps(

@@ -1,9 +1,9 @@
-"""Mixtures of components of every row, of any families, and those of normals."""
+"""Mixtures of components of every row, of any families."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +19,7 @@ from skmoe.distributions._components import (
     joint_log_density,
     take_rows,
 )
-from skmoe.distributions._continuous import NormalComponents
+from skmoe.distributions._continuous import NORMAL
 from skmoe.distributions._sums import Component, weighted_sum
 from skmoe.exceptions import OptionWarning, warn_user
 
@@ -84,7 +84,6 @@ class PredictiveDistribution:
 
     See Also
     --------
-    MixtureDistribution : Mixtures of normals.
     predictive_distribution : The distribution of a mixture of experts.
 
     Notes
@@ -143,13 +142,6 @@ class PredictiveDistribution:
             own = [getattr(p, "correlation", [alone] * len(p.weight)) for p in self._parts]
             self.correlations = np.concatenate(own)
 
-    @classmethod
-    def _of(cls, parts: Sequence[Any], gate_prob: Array, single_output: bool) -> Self:
-        """An object of this class, without its own constructor."""
-        made = cls.__new__(cls)
-        PredictiveDistribution.__init__(made, parts, gate_prob, single_output)
-        return made
-
     @property
     def is_count(self) -> bool:
         """Whether all components are distributions of counts, or point masses at zero."""
@@ -160,12 +152,12 @@ class PredictiveDistribution:
 
     # --- the rows ---
 
-    def __getitem__(self, rows: Any) -> Self:
+    def __getitem__(self, rows: Any) -> PredictiveDistribution:
         """The distributions of chosen rows, of which there may be none; an integer chooses one."""
         if isinstance(rows, (int, np.integer)):
             rows = [range(len(self))[rows]]
         parts, gate_prob = take_rows(self._parts, rows), self._gate_prob[:, rows]
-        return self._of(parts, gate_prob, self._single)
+        return PredictiveDistribution(parts, gate_prob, self._single)
 
     def __repr__(self) -> str:
         n_rows, n_components = self.weights.shape
@@ -571,7 +563,18 @@ class PredictiveDistribution:
 
     def _crps(self, points: Array) -> Array:
         """Scores of observed values (n, q, m)."""
-        return np.where(np.isfinite(points), self._integrals(points, 2).sum(axis=0), np.abs(points))
+        if not all(family is NORMAL for family, _ in self._blocks):
+            scores = self._integrals(points, 2).sum(axis=0)
+            return np.where(np.isfinite(points), scores, np.abs(points))
+        parts = list(self._components())
+        total: Array | float = 0.0
+        for i, (_, weight, (mean, std)) in enumerate(parts):
+            total = total + weight * mean_distance(points - mean, std)
+            total = total - 0.5 * weight**2 * mean_distance(0.0, np.sqrt(2.0) * std)
+            for _, other_weight, (other_mean, other_std) in parts[:i]:
+                spread = np.hypot(std, other_std)
+                total = total - weight * other_weight * mean_distance(mean - other_mean, spread)
+        return np.asarray(total)
 
     def crps(self, y: ArrayLike) -> Array:
         """Continuous ranked probability score of observed values.
@@ -739,84 +742,6 @@ class PredictiveDistribution:
         return self._at(y, lambda points: self._log_density(points, discrete=True))
 
 
-class MixtureDistribution(PredictiveDistribution):
-    """Mixtures of normals, one for each row and output, that share their weights over outputs.
-
-    Rows come first in every array. Several values for each row (quantiles, draws, bounds of an
-    interval) are the second axis. The outputs are the last axis, which is absent if the target has
-    one dimension. Each output is treated by itself.
-
-    The properties `mean`, `std`, `var` and `median` are arrays: `dist.mean`, not
-    `dist.mean()`. The methods `pdf`, `cdf`, `ppf`, `interval`, `crps` and `rvs` are called. See
-    "Distributions and calibration" in the user guide, and "Do intervals adapt to the noise?" in
-    the gallery.
-
-    Parameters
-    ----------
-    weights : array-like of shape (n_samples, n_components)
-        Probabilities of the components, which sum to one.
-    means : array-like of shape (n_samples, n_components) or (n_samples, n_components, n_outputs)
-        Means of the components.
-    stds : array-like of the same shape as `means`
-        Standard deviations of the components, positive.
-    correlations : array-like of shape (n_components, n_outputs, n_outputs), default=None
-        Correlation matrices of the outputs in each component; None for independent outputs.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not match, a weight is negative or the weights of a row do not sum to one,
-        or a standard deviation is not positive.
-
-    See Also
-    --------
-    PredictiveDistribution : Mixtures of other families, and of several.
-
-    Examples
-    --------
-    >>> from skmoe.distributions import MixtureDistribution
-    >>> dist = MixtureDistribution([[0.5, 0.5]], [[-1.0, 1.0]], [[0.1, 0.1]])
-    >>> dist.mean, dist.std.round(3)
-    (array([0.]), array([1.005]))
-    >>> dist.interval(0.9).round(2)
-    array([[-1.13,  1.13]])
-    """
-
-    def __init__(
-        self,
-        weights: ArrayLike,
-        means: ArrayLike,
-        stds: ArrayLike,
-        correlations: ArrayLike | None = None,
-    ) -> None:
-        weights, means, stds = (np.asarray(own, dtype=float) for own in (weights, means, stds))
-        if weights.ndim != 2 or means.shape[:2] != weights.shape or means.ndim > 3:
-            raise ValueError(
-                "weights must have shape (n_samples, n_components), and means the same with "
-                f"n_outputs appended for several outputs; got {weights.shape} and {means.shape}."
-            )
-        if stds.shape != means.shape:
-            raise ValueError(f"stds must have the shape of means, {means.shape}; got {stds.shape}.")
-        if not (stds > 0.0).all():
-            raise ValueError(f"stds must be positive; got {stds[~(stds > 0.0)][0]}.")
-        parameters = (own.reshape(*weights.shape, -1).transpose(1, 2, 0) for own in (means, stds))
-        part: Any = NormalComponents(weights.T, *parameters)
-        if correlations is not None:
-            part = JointComponents(part, np.asarray(correlations, dtype=float))
-        super().__init__([part], np.ones((1, len(means))), means.ndim == 2)
-
-    def _crps(self, points: Array) -> Array:
-        parts = list(self._components())
-        total: Array | float = 0.0
-        for i, (_, weight, (mean, std)) in enumerate(parts):
-            total = total + weight * mean_distance(points - mean, std)
-            total = total - 0.5 * weight**2 * mean_distance(0.0, np.sqrt(2.0) * std)
-            for _, other_weight, (other_mean, other_std) in parts[:i]:
-                spread = np.hypot(std, other_std)
-                total = total - weight * other_weight * mean_distance(mean - other_mean, spread)
-        return np.asarray(total)
-
-
 def predictive_distribution(
     parts: Sequence[Any], gate_prob: Array, single_output: bool
 ) -> PredictiveDistribution:
@@ -837,13 +762,11 @@ def predictive_distribution(
     Returns
     -------
     distribution : PredictiveDistribution
-        A `MixtureDistribution` if all components are normal. The weights are those of the
-        components times those of their expert.
+        The weights are those of the components times those of their expert.
 
     See Also
     --------
-    MixtureDistribution : Mixtures of normals.
-    PredictiveDistribution : Mixtures of other families, and of several.
+    PredictiveDistribution : Mixtures of any families.
 
     Examples
     --------
@@ -857,8 +780,4 @@ def predictive_distribution(
     >>> predictive_distribution(parts, np.array([[0.25], [0.75]]), single_output=True).mean
     array([3.])
     """
-    parts, gate_prob = flatten_components(parts, gate_prob)
-    singles = [getattr(part, "marginal", part) for part in parts]
-    are_normal = parts and all(isinstance(part, NormalComponents) for part in singles)
-    kind = MixtureDistribution if are_normal else PredictiveDistribution
-    return kind._of(parts, gate_prob, single_output)
+    return PredictiveDistribution(*flatten_components(parts, gate_prob), single_output)

@@ -294,7 +294,7 @@ def tail_integrals(components: Sequence[Component], y: Array, power: int) -> Arr
     The second one is infinite where a component that is present has an infinite quantile.
     """
     total = np.empty((2, len(y)))
-    size = 2 * len(components) ** 2 * len(NODES) * len(LEVELS + FAR_LEVELS) + FEW_COUNTS
+    size = 2 * len(components) * len(NODES) * len(LEVELS + FAR_LEVELS) + FEW_COUNTS
     for rows in np.array_split(np.arange(len(y)), len(y) * size // SIZE + 1):
         total[:, rows] = _integrals(take(components, rows), y[rows], power)
     return total

@@ -31,7 +31,7 @@ from skmoe.experts._linear import LinearExperts, summaries
 from skmoe.families import Family, Normal
 from skmoe.families._base import differences, of_others, of_output
 from skmoe.families._categorical import Categorical
-from skmoe.protocols import Block, Part, SupportsInference
+from skmoe.protocols import Block, Part
 
 # Rows with a smaller responsibility (relative to their weight) are left out of an expert's fit,
 # unless fewer than MIN_FIT_ROWS would remain.
@@ -217,6 +217,7 @@ class CrossFittedExperts(Experts):
 
     needs_all_rows = True
     has_derivatives = False
+    lacks_inference = "experts that are estimators, such as trees, have no coefficients in common"
     n_fits_to_all_rows: ClassVar[int] = 0  # of each estimator, besides those without each fold
 
     def __init__(
@@ -582,9 +583,3 @@ class CrossFittedExperts(Experts):
         found |= self._dispersions(theta, units, np.ones(self.n_outputs))
         one = self.n_outputs == 1
         return fitted | {name: values[:, 0] if one else values for name, values in found.items()}
-
-    def limitation(self, capability: type) -> str:
-        """Why there is no inference."""
-        if capability is SupportsInference:
-            return "experts that are estimators, such as trees, have no coefficients in common"
-        return ""

@@ -48,7 +48,7 @@ from skmoe._data.sklearn_adapter import has_density, log_density, predict_compon
 from skmoe._mixture.experts import Experts
 from skmoe._mixture.mixture import Data, Group
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions import OrdinalComponents, predictive_distribution
+from skmoe.distributions import PointMassComponents, predictive_distribution
 from skmoe.distributions._components import NestedComponents
 from skmoe.exceptions import CollapsedExpertsWarning
 from skmoe.experts._cross_fitted import (
@@ -273,8 +273,8 @@ class StackedModels(CrossFittedExperts):
         """Means (K, m, n), or class probabilities (K, C, n), of all experts or of some."""
         numbers = list(range(self.n_experts) if chosen is None else chosen)
         if self.values:
-            of_models = [self.components(theta, k, data).probabilities[0] for k in numbers]
-            return np.stack([np.array(self.values) @ own for own in of_models])
+            of_models = [self.components(theta, k, data).weight for k in numbers]
+            return np.stack([np.array(self.values)[None] @ own for own in of_models])
         found = super().mean(theta, data, numbers)
         if self.fits.classes is None:
             return found
@@ -306,7 +306,8 @@ class StackedModels(CrossFittedExperts):
         from_above = -np.diff(dist.sf(limits), axis=1, prepend=one, append=zero)
         probabilities = np.maximum(from_below, from_above)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
-        return OrdinalComponents(np.ones((1, n_rows)), values, probabilities.T[None, None])
+        shape = len(values), 1, n_rows
+        return PointMassComponents(probabilities.T, np.broadcast_to(values[:, None, None], shape))
 
 
 def _at_spread(components: Any, center: Array, spread: float) -> Any:

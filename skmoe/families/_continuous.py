@@ -433,7 +433,8 @@ class Uniform(WithoutPredictor):
         """Numbers in the range; all before the fit."""
         if not self.low:
             return np.ones(y.shape, dtype=bool)
-        return parts.is_in_range(y, *self._range())
+        low, high = self._range()
+        return np.asarray((y >= low) & (y <= high))
 
     def log_prob(self, y: Array, eta: Sequence[Array]) -> Array:
         """Minus the log of the width of the range."""

@@ -32,12 +32,12 @@ from skmoe._estimators.rows.training_data import (
     validate_training_data,
 )
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest, draw_sequentially
-from skmoe._inference.coefficients import require
+from skmoe._inference.coefficients import require_distribution
 from skmoe._inference.comparisons import NExpertsTable, NExpertsTest
 from skmoe.distributions._mixtures import check_random_state
 from skmoe.exceptions import NumberOfExpertsWarning, warn_user
 from skmoe.model_selection._nested import check_is_mixture, with_mixture, without_steps
-from skmoe.protocols import Experts, SupportsDistribution
+from skmoe.protocols import Experts
 
 # Fraction of failed searches among the bootstrap samples from which a warning is given. Under
 # penalties some are to be expected.
@@ -233,7 +233,7 @@ def _validated(estimator: Any, n_experts: Any, given: Rows) -> tuple[Any, Traini
     params = more._validate_parameters()
     check_conflicts({TEST: TEST} | chosen_rows(params, given))
     if isinstance(params.family, Experts):
-        require(params.family, SupportsDistribution, TEST)
+        require_distribution(params.family, TEST)
     data = validate_training_data(more, params, given)
     merge_copies(params, present_rows(params, data))  # refuses more experts than distinct rows
     weight, counts = data.rows.weight, data.rows.weight.astype(int)

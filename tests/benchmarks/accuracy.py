@@ -33,7 +33,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from tables import data_parser, load_tables
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.distributions import MixtureDistribution
+from skmoe.distributions import NormalComponents, PredictiveDistribution
 from skmoe.recipes import strong_classifier, strong_regressor
 
 LEAVES = {"min_samples_leaf": [1, 3, 5, 10, 20, 50]}
@@ -105,6 +105,12 @@ def models(task, with_peers):
         yield from peers(task)
 
 
+def normal_mixture(weights, means, stds):
+    """Mixtures of normals, with parameters (n, C)."""
+    part = NormalComponents(weights.T, means.T[:, None], stds.T[:, None])
+    return PredictiveDistribution([part], np.ones((1, len(weights))))
+
+
 def predicted_distribution(model, X, y, X_test):
     """The distribution that a fitted regressor predicts, or normal noise about its mean."""
     if hasattr(model, "predict_dist"):
@@ -113,7 +119,7 @@ def predicted_distribution(model, X, y, X_test):
         mean = model.predict(X_test, quantiles=list(PROBABILITIES))
         spread = np.maximum(mean.std(axis=1, keepdims=True), 1e-3 * y.std())
         std = np.broadcast_to(0.9 * spread * len(PROBABILITIES) ** -0.2, mean.shape)
-        return MixtureDistribution(np.full_like(mean, 1.0 / len(PROBABILITIES)), mean, std)
+        return normal_mixture(np.full_like(mean, 1.0 / len(PROBABILITIES)), mean, std)
     if hasattr(model, "pred_dist"):
         normal = model.pred_dist(X_test)
         mean, std = normal.loc[:, None], normal.scale[:, None]
@@ -121,7 +127,7 @@ def predicted_distribution(model, X, y, X_test):
         best = getattr(model, "best_estimator_", model)
         mean = model.predict(X_test)[:, None]
         std = np.full_like(mean, np.std(y - cross_val_predict(best, X, y, cv=3)))
-    return MixtureDistribution(np.ones_like(mean), mean, std)
+    return normal_mixture(np.ones_like(mean), mean, std)
 
 
 def probabilities_of(dist, values):

@@ -22,10 +22,16 @@ from sklearn.preprocessing import StandardScaler
 from tables import data_parser, load_tables
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.distributions import MixtureDistribution
+from skmoe.distributions import NormalComponents, PredictiveDistribution
 
 COVERAGES = np.array([0.5, 0.8, 0.9, 0.95])
 LEVELS = np.sort(np.concatenate([(1 - COVERAGES) / 2, [0.5], (1 + COVERAGES) / 2]))
+
+
+def normal_mixture(weights, means, stds):
+    """Mixtures of normals, with parameters (n, C)."""
+    part = NormalComponents(weights.T, means.T[:, None], stds.T[:, None])
+    return PredictiveDistribution([part], np.ones((1, len(weights))))
 
 
 def linear_model(X, y, X_test):
@@ -33,7 +39,7 @@ def linear_model(X, y, X_test):
     model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 3, 7)))
     noise = np.std(y - cross_val_predict(model, X, y, cv=5))
     means = model.fit(X, y).predict(X_test)[:, None]
-    return MixtureDistribution(np.ones_like(means), means, np.full_like(means, noise))
+    return normal_mixture(np.ones_like(means), means, np.full_like(means, noise))
 
 
 def mixture(expert):
@@ -67,7 +73,7 @@ MODELS = {
 
 def judge(predicted, y, spread):
     """Coverages, width, CRPS and distance of the PIT."""
-    if isinstance(predicted, MixtureDistribution):
+    if isinstance(predicted, PredictiveDistribution):
         quantiles = predicted.ppf(LEVELS)
         crps = predicted.crps(y).mean()
         distance = kstest(predicted.cdf(y), "uniform").statistic

@@ -173,7 +173,7 @@ def test_components_move_with_the_units_of_families_that_see_y_standardised(name
 
 @pytest.mark.parametrize(
     "names",
-    [("normal", "normal"), ("negative_binomial", "poisson"), ("ordinal", "gamma"), ("poisson",)],
+    [("normal", "normal"), ("negative_binomial", "poisson"), ("point_mass", "gamma"), ("poisson",)],
 )
 def test_a_distribution_is_that_of_its_only_expert(names):
     """Also joined from blocks of rows, moved to other rows, and rescaled there and back."""

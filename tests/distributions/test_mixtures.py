@@ -9,8 +9,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import distributions
 from skmoe.distributions import (
-    MixtureDistribution,
-    OrdinalComponents,
     PointMassComponents,
     PredictiveDistribution,
     predictive_distribution,
@@ -18,12 +16,12 @@ from skmoe.distributions import (
 from skmoe.exceptions import OptionWarning
 from support.components import (
     EXAMPLES,
-    LEVELS,
     N_ROWS,
     assert_quantiles_invert_cdf,
     components,
     experts,
     mixture,
+    normal_mixture,
     of_rows,
 )
 from support.refusals import assert_refused, refusal
@@ -31,7 +29,7 @@ from support.refusals import assert_refused, refusal
 PROBABILITIES = ("pdf", "logpdf", "cdf", "cdf_left", "sf", "logcdf", "logsf")
 OF_TIMES = ("sf", "logsf", "hazard", "cumulative_hazard", "restricted_mean")
 MOMENTS = ("mean", "var", "std", "median")
-# Of the three classes, for what does not depend on the family.
+# Of three kinds, for what does not depend on the family.
 CLASSES = {
     "normals": ("normal", "normal"),
     "counts": ("poisson", "negative_binomial"),
@@ -69,17 +67,17 @@ def test_values_that_may_be_infinite_have_quantiles_and_a_restricted_mean():
         (("normal", "uniform"), False),
     ],
 )
-def test_a_mixture_of_counts_says_so_and_that_of_normals_has_its_class(names, are_counts):
+def test_a_mixture_of_counts_says_so(names, are_counts):
     dist = mixture(names, n_components=2, n_outputs=2, n_rows=2)
-    kind = MixtureDistribution if set(names) == {"normal"} else PredictiveDistribution
-    assert type(dist) is kind
     assert dist.is_count == are_counts
-    assert repr(dist) == (f"<{kind.__name__} of 2 rows, {2 * len(names)} components, 2 outputs>")
+    text = f"<PredictiveDistribution of 2 rows, {2 * len(names)} components, 2 outputs>"
+    assert repr(dist) == text
 
 
-def test_the_earlier_name_of_the_class_leads_to_it_with_a_warning():
+@pytest.mark.parametrize("name", ["GeneralMixtureDistribution", "MixtureDistribution"])
+def test_earlier_names_of_the_class_lead_to_it_with_a_warning(name):
     with pytest.warns(FutureWarning, match="is now skmoe.distributions.PredictiveDistribution"):
-        assert distributions.GeneralMixtureDistribution is PredictiveDistribution
+        assert getattr(distributions, name) is PredictiveDistribution
 
 
 def test_the_formulas_of_normals_agree_with_searches_and_integrals():
@@ -91,11 +89,6 @@ def test_the_formulas_of_normals_agree_with_searches_and_integrals():
     y = dist.rvs(random_state=0)
     assert_allclose(dist.crps(y), general.crps(y), rtol=1e-8)
     assert_allclose(dist.ppf([0.01, 0.6]), general.ppf([0.01, 0.6]), rtol=1e-9, atol=1e-10)
-    mean, std = (
-        np.concatenate([getattr(part, name) for part in parts[:2]]).transpose(2, 0, 1)
-        for name in ("mean", "std")
-    )
-    assert_array_equal(MixtureDistribution(dist.weights, mean, std).ppf(0.3), dist.ppf(0.3))
 
 
 # --- values of y ----------------------------------------------------------------------------------
@@ -262,7 +255,7 @@ def test_draws_have_rows_first_and_repeat_with_their_seed(names):
 def test_absent_components_are_never_drawn(absent):
     weights = np.full((1, 3), 0.5)
     weights[0, absent] = 0.0
-    dist = MixtureDistribution(weights, [[0.0, 100.0, 200.0]], np.ones((1, 3)))
+    dist = normal_mixture(weights, [[0.0, 100.0, 200.0]], np.ones((1, 3)))
     found = set(np.round(dist.rvs(200, random_state=0).ravel(), -2) / 100.0)
     assert found == {0, 1, 2} - {absent}
 
@@ -275,7 +268,7 @@ def test_quantiles_of_normals_of_all_scales_invert_cdf():
     rng = np.random.default_rng(0)
     weights = rng.dirichlet(np.full(5, 0.05), size=2000)
     means = rng.normal(size=(2000, 5)) * 10.0 ** rng.uniform(-6, 6, size=(2000, 5))
-    dist = MixtureDistribution(weights, means, 10.0 ** rng.uniform(-5, 5, size=(2000, 5)))
+    dist = normal_mixture(weights, means, 10.0 ** rng.uniform(-5, 5, size=(2000, 5)))
     assert_quantiles_invert_cdf(dist)
 
 
@@ -283,7 +276,7 @@ def test_quantiles_of_normals_of_all_scales_invert_cdf():
 def test_median_of_a_symmetric_mixture_is_its_center(center, distance):
     """Also where the distribution function is flat: half of the probability is on either side."""
     means = center + distance * np.array([[-1.0, 1.0], [-1.0, 1.0]])
-    dist = MixtureDistribution(np.full((2, 2), 0.5), means, [[1.0, 1.0], [0.1, 0.1]])
+    dist = normal_mixture(np.full((2, 2), 0.5), means, [[1.0, 1.0], [0.1, 0.1]])
     assert_allclose(dist.median, center, rtol=1e-11)
 
 
@@ -315,17 +308,13 @@ def test_a_probability_that_a_lower_atom_has_exactly_is_reached_there():
 def test_quantiles_of_ordered_values_at_their_cumulative_probabilities():
     """Multiples of 1/8 have no round-off, so that a level is reached exactly."""
     eighths = np.array([[1, 3, 0, 4], [2, 2, 2, 2], [0, 4, 4, 0], [3, 1, 4, 0]]) / 8.0
-    part = OrdinalComponents(np.ones((1, 4)), LEVELS, eighths.T[None, None])
-    family, parameters = part.block()
+    levels = np.array([-1.0, 0.0, 2.0, 2.5])
+    values = np.broadcast_to(levels[:, None, None], (4, 1, 4))
+    part = PointMassComponents(eighths.T, values)
     dist = PredictiveDistribution([part], np.ones((1, 4)))
     up_to = np.cumsum(eighths, axis=1)
     for q in np.arange(1, 8) / 8.0:
-        wanted = LEVELS[np.argmax(up_to >= q, axis=1)]
-        assert_array_equal(dist.ppf(q), wanted)
-        assert_array_equal(family.quantile(q, *parameters).ravel(), wanted)
-        # The smallest value that is exceeded with at most this probability.
-        wanted = LEVELS[np.argmax(1.0 - up_to <= q, axis=1)]
-        assert_array_equal(family.upper_quantile(q, *parameters).ravel(), wanted)
+        assert_array_equal(dist.ppf(q), levels[np.argmax(up_to >= q, axis=1)])
 
 
 @pytest.mark.parametrize(("shape", "expected"), [(0.5, np.inf), (1.0, 0.5), (2.0, 0.0)])
@@ -344,10 +333,6 @@ GATE, HALVES, ONE = np.ones((1, N_ROWS)), np.full((2, N_ROWS), 0.5), np.ones((2,
 EACH_CLASS = [mixture(names) for names in CLASSES.values()]
 
 
-def of_normals(weights, means, stds=None):
-    return MixtureDistribution(weights, means, means if stds is None else stds)
-
-
 # What is called with which arguments, and words of the message: the parameter first.
 REFUSALS = [
     (PredictiveDistribution, ([], GATE[:0]), "gate_prob", "shape", "for 0"),
@@ -358,16 +343,8 @@ REFUSALS = [
     (PredictiveDistribution, ([PART], 0.5 * GATE), "weights", "sum to one"),
     (PredictiveDistribution, ([PART, TWO_OUTPUTS], HALVES, False), "components", "same number"),
     (PredictiveDistribution, ([TWO_OUTPUTS], GATE), "components", "one if single_output", "[2]"),
-    (of_normals, (np.ones(2), ONE), "weights", "shape", "(2,)", "(2, 1)"),
-    (of_normals, (ONE, np.ones((2, 2))), "weights", "shape", "(2, 2)"),
-    (of_normals, (ONE, np.ones((3, 1))), "weights", "shape", "(3, 1)"),
-    (of_normals, (ONE, np.ones((2, 1, 1, 1))), "weights", "shape"),
-    (of_normals, ([[1.5, -0.5]], [[1, 1]]), "weights", "not be negative"),
-    (of_normals, ([[0.6, 0.5]], [[1, 1]]), "weights", "sum to one"),
-    (of_normals, ([[np.nan, 1.0]], [[1, 1]]), "weights", "sum to one"),
-    (of_normals, ([[1.0]], [[0.0]], [[0.0]]), "stds", "positive"),
-    (of_normals, ([[1.0]], [[0.0]], [[np.nan]]), "stds", "positive"),
-    (of_normals, ([[1.0]], [[0.0]], [1.0]), "stds", "shape", "(1,)"),
+    (normal_mixture, ([[1.5, -0.5]], [[1, 1]], [[1, 1]]), "weights", "not be negative"),
+    (normal_mixture, ([[np.nan, 1.0]], [[1, 1]], [[1, 1]]), "weights", "sum to one"),
     *(
         (getattr(dist, method), (value,), *words, value)
         for dist in EACH_CLASS

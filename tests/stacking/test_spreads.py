@@ -10,10 +10,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.linear_model import Ridge
 
 from skmoe._inference.labels import format_number
-from skmoe.distributions import MixtureDistribution, predictive_distribution
+from skmoe.distributions import predictive_distribution
 from skmoe.families import FAMILIES
 from skmoe.inspection import export_text
 from skmoe.stacking import GatedStackingClassifier
+from support.components import normal_mixture
 from support.expert_kinds import draw, example
 from support.families import no_scaling
 from support.stacks import KnownMean, stack_of
@@ -52,7 +53,7 @@ class Given(RegressorMixin, BaseEstimator):
         half = 0.06 * self.width * self.scale
         means = self.predict(X)[:, None] + np.array([-half, half])
         stds = np.full(means.shape, 0.08 * self.width * abs(self.scale))
-        return MixtureDistribution(np.full(means.shape, 0.5), means, stds)
+        return normal_mixture(np.full(means.shape, 0.5), means, stds)
 
     def log_density(self, X, y, spread):
         """At distances from the mean that are divided by a spread."""

@@ -24,10 +24,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.distributions import MixtureDistribution
 from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_mermaid, export_text
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
+from support.components import normal_mixture
 from support.expert_kinds import log_density, predictor_of_mean
 from support.fits import fit_quietly, loads
 from support.recording_estimators import Log, RecordingRegressor, by_number
@@ -68,7 +68,7 @@ class RightOnOneSide(RegressorMixin, BaseEstimator):
 
     def predict_dist(self, X):
         std = np.where(X[:, 0] * self.side > 0, 0.1, 1.0)
-        return MixtureDistribution(np.ones((len(X), 1)), X[:, 1:2], std[:, None])
+        return normal_mixture(np.ones((len(X), 1)), X[:, 1:2], std[:, None])
 
 
 # --- a contract of all stacks -------------------------------------------------------------------

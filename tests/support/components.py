@@ -19,7 +19,6 @@ from skmoe.distributions import (
     LogNormalComponents,
     NegativeBinomialComponents,
     NormalComponents,
-    OrdinalComponents,
     PointMassComponents,
     PoissonComponents,
     PositiveTweedieComponents,
@@ -36,7 +35,6 @@ COMPONENT_CLASSES = [
     for value in vars(distributions).values()
     if isinstance(value, type) and hasattr(value, "_fields") and value is not JointComponents
 ]
-LEVELS = np.array([-1.0, 0.0, 2.0, 2.5])
 N_ROWS = 3
 
 
@@ -56,10 +54,6 @@ def _log(rng, low, high, shape):
 def _uniform(rng, shape):
     low = rng.uniform(-3, 3, size=shape)
     return low, low + _log(rng, 0.5, 5, shape)
-
-
-def _ordinal(rng, shape):
-    return LEVELS, np.moveaxis(rng.dirichlet(np.full(len(LEVELS), 2.0), size=shape), -1, -2)
 
 
 EXAMPLES = {
@@ -133,7 +127,6 @@ EXAMPLES = {
         lambda rng, shape: (_log(rng, 1.5, 14, shape), _log(rng, 0.02, 0.5, shape)),
         lambda mean, dispersion: stats.nbinom(1 / dispersion, 1 / (1 + dispersion * mean)),
     ),
-    "ordinal": Example(OrdinalComponents, _ordinal),
 }
 
 # Of several families, and of two components of one: those of a class of their own come last.
@@ -141,7 +134,7 @@ MIXTURES = [
     *((name, "normal") for name in EXAMPLES if name not in ("normal", "zero")),
     ("lognormal", "gamma", "zero"),
     ("point_mass", "student_t", "uniform"),
-    ("ordinal", "ordinal", "zero"),
+    ("point_mass", "point_mass", "zero"),
     ("poisson", "zero", "normal"),
     ("normal", "normal", "normal"),
     ("poisson", "poisson", "zero"),
@@ -180,6 +173,13 @@ def count_mixture(weights, means, dispersions=None):
     fields = (own.reshape(*weights.shape, -1).transpose(1, 2, 0) for own in fields)
     part = kind(weights.T, *fields)
     return PredictiveDistribution([part], np.ones((1, len(weights))), np.ndim(means) == 2)
+
+
+def normal_mixture(weights, means, stds):
+    """Mixtures of normals, with parameters (n, C)."""
+    fields = (np.asarray(own, dtype=float).T[:, None] for own in (means, stds))
+    part = NormalComponents(np.asarray(weights, dtype=float).T, *fields)
+    return PredictiveDistribution([part], np.ones((1, len(weights))))
 
 
 def single(name, n_rows=N_ROWS):

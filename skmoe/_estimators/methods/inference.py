@@ -36,7 +36,7 @@ from skmoe._inference.coefficients import (
     list_coefficients,
     missing_for_inference,
     observed_errors,
-    require,
+    require_distribution,
 )
 from skmoe._inference.effects import (
     AverageEffects,
@@ -61,7 +61,7 @@ from skmoe._numerics.probability import log_normalise, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._mixtures import check_random_state
 from skmoe.exceptions import WeightsWarning, warn_user
-from skmoe.protocols import Block, SupportsDistribution
+from skmoe.protocols import Block
 
 COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
 
@@ -119,7 +119,7 @@ def infer_coefficients(
     if options.method == "bootstrap":
         check_integer("n_bootstrap", options.n_bootstrap, least=2)
         if not is_classifier(estimator):
-            require(estimator._fitted.mixture.experts, SupportsDistribution, "the bootstrap")
+            require_distribution(estimator._fitted.mixture.experts, "the bootstrap")
     clusters = None
     if "cluster" in rows.validated.metadata:
         clusters = _clusters(rows.validated, options.method)

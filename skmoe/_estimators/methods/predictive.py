@@ -11,11 +11,10 @@ from skmoe._data.censored_targets import bounds_of, point_values
 from skmoe._data.checks import check_integer, has_bounds
 from skmoe._data.rows import Rows, class_weights
 from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
-from skmoe._inference.coefficients import require
+from skmoe._inference.coefficients import require_distribution
 from skmoe._numerics.event_times import concordance
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import PredictiveDistribution, check_coverage
-from skmoe.protocols import SupportsDistribution
 
 
 class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
@@ -383,7 +382,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         X, y, offset, units, time = given
         rows = Rows(X, y, offset=offset, unit=units, time=time)
         self._warn_of_missing(method, rows, "offset")
-        require(self._fitted.mixture.experts, SupportsDistribution, method)
+        require_distribution(self._fitted.mixture.experts, method)
         rows, gate_prob = self._with_gate(rows, gate_proba)
         return self._fitted.distribution(rows.X, rows.offset, self._single_output, gate_prob)
 

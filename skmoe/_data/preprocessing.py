@@ -97,8 +97,9 @@ class Preprocessor(NamedTuple):
                 expert_design = OffsetDesign(expert_design, by_output(rows.offset))
         possible = None if rows.possible is None else by_output(rows.possible)
         series = None if rows.series is None else make_series(rows.series, rows.weight)
+        log_n = None if rows.n_values is None else np.log(rows.n_values)
         parts = gate_design, expert_design, target, rows.weight
-        return Dataset(*parts, possible=possible, series=series)
+        return Dataset(*parts, possible=possible, series=series, log_n=log_n)
 
     # --- units ---
 

@@ -22,6 +22,7 @@ from skmoe._data.checks import (
     check_metadata,
     check_offset,
     check_total_weight,
+    check_var_weights,
     check_weights,
     has_bounds,
     shown,
@@ -68,6 +69,7 @@ ARGUMENTS = {
     "unit": "units",
     "time": "time",
     "possible": "known_experts",
+    "n_values": "var_weights",
 }
 
 
@@ -88,6 +90,7 @@ class Rows(NamedTuple):
     # the number of the series of each.
     time: Any = None
     series: Any = None
+    n_values: Any = None  # of which each y is the mean; None for one
 
     @property
     def n_rows(self) -> int:
@@ -164,7 +167,7 @@ class Rows(NamedTuple):
 
 
 # Values of rows that lack a field which other rows have.
-ABSENT = {"weight": 1.0, "offset": 0.0, "possible": True}
+ABSENT = {"weight": 1.0, "offset": 0.0, "possible": True, "n_values": 1.0}
 
 # Fields of rows with an entry for each row.
 BY_ROW = tuple(name for name in Rows._fields if name != "metadata")
@@ -258,6 +261,7 @@ class Dataset(NamedTuple):
     units: Units | None = None  # whose rows have one latent expert; None for each row its own
     possible: Array | None = None  # experts of each row (K, n) or unit (K, U); None for all
     series: Units | None = None  # whose rows follow one another in time
+    log_n: Array | None = None  # logs of the numbers of values of which each y is the mean
 
     @property
     def n_rows(self) -> int:
@@ -316,8 +320,8 @@ class Dataset(NamedTuple):
             units = units.take(kept, factor * units.weight[kept])
         possible = None if self.possible is None else self.possible[:, kept]
         weight = factor * self.weight[index]
-        y = self.y[..., index]
-        return Dataset(gate_design, expert_design, y, weight, units, possible, series)
+        y, log_n = self.y[..., index], None if self.log_n is None else self.log_n[index]
+        return Dataset(gate_design, expert_design, y, weight, units, possible, series, log_n)
 
 
 def split_into_blocks(rows: Any, size: int | None = None) -> Any:
@@ -430,6 +434,9 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     if given.offset is not None:
         offset = check_offset(given.offset, n_rows, n_outputs)
         offset = offset if np.any(offset) else None
+    n_values = None
+    if given.n_values is not None:
+        n_values = check_var_weights(given.n_values, n_rows)
     named = {"units": given.unit, "known_experts": given.possible, "groups": given.group}
     named["time"] = given.time
     metadata: dict[str, Array] = {}
@@ -452,7 +459,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             'time orders the rows of gate="markov" only; other gates take rows as independent. '
             'Use gate="markov", or pass the time as a column of X.'
         )
-    return Rows(X, y, weight, offset, unit, group, metadata, possible, time, series)
+    return Rows(X, y, weight, offset, unit, group, metadata, possible, time, series, n_values)
 
 
 # --- features -------------------------------------------------------------------------------------

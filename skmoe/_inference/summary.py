@@ -83,7 +83,12 @@ MIN_EFFECT = 0.005
 MAX_COLUMNS_NAMED = 6
 
 # What weights are taken for.
-WEIGHTS = "Weights are frequencies: a row of weight 2 counts as two rows."
+WEIGHTS = {
+    "frequencies": "Weights are frequencies: a row of weight 2 counts as two rows.",
+    "sampling": "Weights are sampling weights, on whose unit standard errors do not depend. The "
+    "log-likelihood and criteria do.",
+    "averages": "Each y is the average of so many values, and dispersions are those of one value.",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -366,7 +371,7 @@ class Findings(NamedTuple):
     gate_reference: int
     coefficients: Inference | None = None
     statistics: FitStatistics | None = None  # with the data of the fit
-    has_weights: bool = False  # whether some are not one
+    weights: Sequence[str] = ()  # for what they are taken, if some are not one
     difference: str = ""  # of the data from those of the fit
     obstacle: str = ""  # why there are no standard errors
 
@@ -453,8 +458,8 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
         facts["units"] = f"{n_units}"
     if statistics is None:
         return facts
-    if found.has_weights:
-        facts["weights"] = "frequencies"
+    if found.weights:
+        facts["weights"] = ", ".join(found.weights)
     numbers = statistics.numbers
     facts["log-likelihood"] = format_number(numbers["log_likelihood"], 6)
     # The likelihood of estimators for the rows of their fit is optimistic.
@@ -481,7 +486,7 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
     notes += [] if maxima is None else [str(maxima)]
     ties = getattr(estimator, "n_experts_ties_", ())
     notes += [describe_ties(ties)] if len(ties) > 1 else []
-    notes += [WEIGHTS] if found.has_weights else []
+    notes += [WEIGHTS[kind] for kind in found.weights]
     notes += [found.difference] if found.difference else []
     # Experts that the rows do not need, and those of a spurious maximum.
     if statistics is not None and len(names) > 1:

@@ -56,7 +56,7 @@ class FittedMixture(NamedTuple):
         """
         parts = [
             self._mean(data, log_gate) + added
-            for data, added, log_gate in self._gated_blocks(X, offset, gate_prob)
+            for data, added, log_gate in self._gated_blocks(Rows(X, offset=offset), gate_prob)
         ]
         return np.concatenate(parts, axis=-1)
 
@@ -146,15 +146,16 @@ class FittedMixture(NamedTuple):
 
     @underflow_to_zero
     def distribution(
-        self, X: Any, offset: Array | None, single_output: bool, gate_prob: Array | None = None
+        self, rows: Rows, single_output: bool, gate_prob: Array | None = None
     ) -> PredictiveDistribution:
         """Predictive distribution of each row, in the units of y.
 
         Probabilities (K, n) of the experts replace those of the gate, if given.
         """
+        rows = Rows(rows.X, offset=rows.offset, n_values=rows.n_values)
         blocks = [
             (np.exp(log_gate), self._components(data, added, log_gate))
-            for data, added, log_gate in self._gated_blocks(X, offset, gate_prob)
+            for data, added, log_gate in self._gated_blocks(rows, gate_prob)
         ]
         weights = np.concatenate([prob for prob, _ in blocks], axis=1)
         components = [
@@ -182,11 +183,11 @@ class FittedMixture(NamedTuple):
         return np.concatenate([block_fn(self.data(rows), added) for rows, added in blocks], axis=-1)
 
     def _gated_blocks(
-        self, X: Any, offset: Array | None, gate_prob: Array | None
+        self, given: Rows, gate_prob: Array | None
     ) -> Iterator[tuple[Data, Any, Array]]:
         """Blocks of rows, what is added to means, and log probabilities (K, n) of the experts."""
         start = 0
-        for rows, added in self.preprocessor.transform_blocks(Rows(X, offset=offset)):
+        for rows, added in self.preprocessor.transform_blocks(given):
             end = start + len(rows.weight)
             data = self.data(rows)
             given = None if gate_prob is None else log_probability(gate_prob[:, start:end])

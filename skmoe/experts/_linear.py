@@ -40,6 +40,7 @@ class Facts:
     standardizes_target: ClassVar[bool] = False
     takes_offset: ClassVar[bool] = False
     takes_bounds: ClassVar[bool] = False
+    takes_var_weights: ClassVar[bool] = False
     has_scale: ClassVar[bool] = False
     # What must be given if not all rows are in memory; "" for nothing.
     option_for_parts: ClassVar[str] = ""
@@ -133,6 +134,7 @@ class LinearExperts(Facts):
             standardizes_target=standard and not atoms,
             takes_offset=link == "log",
             takes_bounds=all(family.takes_bounds for family in families) and not is_joint,
+            takes_var_weights=all(f.is_dispersion_model for f in families) and not is_joint,
             has_scale=any(family.has_scale for family in families),
             option_for_parts=next((f.option_for_parts for f in families if f.option_for_parts), ""),
         )
@@ -188,12 +190,19 @@ class LinearExperts(Facts):
         noise variance and its floor for each output, and `own` options of slopes and dispersions.
         """
         values = point_values(rows.y) if has_bounds(rows.y) else rows.y
-        n_outputs, weight = len(values), rows.weight
+        n_outputs, weight, factor = len(values), rows.weight, 1.0
+        if rows.log_n is not None:  # dispersions are those of single values
+            weight = weight * np.exp(rows.log_n)
+            factor = weight.sum() / rows.weight.sum()
         matrix, offset = split_offset(rows.expert_design)
         families = [family.fitted_to(values, weight, scaling) for family in self.families]
         has_outliers = any(family.has_outliers for family in self.families)
         found = [summaries(own, values, offset, weight, has_outliers) for own in families]
         starts, variances = ([[pair[i] for pair in own] for own in found] for i in (0, 1))
+        if factor != 1.0:
+            starts = [
+                [s + np.log(factor) * (np.arange(len(s)) == 1) for s in own] for own in starts
+            ]
         if self.covariance_type == "full" and n_outputs > 1:
             joint = JointNormal(n_outputs, of_logs=families[0].name == LogNormal.name)
             # Means and log variances of each output, and correlations of zero.
@@ -211,7 +220,7 @@ class LinearExperts(Facts):
         return Experts(
             [families[i] for i in index],
             matrix.shape[1],
-            np.array([variances[i] for i in index]),
+            factor * np.array([variances[i] for i in index]),
             np.array(estimates.get("variance_floor", np.ones(n_outputs))),
             [starts[i] for i in index],
             penalties,

@@ -45,6 +45,7 @@ class Gamma(Positive):
     """
 
     name: ClassVar[str] = "gamma"
+    is_dispersion_model: ClassVar[bool] = True
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information."""
@@ -213,6 +214,7 @@ class PowerVariance(Positive):
     of their means, so that a fit does not depend on the units of y.
     """
 
+    is_dispersion_model: ClassVar[bool] = True
     max_predictor: ClassVar[float] = 200.0
     n_moving: ClassVar[int] = 0
 

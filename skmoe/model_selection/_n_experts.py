@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from skmoe._data.checks import check_integer, check_n_jobs, shown
+from skmoe._data.checks import check_frequencies, check_integer, check_n_jobs, shown
 from skmoe._data.rows import Rows
 from skmoe._estimators.parameters.conflicts import (
     ESTIMATORS,
@@ -236,14 +236,8 @@ def _validated(estimator: Any, n_experts: Any, given: Rows) -> tuple[Any, Traini
         require_distribution(params.family, TEST)
     data = validate_training_data(more, params, given)
     merge_copies(params, present_rows(params, data))  # refuses more experts than distinct rows
-    weight, counts = data.rows.weight, data.rows.weight.astype(int)
-    if (counts != weight).any():
-        row = int((counts != weight).argmax())
-        raise ValueError(
-            f"sample_weight must hold integers, which count the rows that {TEST} draws; row {row} "
-            f"has weight {weight[row]:g}. Leave weights out that do not count rows."
-        )
-    index = np.repeat(np.arange(len(weight)), counts)
+    check_frequencies(TEST, data.rows.weight)
+    index = np.repeat(np.arange(data.rows.n_rows), data.rows.weight.astype(int))
     return more.set_params(n_experts=fewer), data.select(index, np.ones(len(index)))
 
 

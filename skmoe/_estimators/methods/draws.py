@@ -27,7 +27,7 @@ def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
     if any(values is not None for values in (rows.unit, rows.possible, rows.series)):
         gate_prob = np.eye(fitted.mixture.n_experts)[:, draw_experts(fitted, rows, rng)]
     if not is_classifier(model):
-        distribution = fitted.distribution(rows.X, rows.offset, model._single_output, gate_prob)
+        distribution = fitted.distribution(rows, model._single_output, gate_prob)
         return np.asarray(distribution.rvs(1, rng))[:, 0]
     levels = np.cumsum(fitted.predict(rows.X, gate_prob=gate_prob).T, axis=1)[:, :-1]
     for _ in range(MAX_DRAWS):

@@ -55,7 +55,7 @@ from skmoe._inference.summary import (
     make_summary,
 )
 from skmoe._mixture.em import Objective, em
-from skmoe._mixture.information import end_at_maximum
+from skmoe._mixture.information import Clusters, end_at_maximum
 from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import log_normalise, underflow_to_zero
 from skmoe._numerics.typing import Array
@@ -120,9 +120,7 @@ def infer_coefficients(
         check_integer("n_bootstrap", options.n_bootstrap, least=2)
         if not is_classifier(estimator):
             require_distribution(estimator._fitted.mixture.experts, "the bootstrap")
-    clusters = None
-    if "cluster" in rows.validated.metadata:
-        clusters = _clusters(rows.validated, options.method)
+    clusters = _clusters(rows.validated, options.method) if rows.validated.metadata else None
     if clusters is None and not np.isin(rows.validated.weight, [0.0, 1.0]).all():
         _warn_of_weights(name, rows.validated)
     in_units, labels = estimator._in_units(estimator._fitted), labels_of(estimator)
@@ -157,37 +155,68 @@ def _warn_of_weights(name: str, rows: Rows) -> None:
         return
     labels = "np.arange(len(y))" if rows.unit is None else "units"
     warn_user(
-        f"{name} took sample_weight as frequencies, a weight of 2 as two rows; {reason}. If "
-        "they are sampling weights, or numbers of values of which y is the average, standard "
-        "errors, p-values and criteria are wrong. For right standard errors pass "
-        f'method="sandwich", cluster={labels}.',
+        f"{name} took sample_weight as frequencies, a weight of 2 as two rows; {reason}. For "
+        f'sampling weights pass method="sandwich" with the clusters of the sample, cluster='
+        f"{labels} if it has none, and its strata. If y is an average of so many values, pass them "
+        "as var_weights in place of sample_weight, to fit as well. Otherwise standard errors, "
+        "p-values and criteria are wrong.",
         WeightsWarning,
     )
 
 
-def _clusters(rows: Rows, method: str) -> Array:
-    """Number of the cluster of each row or unit, for the sandwich."""
+def _clusters(rows: Rows, method: str) -> Clusters:
+    """The clusters of rows or units, and their strata, for the sandwich."""
+    given = " and ".join(rows.metadata)
     if method != "sandwich":
         raise ValueError(
-            f'cluster needs method="sandwich", whose scores are summed over the rows of a cluster; '
-            f'got method={method!r}. Use method="sandwich", or leave cluster out.'
+            f'{given} needs method="sandwich", whose scores are summed over the rows of a cluster; '
+            f'got method={method!r}. Use method="sandwich", or leave {given} out.'
         )
-    distinct, codes = encode_units(rows.metadata["cluster"])
-    if len(distinct) < 2:
+    of_rows = rows.unit if rows.series is None else rows.series
+    of_rows = np.arange(rows.n_rows) if of_rows is None else of_rows
+    first = np.unique(of_rows, return_index=True)[1]
+    strata, cluster = np.zeros(rows.n_rows, dtype=int), of_rows
+    for name, labels in rows.metadata.items():
+        codes = encode_units(labels)[1]
+        cut = codes != codes[first][of_rows]
+        if cut.any():
+            raise ValueError(
+                f"{name} must keep the rows of a unit together; row {int(cut.argmax())} has "
+                f"another label than the first row of its unit. Use coarser labels."
+            )
+        strata, cluster = (codes, cluster) if name == "strata" else (strata, codes)
+    # Clusters are those of a stratum: labels may begin again in each.
+    pairs, codes = np.unique(np.stack([strata, cluster])[:, first], axis=1, return_inverse=True)
+    sizes = np.bincount(pairs[0])
+    if sizes.min() < 2:
+        least = int(sizes.argmin())
+        if "strata" in rows.metadata:
+            label = shown(rows.metadata["strata"][strata == least][0])
+            raise ValueError(
+                f"strata must have at least two clusters each, whose scores differ; {label} has "
+                "one. Join it with a similar stratum."
+            )
+        label = shown(rows.metadata["cluster"][0])
         raise ValueError(
-            f"cluster must have at least two distinct labels; got one, {shown(distinct[0])}. Leave "
-            "it out if the rows are independent."
+            f"cluster must have at least two distinct labels; got one, {label}. Leave it out if "
+            "the rows are independent."
         )
-    if rows.unit is None:
-        return codes
-    _, first = np.unique(rows.unit, return_index=True)
-    cut = codes != codes[first][rows.unit]
-    if cut.any():
-        raise ValueError(
-            f"cluster must keep the rows of a unit together; row {int(cut.argmax())} is in another "
-            "cluster than the first row of its unit. Use coarser clusters."
-        )
-    return codes[first]
+    codes = codes.ravel() if rows.series is None else codes.ravel()[rows.series]
+    return Clusters(codes, pairs[0])
+
+
+def design_of(cluster: Any, strata: Any) -> dict[str, Any]:
+    """The labels of a sample that are given."""
+    given = {"cluster": cluster, "strata": strata}
+    return {name: labels for name, labels in given.items() if labels is not None}
+
+
+def kinds_of_weights(rows: Rows) -> list[str]:
+    """What the weights of validated rows have been taken for; empty if all are one."""
+    found = []
+    if not np.isin(rows.weight, [0.0, 1.0]).all():
+        found.append("sampling" if rows.metadata else "frequencies")
+    return found + ["averages"] * (rows.n_values is not None)
 
 
 def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
@@ -371,6 +400,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         time: Any = None,
         cluster: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
+        strata: Any = None,
     ) -> Inference:
         """Standard errors, p-values and confidence intervals of the coefficients.
 
@@ -398,9 +429,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target of the fit.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the fit, which are frequencies. For the standard errors of sampling weights,
-            and of averages of y with the numbers of values as weights, use `method="sandwich"` and
-            `cluster=np.arange(n_samples)`.
+            Weights of the fit, which are frequencies, or with `cluster` or `strata` the sampling
+            weights of a survey. If these have neither, use `cluster=np.arange(n_samples)`.
         method : {"observed", "sandwich", "bootstrap"}, default="observed"
             Method of the covariance, see above.
         gate_reference : int, default=0
@@ -423,10 +453,15 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         cluster : array-like of shape (n_samples,), default=None
             For `method="sandwich"`: labels of clusters, such as schools or customers, whose rows
             may depend on each other in ways that the mixture does not model [4]_. None for rows, or
-            units, that are independent. The covariance has the factor G / (G - 1) *
-            (n - 1) / (n - k) for G clusters, n rows and k coefficients, as in statsmodels.
+            units, that are independent. The covariance has the factor G / (G - 1) for G clusters,
+            as `svyglm` in R; statsmodels has (n - 1) / (n - k) besides.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the fit. The bootstrap draws those of rows with one possible expert.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean; None for one.
+        strata : array-like of shape (n_samples,), default=None
+            For `method="sandwich"`: labels of the strata of a sample, each with two clusters or
+            more. Clusters are those of a stratum; None are rows, or units.
 
         Returns
         -------
@@ -480,9 +515,9 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         options = InferenceOptions(
             method, gate_reference, n_bootstrap, random_state, n_jobs, verbose
         )
-        clusters = {} if cluster is None else {"cluster": cluster}
-        given = Rows(X, y, sample_weight, offset, units, None, clusters, known_experts, time)
-        rows = rows_of_fit(self, "inference", given)
+        design = design_of(cluster, strata)
+        given = Rows(X, y, sample_weight, offset, units, None, design, known_experts, time)
+        rows = rows_of_fit(self, "inference", given._replace(n_values=var_weights))
         return infer_coefficients(self, "inference", rows, options)
 
     # --- summary ---
@@ -500,6 +535,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
         **inference: Any,
     ) -> Summary:
         """Experts, gate, criteria and coefficients of the fit, as a text.
@@ -527,6 +563,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Order of the rows of series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the fit.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean; None for one.
         **inference : dict
             Parameters of `inference`, such as `method` and `cluster`.
 
@@ -569,7 +607,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         check_gate_reference(gate_reference, self.n_experts_)
         if (X is None) != (y is None):
             raise ValueError("summary needs both X and y, the data of the fit, or neither.")
-        others = sample_weight, offset, units, known_experts, time
+        others = sample_weight, offset, units, known_experts, time, var_weights
         if X is None and (inference or any(values is not None for values in others)):
             raise ValueError(
                 "summary needs X and y, the data of the fit, for weights, offset, units, known "
@@ -579,17 +617,16 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         in_units, labels = self._in_units(self._fitted), labels_of(self)
         found = Findings(self, in_units, labels, gate_reference)
         if X is not None:
-            cluster = inference.pop("cluster", None)
-            clusters = {} if cluster is None else {"cluster": cluster}
-            given = Rows(X, y, sample_weight, offset, units, None, clusters, known_experts, time)
-            rows = rows_of_fit(self, "summary", given)
+            design = design_of(inference.pop("cluster", None), inference.pop("strata", None))
+            given = Rows(X, y, sample_weight, offset, units, None, design, known_experts, time)
+            rows = rows_of_fit(self, "summary", given._replace(n_values=var_weights))
             found = found._replace(
                 statistics=fit_statistics(rows.posterior, rows.validated, self.n_parameters_),
-                has_weights=not np.isin(rows.validated.weight, [0.0, 1.0]).all(),
+                weights=kinds_of_weights(rows.validated),
                 difference=rows.difference,
                 obstacle=obstacle,
             )
-            if inference or clusters or not obstacle:
+            if inference or design or not obstacle:
                 options = InferenceOptions(gate_reference=gate_reference, **inference)
                 result = infer_coefficients(self, "summary", rows, options)
                 found = found._replace(coefficients=result)
@@ -612,6 +649,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
     ) -> float:
         """Akaike's information criterion (AIC); smaller is better.
 
@@ -633,6 +671,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Order of the rows of series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the fit.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean; None for one.
 
         Returns
         -------
@@ -660,6 +700,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         True
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+        given = given._replace(n_values=var_weights)
         return self._criteria("aic", given).numbers["aic"]
 
     def bic(
@@ -672,6 +713,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
     ) -> float:
         """Bayesian information criterion (BIC, Schwarz 1978); smaller is better.
 
@@ -694,6 +736,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Order of the rows of series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the fit.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean; None for one.
 
         Returns
         -------
@@ -708,6 +752,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             log density of held-out rows (`score_samples`) instead.
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+        given = given._replace(n_values=var_weights)
         return self._criteria("bic", given).numbers["bic"]
 
     def icl(
@@ -720,6 +765,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
     ) -> float:
         """Integrated completed likelihood (Biernacki, Celeux and Govaert 2000); smaller is better.
 
@@ -741,6 +787,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Order of the rows of series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the fit.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean; None for one.
 
         Returns
         -------
@@ -754,6 +802,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             log density of held-out rows (`score_samples`) instead.
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+        given = given._replace(n_values=var_weights)
         return self._criteria("icl", given).numbers["icl"]
 
     def _criteria(self, criterion: str, given: Rows) -> FitStatistics:

@@ -101,6 +101,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         offset: Any = None,
         units: Any = None,
         time: Any = None,
+        var_weights: Any = None,
     ) -> float:
         """Coefficient of determination of the predicted means; of censored y the concordance.
 
@@ -120,6 +121,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`. Each row is
             predicted from earlier rows; those whose y is NaN do not count.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean: squared errors are multiplied by them.
 
         Returns
         -------
@@ -132,6 +135,10 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             return self._concordance(self._checked(given, has_target=True), given)
         self._warn_of_missing("score", Rows(X, y, offset=offset), "offset")
         past = self._past(y, units, time)
+        if var_weights is not None:
+            sample_weight = np.multiply(
+                1.0 if sample_weight is None else sample_weight, var_weights
+            )
         return score_of_prediction(self, self.predict(X, offset=offset, **past), y, sample_weight)
 
     def _concordance(self, rows: Rows, given: Rows) -> float:
@@ -143,7 +150,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         past = self._past(given.y, given.unit, given.time)
         last = point_values(bounds[weight > 0.0]).max(axis=0)
         horizon = self._squeeze_outputs(np.broadcast_to(last, bounds.shape))
-        known = given.X, past.get("y"), given.offset, past["units"], past["time"]
+        known = given.X, past.get("y"), given.offset, past["units"], past["time"], None
         distribution = self._distribution("score", known, None)
         means = distribution.restricted_mean(horizon).reshape(bounds.shape)
         outputs = zip(bounds["lower"].T, bounds["upper"].T, means.T, strict=True)
@@ -169,6 +176,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         y: Any = None,
         units: Any = None,
         time: Any = None,
+        var_weights: Any = None,
     ) -> PredictiveDistribution:
         """Distribution of y for each row, given its features and, in a series, earlier rows.
 
@@ -193,6 +201,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is to be the mean, as in `fit`; None for one.
 
         Returns
         -------
@@ -219,7 +229,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         >>> dist.mean.round(1), dist.interval(0.9).shape
         (array([2., 2.]), (2, 2))
         """
-        return self._distribution("predict_dist", (X, y, offset, units, time), gate_proba)
+        return self._distribution(
+            "predict_dist", (X, y, offset, units, time, var_weights), gate_proba
+        )
 
     @supports_dask
     def predict_interval(
@@ -232,6 +244,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         y: Any = None,
         units: Any = None,
         time: Any = None,
+        var_weights: Any = None,
     ) -> Array:
         """Central interval of y, given the features of a row and, in a series, earlier rows.
 
@@ -254,6 +267,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is to be the mean, as in `fit`; None for one.
 
         Returns
         -------
@@ -277,7 +292,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         """
         check_coverage(coverage)
         return self._distribution(
-            "predict_interval", (X, y, offset, units, time), gate_proba
+            "predict_interval", (X, y, offset, units, time, var_weights), gate_proba
         ).interval(coverage)
 
     @supports_dask
@@ -291,6 +306,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         y: Any = None,
         units: Any = None,
         time: Any = None,
+        var_weights: Any = None,
     ) -> Array:
         """Quantiles of y, given the features of a row and, in a series, earlier rows.
 
@@ -310,6 +326,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is to be the mean, as in `fit`; None for one.
 
         Returns
         -------
@@ -322,9 +340,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         ValueError
             If a probability is outside (0, 1), or the experts have no predictive distribution.
         """
-        return self._distribution("predict_quantile", (X, y, offset, units, time), gate_proba).ppf(
-            q
-        )
+        return self._distribution(
+            "predict_quantile", (X, y, offset, units, time, var_weights), gate_proba
+        ).ppf(q)
 
     def sample(
         self,
@@ -337,6 +355,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         y: Any = None,
         units: Any = None,
         time: Any = None,
+        var_weights: Any = None,
     ) -> Array:
         """Random draws of y, given the features of a row and, in a series, earlier rows.
 
@@ -360,6 +379,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is to be the mean, as in `fit`; None for one.
 
         Returns
         -------
@@ -373,18 +394,20 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             distribution.
         """
         n_samples = check_integer("n_samples", n_samples, least=1)
-        distribution = self._distribution("sample", (X, y, offset, units, time), gate_proba)
+        distribution = self._distribution(
+            "sample", (X, y, offset, units, time, var_weights), gate_proba
+        )
         return np.asarray(distribution.rvs(n_samples, random_state))
 
     def _distribution(
         self, method: str, given: tuple[Any, ...], gate_proba: Any
     ) -> PredictiveDistribution:
-        X, y, offset, units, time = given
-        rows = Rows(X, y, offset=offset, unit=units, time=time)
+        X, y, offset, units, time, n_values = given
+        rows = Rows(X, y, offset=offset, unit=units, time=time, n_values=n_values)
         self._warn_of_missing(method, rows, "offset")
         require_distribution(self._fitted.mixture.experts, method)
         rows, gate_prob = self._with_gate(rows, gate_proba)
-        return self._fitted.distribution(rows.X, rows.offset, self._single_output, gate_prob)
+        return self._fitted.distribution(rows, self._single_output, gate_prob)
 
 
 class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):

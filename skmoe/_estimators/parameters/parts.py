@@ -20,7 +20,9 @@ from skmoe._data.sklearn_adapter import (
     takes_weights,
 )
 from skmoe._estimators.parameters.conflicts import (
+    AVERAGES,
     NO_LOG_LINK,
+    NOT_OF_AVERAGES,
     OFFSET,
     PARAMETRIC,
     check_conflicts,
@@ -191,6 +193,14 @@ def check_takes_offset(parameter: str, expert: Any, density: Experts | MeanFamil
         link = "" if density is None else density.link
         has = f"the link {link!r}" if link else "no log link"
         check_conflicts({OFFSET: "offset", NO_LOG_LINK: f"{parameter}={expert!r}, which has {has}"})
+
+
+def check_takes_averages(parameter: str, expert: Any, density: Any) -> None:
+    """Averages of values must have the distribution of the values, with less dispersion."""
+    if not getattr(density, "takes_var_weights", False):
+        names = dict.fromkeys(family.name for family in getattr(density, "families", ()))
+        shown = f"family {' and '.join(names)}" if names else f"{parameter}={expert!r}"
+        check_conflicts({AVERAGES: AVERAGES, NOT_OF_AVERAGES: shown})
 
 
 def accepts_missing(expert: Any) -> bool:

@@ -45,6 +45,7 @@ from skmoe._data.rows import (
 )
 from skmoe._data.units import check_gate_columns, check_init_of_units, encode_units, unit_runs
 from skmoe._estimators.parameters.conflicts import (
+    AVERAGES,
     BLOCKS,
     CENSORED,
     ESTIMATORS,
@@ -61,6 +62,7 @@ from skmoe._estimators.parameters.parameters import (
 )
 from skmoe._estimators.parameters.parts import (
     accepts_missing,
+    check_takes_averages,
     check_takes_offset,
     expert_columns,
 )
@@ -184,6 +186,7 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
         "groups": given.group is not None and "groups",
         "an offset of each output": several and f"offset of shape {np.shape(given.offset)}",
         KNOWN_EXPERTS: given.possible is not None and KNOWN_EXPERTS,
+        AVERAGES: given.n_values is not None and AVERAGES,
         BLOCKS: in_blocks and f"X as {BLOCKS} ({type(given.X).__name__})",
         "rows without units": not in_blocks and given.unit is None and "rows without units",
         "an argument with a value for each row": of_blocks and by_row and by_row[-1],
@@ -199,11 +202,13 @@ def validate_training_data(
     `groups` are those of a selection, whose fits take none.
     """
     is_plain = params.is_plain and isinstance(given.X, np.ndarray) and not has_bounds(given.y)
-    others = given.group, given.possible, given.offset
+    others = given.group, given.possible, given.offset, given.n_values
     if not is_plain or given.metadata or any(values is not None for values in others):
         check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
     if given.offset is not None:
         check_takes_offset(params.expert_parameter, params.expert, params.density)
+    if given.n_values is not None:
+        check_takes_averages(params.expert_parameter, params.expert, params.density)
     owner = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
     of_series = params.gate.persists
     rules = RowRules(owner, params.task.is_classification, params.n_experts, is_first=True)
@@ -231,7 +236,7 @@ def validate_training_data(
     if rows.possible is not None:
         attributes["n_known_"] = rows.n_known
     attributes["_row_arguments"] = ()
-    by_row = given.weight, given.offset, given.unit, given.possible, given.time
+    by_row = given.weight, given.offset, given.unit, given.possible, given.time, given.n_values
     if any(values is not None for values in by_row):
         attributes["_row_arguments"] = tuple(sorted(given.effective_arguments(rows)))
     data = with_columns(estimator, params, rows, attributes)
@@ -414,6 +419,7 @@ def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
         return data
     others = [] if rows.group is None else [encode_units(rows.group)[1]]
     others += [] if rows.offset is None else [*np.atleast_2d(rows.offset.T)]
+    others += [] if rows.n_values is None else [rows.n_values]
     if data.encoder is not None:  # infrequent categories are merged in data.X
         others += [*category_codes(data.encoder, rows.X).T]
     ties = [] if rows.possible is None else [*rows.possible.T]

@@ -261,7 +261,8 @@ class Dataset(NamedTuple):
     units: Units | None = None  # whose rows have one latent expert; None for each row its own
     possible: Array | None = None  # experts of each row (K, n) or unit (K, U); None for all
     series: Units | None = None  # whose rows follow one another in time
-    log_n: Array | None = None  # logs of the numbers of values of which each y is the mean
+    # Logs of the numbers of values of which each y is the mean, relative to those of the fit.
+    log_n: Array | None = None
 
     @property
     def n_rows(self) -> int:

@@ -183,13 +183,13 @@ class FittedMixture(NamedTuple):
         return np.concatenate([block_fn(self.data(rows), added) for rows, added in blocks], axis=-1)
 
     def _gated_blocks(
-        self, given: Rows, gate_prob: Array | None
+        self, rows: Rows, gate_prob: Array | None
     ) -> Iterator[tuple[Data, Any, Array]]:
         """Blocks of rows, what is added to means, and log probabilities (K, n) of the experts."""
         start = 0
-        for rows, added in self.preprocessor.transform_blocks(given):
-            end = start + len(rows.weight)
-            data = self.data(rows)
+        for block, added in self.preprocessor.transform_blocks(rows):
+            end = start + len(block.weight)
+            data = self.data(block)
             given = None if gate_prob is None else log_probability(gate_prob[:, start:end])
             yield data, added, self.gate_logs(data) if given is None else given
             start = end

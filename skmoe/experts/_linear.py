@@ -190,19 +190,12 @@ class LinearExperts(Facts):
         noise variance and its floor for each output, and `own` options of slopes and dispersions.
         """
         values = point_values(rows.y) if has_bounds(rows.y) else rows.y
-        n_outputs, weight, factor = len(values), rows.weight, 1.0
-        if rows.log_n is not None:  # dispersions are those of single values
-            weight = weight * np.exp(rows.log_n)
-            factor = weight.sum() / rows.weight.sum()
+        n_outputs, weight = len(values), rows.weight
         matrix, offset = split_offset(rows.expert_design)
         families = [family.fitted_to(values, weight, scaling) for family in self.families]
         has_outliers = any(family.has_outliers for family in self.families)
         found = [summaries(own, values, offset, weight, has_outliers) for own in families]
         starts, variances = ([[pair[i] for pair in own] for own in found] for i in (0, 1))
-        if factor != 1.0:
-            starts = [
-                [s + np.log(factor) * (np.arange(len(s)) == 1) for s in own] for own in starts
-            ]
         if self.covariance_type == "full" and n_outputs > 1:
             joint = JointNormal(n_outputs, of_logs=families[0].name == LogNormal.name)
             # Means and log variances of each output, and correlations of zero.
@@ -220,7 +213,7 @@ class LinearExperts(Facts):
         return Experts(
             [families[i] for i in index],
             matrix.shape[1],
-            factor * np.array([variances[i] for i in index]),
+            np.array([variances[i] for i in index]),
             np.array(estimates.get("variance_floor", np.ones(n_outputs))),
             [starts[i] for i in index],
             penalties,

@@ -212,6 +212,9 @@ def _assemble(
         extra_features=extra_features,
         feature_range=feature_range,
     )
+    if data.rows.n_values is not None:
+        n_values = np.average(data.rows.n_values, weights=data.rows.weight)
+        preprocessor = preprocessor._replace(log_n=float(np.log(n_values)))
     seed = int(check_random_state(params.random_state).randint(MAX_SEED))
     n_numbers = params.n_experts * data.X.shape[0] * (data.X.shape[1] + 1)
     n_default = N_STARTS_OF_SMALL if n_numbers <= MAX_SMALL else N_STARTS

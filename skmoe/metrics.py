@@ -36,7 +36,7 @@ __all__ = [
 Scorer = Callable[..., float]
 
 
-@requests_metadata("offset", "units", "time")
+@requests_metadata("offset", "units", "time", "var_weights")
 def log_density_scorer(
     estimator: Any,
     X: Any,
@@ -46,6 +46,7 @@ def log_density_scorer(
     offset: Any = None,
     units: Any = None,
     time: Any = None,
+    var_weights: Any = None,
 ) -> float:
     """Mean log density of y, or log probability of classes: the negative of the log loss.
 
@@ -70,6 +71,8 @@ def log_density_scorer(
         `GroupKFold` with the units as groups.
     time : array-like of shape (n_samples,), default=None
         Order of the rows of series (`gate="markov"`), whose score is that one step ahead.
+    var_weights : array-like of shape (n_samples,), default=None
+        Numbers of values of which each y is the mean.
 
     Returns
     -------
@@ -106,10 +109,11 @@ def log_density_scorer(
     True
     """
     series, weight = {"units": units, "time": time}, _observed_weight(estimator, y, sample_weight)
+    given = {"offset": offset, "var_weights": var_weights}
     if units is not None and weight is sample_weight:  # of units, which share a regime
-        given = {"units": units, "sample_weight": sample_weight, "offset": offset}
+        given |= {"units": units, "sample_weight": sample_weight}
         return float(np.mean(_answer(estimator, X, "score_samples", y, **given)))
-    log_density = _answer(estimator, X, "score_samples", y, offset=offset, series=series)
+    log_density = _answer(estimator, X, "score_samples", y, **given, series=series)
     return weighted_mean(log_density, weight)
 
 

@@ -87,7 +87,8 @@ WEIGHTS = {
     "frequencies": "Weights are frequencies: a row of weight 2 counts as two rows.",
     "sampling": "Weights are sampling weights, on whose unit standard errors do not depend. The "
     "log-likelihood and criteria do.",
-    "averages": "Each y is the average of so many values, and dispersions are those of one value.",
+    "averages": "Weights are numbers of values, of which each y is the average. Dispersions are "
+    "those of one value.",
 }
 
 

@@ -157,8 +157,9 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
     ),
     ((AVERAGES,), (NOT_OF_AVERAGES, BASE, CENSORED)): (
         "the mean of n values must have the same distribution, with the dispersion divided by n. "
-        'Use family="normal", "gamma", "inverse_gaussian" or "tweedie", with base=None and '
-        'covariance_type="diag"; for mean counts the sums, with offset=np.log(n).'
+        'Use family="normal", "gamma", "inverse_gaussian" or "tweedie", with base=None, '
+        'covariance_type="diag" and y as numbers; for mean counts their sums, with '
+        "offset=np.log(n)."
     ),
     ((ESTIMATORS, BASE), ("an offset of each output",)): (
         "estimators take an offset of shape (n_samples,), the same for all outputs. "

@@ -302,18 +302,8 @@ def _mixture_mean(graph: Graph, moe: Any, means: Any) -> Any:
 
 # Packages whose classes fitted mixtures consist of, without modules that read files; and functions
 # that steps of pipelines call.
-PACKAGES_OF_FITS = {
-    "_data",
-    "_estimators",
-    "_inference",
-    "_mixture",
-    "experts",
-    "families",
-    "protocols",
-    "gates",
-    "recipes",
-    "stacking",
-}
+PACKAGES_OF_FITS = {"_data", "_estimators", "_inference", "_mixture", "experts", "families"}
+PACKAGES_OF_FITS |= {"protocols", "gates", "recipes", "stacking"}
 READERS = {"skmoe._data.blocks", "skmoe._estimators.rows.first_pass"}
 FUNCTIONS = (as_categories, as_floats, categorical_columns)
 

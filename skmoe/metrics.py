@@ -8,6 +8,7 @@ experts. With metadata routing they request `offset`, and `log_density_scorer` a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import WRAPPER_ASSIGNMENTS, wraps
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from sklearn.exceptions import UndefinedMetricWarning
 
 from skmoe._data import censored_targets as targets
 from skmoe._data.checks import check_weights
-from skmoe._data.series import is_missing
+from skmoe._data.series import misses_y
 from skmoe._data.sklearn_adapter import requests_metadata, split_pipeline, transform_by
+from skmoe._estimators.methods.series import has_series
 from skmoe._numerics.event_times import concordance, crps_of_bounds, integrated_brier
 from skmoe._numerics.probability import weighted_mean
+from skmoe._numerics.typing import Array
 from skmoe.distributions import PredictiveDistribution, check_coverage
 from skmoe.exceptions import warn_user
 
@@ -34,6 +37,31 @@ __all__ = [
 ]
 
 Scorer = Callable[..., float]
+
+
+def _scorer(score: Callable[..., float]) -> Scorer:
+    """A scorer from a function of predictive distributions, y and weights."""
+
+    @requests_metadata("offset", "units", "time", "var_weights")
+    @wraps(score, [name for name in WRAPPER_ASSIGNMENTS if name != "__annotations__"])
+    def scorer(
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        offset: Any = None,
+        units: Any = None,
+        time: Any = None,
+        var_weights: Any = None,
+    ) -> float:
+        series = {"y": y, "units": units, "time": time}
+        given = {"offset": offset, "var_weights": var_weights}
+        dist = _answer(estimator, X, "predict_dist", series=series, **given)
+        return score(dist, y, _observed_weight(estimator, y, sample_weight))
+
+    del vars(scorer)["__wrapped__"]  # whose parameters are others
+    return scorer
 
 
 @requests_metadata("offset", "units", "time", "var_weights")
@@ -108,26 +136,17 @@ def log_density_scorer(
     >>> bool(search.fit(X, y).best_score_ < 0)
     True
     """
-    series, weight = {"units": units, "time": time}, _observed_weight(estimator, y, sample_weight)
+    weight = _observed_weight(estimator, y, sample_weight)
     given = {"offset": offset, "var_weights": var_weights}
     if units is not None and weight is sample_weight:  # of units, which share a regime
-        given |= {"units": units, "sample_weight": sample_weight}
-        return float(np.mean(_answer(estimator, X, "score_samples", y, **given)))
-    log_density = _answer(estimator, X, "score_samples", y, **given, series=series)
+        given, weight = given | {"units": units, "sample_weight": sample_weight}, None
+    series = {"units": units, "time": time}
+    log_density = _answer(estimator, X, "score_samples", y, series=series, **given)
     return weighted_mean(log_density, weight)
 
 
-@requests_metadata("offset", "units", "time")
-def neg_crps_scorer(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    *,
-    sample_weight: Any = None,
-    offset: Any = None,
-    units: Any = None,
-    time: Any = None,
-) -> float:
+@_scorer
+def neg_crps_scorer(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
     """Negative mean of the continuous ranked probability score (CRPS) [1]_.
 
     The CRPS is a distance between the predictive distribution and the observed y, in the units of
@@ -149,6 +168,8 @@ def neg_crps_scorer(
         Offset of the linear predictors of the experts.
     units, time : array-like of shape (n_samples,), default=None
         Series of the rows and their order, for `gate="markov"`: the score is that one step ahead.
+    var_weights : array-like of shape (n_samples,), default=None
+        Numbers of values of which each y is the mean.
 
     Returns
     -------
@@ -176,23 +197,11 @@ def neg_crps_scorer(
     True
     """
     targets.check_numbers_of("the score", y)
-    series = {"y": y, "units": units, "time": time}
-    dist = _answer(estimator, X, "predict_dist", offset=offset, series=series)
-    crps = dist.crps(np.asarray(y, dtype=float))
-    return -_mean(crps, _observed_weight(estimator, y, sample_weight))
+    return -_mean(dist.crps(np.asarray(y, dtype=float)), weight)
 
 
-@requests_metadata("offset", "units", "time")
-def neg_energy_score_scorer(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    *,
-    sample_weight: Any = None,
-    offset: Any = None,
-    units: Any = None,
-    time: Any = None,
-) -> float:
+@_scorer
+def neg_energy_score_scorer(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
     """Negative mean of the energy score [1]_, the CRPS of several outputs together.
 
     Unlike the CRPS it depends on the correlations of the outputs. Outputs with large values have
@@ -212,6 +221,8 @@ def neg_energy_score_scorer(
         Offset of the linear predictors of the experts.
     units, time : array-like of shape (n_samples,), default=None
         Series of the rows and their order, for `gate="markov"`: the score is that one step ahead.
+    var_weights : array-like of shape (n_samples,), default=None
+        Numbers of values of which each y is the mean.
 
     Returns
     -------
@@ -237,9 +248,7 @@ def neg_energy_score_scorer(
     >>> -0.5 < neg_energy_score_scorer(moe, X, Y) < 0.0
     True
     """
-    series = {"y": y, "units": units, "time": time}
-    dist = _answer(estimator, X, "predict_dist", offset=offset, series=series)
-    return -_mean(dist.energy_score(y), _observed_weight(estimator, y, sample_weight))
+    return -_mean(dist.energy_score(y), weight)
 
 
 def make_survival_scorers() -> dict[str, Scorer]:
@@ -291,21 +300,12 @@ def make_survival_scorers() -> dict[str, Scorer]:
             )
         return score
 
-    @requests_metadata("offset", "units", "time")
-    def concordance_of(
-        estimator: Any,
-        X: Any,
-        y: Any,
-        *,
-        sample_weight: Any = None,
-        offset: Any = None,
-        units: Any = None,
-        time: Any = None,
-    ) -> float:
-        given = {"sample_weight": sample_weight, "offset": offset}
-        given["series"] = {"units": units, "time": time}
-        score = _answer(estimator, X, "score", targets.bounds_of(y), **given)
-        return checked("concordance", float(score))
+    def counted(y: Any, weight: Any) -> Array:
+        return targets.point_values(targets.bounds_of(y)[check_weights(weight, len(y)) > 0.0])
+
+    def concordance_of(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
+        means = dist.restricted_mean(counted(y, weight).max())
+        return checked("concordance", concordance_index(y, means, sample_weight=weight))
 
     def brier_of(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
         time, event = targets.times_and_events("the integrated Brier score", y)
@@ -316,7 +316,7 @@ def make_survival_scorers() -> dict[str, Scorer]:
         return -integrated_brier_score(y, dist.sf(grid[None]), grid, sample_weight=weight)
 
     def crps_of(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
-        known = targets.point_values(targets.bounds_of(y)[check_weights(weight, len(y)) > 0.0])
+        known = counted(y, weight)
         first, last = min(known.min(), 0.0), known.max()
         if first >= last:
             return checked("neg_censored_crps", np.nan)
@@ -325,7 +325,7 @@ def make_survival_scorers() -> dict[str, Scorer]:
 
     return {
         "log_density": log_density_scorer,
-        "concordance": concordance_of,
+        "concordance": _scorer(concordance_of),
         "neg_integrated_brier": _scorer(brier_of),
         "neg_censored_crps": _scorer(crps_of),
     }
@@ -372,8 +372,6 @@ def concordance_index(y: Any, prediction: Any, *, sample_weight: Any = None) -> 
             f"prediction must have a number for each of the {len(bounds)} rows of y; got shape "
             f"{prediction.shape}, or NaN. Score one output at a time."
         )
-    present = weight > 0.0
-    bounds, prediction, weight = bounds[present], prediction[present], weight[present]
     return concordance(bounds["lower"], bounds["upper"], prediction, weight)
 
 
@@ -548,27 +546,6 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
     }
 
 
-def _scorer(score: Callable[..., float]) -> Scorer:
-    """A scorer from a function of predictive distributions, y and weights."""
-
-    @requests_metadata("offset", "units", "time")
-    def scorer(
-        estimator: Any,
-        X: Any,
-        y: Any,
-        *,
-        sample_weight: Any = None,
-        offset: Any = None,
-        units: Any = None,
-        time: Any = None,
-    ) -> float:
-        series = {"y": y, "units": units, "time": time}
-        dist = _answer(estimator, X, "predict_dist", offset=offset, series=series)
-        return score(dist, y, _observed_weight(estimator, y, sample_weight))
-
-    return scorer
-
-
 def _mean(values: Any, sample_weight: Any) -> float:
     """Mean over rows and outputs."""
     per_row = np.asarray(values, dtype=float).reshape(len(values), -1).mean(axis=1)
@@ -577,10 +554,9 @@ def _mean(values: Any, sample_weight: Any) -> float:
 
 def _observed_weight(estimator: Any, y: Any, sample_weight: Any) -> Any:
     """Weights of the rows, which are zero where the y of a series is missing."""
-    if not hasattr(split_pipeline(estimator)[1], "decode"):
+    if not has_series(split_pipeline(estimator)[1]):
         return sample_weight
-    missing = is_missing(np.asarray(y, dtype=object).reshape(len(y), -1)).any(axis=1)
-    return np.where(missing, 0.0, check_weights(sample_weight, len(y)))
+    return np.where(misses_y(y), 0.0, check_weights(sample_weight, len(y)))
 
 
 def _answer(
@@ -598,6 +574,6 @@ def _answer(
             "transformed, score inside the transformation: "
             "TransformedTargetRegressor(GridSearchCV(mixture, grid, scoring=scorer))."
         )
-    options |= series if series and hasattr(model, "decode") else {}
+    options |= series if series and has_series(model) else {}
     options = {name: value for name, value in options.items() if value is not None}
     return getattr(model, method)(transform_by(steps, X), *given, **options)

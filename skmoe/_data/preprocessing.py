@@ -58,7 +58,7 @@ class Preprocessor(NamedTuple):
                 offset = base_prediction + (0.0 if offset is None else offset[:, None])
             elif self.target_scaling is not None:
                 mean_offset = base_prediction.T
-        target = np.empty(rows.n_rows)
+        target = np.zeros(rows.n_rows)
         if rows.y is not None:
             target = self.standardize_target(rows.y, mean_offset)
         numeric = X if self.encoder is None else encode(self.encoder, X)

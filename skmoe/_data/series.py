@@ -111,3 +111,8 @@ def is_missing(entries: Array) -> Array:
     return np.frompyfunc(lambda value: value is None or bool(value != value), 1, 1)(entries).astype(
         bool
     )
+
+
+def misses_y(y: Any) -> Array:
+    """Rows (n,) in which y, or that of one of several outputs, is missing."""
+    return np.asarray(is_missing(np.asarray(y, dtype=object).reshape(len(y), -1)).any(axis=1))

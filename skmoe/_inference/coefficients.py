@@ -287,12 +287,12 @@ def indicator_columns(mixture: FittedMixture, feature_range: Array | None) -> Ar
 MAX_TERMS = 5000
 
 
-def require_distribution(experts: Any, what: str) -> None:
+def require_distribution(part: Any, what: str) -> None:
     """Raise ValueError if experts of a user lack the distribution that the method `what` needs.
 
     They are those of a mixture, or what the user gave.
     """
-    own = getattr(experts, "own", experts)
+    own = getattr(part, "own", part)
     if isinstance(own, Part) and not callable(getattr(own, "components", None)):
         raise ValueError(
             f"{what} needs a predictive distribution; {type(own).__name__} has no method "

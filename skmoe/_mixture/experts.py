@@ -202,7 +202,6 @@ class Experts(LinearPart):
         self.with_predictor = [k for k, f in enumerate(families) if MEAN in f.roles]
         links = {family.link for family in families if family.link}
         self.is_classifier, self.takes_offset = links == {"softmax"}, links == {"log"}
-        self.takes_var_weights = all(family.is_dispersion_model for family in families)
         self.link = "logit" if self.is_classifier else links.pop() if len(links) == 1 else ""
         self.explains_mean = not self.is_classifier and np.inf not in self.atoms
         self.can_separate = all(f.is_count for f in families)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from scipy.special import logsumexp, ndtr
@@ -21,7 +22,13 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 def underflow_to_zero(function: FunctionT) -> FunctionT:
     """Decorator: negligible probabilities are zero, also where NumPy is set to raise errors."""
-    return np.errstate(under="ignore")(function)
+
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with np.errstate(under="ignore"):  # as a decorator it forgets in nested calls of NumPy 1
+            return function(*args, **kwargs)
+
+    return cast(FunctionT, wrapper)
 
 
 def log_probability(probability: Array) -> Array:

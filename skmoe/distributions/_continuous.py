@@ -161,10 +161,6 @@ def _quantile(q: float, mean: Array, scale: Array, df: Array) -> Array:
     return mean + scale * standard
 
 
-def _upper_quantile(q: float, mean: Array, scale: Array, df: Array) -> Array:
-    return -_quantile(q, -mean, scale, df)
-
-
 def _variance(mean: Array, scale: Array, df: Array) -> Array:
     finite = np.where(df > 2.0, df, 3.0)
     variance = np.square(scale) * finite / (finite - 2.0)
@@ -178,7 +174,7 @@ STUDENT_T = ComponentFunctions(
     log_cdf=lambda y, mean, scale, df: _log_sf((mean - y) / scale, df),
     log_sf=lambda y, mean, scale, df: _log_sf((y - mean) / scale, df),
     quantile=_quantile,
-    upper_quantile=_upper_quantile,
+    upper_quantile=lambda q, mean, *others: -_quantile(q, -mean, *others),
     draw=lambda rng, mean, scale, df: mean + scale * rng.standard_t(df),
     location_scale=True,
 )

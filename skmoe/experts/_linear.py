@@ -40,7 +40,6 @@ class Facts:
     standardizes_target: ClassVar[bool] = False
     takes_offset: ClassVar[bool] = False
     takes_bounds: ClassVar[bool] = False
-    takes_var_weights: ClassVar[bool] = False
     has_scale: ClassVar[bool] = False
     # What must be given if not all rows are in memory; "" for nothing.
     option_for_parts: ClassVar[str] = ""
@@ -134,7 +133,6 @@ class LinearExperts(Facts):
             standardizes_target=standard and not atoms,
             takes_offset=link == "log",
             takes_bounds=all(family.takes_bounds for family in families) and not is_joint,
-            takes_var_weights=all(f.is_dispersion_model for f in families) and not is_joint,
             has_scale=any(family.has_scale for family in families),
             option_for_parts=next((f.option_for_parts for f in families if f.option_for_parts), ""),
         )

@@ -307,6 +307,10 @@ class LogLink(Family):
         """Exponential of the linear predictor."""
         return np.exp(eta[0])
 
+    def start(self, y: Array, weight: Array) -> Array:
+        """Logarithm of the mean, and dispersions of one."""
+        return np.array([log_mean_of(y, weight), *[0.0] * len(self.dispersions)])
+
 
 class Positive(LogLink):
     """Positive values whose logarithm, or whose mean, is the linear predictor plus noise."""
@@ -333,7 +337,9 @@ class Positive(LogLink):
 
     def start(self, y: Array, weight: Array) -> Array:
         """Logarithm of the mean, and variance of the logarithms."""
-        return np.array([log_mean_of(y, weight), log_variance_of(self.working_target(y), weight)])
+        found = super().start(y, weight)
+        found[1:] = log_variance_of(self.working_target(y), weight)
+        return found
 
 
 class WithoutPredictor(Family):

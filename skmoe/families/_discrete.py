@@ -25,7 +25,6 @@ from skmoe.families._base import (
     LogLink,
     WithoutPredictor,
     as_outputs,
-    log_mean_of,
 )
 from skmoe.protocols import Dispersion, Measure
 
@@ -78,10 +77,6 @@ class Poisson(_CountFamily):
 
     name: ClassVar[str] = "poisson"
 
-    def start(self, y: Array, weight: Array) -> Array:
-        """Logarithm of the mean."""
-        return np.array([log_mean_of(y, weight)])
-
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information, the mean."""
         mean = np.exp(eta[0])
@@ -127,10 +122,6 @@ class NegativeBinomial(_CountFamily):
     # Below ten times the smallest dispersion it is nearly a Poisson distribution.
     flat_margin: ClassVar[float] = float(np.log(10.0))
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
-
-    def start(self, y: Array, weight: Array) -> Array:
-        """Logarithm of the mean, and a dispersion of one."""
-        return np.array([log_mean_of(y, weight), 0.0])
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information about the mean.

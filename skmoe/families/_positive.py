@@ -15,7 +15,7 @@ from skmoe._numerics.special import log_sum, moments_of_index, shape_of_jumps, t
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _continuous as parts
 from skmoe.distributions._components import NestedComponents
-from skmoe.families._base import Positive, as_outputs, log_mean_of
+from skmoe.families._base import Positive, as_outputs
 from skmoe.families._continuous import LogNormal
 from skmoe.protocols import Dispersion, Measure
 
@@ -188,10 +188,6 @@ class Exponential(Positive):
     def in_support(self, y: Array) -> Array:
         """Numbers from 0 on."""
         return y >= 0.0
-
-    def start(self, y: Array, weight: Array) -> Array:
-        """Logarithm of the mean."""
-        return np.array([log_mean_of(y, weight)])
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information of one."""

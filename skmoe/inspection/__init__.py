@@ -1,6 +1,6 @@
 """Displays of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), exports and results.
 
-`export_text` and `export_mermaid` write text, and `export_html` a page, by Bokeh
+`export_text` and `export_mermaid` write text, and `export_html` a page, by Jinja2
 (`pip install skmoe[report]`). `average_effects` and `permutation_importance_by_part` return tables.
 
 The displays follow those of scikit-learn: `from_estimator` computes and draws, `plot` draws again,
@@ -14,13 +14,8 @@ from skmoe._inference.comparisons import NestedModelsTest, NExpertsTable, NExper
 from skmoe._inference.effects import AverageEffects, Explanation
 from skmoe._inference.inference import Inference, Maxima, UnitResponsibilities
 from skmoe._inference.summary import ExpertSummary, Summary
-from skmoe.inspection._calibration import (
-    CalibrationDisplay,
-    RootogramDisplay,
-    SurvivalDisplay,
-)
+from skmoe.inspection._calibration import CalibrationDisplay, RootogramDisplay, SurvivalDisplay
 from skmoe.inspection._coefficients import CoefficientsDisplay, SegmentProfileDisplay
-from skmoe.inspection._course import CourseDisplay
 from skmoe.inspection._experts import ExpertsDisplay, TrajectoriesDisplay
 from skmoe.inspection._feature_effects import (
     ImportanceDisplay,
@@ -28,7 +23,7 @@ from skmoe.inspection._feature_effects import (
     permutation_importance_by_part,
 )
 from skmoe.inspection._prediction import PredictionDisplay
-from skmoe.inspection._regimes import GateDisplay, RegimesDisplay
+from skmoe.inspection._regimes import CourseDisplay, GateDisplay, RegimesDisplay
 from skmoe.inspection._report import export_html
 from skmoe.inspection._search import (
     ConvergenceDisplay,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.stats import binom
@@ -18,7 +18,6 @@ from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import gate_of_rows, has_series
 
 # Nominal coverages that are compared with the observed ones.
 NOMINAL_COVERAGES = np.linspace(0.05, 0.95, 19)
@@ -104,14 +103,10 @@ class CalibrationDisplay(draw.Display):
     pit: Array
     pit_left: Any = None
     n_bins: int = 10
+    nominal: ClassVar[Array] = NOMINAL_COVERAGES
 
     def __post_init__(self) -> None:
         self.pit_left = self.pit if self.pit_left is None else self.pit_left
-
-    @property
-    def nominal(self) -> Array:
-        """Nominal coverage of the intervals."""
-        return NOMINAL_COVERAGES
 
     @property
     def coverage(self) -> Array:
@@ -184,12 +179,12 @@ class CalibrationDisplay(draw.Display):
         )
         output = subject.check_target(estimator, target, X)
         check_integer("n_bins", n_bins, least=2)
-        gate = gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
+        gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
         distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
         bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}
         pit = subject.one_target(distribution.cdf(bounds["upper"]), output, 1)
         left = subject.one_target(distribution.cdf_left(bounds["lower"]), output, 1)
-        if has_series(estimator):  # some y may be missing
+        if subject.has_series(estimator):  # some y may be missing
             pit, left = pit[np.isfinite(pit)], left[np.isfinite(pit)]
         return cls(pit=pit, pit_left=left, n_bins=n_bins).plot(ax)
 
@@ -347,7 +342,7 @@ class RootogramDisplay(draw.Display):
         estimator, X, *_ = subject.drawn_mixture(cls, estimator, X)
         distribution = None
         if hasattr(estimator, "predict_dist"):
-            gate = gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
+            gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
             distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
         if distribution is None or not distribution.is_count:
             raise ValueError(
@@ -358,7 +353,7 @@ class RootogramDisplay(draw.Display):
         output = subject.check_target(estimator, target, X)
         subject.check_rows("y", estimator, X, y)
         y = subject.one_target(np.asarray(y, dtype=np.float64), output, 1)
-        is_known = np.isfinite(y) | (not has_series(estimator))
+        is_known = np.isfinite(y) | (not subject.has_series(estimator))
         y = y[is_known]
         if not np.isfinite(y).all() or (y != np.abs(np.floor(y))).any():
             raise ValueError(
@@ -532,7 +527,7 @@ class SurvivalDisplay(draw.Display):
         table = EventTable.of(until, event, np.ones(len(until)))
         start = min(until.min(), 0.0)
         grid = np.linspace(start, until.max(), N_TIMES)
-        gate = gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
+        gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
         experts, mixture = subject.predicted_survival(estimator, X, grid, output, offset, gate)
         weight = gate + np.finfo(float).tiny
         band = None
@@ -553,12 +548,8 @@ class SurvivalDisplay(draw.Display):
 
     def _draw(self, ax: Any) -> Any:
         (ax,) = self._axes(ax)
-        self.band_ = None
-        if self.band is not None and self.level is not None:
-            label = draw.interval_label(self.level)
-            self.band_ = draw.draw_band(
-                ax, self.observed_times, self.band, step="post", label=label
-            )
+        style: dict[str, Any] = {"step": "post", "label": draw.interval_label(self.level)}
+        self.band_ = draw.draw_band(ax, self.observed_times, self.band, **style)
         style = {"color": draw.LIGHT_GREY, "label": "Kaplan-Meier", "where": "post"}
         (self.observed_line_,) = ax.step(self.observed_times, self.observed, linewidth=4.0, **style)
         style = {"color": draw.DARK_GREY, "label": "mixture"}
@@ -570,8 +561,7 @@ class SurvivalDisplay(draw.Display):
             self.lines_ += ax.plot(self.times, self.curves[:, k], **style)
             label = f"{name}\n{format_percent(share)} of the rows"
             handles.append(draw.expert_handle(k, label))
-        handles += [] if self.band_ is None else [self.band_]
         ax.set(xlim=self.times[[0, -1]], ylim=(0.0, 1.01), ylabel="Probability of no event")
         draw.label_feature(ax, self.time_name, None, "")
-        self.legend_ = draw.expert_legend(ax, handles)
+        self.legend_ = draw.expert_legend(ax, [*handles, self.band_])
         return ax

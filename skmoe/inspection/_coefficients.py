@@ -18,7 +18,6 @@ from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import has_series
 from skmoe.protocols import LinearPredictor
 
 # Panels of a figure side by side.
@@ -45,7 +44,7 @@ N_TICKS, MAX_PLAIN_RATIO = 4, 6.0
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class CoefficientsDisplay(draw.Display):
+class CoefficientsDisplay(draw.DisplayOfFeatures):
     """Forest plot of the coefficients: what the features do, under each expert.
 
     Points are coefficients, and lines confidence intervals, where `inference` is possible. A
@@ -114,7 +113,6 @@ class CoefficientsDisplay(draw.Display):
     array([[-1.,  1.]])
     """
 
-    feature_names: Sequence[str]
     expert_names: Sequence[str]
     coefficients: Array
     is_ratio: Array
@@ -123,8 +121,6 @@ class CoefficientsDisplay(draw.Display):
     coefficient_name: str = "Coefficient"
     level: float | None = None
     step: str = "SD"
-    n_columns: int | None = None
-    feature_note: str = ""
 
     @classmethod
     def from_estimator(
@@ -221,7 +217,10 @@ class CoefficientsDisplay(draw.Display):
         indices = subject.check_targets(estimator, target, rows.X)
         indices = indices[len(indices) > 1 :]  # log odds of several classes are against the first
         blocks = linear_predictors(estimator)
-        result = _listed(estimator, rows if level else None)
+        data = {"X": rows.X, "y": rows.y, **rows.arguments} if level else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitMismatchWarning)
+            result = estimator.summary(**data).coefficients
         # Rows of the picture: the features in each linear predictor of the experts.
         pairs = list(product(blocks, indices))
         tables = [_coefficients(estimator, *pair, result, level) for pair in pairs]
@@ -233,20 +232,17 @@ class CoefficientsDisplay(draw.Display):
         )
         has_predictor = np.isfinite(tables[0][0]).any(axis=0)
         is_mixed = len(set(is_ratio[has_predictor].tolist())) > 1
-        if by is None:
-            by = "expert" if is_mixed else "feature"
+        by = ("expert" if is_mixed else "feature") if by is None else by
         check_choice("by", by, ("feature", "expert"))
         if by == "feature" and is_mixed:  # ratios have other axes than coefficients that are none
             raise ValueError(
                 'by="feature" needs experts whose coefficients are all ratios, or all are not; '
                 'some of these experts have a log link. Use by="expert".'
             )
-        scale = np.ones((len(labels), 1))
-        if standardize:
-            columns = [subject.numeric_values(rows.X, j) for j in range(len(labels))]
-            scale[:, 0] = [
-                subject.deviation(values, subject.row_weights(rows)) for values in columns
-            ]
+        columns = [subject.numeric_values(rows.X, j) for j in range(len(labels) * standardize)]
+        weight = subject.row_weights(rows)
+        deviations = [subject.deviation(values, weight) for values in columns] or [1.0]
+        scale = np.resize(deviations, len(estimates))[:, None]
         chosen = [i * len(labels) + j for i in range(len(tables)) for j in chosen]
         labels = [
             f"{label} (class {estimator.classes_[index]})" if len(indices) > 1 else label
@@ -254,13 +250,12 @@ class CoefficientsDisplay(draw.Display):
             for label in block.terms(labels)
         ]
         predictors = [_coefficient_name(estimator, rows.y, indices), *(b.label for b in blocks[1:])]
-        scale = np.tile(scale, (len(tables), 1))
         n_used, shown = None, np.array(chosen)
         if features is None:
             used = np.flatnonzero(np.isfinite(estimates).any(axis=1))
             size = np.abs(np.nan_to_num(estimates * scale)[used]).max(axis=1)
             shown = used[np.argsort(-size, kind="stable")][:max_features]
-            n_used = len(used) if len(shown) < len(used) else None
+            n_used = len(used)
         if not len(shown):
             raise ValueError(
                 "CoefficientsDisplay needs experts with slopes; these have intercepts only. Use "
@@ -346,12 +341,8 @@ class CoefficientsDisplay(draw.Display):
             if (is_hollow & (self.coefficients == 0.0)).any():
                 without += " On the vertical line: dropped, or at their bound."
             notes.append(f"Lines: {draw.interval_label(self.level)}s.{without}")
-        if self.n_columns is not None:
-            n_shown = len(self.feature_names)
-            notes.append(f"{n_shown} of {self.n_columns} features, with the largest coefficients.")
-        if self.feature_note:
-            notes.append(f"The {self.feature_note}.")
-        return notes
+        more = self._notes("those with the largest coefficients")
+        return notes + [f"{'' if note[0].isdigit() else 'The '}{note}." for note in more]
 
 
 def _ratios(logs: Any) -> Any:
@@ -379,14 +370,6 @@ def _draw_axis(ax: Any, limits: tuple[float, float], is_ratio: bool) -> None:
 
 
 # --- tables of a fit ------------------------------------------------------------------------------
-
-
-def _listed(estimator: Any, rows: Rows | None) -> Any:
-    """All coefficients, with standard errors for given rows if the mixture has any."""
-    data = {} if rows is None else {"X": rows.X, "y": rows.y, **rows.arguments}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FitMismatchWarning)
-        return estimator.summary(**data).coefficients
 
 
 def _coefficients(
@@ -449,7 +432,7 @@ DARK_FRACTION = 0.65
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SegmentProfileDisplay(draw.Display):
+class SegmentProfileDisplay(draw.DisplayOfFeatures):
     """Heat map of experts and features: which rows each expert describes.
 
     One column for each expert, with its share of the rows, and one row for each feature. Numbers
@@ -508,13 +491,10 @@ class SegmentProfileDisplay(draw.Display):
     array([[-0.9,  0.9]])
     """
 
-    feature_names: Sequence[str]
     expert_names: Sequence[str]
     shares: Array
     profile: Array
-    n_columns: int | None = None
     of_units: bool = False
-    feature_note: str = ""
 
     @classmethod
     def from_estimator(
@@ -593,8 +573,8 @@ class SegmentProfileDisplay(draw.Display):
             expert_names=names,
             shares=shares,
             profile=profile[shown],
-            n_columns=len(columns) if len(shown) < len(columns) else None,
-            of_units=units is not None and not has_series(estimator),
+            n_columns=len(columns),
+            of_units=units is not None and not subject.has_series(estimator),
             feature_note=note,
         ).plot(ax)
 
@@ -616,11 +596,8 @@ class SegmentProfileDisplay(draw.Display):
         draw.name_rows(ax, features)
         ax.spines[:].set_visible(False)
         note = f"%: share of the {counted_noun(self.of_units)}s"
-        if self.n_columns is not None:
-            chosen = f"{len(features)} of {self.n_columns} features"
-            note += f"\n{chosen}:\nthose with the largest differences"
-        note += f"\n{self.feature_note}" if self.feature_note else ""
-        ax.set_xlabel(note, fontsize=8, loc="left")
+        note = "\n".join([note, *self._notes("those with the largest differences")])
+        ax.set_xlabel(note.replace("features: ", "features:\n"), fontsize=8, loc="left")
         return ax
 
     def _draw_cells(self, ax: Any) -> None:

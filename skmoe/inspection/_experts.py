@@ -22,7 +22,6 @@ from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import check_independent, gate_of_features, has_series
 
 # Opacity of a curve where the probability of the expert is zero.
 MIN_OPACITY = 0.06
@@ -47,15 +46,13 @@ class RowsOverFeature(draw.DisplayOfPanels):
     assigned_expert: Array
     is_probability: bool = False
     units: Array | None = None
-    exposure: Array | None = None
     categories: Sequence[str] | None = None
 
     def _draw_rows(self, ax: Any, rows: Any = slice(None), **style: Any) -> Any:
         """Draw some of the rows in the colours of their experts."""
         style["c"] = [draw.colour(k) for k in self.assigned_expert[rows]]
-        share = 1.0 if self.exposure is None else (self.exposure / self.exposure.mean())[rows]
         kinds = self.categories is not None, self.is_probability
-        return draw.draw_rows(ax, self.x[rows], self.y[rows], kinds, share, **style)
+        return draw.draw_rows(ax, self.x[rows], self.y[rows], kinds, **style)
 
     def _draw_units(self, ax: Any, rows: Any = slice(None)) -> Any:
         """A line through the rows of each unit, in the order of the feature; None without units.
@@ -80,9 +77,8 @@ class RowsOverFeature(draw.DisplayOfPanels):
         margin = subject.ROWS_MARGIN * (ends[1] - ends[0])
         ax.set_xlim(ends[0] - margin, ends[1] + margin)
         inside = (self.x >= ends[0]) & (self.x <= ends[1])
-        exposure = None if self.exposure is None else self.exposure[inside]
         heights = np.concatenate([np.ravel(each) for each in curves])
-        limits = subject.height_limits(self.y[inside], heights, exposure)
+        limits = subject.height_limits(self.y[inside], heights)
         ax.set_ylim(draw.CLASS_LIMITS if self.is_probability else limits)
         draw.count_beyond(ax, self.x[rows], self.y[rows])
 
@@ -134,9 +130,6 @@ class ExpertsDisplay(RowsOverFeature):
         Whether the curves are probabilities of a class.
     units : ndarray of shape (n_shown,), default=None
         Labels of the units of the rows shown; None for rows without units.
-    exposure : ndarray of shape (n_shown,), default=None
-        Exposures of the rows shown, to which the areas of the points are proportional. None for
-        rows without an offset.
     categories : list of str of length n_points, default=None
         Labels of the categories of the feature, if it has any.
     feature_name : str
@@ -274,7 +267,7 @@ class ExpertsDisplay(RowsOverFeature):
         targets = subject.observed_rows(estimator, given, target)
         is_class = is_classifier(estimator)
         if not chosen:
-            effects = [subject.expert_effects(estimator, X, rows.target) for rows in targets]
+            effects = [subject.changes_over_features(X, rows.by_experts) for rows in targets]
             chosen = [[subject.leading_feature(estimator, X, np.hstack(effects))]]
         at_exposure_one = None if offset is None else np.zeros(np.shape(offset)[1:])
         panels, each = [], np.arange(X.shape[0])
@@ -289,27 +282,27 @@ class ExpertsDisplay(RowsOverFeature):
                     **rows.over(axis, shown, heights[each, rows.assigned_expert]),
                     feature_name=axis.name,
                     target_name=name,
-                    gate=gate_of_features(estimator, points),
+                    gate=subject.gate_of_features(estimator, points),
                     mean=subject.predicted_mean(*of_grid),
                     band=subject.interval_band(*of_grid, coverage, at_exposure_one),
                     coverage=None if is_class else coverage,
                     is_probability=is_class,
                     expert_names=names,
                     feature_note=note,
-                    gate_name="long-run" if has_series(estimator) else "gate",
+                    gate_name="long-run" if subject.has_series(estimator) else "gate",
                 )
             )
         return cls._of_panels(panels).plot(ax)
 
     def _draw_panel(self, ax: Any) -> None:
-        self.band_ = None
+        from matplotlib.lines import Line2D
+
         visible = np.where(self.gate >= MIN_PROBABILITY_SHOWN, self.curves, np.nan)
-        curves = [visible, self.mean]
-        if self.band is not None and self.coverage is not None:
-            box = None if self.categories is None else CATEGORY_WIDTH
-            style = {"label": draw.interval_label(self.coverage), "zorder": 1}
-            self.band_ = draw.draw_band(ax, self.grid, self.band.T, box, **style)
-            curves.append(self.band)
+        curves = [visible, self.mean, *([] if self.band is None else [self.band])]
+        box = None if self.categories is None else CATEGORY_WIDTH
+        style = {"label": draw.interval_label(self.coverage), "zorder": 1}
+        ends = None if self.band is None else self.band.T
+        self.band_ = draw.draw_band(ax, self.grid, ends, box, **style)
         self.unit_lines_ = self._draw_units(ax)
         area = draw.ROW_AREA if self.units is None else draw.ROW_AREA / 2.0
         self.scatter_ = self._draw_rows(ax, alpha=0.45, s=area)
@@ -321,7 +314,18 @@ class ExpertsDisplay(RowsOverFeature):
         self._set_limits(ax, curves)
         draw.label_target(ax, self.target_name)
         draw.label_feature(ax, self.feature_name, self.categories, self.feature_note)
-        self._draw_legend(ax)
+        handles = [
+            draw.expert_handle(k, name, linestyle="-", linewidth=3)
+            for k, name in enumerate(draw.in_legend(self.expert_names))
+        ]
+        handles += [self.line_, self.band_]
+        rows = "rows, by expert" if self.units is None else "rows, by the\nexpert of the unit"
+        rows += "\n(of the class: top)" * self.is_probability
+        mark: dict[str, Any] = {"marker": "|" if self.is_probability else "o", "markersize": 5}
+        mark["linestyle"] = "none" if self.unit_lines_ is None else "-"
+        handles.append(Line2D([], [], color=draw.LIGHT_GREY, linewidth=0.7, label=rows, **mark))
+        self.legend_ = draw.expert_legend(ax, handles)
+        self.legend_.set_title(f"Opacity: {self.gate_name}\nprobability")
 
     def _draw_curve(self, ax: Any, k: int) -> Any:
         """A collection of lines of an expert, with the probability of the gate as opacity.
@@ -346,27 +350,10 @@ class ExpertsDisplay(RowsOverFeature):
         ax.scatter(*points[marks].T, s=42, zorder=3.5, **style)
         return lines
 
-    def _draw_legend(self, ax: Any) -> None:
-        from matplotlib.lines import Line2D
-
-        handles = [
-            draw.expert_handle(k, name, linestyle="-", linewidth=3)
-            for k, name in enumerate(draw.in_legend(self.expert_names))
-        ]
-        handles += [self.line_] + ([] if self.band_ is None else [self.band_])
-        rows = "rows, by expert" if self.units is None else "rows, by the\nexpert of the unit"
-        rows += "\n(of the class: top)" * self.is_probability
-        style: dict[str, Any] = {"marker": "|" if self.is_probability else "o", "markersize": 5}
-        style["linestyle"] = "none" if self.unit_lines_ is None else "-"
-        handles.append(Line2D([], [], color=draw.LIGHT_GREY, linewidth=0.7, label=rows, **style))
-        self.legend_ = draw.expert_legend(ax, handles)
-        self.legend_.set_title(f"Opacity: {self.gate_name}\nprobability")
-
 
 def _with_opacity(k: int, probability: Array) -> Array:
     """The colour of an expert, (n, 4), as opaque as its probability."""
-    opacity = MIN_OPACITY + (1.0 - MIN_OPACITY) * probability
-    return np.column_stack([np.tile(draw.rgb(k), (len(opacity), 1)), opacity])
+    return draw.faded(k, MIN_OPACITY + (1.0 - MIN_OPACITY) * probability)
 
 
 # Opacity of units and rows, above which mean courses are seen.
@@ -419,8 +406,6 @@ class TrajectoriesDisplay(RowsOverFeature):
         Whether the curves are probabilities of a class, or y is 0 or 1.
     units : ndarray of shape (n_shown,), default=None
         Labels of the units of the rows shown; None for rows without units.
-    exposure : ndarray of shape (n_shown,), default=None
-        Exposures of the rows shown, per unit of which y is given; None without an offset.
     categories : list of str of length n_points, default=None
         Labels of times that are categories.
     time_name : str
@@ -538,7 +523,11 @@ class TrajectoriesDisplay(RowsOverFeature):
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         mixture = mixture_of(estimator)
-        check_independent(mixture, cls.__name__, "Use CourseDisplay, the course of one unit.")
+        if subject.has_series(mixture):
+            raise ValueError(
+                f"{cls.__name__} needs rows or units that keep their expert; those of "
+                'gate="markov" change it in time. Use CourseDisplay, the course of one unit.'
+            )
         coverage = None if coverage is None else check_coverage(coverage)
         (j,) = subject.check_features("time", time, estimator, most=1)
         table = subject.check_table(mixture, X)

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import is_classifier
 from sklearn.utils import Bunch
 
-from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_choice, check_columns, check_integer, check_real, check_weights
 from skmoe._data.rows import Rows, index_rows
-from skmoe._data.series import is_missing
+from skmoe._data.series import misses_y
 from skmoe._estimators.methods.inference import infer_average_effects, predicts_steps
 from skmoe._estimators.methods.input_steps import mixture_of
-from skmoe._estimators.methods.series import one_step_densities
+from skmoe._estimators.methods.series import one_step_densities, parts_of_density
 from skmoe._inference.effects import AverageEffects
 from skmoe._inference.labels import counted_noun, feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.distributions._mixtures import check_random_state
-from skmoe.families._censored import has_atom_of_others
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import given_features, has_series
 
 # Parts in which a feature is permuted.
 PARTS = ("gate", "experts", "both")
@@ -54,7 +50,7 @@ MIN_STEP = 1e-6
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ImportanceDisplay(draw.Display):
+class ImportanceDisplay(draw.DisplayOfFeatures):
     """Permutation importance of the features: what each does for the gate and for the experts.
 
     Bars are decreases of the mean log density of y when a feature is permuted: in the whole
@@ -102,12 +98,9 @@ class ImportanceDisplay(draw.Display):
     (2, 5)
     """
 
-    feature_names: Sequence[str]
     both: Array
     experts: Array
     gate: Array
-    n_columns: int | None = None
-    feature_note: str = ""
     of_units: bool = False
 
     @classmethod
@@ -169,45 +162,32 @@ class ImportanceDisplay(draw.Display):
         """
         estimator, X, note, labels, _ = subject.drawn_mixture(cls, estimator, X)
         check_integer("max_features", max_features, least=1)
-        found = permutation_importance_by_part(
-            estimator,
-            X,
-            y,
-            n_repeats=n_repeats,
-            random_state=random_state,
-            sample_weight=sample_weight,
-            offset=offset,
-            units=units,
-            time=time,
-        )
+        rows = Rows(X, y, sample_weight, offset, units, time=time)
+        found = _importances(estimator, rows, None, n_repeats, random_state)
         order = np.argsort(-found.both.importances_mean, kind="stable")[:max_features]
         return cls(
             feature_names=[labels[j] for j in order],
             **{part: found[part].importances[order] for part in PARTS},
-            n_columns=len(labels) if len(order) < len(labels) else None,
+            n_columns=len(labels),
             feature_note=note,
-            of_units=units is not None and not has_series(estimator),
+            of_units=units is not None and not subject.has_series(estimator),
         ).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
         names = draw.shortened(self.feature_names, IMPORTANCE_NAME_WIDTH)
         height = IMPORTANCE_FRAME + IMPORTANCE_ROW_HEIGHT * len(names)
         (ax,) = self._axes(ax, 1, (IMPORTANCE_WIDTH + draw.text_width(names), height))
-        rows = np.arange(len(names))
         self.bars_: dict[str, Any] = {}
         error = {"ecolor": draw.DARK_GREY, "elinewidth": 1.0, "capsize": 2}
         own = {"edgecolor": draw.DARK_GREY, "linewidth": 0.8, "error_kw": error}
         for i, (part, style) in enumerate(PART_STYLES.items()):
             values = vars(self)[part]
-            at = rows + (i - 1) * PART_HEIGHT, values.mean(axis=1), PART_HEIGHT
+            at = np.arange(len(names)) + (i - 1) * PART_HEIGHT, values.mean(axis=1), PART_HEIGHT
             self.bars_[part] = ax.barh(*at, xerr=values.std(axis=1), **style, **own)
         ax.axvline(0.0, color=draw.DARK_GREY, linewidth=0.8)
         draw.name_rows(ax, names)
-        lines = [f"Decrease of the log density per {counted_noun(self.of_units)}, permuted"]
-        if self.n_columns is not None:
-            lines.append(f"{len(names)} of {self.n_columns} features: the most important ones")
-        lines += [self.feature_note] if self.feature_note else []
-        ax.set_xlabel("\n".join(lines))
+        label = f"Decrease of the log density per {counted_noun(self.of_units)}, permuted"
+        ax.set_xlabel("\n".join([label, *self._notes("the most important ones")]))
         draw.legend_above(ax, list(self.bars_.values()), ncols=len(PARTS), fontsize=8)
         return ax
 
@@ -304,21 +284,25 @@ def permutation_importance_by_part(
     >>> [found[part].importances_mean.shape for part in ("gate", "experts", "both")]
     [(2,), (2,), (2,)]
     """
-    estimator, X, _ = subject.find_mixture(estimator, X)
+    rows = Rows(X, y, sample_weight, offset, units, time=time)
+    return _importances(estimator, rows, features, n_repeats, random_state)
+
+
+def _importances(
+    estimator: Any, given: Rows, features: Any, n_repeats: int, random_state: Any
+) -> Bunch:
+    """The importances for rows as they are given."""
+    estimator, X, _ = subject.find_mixture(estimator, given.X)
     n_repeats = check_integer("n_repeats", n_repeats, least=1)
     chosen = subject.check_features("features", features, estimator)
-    rows = subject.positive_rows(
-        Rows(subject.check_table(estimator, X), y, sample_weight, offset, units, time=time)
-    )
-    table, generator = rows.X, check_random_state(random_state)
-    estimator.score_samples(table, rows.y, **rows._replace(weight=None).arguments)  # checks
-    scores_of = (_scores_of_series if has_series(estimator) else _scores_of_rows)(estimator, rows)
-    score = float(scores_of(table)[0])
+    rows = subject.positive_rows(given._replace(X=subject.check_table(estimator, X)))
+    scores_of, generator = _scores(estimator, rows), check_random_state(random_state)
+    score = float(scores_of(rows.X)[0])
     importances = np.zeros((len(PARTS), len(chosen), n_repeats))
     for i, j in enumerate(chosen):
         for repeat in range(n_repeats):
-            order = _permutation(table, j, rows, generator)
-            permuted = subject.with_column_of(table, j, order)
+            order = _permutation(rows, j, generator)
+            permuted = subject.with_column_of(rows.X, j, order)
             importances[:, i, repeat] = score - scores_of(permuted)
     parts = {
         name: Bunch(importances=v, importances_mean=v.mean(axis=1), importances_std=v.std(axis=1))
@@ -327,77 +311,36 @@ def permutation_importance_by_part(
     return Bunch(score=score, features=np.array(chosen, dtype=int), **parts)
 
 
-def _scores_of_rows(estimator: Any, rows: Rows) -> Callable[[Any], Array]:
-    """Mean log density by another table: of the gate only, of the experts only, and of both."""
-    by_unit = {} if rows.unit is None else {"units": rows.unit}
+def _scores(estimator: Any, rows: Rows) -> Callable[[Any], Array]:
+    """Mean log density by another table: of the gate only, of the experts only, and of both.
 
-    def parts(table: Any) -> tuple[Array, Array]:
-        densities = log_densities(estimator, table, rows.y, rows.offset)
-        return estimator.predict_gate(table, **by_unit), densities
+    Those of series are given earlier rows; rows whose y is missing do not count.
+    """
+    weight = None if rows.unit is not None else subject.row_weights(rows)
+    if subject.has_series(estimator):
+        weight = subject.row_weights(rows) * ~misses_y(rows.y)
 
-    gate, density = parts(rows.X)
+        def densities(table: Any) -> list[Array]:
+            pairs = (rows.X, table), (table, rows.X), (table, table)
+            return [one_step_densities(estimator, rows._replace(X=own), at) for own, at in pairs]
+    else:
+        gate, density = parts_of_density(estimator, rows)
 
-    def scores(table: Any) -> Array:
-        other_gate, other = parts(table)
-        pairs = (other_gate, density), (gate, other), (other_gate, other)
-        return np.array([_mean_score(*pair, rows) for pair in pairs])
+        def densities(table: Any) -> list[Array]:
+            other, own = parts_of_density(estimator, rows._replace(X=table))
+            pairs = (other, density), (gate, own), (other, own)
+            return [np.logaddexp.reduce(first + second, axis=0) for first, second in pairs]
 
-    return scores
-
-
-def _scores_of_series(estimator: Any, rows: Rows) -> Callable[[Any], Array]:
-    """The same of rows of series, given earlier rows; rows whose y is missing do not count."""
-    is_known = ~is_missing(np.asarray(rows.y, dtype=object).reshape(rows.n_rows, -1)).any(axis=1)
-    weight = subject.row_weights(rows) * is_known
-
-    def scores(table: Any) -> Array:
-        pairs = (rows.X, table), (table, rows.X), (table, table)
-        found = [one_step_densities(estimator, rows._replace(X=own), gate) for own, gate in pairs]
-        return np.array([np.average(densities, weights=weight) for densities in found])
-
-    return scores
+    return lambda table: np.array([np.average(v, weights=weight) for v in densities(table)])
 
 
-def _permutation(table: Any, j: int, rows: Rows, generator: Any) -> Array:
+def _permutation(rows: Rows, j: int, generator: Any) -> Array:
     """Units in random order; rows, if a column varies within units."""
     first, codes = np.unique(rows.unit_codes, return_index=True)[1], rows.unit_codes
-    column = subject.values_of(table, j).astype(str)  # missing values are equal
+    column = subject.values_of(rows.X, j).astype(str)  # missing values are equal
     if (column == column[first[codes]]).all():
         return first[generator.permutation(len(first))][codes]
     return generator.permutation(len(codes))
-
-
-def _mean_score(gate: Array, log_density: Array, rows: Rows) -> float:
-    """Mean over rows, or over units, of the log of sum_k gate_k density_k."""
-    weight = subject.row_weights(rows)
-    if rows.unit is not None:
-        first, codes = np.unique(rows.unit_codes, return_index=True)[1], rows.unit_codes
-        total = np.zeros((len(first), gate.shape[1]))
-        np.add.at(total, codes, weight[:, None] * log_density)
-        gate, log_density, weight = gate[first], total, np.ones(len(first))
-    with np.errstate(divide="ignore"):
-        log_joint = np.log(gate) + log_density
-    return float(np.average(np.logaddexp.reduce(log_joint, axis=1), weights=weight))
-
-
-def log_densities(estimator: Any, X: Any, y: Any, offset: Any) -> Array:
-    """Log density (n, K) of the observed y, of all outputs together, under each expert."""
-    if is_classifier(estimator):
-        labels = np.asarray(y).ravel()
-        code = (labels[:, None] == estimator.classes_).argmax(axis=1)
-        with np.errstate(divide="ignore"):
-            probability = estimator.predict_experts(X)[np.arange(len(labels)), :, code]
-            return np.log(probability)
-    check_numbers_of("the importance of the gate and the experts", y)
-    target = np.asarray(y, dtype=np.float64)
-    families = getattr(estimator, "families_", None)
-    by_expert = []
-    for k, distribution in enumerate(subject.expert_distributions(estimator, X, offset)):
-        log_density = distribution.logpdf(target)
-        if families is not None:  # a density has no atoms, which are those of other experts
-            log_density[has_atom_of_others(families[k], target, families)] = -np.inf
-        by_expert.append(log_density.reshape(len(target), -1).sum(axis=1))
-    return np.stack(by_expert, axis=1)
 
 
 def average_effects(
@@ -495,7 +438,7 @@ def average_effects(
     if what == "prediction":
         try:
             first = index_rows(rows.X, [0])
-            mixture.predict(first, **given_features(mixture, first))
+            mixture.predict(first, **subject.given_features(mixture, first))
         except ValueError as error:  # of an infinite mean
             remedy = 'Or pass what="gate", for effects on the probabilities of the experts.'
             raise ValueError(f"{error} {remedy}") from error

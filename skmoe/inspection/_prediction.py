@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -16,7 +16,6 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import gate_of_row, has_series
 
 # Width of a panel without names, heights of a row of the waterfall and of its frame, and the least,
 # in inches.
@@ -36,6 +35,9 @@ ATOM_WIDTH, BAR_FRACTION = 0.02, 0.8
 # Opacity of the density of an expert.
 HUMP_OPACITY = 0.3
 
+# Patterns of the bars of experts.
+HATCHES = ("", "///", "...", "xxx", "---", "+++", "ooo", "|||")
+
 # Classes that are drawn.
 MAX_CLASSES = 12
 
@@ -54,6 +56,24 @@ N_TICKS = 4
 
 # Height of a bar, of which features have two.
 HALF_BAR = 0.36
+
+# Quantiles that are the points of the grid, of each expert that counts. The range of the picture is
+# that between the second and the last but one: outside the first and last a narrow hump is flat.
+PROBABILITIES = np.concatenate(
+    [[1e-6, 0.001, 0.003], np.linspace(0.01, 0.99, 99), [0.997, 0.999, 1.0 - 1e-6]]
+)
+
+# Experts of a smaller probability have no points of their own.
+MIN_GATE_SHOWN = 0.002
+
+# Equidistant points of the grid, and probability of a value that is a step of the distribution.
+N_EVEN_POINTS, MIN_STEP = 200, 1e-6
+
+# Counts that are drawn, at most, among those between the ends.
+MAX_COUNTS = 400
+
+# Steps of a path, the numbers in its rows for which they are reduced, and the fewest steps.
+N_STEPS, MAX_ENTRIES, MIN_STEPS = 100, 20_000_000, 10
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -238,14 +258,12 @@ class PredictionDisplay(draw.Display):
         table = X if y is None else subject.check_rows("y", estimator, X, y)
         row = check_integer("row", row, least=0, most=table.shape[0] - 1)
         one_row = index_rows(table, np.array([row]))
-        gate_of = gate_of_row(estimator, Rows(table, y, None, offset, units, time=time), row)
-        known = {"gate_proba": gate_of(one_row)} if has_series(estimator) else {}
+        rows = Rows(table, y, None, offset, units, time=time)
+        gate_of = subject.gate_of_row(estimator, rows, row)
+        known = {"gate_proba": gate_of(one_row)} if subject.has_series(estimator) else {}
         if is_class and target is None:
             target = estimator.classes_[int(estimator.predict_proba(one_row, **known).argmax())]
         index = subject.check_target(estimator, target, table)
-        if not (units is time is None or has_series(estimator)):
-            # Raises for other lengths and labels.
-            estimator.predict_gate(table, units=units, time=time)
         given = None if offset is None else np.asarray(offset, dtype=np.float64)[row]
         interval = subject.interval_band(estimator, one_row, index, coverage, given, **known)
         observed: float | None = None
@@ -260,8 +278,8 @@ class PredictionDisplay(draw.Display):
         pairs = zip(draw.shortened(labels, WATERFALL_NAME_WIDTH), texts, strict=True)
         at_row = estimator, table, row, index, given, gate_of
         return cls(
-            **subject.row_density(*at_row),
-            **subject.row_contributions(*at_row),
+            **row_density(*at_row),
+            **row_contributions(*at_row),
             expert_names=names,
             target_name=subject.target_name(estimator, y, index),
             interval=None if interval is None else interval[0],
@@ -275,11 +293,11 @@ class PredictionDisplay(draw.Display):
 
     def _draw(self, ax: Any) -> Any:
         self.experts_: list[Any] = [None] * len(self.expert_names)
-        bars = self._waterfall()
-        margin = draw.text_width([bar.label for bar in bars] + ["mean row: 1.00e+10"])
-        height = max(MIN_HEIGHT, WATERFALL_ROW_HEIGHT * (len(bars) + 2) + WATERFALL_FRAME)
+        labels, changes = self._waterfall()
+        margin = draw.text_width([*labels, "mean row: 1.00e+10"])
+        height = max(MIN_HEIGHT, WATERFALL_ROW_HEIGHT * (len(labels) + 2) + WATERFALL_FRAME)
         axes = self._axes(ax, 2, (PANEL_WIDTH + margin / 2.0, height))
-        self._draw_waterfall(axes[1], bars)
+        self._draw_waterfall(axes[1], labels, changes)
         draw.label_feature(axes[1], self.target_name, None, self.feature_note)
         if self.classes is None:
             self._draw_distribution(axes[0])
@@ -300,10 +318,10 @@ class PredictionDisplay(draw.Display):
             bars = self.values, self.probability, BAR_FRACTION * step
             self.experts_ = self._draw_bars(ax.bar, "bottom", *bars)
         else:
-            for k in np.flatnonzero(self.gate >= subject.MIN_GATE_SHOWN).tolist():
+            for k in np.flatnonzero(self.gate >= MIN_GATE_SHOWN).tolist():
                 style: dict[str, Any] = {"color": draw.colour(k), "alpha": HUMP_OPACITY}
                 ax.fill_between(self.grid, 0.0, self.density[:, k], linewidth=0, **style)
-                style = {"color": draw.colour(k), "linestyle": draw.dash(k), "linewidth": 1.8}
+                style = draw.line_style(k) | {"marker": "", "linewidth": 1.8}
                 (self.experts_[k],) = ax.plot(self.grid, self.density[:, k], **style)
             style = {"color": "black", "linewidth": 1.2, "label": "mixture"}
             above += ax.plot(self.grid, self.density.sum(axis=1), **style)
@@ -326,11 +344,10 @@ class PredictionDisplay(draw.Display):
         """Bars of the experts, each from the end of the others."""
         artists: list[Any] = [None] * probability.shape[1]
         end = np.zeros(len(at))
-        for k in np.flatnonzero(self.gate >= subject.MIN_GATE_SHOWN).tolist():
-            style = {"color": draw.colour(k), "hatch": draw.hatch(k), "edgecolor": "white"}
-            artists[k] = bar(
-                at, probability[:, k], width, linewidth=0, **{start: end}, **style, **options
-            )
+        for k in np.flatnonzero(self.gate >= MIN_GATE_SHOWN).tolist():
+            style: dict[str, Any] = {"color": draw.colour(k), "hatch": HATCHES[k % len(HATCHES)]}
+            style |= {"edgecolor": "white", "linewidth": 0, start: end}
+            artists[k] = bar(at, probability[:, k], width, **style, **options)
             end = end + probability[:, k]
         return artists
 
@@ -371,29 +388,25 @@ class PredictionDisplay(draw.Display):
                 handles.append(self.experts_[k])
         draw.legend_above(ax, [*handles, *others], ncols=2, fontsize=8)
 
-    def _waterfall(self) -> list[Bar]:
-        """The largest contributions, and the sum of the others."""
-        gate, experts = self.gate_contributions, self.expert_contributions
-        size = np.abs(gate) + np.abs(experts)
+    def _waterfall(self) -> tuple[list[str], Array]:
+        """The largest contributions, through experts and gate, and the sum of the others."""
+        changes = np.column_stack([self.expert_contributions, self.gate_contributions])
+        size = np.abs(changes).sum(axis=1)
         order, n_used = np.argsort(-size, kind="stable"), int(np.count_nonzero(size))
         n_shown = n_used if n_used <= self.max_features else self.max_features - 1
-        bars = [
-            Bar(self.feature_labels[j], float(experts[j]), float(gate[j])) for j in order[:n_shown]
-        ]
-        others = order[n_shown:n_used]
-        if len(others):
-            name = f"{len(others)} other feature{'s' * (len(others) > 1)}"
-            bars.append(Bar(name, float(experts[others].sum()), float(gate[others].sum())))
-        return bars
+        labels, others = [self.feature_labels[j] for j in order[:n_shown]], order[n_shown:n_used]
+        if not len(others):
+            return labels, changes[order[:n_shown]]
+        labels.append(f"{len(others)} other feature{'s' * (len(others) > 1)}")
+        return labels, np.vstack([changes[order[:n_shown]], changes[others].sum(axis=0)])
 
-    def _draw_waterfall(self, ax: Any, bars: Sequence[Bar]) -> None:
-        """A row for each bar, between those of the mean row and of this row."""
+    def _draw_waterfall(self, ax: Any, names: Sequence[str], changes: Array) -> None:
+        """A row for each change, between those of the mean row and of this row."""
         from matplotlib.patches import Patch
 
         start = self.base_value
-        changes = np.array([(bar.experts, bar.gate) for bar in bars]).reshape(-1, 2)
         ends = start + np.append(0.0, changes.cumsum())
-        rows, drawn = np.arange(len(bars) + 2), []
+        rows, drawn = np.arange(len(names) + 2), []
         for i, pattern in enumerate(("", GATE_HATCH)):
             tones = np.where(changes[:, i] > 0.0, INCREASE, DECREASE).tolist()
             fill: dict[str, Any] = {"color": "white" if pattern else tones, "edgecolor": tones}
@@ -408,9 +421,8 @@ class PredictionDisplay(draw.Display):
         ax.plot(*links, color=draw.LIGHT_GREY, linewidth=1, zorder=1)
         total = {"color": draw.DARK_GREY, "marker": "D", "linestyle": "none", "markersize": 6}
         ax.plot(ends[None, [0, -1]], rows[None, [0, -1]], **total)
-        labels = [f"mean row: {short_number(start)}", *(bar.label for bar in bars)]
-        labels.append(f"this row: {short_number(self.prediction)}")
-        draw.name_rows(ax, labels)
+        last = f"this row: {short_number(self.prediction)}"
+        draw.name_rows(ax, [f"mean row: {short_number(start)}", *names, last])
         margin = 0.18 * np.ptp(ends) or 1.0
         ax.set_xlim(ends.min() - margin / 3, ends.max() + margin)
         ax.locator_params(axis="x", nbins=N_TICKS)
@@ -421,14 +433,96 @@ class PredictionDisplay(draw.Display):
         draw.legend_above(ax, handles, fontsize=8)
 
 
-class Bar(NamedTuple):
-    """A row of a waterfall."""
-
-    label: str
-    experts: float
-    gate: float
-
-
 def short_number(value: float, sign: str = "") -> str:
     """A number of three digits, or an integer of up to six."""
     return f"{value:{sign}.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:{sign}.3g}"
+
+
+# --- by experts --------------------------------------------------------------------------------
+
+
+def row_density(
+    estimator: Any, X: Any, row: int, target: int, offset: Array | None, gate_of: Any
+) -> dict[str, Any]:
+    """The distribution of an output for a row, as a sum over experts: fields of the display.
+
+    They are the gate (K,), values (A,) with their probabilities (A, K), and a grid with densities;
+    those of a classifier are the classes.
+    """
+    gate = gate_of(index_rows(X, np.array([row])))[0]
+    n_experts = len(gate)
+    repeated = index_rows(X, np.full(n_experts, row))
+    found = {"gate": gate, "grid": np.empty(0), "density": np.empty((0, n_experts))}
+    if is_classifier(estimator):
+        of_classes = np.diagonal(estimator.predict_experts(repeated)) * gate
+        return found | {"values": np.arange(len(of_classes)), "probability": of_classes}
+    given = None if offset is None else np.repeat(offset[None], n_experts, axis=0)
+    experts, mixture = (
+        estimator.predict_dist(repeated, offset=given, gate_proba=proba)
+        for proba in (np.eye(n_experts), np.tile(gate, (n_experts, 1)))
+    )
+
+    def at(method: Any, points: Array) -> Array:
+        return subject.values_at(experts, method, points, target).T
+
+    low, high = subject.one_target(mixture.ppf(PROBABILITIES[[1, -2]]), target, 2)[0]
+    quantiles = subject.one_target(experts.ppf(PROBABILITIES), target, 2)
+    points = np.unique(quantiles[gate >= MIN_GATE_SHOWN])
+    if mixture.is_count:
+        points = np.unique(np.round(np.linspace(low, high, int(min(high - low, MAX_COUNTS)) + 1)))
+    steps = (at(experts.cdf, points) - at(experts.cdf_left, points)) * gate
+    has_step = steps.sum(axis=1) > MIN_STEP
+    found |= {"values": points[has_step], "probability": steps[has_step]}
+    if mixture.is_count or has_step.all():
+        return found
+    even = np.linspace(low, high, N_EVEN_POINTS)
+    grid = np.unique(np.concatenate([even, points[~has_step]]))
+    grid = grid[(grid >= low) & (grid <= high) & ~np.isin(grid, found["values"])]
+    return found | {"grid": grid, "density": at(experts.pdf, grid) * gate}
+
+
+# --- by features -------------------------------------------------------------------------------
+
+
+def row_contributions(
+    estimator: Any, X: Any, row: int, target: int, offset: Array | None, gate_of: Any
+) -> dict[str, Any]:
+    """Contributions to the prediction of an output or class for a row: fields of the display.
+
+    Contributions through the gate (p,) and through the experts (p,) add up to the difference of
+    the prediction from the base value, that of the mean row. The straight path between these rows
+    has `N_STEPS` steps. In each, features move one after another: first in the gate, then in the
+    experts, and on a second way in the opposite order, of which the mean is taken. The changes of
+    each way add up to the change of sum_k gate_k(x) mean_k(x). For smooth functions they converge
+    to integrated gradients.
+    """
+
+    def given(rows: Any) -> dict[str, Any]:
+        return {} if offset is None else {"offset": np.repeat(offset[None], rows.shape[0], axis=0)}
+
+    n_features = X.shape[1]
+    ends = subject.path_rows(X, row, np.array([[0.0], [1.0]]) * np.ones(n_features))
+    at_ends = given(ends) | ({"gate_proba": gate_of(ends)} if subject.has_series(estimator) else {})
+    base_value, prediction = subject.predicted_mean(estimator, ends, target, **at_ends)
+    n_steps = int(np.clip(MAX_ENTRIES // (n_features * (n_features + 1)), MIN_STEPS, N_STEPS))
+    fraction = np.linspace(0.0, 1.0, n_steps + 1)
+    moved = np.tri(n_features + 1, n_features, -1, dtype=bool)  # row j: the first j have moved
+    through_gate, through_experts = np.zeros(n_features), np.zeros(n_features)
+    for backwards in (False, True):
+        order = moved[:, ::-1] if backwards else moved
+        # Fractions of the path, (S, p + 1, p): features that have moved are one step ahead.
+        ahead = np.where(order, fraction[1:, None, None], fraction[:-1, None, None])
+        rows = subject.path_rows(X, row, ahead.reshape(-1, n_features))
+        shape = n_steps, n_features + 1, -1
+        mean = subject.one_target(
+            estimator.predict_experts(rows, **given(rows)), target, 2
+        ).reshape(shape)
+        gate = gate_of(rows).reshape(shape)
+        # The gate moves before the experts, or backwards after them.
+        first, last = (-1, 0) if backwards else (0, -1)
+        of_gate = np.einsum("sjk,sk->j", np.diff(gate, axis=1), mean[:, first])
+        of_experts = np.einsum("sjk,sk->j", np.diff(mean, axis=1), gate[:, last])
+        through_gate += (of_gate[::-1] if backwards else of_gate) / 2.0
+        through_experts += (of_experts[::-1] if backwards else of_experts) / 2.0
+    found = {"base_value": float(base_value), "prediction": float(prediction)}
+    return found | {"gate_contributions": through_gate, "expert_contributions": through_experts}

@@ -1,4 +1,4 @@
-"""Where the gate chooses each expert: GateDisplay, and RegimesDisplay with the experts below."""
+"""Where and when each expert is chosen: by the gate, with the experts below, and over time."""
 
 from __future__ import annotations
 
@@ -9,23 +9,20 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.utils import check_consistent_length
 
-from skmoe._data.checks import check_flag
-from skmoe._data.rows import Rows
+from skmoe._data.checks import check_flag, shown
+from skmoe._data.rows import Rows, index_rows
 from skmoe._estimators.methods.series import transition_probabilities
+from skmoe._inference.labels import printable_name
 from skmoe._numerics.typing import Array
+from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
 from skmoe.inspection._experts import CATEGORY_WIDTH
-from skmoe.inspection._series import has_series
-
-# Quantiles of the data that ticks on the axes mark.
-DECILES = np.arange(0.1, 1.0, 0.1)
-
-DECILE_STYLE: dict[str, Any] = {"color": draw.DARK_GREY, "markersize": 8, "linestyle": "none"}
 
 # Intensity of regions in which all experts are equally probable, and in which one is certain.
-MIN_INTENSITY, MAX_INTENSITY = 0.15, 0.85
+INTENSITIES = 0.15, 0.85
 
 # Points of the grid for each of two features.
 N_POINTS_OF_PAIR = 100
@@ -47,8 +44,7 @@ class GateDisplay(draw.DisplayOfPanels):
 
     Over one feature each expert has a line, or marks where the feature has categories. Over two,
     each point has the colour of its most probable expert, with an intensity that increases with its
-    probability: it is white where all experts are equally probable. Short ticks along the axes mark
-    the deciles of the features in the data.
+    probability: it is white where all experts are equally probable.
 
     Several panels make a grid, with a display for each in `panels`; the arrays are then those of
     the first one. With `gate="markov"` there is a panel for each expert of the row before, with the
@@ -67,8 +63,6 @@ class GateDisplay(draw.DisplayOfPanels):
         Grid of each feature, in the units of X; positions of categories.
     gate : ndarray of shape (n_points, n_experts) or (n_points, n_points, n_experts)
         Gate probabilities on the grid; with two features the first axis is the second feature.
-    deciles : list of ndarray of shape (9,), default=None
-        Deciles of each feature in the data.
     categories : list of str of length n_points, default=None
         Labels of the categories of the feature, if it has any.
     feature_note : str, default=""
@@ -86,8 +80,6 @@ class GateDisplay(draw.DisplayOfPanels):
         One for each expert; with one feature.
     image_ : matplotlib image
         The regions; with two features.
-    labels_ : list of matplotlib texts
-        Names of the experts in their regions, or numbers if they have no names; with two features.
     legend_ : matplotlib legend
         Legend.
 
@@ -114,19 +106,13 @@ class GateDisplay(draw.DisplayOfPanels):
     feature_names: Sequence[str]
     values: Sequence[Array]
     gate: Array
-    deciles: Sequence[Array] | None = None
     categories: Sequence[str] | None = None
     feature_note: str = ""
     gate_name: str = "Gate probability"
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        features: Any = None,
-        *,
-        ax: Any = None,
+        cls, estimator: Any, X: Any, features: Any = None, *, ax: Any = None
     ) -> Self:
         """Draw the gate of a fitted mixture.
 
@@ -163,30 +149,20 @@ class GateDisplay(draw.DisplayOfPanels):
         """
         estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
         chosen = subject.check_panels("features", features, estimator, most=2)
-        of_series = has_series(estimator)
+        origins = range(len(names)) if subject.has_series(estimator) else [0]
         panels = [
             cls(
                 **gate_over(estimator, X, columns, labels, origin),
                 expert_names=names,
                 feature_note=note,
-                gate_name=f"Probability after\n{names[origin]}" if of_series else cls.gate_name,
             )
             for columns in chosen or [[subject.leading_feature(estimator, X)]]
-            for origin in (range(len(names)) if of_series else [0])
+            for origin in origins
         ]
         return cls._of_panels(panels).plot(ax)
 
     def _draw_panel(self, ax: Any) -> None:
         handles = self._draw_lines(ax) if len(self.values) == 1 else self._draw_regions(ax)
-        if self.deciles is not None:
-            from matplotlib.lines import Line2D
-
-            handles.append(Line2D([], [], marker="|", label="deciles of the rows", **DECILE_STYLE))
-            transforms = ax.get_xaxis_transform(), ax.get_yaxis_transform()
-            for i, deciles in enumerate(self.deciles):
-                points = deciles, np.full_like(deciles, 0.02)  # near the axis
-                style = DECILE_STYLE | {"marker": "|_"[i], "transform": transforms[i]}
-                ax.plot(*points[:: 1 - 2 * i], zorder=3, **style)
         self.legend_ = draw.expert_legend(ax, handles)
         if len(self.values) == 2:
             self.legend_.set_title("Most probable\n(pale: uncertain)")
@@ -206,31 +182,23 @@ class GateDisplay(draw.DisplayOfPanels):
     def _draw_regions(self, ax: Any) -> list[Any]:
         """Draw the most probable experts over two features; returns handles of a legend."""
         from matplotlib.patches import Patch
-        from matplotlib.patheffects import withStroke
 
         horizontal, vertical = self.values
         extent = horizontal[0], horizontal[-1], vertical[0], vertical[-1]
         image: dict[str, Any] = {"extent": extent, "aspect": "auto", "interpolation": "nearest"}
-        self.image_ = ax.imshow(region_colours(self.gate), origin="lower", **image)
+        colours = draw.region_colours(self.gate, *INTENSITIES)
+        self.image_ = ax.imshow(colours, origin="lower", **image)
         draw.label_feature(ax, self.feature_names[0], None, self.feature_note)
         draw.label_target(ax, self.feature_names[1])
+        names = draw.in_legend(self.expert_names)
         shown = np.unique(self.gate.argmax(axis=2)).tolist()
-        # A white outline keeps the labels legible on ticks and lines.
-        style = {"path_effects": [withStroke(linewidth=3, foreground="white")], "zorder": 5}
-        style |= {"ha": "center", "va": "center", "fontweight": "bold"}
-        on_axes, names = draw.beside_marks(self.expert_names), draw.in_legend(self.expert_names)
-        centres = [region_centre(self.gate, k) for k in shown]
-        self.labels_ = [
-            ax.text(horizontal[i], vertical[j], on_axes[k], **style)
-            for k, (j, i) in zip(shown, centres, strict=True)
-        ]
         return [Patch(color=draw.colour(k), label=names[k]) for k in shown]
 
 
 def gate_over(
     estimator: Any, X: Any, columns: list[int], labels: Sequence[str], origin: int | None
 ) -> dict[str, Any]:
-    """Grid, probabilities and deciles over one feature or two.
+    """Grid and probabilities over one feature or two.
 
     Of series the probabilities are those of transitions from an expert, or for None of staying.
     """
@@ -243,45 +211,29 @@ def gate_over(
             f"Features must hold numbers to be drawn in pairs; {categories[0]!r} holds "
             "categories. Choose another feature."
         )
-    if is_pair and has_series(estimator):
+    if is_pair and subject.has_series(estimator):
         raise ValueError(
             'features must be drawn one at a time with gate="markov", which has probabilities '
             f"after each expert. Pass a list of two: features={list(columns)}."
         )
     points = np.meshgrid(*(axis.grid for axis in axes))
     rows = subject.make_grid(X, columns, np.stack([values.ravel() for values in points], axis=1))
-    if has_series(estimator):
+    if subject.has_series(estimator):
         moves = transition_probabilities(estimator, rows)
-        gate = np.diagonal(moves, axis1=1, axis2=2) if origin is None else moves[:, origin]
+        gate, gate_name = np.diagonal(moves, axis1=1, axis2=2), "Probability of staying"
+        if origin is not None:
+            after = subject.names_of_experts(estimator)[origin]
+            gate, gate_name = moves[:, origin], f"Probability after\n{after}"
     else:
+        gate_name = GateDisplay.gate_name
         gate = estimator.predict_gate(rows).reshape(*points[0].shape, -1)
     return {
+        "gate_name": gate_name,
         "feature_names": [axis.name for axis in axes],
         "values": [axis.positions for axis in axes],
         "gate": gate,
-        "deciles": None if categories else [np.nanquantile(x.observed, DECILES) for x in axes],
         "categories": axes[0].categories,
     }
-
-
-def region_colours(gate: Array) -> Array:
-    """Colours (n, n, 3) of the most probable expert, paler where it is less probable."""
-    n_experts = gate.shape[-1]
-    equal = 1.0 / n_experts if n_experts > 1 else 0.0
-    certainty = (gate.max(axis=-1, keepdims=True) - equal) / (1.0 - equal)
-    intensity = MIN_INTENSITY + (MAX_INTENSITY - MIN_INTENSITY) * certainty
-    palette = np.array([draw.rgb(k) for k in range(n_experts)])
-    return 1.0 - intensity * (1.0 - palette[gate.argmax(axis=-1)])
-
-
-def region_centre(gate: Array, expert: int) -> tuple[int, int]:
-    """Grid indices of the point of an expert's region that is farthest from its edges."""
-    from scipy.ndimage import distance_transform_edt
-
-    inside = np.pad(gate.argmax(axis=-1) == expert, 1)
-    distance = distance_transform_edt(inside)[1:-1, 1:-1]
-    row, column = np.unravel_index(np.argmax(distance), distance.shape)
-    return int(row), int(column)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -334,9 +286,6 @@ class RegimesDisplay(draw.DisplayOfPanels):
         Whether the curves are probabilities of a class.
     of_units : bool, default=False
         Whether the shares are those of units.
-    exposure : ndarray of shape (n_shown,), default=None
-        Exposures of the rows, to which the areas of the points are proportional. None for rows
-        without an offset.
 
     Attributes
     ----------
@@ -385,7 +334,6 @@ class RegimesDisplay(draw.DisplayOfPanels):
     categories: Sequence[Any]
     is_probability: bool = False
     of_units: bool = False
-    exposure: Array | None = None
 
     @classmethod
     def from_estimator(
@@ -465,12 +413,11 @@ class RegimesDisplay(draw.DisplayOfPanels):
         if len(names) > 1:
             arrays = gate_over(estimator, X, [column], labels, None)
             gate = GateDisplay(**arrays, expert_names=names, feature_note=note)
-            gate.gate_name = "Probability of staying" if has_series(estimator) else gate.gate_name
         displays = []
         for rows in targets:
             columns: list[Any] = [of_experts] * len(names)
             if of_experts is None:  # the feature with the largest effect on each, if there is any
-                effects = subject.expert_effects(estimator, X, rows.target).T
+                effects = subject.changes_over_features(X, rows.by_experts).T
                 columns = [int(effect.argmax()) if effect.any() else column for effect in effects]
             axes = {j: subject.feature_axis(X, j, labels[j]) for j in columns}
             drawn = {
@@ -496,7 +443,6 @@ class RegimesDisplay(draw.DisplayOfPanels):
                     is_probability=is_classifier(estimator),
                     categories=[axis.categories for axis in panels],
                     of_units=rows.units is not None,
-                    exposure=None if rows.exposure is None else rows.exposure[shown],
                 )
             )
         return cls._of_panels(displays).plot(ax)
@@ -546,11 +492,9 @@ class RegimesDisplay(draw.DisplayOfPanels):
         grid, curve, resp = self.grids[k], self.curves[k], self.responsibilities[:, k]
         x, y, categories = self.x[k], self.y[k], self.categories[k]
         shown = np.flatnonzero(resp >= MIN_RESPONSIBILITY_SHOWN)
-        fill = np.tile(draw.rgb(k), (len(shown), 1))
-        share = 1.0 if self.exposure is None else (self.exposure / self.exposure.mean())[shown]
         kinds = categories is not None, self.is_probability
-        colours = np.column_stack([fill, MAX_ROW_OPACITY * resp[shown]])
-        rows = draw.draw_rows(ax, x[shown], y[shown], kinds, share, c=colours)
+        colours = draw.faded(k, MAX_ROW_OPACITY * resp[shown])
+        rows = draw.draw_rows(ax, x[shown], y[shown], kinds, c=colours)
         whole = {"color": draw.colour(k), "linewidth": 2.5, "zorder": 3}
         style = draw.curve_style(k, len(grid), is_category=categories is not None) | {"zorder": 3}
         if categories is None:
@@ -578,8 +522,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
         low, high = np.transpose(ends)[..., None]
         counted = (self.responsibilities.T > 0.5) & (x >= low) & (x <= high)
         lines = np.concatenate([self.curves[k][self._is_over_rows(k)] for k in experts])
-        exposure = None if self.exposure is None else np.tile(self.exposure, (len(y), 1))[counted]
-        return subject.height_limits(y[counted], lines, exposure)
+        return subject.height_limits(y[counted], lines)
 
     def _is_over_rows(self, k: int) -> Array:
         """Whether points of a line are between rows that belong to the expert, if it has any."""
@@ -587,3 +530,292 @@ class RegimesDisplay(draw.DisplayOfPanels):
         own = self.x[k][self.responsibilities.argmax(axis=1) == k]
         own = own if len(own) else grid
         return (grid >= own.min()) & (grid <= own.max())
+
+
+# Intensity of the band of a regime that is certain, in which points and lines remain legible.
+MAX_INTENSITY = 0.45
+
+# Size of a panel with its legend, in inches.
+COURSE_SIZE = (8.5, 3.2)
+
+# Labels of dates, at most.
+MAX_DATE_LABELS = 7
+
+# What a band knows of a unit.
+WHAT_IS_KNOWN = {"past": "from earlier rows", "now": "up to each row", "all": "from all rows"}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class CourseDisplay(draw.DisplayOfPanels):
+    """Course of one unit over time, with its regimes as bands, for `gate="markov"`.
+
+    Points are the observed y. The line is the prediction one step ahead, which knows the y of
+    earlier rows only, and the grey band its predictive interval. Where y is missing, both go on as
+    forecasts. The background has the colour of the most probable expert at each row, the paler the
+    less certain it is: white where all experts are equally probable. Censored values are drawn at
+    their bounds.
+
+    Of a classifier, the line is the predicted probability of one class; marks at the top are rows
+    of that class, marks at the bottom the other rows. See "Regimes that persist in time" in the
+    user guide.
+
+    Parameters
+    ----------
+    expert_names : list of str of length n_experts
+        Names of the experts.
+    panels : list of CourseDisplay, default=None
+        The displays of several classes; None for one.
+    times : ndarray of shape (n_rows,)
+        Times of the rows of the unit, in their order: numbers or dates, or else numbers of rows.
+    observed : ndarray of shape (n_rows,)
+        Observed y, NaN where it is missing; for classes 1 for the class and 0 for the others.
+    prediction : ndarray of shape (n_rows,)
+        Predictions one step ahead, in the units of y, or probabilities of the class.
+    regimes : ndarray of shape (n_rows, n_experts)
+        Probabilities of the experts.
+    target_name : str
+        Label of the vertical axis.
+    given : {"past", "now", "all"}, default="now"
+        What the probabilities of the experts know of the unit.
+    interval : ndarray of shape (n_rows, 2), default=None
+        Predictive intervals one step ahead.
+    coverage : float, default=None
+        Nominal coverage of the intervals.
+    unit : object, default=None
+        Label of the unit; None for rows without units.
+    time_name : str, default="Time"
+        Label of the horizontal axis.
+    is_probability : bool, default=False
+        Whether the prediction is the probability of a class.
+
+    Attributes
+    ----------
+    ax_ : matplotlib axes, or ndarray of shape (n_panels,) of them
+        Axes of the plot.
+    figure_ : matplotlib figure
+        Figure of the plot.
+    bands_ : matplotlib collection
+        The regimes.
+    line_ : matplotlib line
+        The predictions.
+    interval_ : matplotlib collection or None
+        The intervals.
+    scatter_ : matplotlib collection
+        The observed rows.
+    legend_ : matplotlib legend
+        Legend.
+
+    See Also
+    --------
+    TrajectoriesDisplay : Mean courses of units that keep their expert.
+    GateDisplay : Transition probabilities over a feature.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.inspection import CourseDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> regime = np.tile(np.repeat([0, 1], 25), 6)
+    >>> X, machine = rng.normal(size=(300, 1)), np.repeat(["A", "B", "C"], 100)
+    >>> y = np.where(regime, 3.0 - X[:, 0], X[:, 0]) + 0.3 * rng.normal(size=300)
+    >>> moe = MixtureOfExpertsRegressor(2, gate="markov", gate_features=[], random_state=0)
+    >>> moe = moe.fit(X, y, units=machine)
+    >>> display = CourseDisplay.from_estimator(moe, X, y, units=machine, unit="B")
+    >>> changes = np.diff(display.regimes.argmax(axis=1)) != 0
+    >>> len(display.times), int(changes.sum())
+    (100, 3)
+    """
+
+    times: Array
+    observed: Array
+    prediction: Array
+    regimes: Array
+    target_name: str
+    given: str = "now"
+    interval: Array | None = None
+    coverage: float | None = None
+    unit: Any = None
+    time_name: str = "Time"
+    is_probability: bool = False
+
+    SIZE = COURSE_SIZE
+    GRID = (COURSE_SIZE, 1)  # one below another
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        units: Any = None,
+        time: Any = None,
+        unit: Any = None,
+        given: str = "now",
+        target: Any = None,
+        coverage: float | None = 0.9,
+        offset: Any = None,
+        ax: Any = None,
+    ) -> Self:
+        """Draw the course of one unit of a fitted mixture.
+
+        Parameters
+        ----------
+        estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
+            Fitted mixture with `gate="markov"`, or a pipeline or search that ends in one.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features of the unit, or of several units.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target; NaN where it is missing, or not yet known.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`; None if all rows are one series.
+        time : array-like of shape (n_samples,), default=None
+            Order of the rows of a unit, as in `fit`; None for that of the rows.
+        unit : object, default=None
+            Label of the unit that is drawn, one of `units`; None for that of the first row.
+        given : {"now", "past", "all"}, default="now"
+            What the probabilities of the experts know of the unit: its rows up to the row itself
+            (filtered), those before it (predicted), or all of them (smoothed).
+        target : class label or int, default=None
+            The class whose probability is drawn, or the index of the output, which is needed for
+            several outputs. None is `classes_[1]` of two classes, and a panel for each of more.
+        coverage : float, default=0.9
+            Nominal coverage of the predictive intervals of a regressor. None for no band, as is
+            required for experts without a predictive distribution.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
+            exposure, as are the predictions.
+        ax : matplotlib axes or array-like of axes, default=None
+            Axes to draw on; None for new ones. Several classes take one for each panel, or a single
+            one that the panels replace.
+
+        Returns
+        -------
+        display : CourseDisplay
+            The display.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If the estimator does not end in a mixture of experts.
+        ValueError
+            If its gate is not "markov", if the unit, the class or the output is missing or unknown,
+            if `given` is unknown, or if the coverage is not between 0 and 1.
+        """
+        estimator, X, *_, names = subject.drawn_mixture(cls, estimator, X)
+        if not subject.has_series(estimator):
+            raise ValueError(
+                f'{cls.__name__} needs a fit with gate="markov", whose rows follow one another in '
+                "time. Use TrajectoriesDisplay for units that keep their expert."
+            )
+        coverage = None if coverage is None else check_coverage(coverage)
+        check_consistent_length(X, y, units, time, offset)
+        indices = subject.check_targets(estimator, target, X)
+        index, unit = _rows_of_unit(units, unit, time, X.shape[0])
+        of_rows = (None if v is None else index_rows(v, index) for v in (X, y, offset, units, time))
+        X, y_shown, offset, units, time = of_rows
+        rows = Rows(X, y_shown, None, offset, units, time=time)
+        regimes = estimator.responsibilities(X, y_shown, **rows.arguments, given=given)
+        times, time_name = np.asarray(time), str(getattr(time, "name", None) or "Time")
+        if times.dtype.kind not in "iufM":
+            times, time_name = np.arange(len(index)), "Row"
+        past, is_class, panels = subject.known_past(estimator, rows), is_classifier(estimator), []
+        for output in indices:
+            observed, exposure = subject.observed_rates(estimator, rows, output, at_bounds=True)
+            known = past if is_class else past | {"offset": offset}
+            prediction, interval = subject.predicted_mean(estimator, X, output, **known), None
+            if coverage is not None and not is_class:
+                interval = estimator.predict_interval(X, coverage, **known)
+                interval = subject.one_target(interval, output, 2) / exposure[:, None]
+            name = subject.target_name(estimator, y, output)
+            panels.append(
+                cls(
+                    expert_names=names,
+                    times=times,
+                    observed=observed,
+                    prediction=prediction / exposure,
+                    regimes=regimes,
+                    target_name=name + subject.PER_EXPOSURE * (offset is not None),
+                    given=given,
+                    interval=interval,
+                    coverage=None if interval is None else coverage,
+                    unit=unit,
+                    time_name=time_name,
+                    is_probability=is_class,
+                )
+            )
+        return cls._of_panels(panels).plot(ax)
+
+    def _draw_panel(self, ax: Any) -> None:
+        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+        from matplotlib.patches import Patch
+
+        names = draw.in_legend(self.expert_names)
+        handles: list[Any] = [
+            Patch(color=draw.colour(k), alpha=MAX_INTENSITY, linewidth=0, label=name)
+            for k, name in enumerate(names)
+        ]
+        style: dict[str, Any] = {"color": draw.DARK_GREY, "linewidth": 1.2, "zorder": 3}
+        label = "predicted from\nearlier rows"
+        (self.line_,) = ax.plot(self.times, self.prediction, label=label, **style)
+        self._draw_regimes(ax)
+        handles.append(self.line_)
+        style = {"color": "white", "alpha": 0.55, "edgecolor": draw.DARK_GREY, "linewidth": 0.6}
+        style |= {"label": draw.interval_label(self.coverage), "zorder": 2}
+        ends = None if self.interval is None else self.interval.T
+        self.interval_ = draw.draw_band(ax, self.times, ends, **style)
+        is_known = np.isfinite(self.observed)
+        points = self.times[is_known], self.observed[is_known], (False, self.is_probability)
+        style = {"label": "observed" + "\n(of the class: top)" * self.is_probability}
+        self.scatter_ = draw.draw_rows(ax, *points, c="black", zorder=4, s=9.0, **style)
+        handles += [self.interval_, self.scatter_]
+        heights = np.append(self.observed, self.prediction)
+        limits = subject.height_limits(heights, np.zeros(0) if ends is None else ends.ravel())
+        ax.set_ylim(draw.CLASS_LIMITS if self.is_probability else limits)
+        if self.times.dtype.kind == "M":
+            locator = AutoDateLocator(maxticks=MAX_DATE_LABELS)
+            ax.xaxis.set_major_locator(locator)
+            ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        draw.label_target(ax, self.target_name)
+        draw.label_feature(ax, self.time_name, None, "")
+        if self.unit is not None:
+            ax.set_title(printable_name(f"Unit {self.unit}"), fontsize=10, loc="left")
+        self.legend_ = draw.expert_legend(ax, handles)
+        self.legend_.set_title(f"Regime, {WHAT_IS_KNOWN[self.given]}\n(pale: uncertain)")
+        self.legend_.get_title().set_fontsize(9)
+
+    def _draw_regimes(self, ax: Any) -> None:
+        """A rectangle for each row, up to the middle between its time and that of the next."""
+        from matplotlib.collections import PolyCollection
+
+        at = np.asarray(ax.convert_xunits(self.times), dtype=float)
+        middle = (at[1:] + at[:-1]) / 2.0
+        first, last = (middle[:1], middle[-1:]) if len(middle) else (at - 0.5, at + 0.5)
+        edges = np.concatenate([2.0 * at[:1] - first, middle, 2.0 * at[-1:] - last])
+        low, high = np.zeros((2, len(at))), np.ones((2, len(at)))
+        horizontal = np.stack([edges[:-1], edges[1:], edges[1:], edges[:-1]], axis=1)
+        corners: Any = np.stack([horizontal, np.concatenate([low, high]).T], axis=2)
+        colours = draw.region_colours(self.regimes, 0.0, MAX_INTENSITY)
+        style: dict[str, Any] = {"facecolors": colours, "linewidths": 0, "antialiaseds": False}
+        bands = PolyCollection(corners, transform=ax.get_xaxis_transform(), zorder=0, **style)
+        self.bands_ = ax.add_collection(bands, autolim=False)
+        ax.set_xlim(edges[[0, -1]])
+
+
+def _rows_of_unit(units: Any, unit: Any, time: Any, n_rows: int) -> tuple[Array, Any]:
+    """Indices of the rows of a unit in the order of time, and its label; all rows without units."""
+    labels = np.full(n_rows, None) if units is None else np.asarray(units)
+    unit = labels[0] if unit is None else unit
+    index = np.flatnonzero(labels == unit)
+    if not len(index):
+        some = ", ".join(shown(label) for label in dict.fromkeys(labels.tolist()[:3]))
+        raise ValueError(
+            f"unit must be one of the labels in units, such as {some}; got {shown(unit)}. "
+            "Pass units=..., one entry for each row of X."
+        )
+    if time is not None:
+        index = index[np.argsort(np.asarray(time)[index], kind="stable")]
+    return index, unit

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from skmoe._data.rows import Rows
 from skmoe._inference.labels import counted_noun
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import has_series
 
 # Height of the vertical axis in units of the range of the late lower bounds; the steep first
 # iterations would otherwise determine it.
@@ -111,13 +111,12 @@ class ConvergenceDisplay(draw.Display):
         lower_bounds = estimator.lower_bounds_
         if not np.array_equal(lower_bounds[: len(traces[kept])], traces[kept]):
             lower_bounds = traces[kept]  # the fit went on with other penalties, or other rows
-        display = cls(
+        return cls(
             lower_bounds=lower_bounds,
             start_traces=traces,
             start_converged=estimator.start_converged_,
             kept=kept,
-        )
-        return display.plot(ax)
+        ).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
         (ax,) = self._axes(ax)
@@ -246,14 +245,13 @@ class NumberOfExpertsDisplay(draw.Display):
             )
         errors = getattr(estimator, "n_experts_score_errors_", None)  # of held-out rows only
         score_name = "Mean log density of held-out rows"
-        display = cls(
+        return cls(
             tried=estimator.n_experts_tried_,
             scores=estimator.n_experts_scores_,
             chosen=estimator.n_experts_,
             score_name=f"-{estimator.n_experts.upper()}" if errors is None else score_name,
             errors=errors,
-        )
-        return display.plot(ax)
+        ).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
         (ax,) = self._axes(ax)
@@ -390,11 +388,9 @@ class ResponsibilitiesDisplay(draw.Display):
             If rows are not as in `responsibilities`.
         """
         estimator, X, *_, names = subject.drawn_mixture(cls, estimator, X)
-        by_row = {"units": units, "known_experts": known_experts, "time": time}
-        of_series = has_series(estimator)
-        by_row |= {"given": "all"} if of_series else {}
-        resp = estimator.responsibilities(X, y, offset=offset, **by_row)
-        of_units = units is not None and not of_series
+        rows = Rows(X, y, None, offset, units, possible=known_experts, time=time)
+        resp = subject.responsibilities(estimator, rows)
+        of_units = hasattr(resp, "proba")
         resp = resp.proba if of_units else resp
         return cls(responsibilities=resp, of_units=of_units, expert_names=names).plot(ax)
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -25,7 +25,6 @@ COLOURS = (
 # colours, so that pairs repeat late, and experts differ without colours, as in grey print.
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-HATCHES = ("", "///", "...", "xxx", "---", "+++", "ooo", "|||")
 
 # Markers on a curve, and how far those of the next expert are shifted, as a fraction of their
 # distance: multiples of the golden section are far from each other.
@@ -146,11 +145,30 @@ class Display:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
+class DisplayOfFeatures(Display):
+    """A display of features, of which those with the largest effects are drawn."""
+
+    feature_names: Sequence[str]
+    n_columns: int | None = None
+    feature_note: str = ""
+
+    def _notes(self, largest: str) -> list[str]:
+        """Which features are drawn, if there are more, and what they are."""
+        n_shown, number = len(self.feature_names), self.n_columns or 0
+        chosen = [f"{n_shown} of {number} features: {largest}"] if number > n_shown else []
+        return [*chosen, *([self.feature_note] if self.feature_note else [])]
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class DisplayOfPanels(Display):
     """A display that may have others of its kind as its panels."""
 
     expert_names: Sequence[str]
     panels: Any = None
+
+    # Size of a single panel, None for that of matplotlib; and size, columns and room of a grid.
+    SIZE: ClassVar[tuple[float, float] | None] = None
+    GRID: ClassVar[tuple[Any, ...]] = (GRID_PANEL_SIZE, MAX_GRID_COLUMNS, LEGEND_WIDTH)
 
     @classmethod
     def _of_panels(cls, panels: Sequence[Self]) -> Self:
@@ -161,11 +179,10 @@ class DisplayOfPanels(Display):
 
     def _draw(self, ax: Any) -> Any:
         if not self.panels:
-            (cells,) = self._axes(ax)
+            (cells,) = self._axes(ax, 1, self.SIZE)
             self._draw_panel(cells)
             return cells
-        grid = len(self.panels), GRID_PANEL_SIZE, MAX_GRID_COLUMNS, LEGEND_WIDTH
-        axes = self._axes(ax, *grid)
+        axes = self._axes(ax, len(self.panels), *self.GRID)
         for panel, cells in zip(self.panels, axes, strict=True):
             panel.plot(cells)
         _share_names(axes)
@@ -268,13 +285,15 @@ def name_rows(ax: Any, names: Sequence[str]) -> None:
 # --- bands and rows ----------------------------------------------------------------------------
 
 
-def interval_label(probability: float) -> str:
+def interval_label(probability: float | None) -> str:
     """What intervals are called in legends."""
-    return f"{100 * probability:.3g} % interval"
+    return "interval" if probability is None else f"{100 * probability:.3g} % interval"
 
 
 def draw_band(ax: Any, x: Array, ends: Any, box: float | None = None, **style: Any) -> Any:
-    """Draw a grey band between two curves, or boxes of half a width around points."""
+    """Draw a grey band between two curves, or boxes of half a width around points, if any."""
+    if ends is None:
+        return None
     style = BAND | style
     if box is None:
         return ax.fill_between(x, *ends, **style)
@@ -283,16 +302,13 @@ def draw_band(ax: Any, x: Array, ends: Any, box: float | None = None, **style: A
     return ax.fill_between(corners, *np.repeat(ends, 4, axis=1), where=filled, **style)
 
 
-def draw_rows(
-    ax: Any, x: Array, y: Array, kinds: tuple[bool, bool], share: Any = 1.0, **style: Any
-) -> Any:
+def draw_rows(ax: Any, x: Array, y: Array, kinds: tuple[bool, bool], **style: Any) -> Any:
     """Draw rows: those of a category side by side, those of a class or others as marks at ends.
 
     `kinds` are whether the feature has categories, and whether rows are those of a class or others.
-    The areas of points are proportional to a `share`.
     """
     is_category, is_class = kinds
-    style = {"linewidths": 0} | style | {"s": style.get("s", ROW_AREA) * share}
+    style = {"linewidths": 0, "s": ROW_AREA} | style
     if is_category:
         x = x + np.random.default_rng(0).uniform(-JITTER_WIDTH, JITTER_WIDTH, len(x))
     if is_class:
@@ -309,14 +325,15 @@ def colour(k: int) -> str:
     return COLOURS[k % len(COLOURS)]
 
 
-def dash(k: int) -> str:
-    """Line style of an expert."""
-    return DASHES[k % len(DASHES)]
-
-
 def marker(k: int) -> str:
     """Marker of an expert."""
     return MARKERS[k % len(MARKERS)]
+
+
+def line_style(k: int) -> dict[str, Any]:
+    """Colour, dashes and marker of an expert."""
+    dashes = DASHES[k % len(DASHES)]
+    return {"color": colour(k), "linestyle": dashes, "marker": marker(k), "linewidth": 2}
 
 
 def marked_points(n_points: int, k: int) -> list[int]:
@@ -328,16 +345,31 @@ def marked_points(n_points: int, k: int) -> list[int]:
 
 def curve_style(k: int, n_points: int, *, is_category: bool = False) -> dict[str, Any]:
     """How the curve of an expert is drawn, with some marks; at categories there are marks alone."""
-    own = {"color": colour(k), "marker": marker(k)}
     if is_category:
-        return own | {"linestyle": "none", "markersize": 8}
-    marks = {"markersize": 5, "markevery": marked_points(n_points, k)}
-    return own | marks | {"linestyle": dash(k), "linewidth": 2}
+        return line_style(k) | {"linestyle": "none", "markersize": 8}
+    return line_style(k) | {"markersize": 5, "markevery": marked_points(n_points, k)}
 
 
 def rgb(k: int) -> Array:
     """Colour of an expert as three numbers from 0 to 1."""
     return np.array([int(colour(k)[i : i + 2], 16) for i in (1, 3, 5)]) / 255.0
+
+
+def faded(k: int, opacity: Array) -> Array:
+    """Colours (n, 4) of an expert with some opacities."""
+    return np.column_stack([np.tile(rgb(k), (len(opacity), 1)), opacity])
+
+
+def region_colours(probability: Array, weakest: float, strongest: float) -> Array:
+    """Colours (..., 3) of the most probable expert, paler where it is less probable.
+
+    Their intensities are those where all experts are equally probable, and where one is certain.
+    """
+    n_experts = probability.shape[-1]
+    equal = 1.0 / n_experts if n_experts > 1 else 0.0
+    certainty = (probability.max(axis=-1, keepdims=True) - equal) / (1.0 - equal)
+    palette = np.array([rgb(k) for k in range(n_experts)])[probability.argmax(axis=-1)]
+    return 1.0 - (weakest + (strongest - weakest) * certainty) * (1.0 - palette)
 
 
 def in_legend(names: Sequence[str]) -> list[str]:
@@ -379,8 +411,9 @@ def text_width(texts: Sequence[str]) -> float:
     return CHARACTER_WIDTH * max(len(line) for text in texts for line in text.split("\n"))
 
 
-def labelled(handles: Sequence[Any]) -> Sequence[Any]:
-    """Handles of a legend, of which matplotlib would leave out those with a first underscore."""
+def labelled(given: Sequence[Any]) -> Sequence[Any]:
+    """Handles of what is drawn; matplotlib would leave out those with a first underscore."""
+    handles = [handle for handle in given if handle is not None]
     for handle in handles:
         if handle.get_label().startswith("_"):
             handle.set_label(f" {handle.get_label()}")
@@ -393,18 +426,11 @@ def legend_above(ax: Any, handles: Sequence[Any], **options: Any) -> Any:
     return ax.legend(handles=labelled(handles), **(style | options))
 
 
-def hatch(k: int) -> str:
-    """Pattern of the bars of an expert; none for the first."""
-    return HATCHES[k % len(HATCHES)]
-
-
 def expert_handle(k: int, name: str, **style: Any) -> Any:
     """What stands for an expert in a legend: its colour, line style and marker."""
     from matplotlib.lines import Line2D
 
-    own: dict[str, Any] = {"color": colour(k), "linestyle": dash(k), "marker": marker(k)}
-    own["linewidth"] = 2
-    return Line2D([], [], label=name, **own | style)
+    return Line2D([], [], label=name, **line_style(k) | style)
 
 
 def head_expert(ax: Any, k: int, names: Sequence[str], shares: Array, *, of_units: bool) -> None:
@@ -417,7 +443,8 @@ def head_expert(ax: Any, k: int, names: Sequence[str], shares: Array, *, of_unit
 
 def expert_legend(ax: Any, handles: Sequence[Any]) -> Any:
     """A legend to the right of the axes."""
+    handles = labelled(handles)
     n_rows = sum(1 + handle.get_label().count("\n") for handle in handles)
     columns = -(-n_rows // max(1, int(LEGEND_ROWS_PER_INCH * inches_of(ax, 1))))
     style = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "frameon": False}
-    return ax.legend(handles=labelled(handles), ncols=columns, **style)
+    return ax.legend(handles=handles, ncols=columns, **style)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,18 +21,11 @@ from skmoe._data.rows import Rows, index_rows
 from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import encode_units
-from skmoe._estimators.methods.input_steps import (
-    find_steps,
-    names_of_output,
-    split_at_scalers,
-    with_input,
-)
-from skmoe._estimators.methods.series import transition_probabilities
+from skmoe._estimators.methods import input_steps, series
+from skmoe._estimators.methods.series import has_series
 from skmoe._inference.labels import feature_labels, format_percent, printable_name
-from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._series import gate_of_features, given_features, has_series
 
 # Quantiles of a feature between which a function changes.
 EFFECT_QUANTILES = np.linspace(0.05, 0.95, 7)
@@ -43,12 +36,9 @@ N_POINTS = 200
 # The most frequent categories that are drawn.
 MAX_DRAWN_CATEGORIES = 12
 
-# Values are typical if they are at most this multiple of the distance of two quantiles from these.
-TYPICAL_QUANTILES, TYPICAL_REACH = (0.05, 0.95), 3.0
-
-# Rates are typical up to the distance of these quantiles, by exposure, from them: those of little
-# exposure are far away.
-RATE_QUANTILES = (0.01, 0.99)
+# Values are typical if they are at most this multiple of the distance of two quantiles from these;
+# where both are equal, since most values are zero, so many standard deviations.
+TYPICAL_QUANTILES, TYPICAL_REACH, DEVIATIONS = (0.05, 0.95), 3.0, 10.0
 
 # Curves are drawn up to this multiple of the height of the rows above and below them, and axes have
 # a margin of this fraction.
@@ -176,29 +166,21 @@ def feature_axis(
     return FeatureAxis(name, j, grid, observed, labels)
 
 
-def typical_range(values: Array, weight: Array | None = None) -> tuple[float, float]:
-    """Smallest and largest value but for those that are far beyond the others, by their weights.
-
-    Where most values without weights are equal, such as zeros, all are typical.
-    """
+def typical_range(values: Array) -> tuple[float, float]:
+    """Smallest and largest value but for those that are far beyond the others."""
     low, high = np.quantile(values, TYPICAL_QUANTILES)
-    reach = TYPICAL_REACH * (high - low) or np.inf
-    if weight is not None:
-        low, high = weighted_quantiles(values, weight, np.array(RATE_QUANTILES))
-        reach = high - low
+    reach = TYPICAL_REACH * (high - low) or DEVIATIONS * values.std()
     kept = values[(values >= low - reach) & (values <= high + reach)]
     return float(kept.min()), float(kept.max())
 
 
-def height_limits(rows: Array, curves: Array, exposure: Array | None = None) -> tuple[float, float]:
+def height_limits(rows: Array, curves: Array) -> tuple[float, float]:
     """Limits of a vertical axis for the heights of rows and of curves, which may hold NaN.
 
-    They contain the typical rows, by their exposure, and the curves as far as these remain
-    readable.
+    They contain the typical rows, and the curves as far as these remain readable.
     """
-    is_finite, curves = np.isfinite(rows), curves[np.isfinite(curves)]
-    weight = None if exposure is None else exposure[is_finite]
-    low, high = typical_range(rows[is_finite], weight) if is_finite.any() else typical_range(curves)
+    rows, curves = rows[np.isfinite(rows)], curves[np.isfinite(curves)]
+    low, high = typical_range(rows if len(rows) else curves)
     reach = CURVE_REACH * (high - low) or np.inf
     shown = np.clip(np.append(curves, [low, high]), low - reach, high + reach)
     margin = ROWS_MARGIN * np.ptp(shown) or 1.0
@@ -220,18 +202,7 @@ def make_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
     if sparse.issparse(X):  # the median of a column with a majority of zeros is zero
         others &= set(np.flatnonzero(2 * np.diff(X.indptr) >= X.shape[0]).tolist())
     filled = given | {j: np.full(n_rows, reference_value(X, j)) for j in others}
-    if not sparse.issparse(X):
-        return _table(X, [filled[j] for j in range(n_features)])
-    index = np.array(sorted(filled), dtype=int)
-    position = np.repeat(np.arange(n_rows), len(index)), np.tile(index, n_rows)
-    values = np.array([filled[j] for j in index.tolist()]).T
-    return sparse.csr_array((values.ravel(), position), shape=(n_rows, n_features))
-
-
-def at_reference_values(X: Any, column: int) -> Any:
-    """The rows of X with their own values of one column, and reference values of the others."""
-    own = numeric_values(X, column) if is_numeric(X, column) else np.arange(X.shape[0])
-    return make_grid(X, [column], own[:, None])
+    return _table(X, [filled.get(j, np.zeros(n_rows)) for j in range(n_features)])
 
 
 def path_rows(X: Any, row: int, fraction: Array) -> Any:
@@ -250,14 +221,14 @@ def path_rows(X: Any, row: int, fraction: Array) -> Any:
             columns.append(start + fraction[:, j] * (end - start))
         else:
             columns.append(np.where(fraction[:, j] >= 0.5, end, start))
-    rows = _table(X, columns)
-    return sparse.csr_array(rows) if sparse.issparse(X) else rows
+    return _table(X, columns)
 
 
 def _table(X: Any, columns: Sequence[Array]) -> Any:
     """Columns of numbers, or of indices of rows of X with the categories, as a table."""
     if not hasattr(X, "columns"):
-        return np.column_stack(columns)
+        rows = np.column_stack(columns)
+        return sparse.csr_array(rows) if sparse.issparse(X) else rows
     return type(X)(
         {
             name: columns[j] if is_numeric(X, j) else _take(X, j, columns[j].astype(int))
@@ -268,8 +239,8 @@ def _table(X: Any, columns: Sequence[Array]) -> Any:
 
 def _take(X: Any, j: int, rows: Array) -> Any:
     """Values of a column in some rows; of the array, because pandas would align by the index."""
-    series = column_of(X, j)
-    return series.array.take(rows) if hasattr(X, "iloc") else series[rows]
+    column = column_of(X, j)
+    return column.array.take(rows) if hasattr(X, "iloc") else column[rows]
 
 
 def reference_value(X: Any, j: int) -> float:
@@ -291,8 +262,7 @@ def one_target(values: Any, index: int, axis: int) -> Array:
 
 def names_of_fit(estimator: Any) -> list[str]:
     """Names of the features in the fit."""
-    names = getattr(estimator, "feature_names_in_", None)
-    return feature_labels(names, estimator.n_features_in_)
+    return feature_labels(getattr(estimator, "feature_names_in_", None), estimator.n_features_in_)
 
 
 # --- effects of features --------------------------------------------------------------------------
@@ -323,8 +293,7 @@ def gate_effects(estimator: Any, X: Any) -> Array | None:
     if log_odds is None or derived_gate_columns(estimator) is not None:
         return None
     ranges: Array = np.ptp(log_odds, axis=0)
-    effects: Array = ranges.reshape(-1, ranges.shape[-1]).max(axis=0) * column_stds(X)
-    return effects
+    return np.asarray(ranges.reshape(-1, ranges.shape[-1]).max(axis=0) * column_stds(X))
 
 
 def leading_feature(estimator: Any, X: Any, of_experts: Array | None = None) -> int:
@@ -336,7 +305,7 @@ def leading_feature(estimator: Any, X: Any, of_experts: Array | None = None) -> 
     """
     effects = gate_effects(estimator, X)
     if effects is None:
-        gate = partial(transition_probabilities, estimator)
+        gate = partial(series.transition_probabilities, estimator)
         gate = gate if has_series(estimator) else estimator.predict_gate
         effects = changes_over_features(X, gate).max(axis=1)
     if of_experts is not None and of_experts.any():
@@ -344,13 +313,6 @@ def leading_feature(estimator: Any, X: Any, of_experts: Array | None = None) -> 
     if not np.any(effects > 0.0):
         effects = changes_over_features(X, estimator.predict_experts).max(axis=1)
     return int(np.argmax(effects))
-
-
-def expert_effects(estimator: Any, X: Any, index: int) -> Array:
-    """Changes (p, K) of the experts' predictions of an output or class over each feature."""
-    return changes_over_features(
-        X, lambda rows: one_target(estimator.predict_experts(rows), index, 2)
-    )
 
 
 def changes_over_features(X: Any, function: Callable[[Any], Array]) -> Array:
@@ -449,25 +411,21 @@ def check_targets(estimator: Any, target: Any, X: Any) -> list[int]:
 def check_target(estimator: Any, target: Any, X: Any) -> int:
     """Index of a class, given by its label, or of an output."""
     if is_classifier(estimator):
-        classes = estimator.classes_.tolist()
-        if target is None and len(classes) == 2:
-            return 1
-        if target not in classes:
-            raise ValueError(
-                f"target must be one of the classes seen in fit, {classes}; got {shown(target)}. "
-                f"Pass the class to draw, such as target={classes[0]!r}."
-            )
-        return int(classes.index(target))
-    n_outputs = estimator.predict_experts(index_rows(X, [0])).size // estimator.n_experts_
-    if target is None and n_outputs == 1:
-        return 0
-    is_integer = isinstance(target, (int, np.integer)) and not isinstance(target, bool)
-    if not is_integer or not 0 <= target < n_outputs:
+        choices = estimator.classes_.tolist()
+        rule, drawn, is_choice = f"one of the classes seen in fit, {choices}", "class", True
+    else:
+        n_outputs = estimator.predict_experts(index_rows(X, [0])).size // estimator.n_experts_
+        choices = list(range(n_outputs))
+        rule, drawn = f"the index of an output, from 0 to {n_outputs - 1}", "output"
+        is_choice = isinstance(target, (int, np.integer)) and not isinstance(target, bool)
+    if target is None and len(choices) == 1 + is_classifier(estimator):
+        return len(choices) - 1
+    if not is_choice or target not in choices:
         raise ValueError(
-            f"target must be the index of an output, from 0 to {n_outputs - 1}; got "
-            f"{shown(target)}. Pass the output to draw, such as target=0."
+            f"target must be {rule}; got {shown(target)}. Pass the {drawn} to draw, such as "
+            f"target={choices[0]!r}."
         )
-    return int(target)
+    return int(choices.index(target))
 
 
 def check_regressor(estimator: Any, remedy: str) -> None:
@@ -476,30 +434,69 @@ def check_regressor(estimator: Any, remedy: str) -> None:
         raise TypeError(f"estimator must be a regressor; got {type(estimator).__name__}. {remedy}")
 
 
+# --- rows that follow one another in time ---------------------------------------------------------
+
+
+def gate_of_features(estimator: Any, X: Any) -> Array:
+    """Probabilities (n, K) of the experts, given features only; of series those of the long run."""
+    if has_series(estimator):
+        return series.long_run_probabilities(estimator, X)
+    return np.asarray(estimator.predict_gate(X))
+
+
+def given_features(estimator: Any, X: Any) -> dict[str, Any]:
+    """By what predictions of series are those of the long run; others need nothing."""
+    return {"gate_proba": gate_of_features(estimator, X)} if has_series(estimator) else {}
+
+
+def known_past(estimator: Any, rows: Rows) -> dict[str, Any]:
+    """Arguments by which predictions of observed rows know earlier rows of their series."""
+    given = {"y": rows.y, "units": rows.unit, "time": rows.time}
+    return given if has_series(estimator) else {}
+
+
+def gate_of_rows(estimator: Any, rows: Rows) -> Array:
+    """Gate probabilities (n, K) of observed rows, which know earlier rows of their series."""
+    given = {"units": rows.unit, "time": rows.time}
+    return np.asarray(estimator.predict_gate(rows.X, **given | known_past(estimator, rows)))
+
+
+def gate_of_row(estimator: Any, rows: Rows, row: int) -> Callable[[Any], Array]:
+    """The gate as a function of features, for a row of a series given what is known before it."""
+    if not has_series(estimator):
+        return partial(estimator.predict_gate)
+    if rows.y is None:
+        raise ValueError(
+            'y must be given with gate="markov", whose rows depend on earlier ones. Pass y, with '
+            "NaN where it is not known."
+        )
+    before = series.known_before(estimator, rows, row)
+
+    def gate_of(X: Any) -> Array:
+        if before is None:
+            return np.tile(estimator.initial_probabilities_, (X.shape[0], 1))
+        return np.einsum("j,njk->nk", before, series.transition_probabilities(estimator, X))
+
+    return gate_of
+
+
 # --- pipelines and searches --------------------------------------------------------------------
 
 
-class Subject(NamedTuple):
-    """What is drawn or described: a mixture, and rows that it takes."""
-
-    mixture: Any
-    X: Any
-    note: str = ""  # what the features are, if they are not those of the rows that were given
-
-
-def find_mixture(estimator: Any, X: Any = None) -> Subject:
-    """The mixture in which pipelines and searches end, and rows that it takes.
+def find_mixture(estimator: Any, X: Any = None) -> tuple[Any, Any, str]:
+    """The mixture in which pipelines and searches end, rows that it takes, and a note on features.
 
     Where the last steps scale columns, the mixture is one of the columns before them, in their
     units and with their names. Other steps are applied to the rows, and the features are those of
     the transformed table.
     """
-    steps, mixture = find_steps(estimator)
-    others, scalers = split_at_scalers(steps)
-    view = with_input(mixture, scalers, names_of_output(steps, mixture.n_features_in_))
+    steps, mixture = input_steps.find_steps(estimator)
+    others, scalers = input_steps.split_at_scalers(steps)
+    names = input_steps.names_of_output(steps, mixture.n_features_in_)
+    view = input_steps.with_input(mixture, scalers, names)
     if not others:
-        return Subject(view, X)
-    return Subject(view, None if X is None else transform_by(others, X), TRANSFORMED_NOTE)
+        return view, X, ""
+    return view, None if X is None else transform_by(others, X), TRANSFORMED_NOTE
 
 
 def drawn_mixture(
@@ -515,26 +512,8 @@ def drawn_mixture(
     return mixture, table, note, check_names(mixture, None), names_of_experts(mixture)
 
 
-# Quantiles that are the points of the grid, of each expert that counts. The range of the picture is
-# that between the second and the last but one: outside the first and last a narrow hump is flat.
-PROBABILITIES = np.concatenate(
-    [[1e-6, 0.001, 0.003], np.linspace(0.01, 0.99, 99), [0.997, 0.999, 1.0 - 1e-6]]
-)
-
-# Experts of a smaller probability have no points of their own.
-MIN_GATE_SHOWN = 0.002
-
 # After the name of a target that is divided by the exposure of its row.
 PER_EXPOSURE = " per unit of exposure"
-
-# Equidistant points of the grid, and probability of a value that is a step of the distribution.
-N_EVEN_POINTS, MIN_STEP = 200, 1e-6
-
-# Counts that are drawn, at most, among those between the ends.
-MAX_COUNTS = 400
-
-# Steps of a path, the numbers in its rows for which they are reduced, and the fewest steps.
-N_STEPS, MAX_ENTRIES, MIN_STEPS = 100, 20_000_000, 10
 
 
 def values_at(distribution: Any, method: Any, points: Array, index: int) -> Array:
@@ -544,23 +523,16 @@ def values_at(distribution: Any, method: Any, points: Array, index: int) -> Arra
     return one_target(method(np.broadcast_to(shaped, (1, len(points), *outputs))), index, 2)
 
 
-def expert_distributions(estimator: Any, rows: Any, offset: Any = None) -> Iterator[Any]:
-    """The predictive distributions of the rows under each expert."""
-    for certain in np.eye(estimator.n_experts_):
-        gate = np.tile(certain, (rows.shape[0], 1))
-        yield estimator.predict_dist(rows, offset=offset, gate_proba=gate)
-
-
 def predicted_survival(
     estimator: Any, rows: Any, times: Array, index: int, offset: Any, gate: Array
 ) -> tuple[Array, Array]:
     """Probabilities of no event until times, of the experts (n, K, T) and the mixture (n, T)."""
-    mixture = estimator.predict_dist(rows, offset=offset, gate_proba=gate)
-    *experts, of_mixture = (
-        values_at(distribution, distribution.sf, times, index)
-        for distribution in (*expert_distributions(estimator, rows, offset), mixture)
-    )
-    return np.stack(experts, axis=1), of_mixture
+    curves = []
+    for proba in (*np.eye(gate.shape[1]), gate):  # of each expert alone, and of all
+        given = np.broadcast_to(proba, gate.shape)
+        distribution = estimator.predict_dist(rows, offset=offset, gate_proba=given)
+        curves.append(values_at(distribution, distribution.sf, times, index))
+    return np.stack(curves[:-1], axis=1), curves[-1]
 
 
 def observed_target(estimator: Any, y: Any, index: int, at_bounds: bool = False) -> Array:
@@ -592,12 +564,7 @@ def predicted_mean(estimator: Any, rows: Any, index: int, **given: Any) -> Array
 
 
 def interval_band(
-    estimator: Any,
-    rows: Any,
-    index: int,
-    coverage: float | None,
-    offset: Array | None = None,
-    **given: Any,
+    estimator: Any, rows: Any, index: int, coverage: float | None, offset: Any, **given: Any
 ) -> Array | None:
     """Predictive intervals (n, 2) of a regressor; None without coverage or for classes.
 
@@ -628,19 +595,17 @@ def confidence_bands(
 
     They are symmetric on the scale of the link; that of a logit if y is between 0 and 1.
     """
-    width = norm.ppf(0.5 + 0.5 * coverage) * errors[..., drawn.target % errors.shape[2]]
-    is_share, bands = drawn.observed.min() >= 0.0 and drawn.observed.max() <= 1.0, []
-    of_expert = links_of(drawn.estimator), drawn.by_experts(points).T[..., None], width.T[..., None]
-    for link, center, half in zip(*of_expert, strict=True):
-        sides = half * [-1.0, 1.0]
-        with np.errstate(all="ignore"):  # means at the bounds have no band
-            if link == "log":
-                bands.append(center * np.exp(sides / center))
-            elif link == "logit" and is_share:
-                bands.append(expit(logit(center) + sides / (center * (1.0 - center))))
-            else:
-                bands.append(center + sides)
-    return bands
+    half = norm.ppf(0.5 + 0.5 * coverage) * errors[..., drawn.target % errors.shape[2]]
+    is_share = drawn.observed.min() >= 0.0 and drawn.observed.max() <= 1.0
+    center, sides = drawn.by_experts(points).T[..., None], half.T[..., None] * [-1.0, 1.0]
+    links = links_of(drawn.estimator)
+    with np.errstate(all="ignore"):  # means at the bounds have no band
+        of_link = {
+            "log": center * np.exp(sides / center),
+            "logit": expit(logit(center) + sides / (center * (1.0 - center))),
+        }
+    of_link = of_link if is_share else {"log": of_link["log"]}
+    return [of_link.get(link, center + sides)[k] for k, link in enumerate(links)]
 
 
 def observed_rates(
@@ -670,15 +635,16 @@ def row_weights(rows: Rows) -> Array:
     return np.ones(rows.n_rows) if rows.weight is None else rows.weight
 
 
-def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
-    """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,).
+def responsibilities(estimator: Any, rows: Rows) -> Any:
+    """Responsibilities as the method returns them; those of series are given all rows."""
+    known = {"given": "all"} if has_series(estimator) else {}
+    return estimator.responsibilities(rows.X, rows.y, **rows.arguments, **known)
 
-    Of series they are given all rows.
-    """
-    of_series = has_series(estimator)
-    known = {"given": "all"} if of_series else {}
-    resp = estimator.responsibilities(rows.X, rows.y, **rows.arguments, **known)
-    if rows.unit is not None and not of_series:
+
+def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
+    """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,)."""
+    resp = responsibilities(estimator, rows)
+    if hasattr(resp, "proba"):
         return resp.rows(rows.unit), resp.proba.mean(axis=0)
     weight = row_weights(rows)
     return resp, weight @ resp / weight.sum()
@@ -718,9 +684,9 @@ class ObservedRows(NamedTuple):
             "y": heights,
             "assigned_expert": self.assigned_expert,
         }
-        of_rows |= {"units": self.units, "exposure": self.exposure}
-        found = {name: None if v is None else v[shown] for name, v in of_rows.items()}
+        found = {name: values[shown] for name, values in of_rows.items()}
         found |= {"grid": axis.positions, "categories": axis.categories}
+        found["units"] = None if self.units is None else self.units[shown]
         return found | {"curves": self.by_experts(axis.points(self.table))}
 
     def by_experts(self, table: Any) -> Array:
@@ -737,7 +703,9 @@ class ObservedRows(NamedTuple):
         observed, own = self.observed[:, None], self.by_experts(self.table)
         if not adjust or is_classifier(self.estimator):
             return self.name, np.broadcast_to(observed, own.shape)
-        reference = self.by_experts(at_reference_values(self.table, j))
+        is_number = is_numeric(self.table, j)
+        values = numeric_values(self.table, j) if is_number else np.arange(self.table.shape[0])
+        reference = self.by_experts(make_grid(self.table, [j], values[:, None]))
         is_log = np.array(links_of(self.estimator)) == "log"
         with np.errstate(all="ignore"):  # ratios of predictions that are zero are not drawn
             heights = np.where(is_log, observed * (reference / own), observed + (reference - own))
@@ -760,94 +728,6 @@ def observed_rows(
     return found
 
 
-# --- by experts --------------------------------------------------------------------------------
-
-
-def row_density(
-    estimator: Any, X: Any, row: int, target: int, offset: Array | None, gate_of: Any
-) -> dict[str, Any]:
-    """The distribution of an output for a row, as a sum over experts: fields of the display.
-
-    They are the gate (K,), values (A,) with their probabilities (A, K), and a grid with densities;
-    those of a classifier are the classes.
-    """
-    gate = gate_of(index_rows(X, np.array([row])))[0]
-    n_experts = len(gate)
-    repeated = index_rows(X, np.full(n_experts, row))
-    found = {"gate": gate, "grid": np.empty(0), "density": np.empty((0, n_experts))}
-    if is_classifier(estimator):
-        of_classes = np.diagonal(estimator.predict_experts(repeated)) * gate
-        return found | {"values": np.arange(len(of_classes)), "probability": of_classes}
-    given = None if offset is None else np.repeat(offset[None], n_experts, axis=0)
-    experts, mixture = (
-        estimator.predict_dist(repeated, offset=given, gate_proba=proba)
-        for proba in (np.eye(n_experts), np.tile(gate, (n_experts, 1)))
-    )
-
-    def at(method: Any, points: Array) -> Array:
-        return values_at(experts, method, points, target).T
-
-    low, high = one_target(mixture.ppf(PROBABILITIES[[1, -2]]), target, 2)[0]
-    quantiles = one_target(experts.ppf(PROBABILITIES), target, 2)
-    points = np.unique(quantiles[gate >= MIN_GATE_SHOWN])
-    if mixture.is_count:
-        points = np.unique(np.round(np.linspace(low, high, int(min(high - low, MAX_COUNTS)) + 1)))
-    steps = (at(experts.cdf, points) - at(experts.cdf_left, points)) * gate
-    has_step = steps.sum(axis=1) > MIN_STEP
-    found |= {"values": points[has_step], "probability": steps[has_step]}
-    if mixture.is_count or has_step.all():
-        return found
-    even = np.linspace(low, high, N_EVEN_POINTS)
-    grid = np.unique(np.concatenate([even, points[~has_step]]))
-    grid = grid[(grid >= low) & (grid <= high) & ~np.isin(grid, found["values"])]
-    return found | {"grid": grid, "density": at(experts.pdf, grid) * gate}
-
-
-# --- by features -------------------------------------------------------------------------------
-
-
-def row_contributions(
-    estimator: Any, X: Any, row: int, target: int, offset: Array | None, gate_of: Any
-) -> dict[str, Any]:
-    """Contributions to the prediction of an output or class for a row: fields of the display.
-
-    Contributions through the gate (p,) and through the experts (p,) add up to the difference of
-    the prediction from the base value, that of the mean row. The straight path between these rows
-    has `N_STEPS` steps. In each, features move one after another: first in the gate, then in the
-    experts, and on a second way in the opposite order, of which the mean is taken. The changes of
-    each way add up to the change of sum_k gate_k(x) mean_k(x). For smooth functions they converge
-    to integrated gradients.
-    """
-
-    def given(rows: Any) -> dict[str, Any]:
-        return {} if offset is None else {"offset": np.repeat(offset[None], rows.shape[0], axis=0)}
-
-    n_features = X.shape[1]
-    ends = path_rows(X, row, np.array([[0.0], [1.0]]) * np.ones(n_features))
-    at_ends = given(ends) | ({"gate_proba": gate_of(ends)} if has_series(estimator) else {})
-    base_value, prediction = predicted_mean(estimator, ends, target, **at_ends)
-    n_steps = int(np.clip(MAX_ENTRIES // (n_features * (n_features + 1)), MIN_STEPS, N_STEPS))
-    fraction = np.linspace(0.0, 1.0, n_steps + 1)
-    moved = np.tri(n_features + 1, n_features, -1, dtype=bool)  # row j: the first j have moved
-    through_gate, through_experts = np.zeros(n_features), np.zeros(n_features)
-    for backwards in (False, True):
-        order = moved[:, ::-1] if backwards else moved
-        # Fractions of the path, (S, p + 1, p): features that have moved are one step ahead.
-        ahead = np.where(order, fraction[1:, None, None], fraction[:-1, None, None])
-        rows = path_rows(X, row, ahead.reshape(-1, n_features))
-        shape = n_steps, n_features + 1, -1
-        mean = one_target(estimator.predict_experts(rows, **given(rows)), target, 2).reshape(shape)
-        gate = gate_of(rows).reshape(shape)
-        # The gate moves before the experts, or backwards after them.
-        first, last = (-1, 0) if backwards else (0, -1)
-        of_gate = np.einsum("sjk,sk->j", np.diff(gate, axis=1), mean[:, first])
-        of_experts = np.einsum("sjk,sk->j", np.diff(mean, axis=1), gate[:, last])
-        through_gate += (of_gate[::-1] if backwards else of_gate) / 2.0
-        through_experts += (of_experts[::-1] if backwards else of_experts) / 2.0
-    found = {"base_value": float(base_value), "prediction": float(prediction)}
-    return found | {"gate_contributions": through_gate, "expert_contributions": through_experts}
-
-
 # --- rows with weights ----------------------------------------------------------------------------
 
 
@@ -856,8 +736,7 @@ def positive_rows(rows: Rows) -> Rows:
     if rows.weight is None:
         return rows
     rows = rows._replace(weight=check_weights(rows.weight, rows.n_rows))
-    if (rows.weight == 0.0).any():
-        check_consistent_length(rows.weight, rows.y, rows.offset, rows.unit, rows.possible)
+    check_consistent_length(rows.weight, rows.y, rows.offset, rows.unit, rows.possible)
     return rows.of_positive_weight()
 
 

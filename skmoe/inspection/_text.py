@@ -11,23 +11,10 @@ from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
 from skmoe._data.sklearn_adapter import final_estimator
-from skmoe._inference.labels import (
-    N_DIGITS,
-    base_term,
-    coefficients_of,
-    counted_noun,
-    format_number,
-    format_percent,
-    gate_name,
-    linear_predictors,
-    link_equation,
-    printable_line,
-    printable_name,
-)
+from skmoe._inference import labels
 from skmoe._inference.persistence import HARDLY_EVER_LEFT, LONGEST
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import has_series
 from skmoe.protocols import Correlation, Dispersion, LinearPredictor
 
 # Other characters could end a label of a diagram, or be parsed as markup.
@@ -44,11 +31,11 @@ class TextFormat(NamedTuple):
     unit: str  # of the features, for the slopes of the gate
     spread: Array  # of the features, by which effects are compared, (p,)
     max_features: int
-    digits: int = N_DIGITS
+    digits: int = labels.N_DIGITS
 
     def number(self, value: float, sign: str = "") -> str:
         """A number in significant digits."""
-        return format_number(value, self.digits, sign)
+        return labels.format_number(value, self.digits, sign)
 
     def leading(self, effects: Array, least: float = 0.0) -> Array:
         """Indices of the largest effects, without those that round to nothing beside them.
@@ -64,6 +51,12 @@ class TextFormat(NamedTuple):
         """The number of slopes that are not written, as text."""
         n_omitted = int(np.count_nonzero(slopes)) - len(leading)
         return f", and {n_omitted} {'more' if len(leading) else 'near 0'}" if n_omitted > 0 else ""
+
+    def effects(self, slopes: Array, effects: Array) -> str:
+        """Slopes of the largest effects, and the number of the others."""
+        leading = self.leading(effects)
+        terms = [f"{self.names[j]} {self.number(slopes[j], '+')}" for j in leading]
+        return (", ".join(terms) or "none") + self.omitted(slopes, leading)
 
     def equation(self, text: str, coefficients: Array, least: float = 0.0) -> str:
         """A text with the intercept and the largest terms, and the number of the others."""
@@ -81,7 +74,7 @@ def export_text(
     *,
     X: Any = None,
     max_features: int | None = 5,
-    digits: int = N_DIGITS,
+    digits: int = labels.N_DIGITS,
 ) -> str:
     """Describe the gate and the experts of a fitted mixture in words.
 
@@ -158,18 +151,18 @@ def export_text(
     text_format = TextFormat(names, unit, spread, max_features, digits)
     title = f"{type(estimator).__name__}: {n_experts} expert" + "s" * (n_experts > 1)
     lines = [f"{title}, {_gate_title(estimator)}", *([note] if note else [])]
-    counted = counted_noun(hasattr(estimator, "n_units_"))
+    counted = labels.counted_noun(hasattr(estimator, "n_units_"))
     for k, (name, kind) in enumerate(_experts(estimator)):
-        share = format_percent(estimator.weights_[k])
+        share = labels.format_percent(estimator.weights_[k])
         lines += ["", f"{name} ({kind}), {share} of the {counted}s"]
         described = gate_lines(estimator, k, text_format)
         described += expert_lines(estimator, k, text_format)
         lines += [f"  {line}" for line in described]
-    return "\n".join(map(printable_line, lines))
+    return "\n".join(map(labels.printable_line, lines))
 
 
 def _gate_title(estimator: Any) -> str:
-    return f"{gate_name(estimator.gate)} gate" if estimator.n_experts_ > 1 else "no gate"
+    return f"{labels.gate_name(estimator.gate)} gate" if estimator.n_experts_ > 1 else "no gate"
 
 
 # --- the gate ---------------------------------------------------------------------------------
@@ -180,11 +173,12 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     log_odds = subject.gate_log_odds(estimator)
     if estimator.n_experts_ == 1:
         return []
-    if has_series(estimator):
+    if subject.has_series(estimator):
         return transition_lines(estimator, k, text_format)
     if log_odds is None:
         if hasattr(estimator, "gate_coef_"):
-            return [f"gate: the same for all {counted_noun(hasattr(estimator, 'n_units_'))}s"]
+            counted = labels.counted_noun(hasattr(estimator, "n_units_"))
+            return [f"gate: the same for all {counted}s"]
         return ["gate: without coefficients; see predict_gate for its probabilities"]
     if k == 0:
         return ["gate: reference of the log odds"]
@@ -196,36 +190,29 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
         effects = np.array([named[name] for name in names])
         text_format = text_format._replace(names=names)
     slopes = log_odds[k] if text_format.unit == "unit" else effects
-    leading = text_format.leading(effects)
-    terms = [f"{text_format.names[j]} {text_format.number(slopes[j], '+')}" for j in leading]
-    effect = f"against {printable_name(estimator.expert_names_[0])} per {text_format.unit}"
-    written = (", ".join(terms) or "none") + text_format.omitted(slopes, leading)
-    return [f"gate: log odds {effect}: {written}"]
+    effect = f"against {subject.names_of_experts(estimator)[0]} per {text_format.unit}"
+    return [f"gate: log odds {effect}: {text_format.effects(slopes, effects)}"]
 
 
 def transition_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     """How long the regime of an expert lasts, where it leads, and the effects of the features."""
-    of_k, names = estimator.transition_matrix_[k], estimator.expert_names_
+    of_k, names = estimator.transition_matrix_[k], subject.names_of_experts(estimator)
     slopes = estimator.transition_coef_[k] - estimator.transition_coef_[k, k]
     at_means = " at the mean features" if slopes.any() else ""
     others = [j for j in np.argsort(-of_k, kind="stable").tolist() if j != k]
-    leads = [f"{format_percent(of_k[j])} to {printable_name(names[j])}" for j in others]
+    leads = [f"{labels.format_percent(of_k[j])} to {names[j]}" for j in others]
     duration = 1.0 / max(1.0 - of_k[k], np.finfo(float).tiny)
-    lines = [f"next row{at_means}: {format_percent(of_k[k])} the same, {', '.join(leads)}"]
+    lines = [f"next row{at_means}: {labels.format_percent(of_k[k])} the same, {', '.join(leads)}"]
     lasts = f"lasts {text_format.number(duration)} rows on average"
     lines.append(f"{lasts if duration <= LONGEST else HARDLY_EVER_LEFT}{at_means}")
-    columns = [str(name) for name in estimator.gate_feature_names_]
-    spread = text_format.spread if len(columns) == len(text_format.spread) else 1.0
-    scale = 1.0 if text_format.unit == "unit" else spread
-    if columns != subject.names_of_fit(estimator):  # derived from the features
-        text_format, spread, scale = text_format._replace(names=columns, unit="unit"), 1.0, 1.0
+    columns = subject.derived_gate_columns(estimator)
+    if columns is not None:
+        ones = np.ones(len(columns))
+        text_format = text_format._replace(names=columns, unit="unit", spread=ones)
     for j in others if slopes.any() else ():
-        leading = text_format.leading(slopes[j] * spread)
-        numbers = (slopes[j] * scale)[leading]
-        pairs = zip((text_format.names[i] for i in leading), numbers, strict=True)
-        terms = [f"{name} {text_format.number(value, '+')}" for name, value in pairs]
-        written = (", ".join(terms) or "none") + text_format.omitted(slopes[j], leading)
-        effect = f"log odds of {printable_name(names[j])} against staying per {text_format.unit}"
+        effects = slopes[j] * text_format.spread
+        written = text_format.effects(slopes[j] if text_format.unit == "unit" else effects, effects)
+        effect = f"log odds of {names[j]} against staying per {text_format.unit}"
         lines.append(f"{effect}: {written}")
     return lines
 
@@ -235,15 +222,14 @@ def transition_lines(estimator: Any, k: int, text_format: TextFormat) -> list[st
 
 def _experts(estimator: Any) -> list[tuple[str, str]]:
     """Name and kind of each expert."""
-    names = map(printable_name, estimator.expert_names_)
-    return list(zip(names, estimator.expert_kinds_, strict=True))
+    return list(zip(subject.names_of_experts(estimator), estimator.expert_kinds_, strict=True))
 
 
 def expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     """Equations, or description of the models, and dispersions of an expert."""
     models = estimator.experts_[k] if hasattr(estimator, "experts_") else ()
     lines = _model_lines(models, text_format) if models else []
-    for block in linear_predictors(estimator):
+    for block in labels.linear_predictors(estimator):
         lines += _equations(estimator, block, k, text_format)
     if hasattr(estimator, "slopes_at_bound_"):
         is_held = np.atleast_2d(estimator.slopes_at_bound_[k]).all(axis=0)
@@ -265,9 +251,9 @@ def _equations(
     estimator: Any, block: LinearPredictor, k: int, text_format: TextFormat
 ) -> list[str]:
     """One equation for each output, or for each class with a logit of the expert."""
-    values = coefficients_of(estimator, block)[k]
+    values = labels.coefficients_of(estimator, block)[k]
     scale, responses = "logit", ["y"] if len(values) == 1 else [f"y{i}" for i in range(len(values))]
-    base = "" if estimator.base_ is None else f"{base_term(estimator.link_)} + "
+    base = "" if estimator.base_ is None else f"{labels.base_term(estimator.link_)} + "
     if is_classifier(estimator):
         scale, (reference, *others) = "log odds", estimator.classes_
         against = f" against class {reference}" * (len(others) > 1)
@@ -288,7 +274,7 @@ def _equations(
         if block.is_main and family is not None:
             text = family.equation.format(response=response, predictor=predictor)
         elif block.is_main:
-            text = link_equation(estimator.link_, response, predictor, scale)
+            text = labels.link_equation(estimator.link_, response, predictor, scale)
         lines.append(text_format.equation(text, own, threshold))
     return lines
 
@@ -390,12 +376,12 @@ def export_mermaid(estimator: Any, *, X: Any = None) -> str:
     lines = ["flowchart LR", f"    input[{features}] --> gate{{{_label(*gate)}}}"]
     for k, described in enumerate(map(list, _experts(estimator))):
         for term, values in _dispersions(estimator, k).items():
-            described.append(f"{term} " + ", ".join(map(format_number, values)))
-        share = _label(format_percent(estimator.weights_[k]))
+            described.append(f"{term} " + ", ".join(map(labels.format_number, values)))
+        share = _label(labels.format_percent(estimator.weights_[k]))
         lines.append(f"    gate -->|{share}| expert{k}[{_label(*described)}]")
-    if has_series(estimator) and estimator.n_experts_ > 1:
+    if subject.has_series(estimator) and estimator.n_experts_ > 1:
         for (origin, to), probability in np.ndenumerate(estimator.transition_matrix_):
-            label = _label(format_percent(float(probability)))
+            label = _label(labels.format_percent(float(probability)))
             lines.append(f"    expert{origin} -->|{label}| expert{to}")
     prediction = "probabilities of the classes" if is_classifier(estimator) else "mean of y"
     lines.append(f"    expert0 --> output([{_label(prediction)}])")

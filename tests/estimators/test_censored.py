@@ -231,13 +231,20 @@ def test_a_classifier_has_no_score_for_censored_times():
         lambda moe, X, y: moe.inference(X, y, method="bootstrap"),
         neg_crps_scorer,
         PredictionDisplay.from_estimator,
-        permutation_importance_by_part,
     ],
 )
 def test_what_needs_values_is_refused_with_a_remedy(use):
     X, y, rng = table()
     y = censored(y, rng)
     assert "Use score_samples" in refusal(use, mixture().fit(X, y), X, y)
+
+
+def test_importances_are_those_of_densities_of_censored_values():
+    X, y, rng = table()
+    y = censored(y, rng)
+    moe = mixture().fit(X, y)
+    found = permutation_importance_by_part(moe, X, y, n_repeats=1, random_state=0)
+    assert_allclose(found.score, moe.score_samples(X, y).mean())
 
 
 def test_a_fit_to_values_is_not_continued_by_censored_ones():

@@ -115,7 +115,7 @@ def test_the_largest_come_first_and_the_others_are_counted(fitted):
         display = forest(moe, X, y, max_features=2, standardize=standardize, level=None)
         assert display.feature_names == [f"x{j}" for j in np.argsort(-size)[:2]]
         caption = caption_of(display.figure_).replace("\n", " ")
-        assert "2 of 3 features, with the largest coefficients" in caption
+        assert "2 of 3 features: those with the largest coefficients" in caption
         assert display.intervals is None
 
 
@@ -322,7 +322,7 @@ def test_captions_tell_of_points_without_interval_and_stand_below_the_last_panel
     assert [ax.get_xlabel() == "" for ax in axes] == [True, True, False]
     lines = axes[-1].get_xlabel().split("\n")
     assert lines[1:] == [
-        "3 of 9 features, with the largest coefficients.",
+        "3 of 9 features: those with the largest coefficients.",
         "The features are others.",
     ]
 

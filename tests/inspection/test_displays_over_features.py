@@ -77,24 +77,11 @@ def test_lines_of_the_gate_have_the_other_features_at_medians(fitted):
         assert_array_equal(line.get_xydata(), expected)
         assert line.get_color() == expert_lines(3)[k].get_color()
     assert display.ax_.get_xlabel() == "width"
-    assert texts(display.legend_) == [*moe.expert_names_, "deciles of the rows"]
+    assert texts(display.legend_) == moe.expert_names_
     one = GateDisplay(
         feature_names=["x"], values=[np.arange(5.0)], gate=np.ones((5, 1)), expert_names=["one"]
     )
     assert texts(one.plot().legend_) == ["one"]
-
-
-@pytest.mark.parametrize("features", ["width", ("depth", "height")])
-def test_deciles_of_the_rows_are_marked_along_the_axes(fitted, features):
-    moe, frame, _ = fitted
-    display = GateDisplay.from_estimator(moe, frame, features)
-    names = [features] if isinstance(features, str) else features
-    marks = {line.get_marker(): line for line in display.ax_.lines if line.get_marker() in "|_"}
-    for name, mark, deciles in zip(names, "|_", display.deciles, strict=False):
-        assert_allclose(deciles, np.quantile(frame[name], np.arange(1, 10) / 10))
-        along, across = marks[mark].get_data() if mark == "|" else marks[mark].get_data()[::-1]
-        assert_array_equal(along, deciles)
-        assert_allclose(across, 0.02)
 
 
 def test_regions_are_the_most_probable_experts_over_two_features(fitted):
@@ -107,13 +94,9 @@ def test_regions_are_the_most_probable_experts_over_two_features(fitted):
     assert_allclose(display.image_.get_extent(), [across[0], across[-1], up[0], up[-1]])
     assert display.image_.origin == "lower"
     shown = np.unique(display.gate.argmax(axis=2))
-    assert texts(display.legend_) == [moe.expert_names_[k] for k in shown] + ["deciles of the rows"]
+    assert texts(display.legend_) == [moe.expert_names_[k] for k in shown]
     found = [colors.to_hex(patch.get_facecolor()) for patch in display.legend_.get_patches()]
     assert found == [expert_colour(k) for k in shown]
-    for k, label in zip(shown, display.labels_, strict=True):  # named inside
-        x, y = label.get_position()
-        cell = np.abs(up - y).argmin(), np.abs(across - x).argmin()
-        assert display.gate[cell].argmax() == k
 
 
 def test_regions_are_paler_where_the_gate_is_less_certain():
@@ -221,7 +204,6 @@ def test_categories_are_marks_with_their_shares_of_the_known_rows(make):
         assert_array_equal(line.get_xydata(), np.column_stack([range(3), display.gate[:, k]]))
         assert line.get_linestyle() == "None"
         assert line.get_marker() == expert_lines(2)[k].get_marker()
-    assert display.deciles is None
 
 
 def test_the_most_frequent_of_many_categories_are_drawn(categorical):
@@ -378,8 +360,6 @@ def test_rows_with_an_exposure_and_units_are_drawn_per_unit_of_it():
     display = ExpertsDisplay.from_estimator(moe, X, y, 1, adjust=False, **given)
     assert_allclose(display.y, y / np.exp(given["offset"]))
     assert display.target_name == "y per unit of exposure"
-    areas = display.scatter_.get_sizes()
-    assert_allclose(areas / areas[0], np.exp(given["offset"] - given["offset"][0]))
     assert_array_equal(display.assigned_expert, table.rows(units).argmax(axis=1))
     lines = zip(display.unit_lines_.get_segments(), display.unit_lines_.get_colors(), strict=True)
     for label, proba, (line, ink) in zip(table.labels, table.proba, lines, strict=True):

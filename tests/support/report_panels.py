@@ -81,15 +81,7 @@ class Page:
     @cached_property
     def panel(self):
         """What the scripts of the page are given."""
-        return self._data("panel")
-
-    @cached_property
-    def charts(self):
-        """Charts of the panel, as the JSON that Bokeh reads."""
-        return self._data("charts")
-
-    def _data(self, name):
-        return json.loads(re.search(rf'id="{name}-data">(.*?)</script>', self.text, re.DOTALL)[1])
+        return json.loads(re.search(r'id="panel-data">(.*?)</script>', self.text, re.DOTALL)[1])
 
 
 def write_page(folder, moe, X, y, **options):

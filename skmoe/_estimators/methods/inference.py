@@ -68,6 +68,9 @@ COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
 # Arguments of the fit that methods about it need, besides an offset and units.
 WEIGHING = ("sample_weight", "known_experts")
 
+# Arguments of the design of a sample.
+DESIGN = ("cluster", "strata")
+
 # Relative difference of the sums of the same weights that is attributed to round-off.
 SAME_WEIGHT_RTOL = 1e-6
 
@@ -203,12 +206,6 @@ def _clusters(rows: Rows, method: str) -> Clusters:
         )
     codes = codes.ravel() if rows.series is None else codes.ravel()[rows.series]
     return Clusters(codes, pairs[0])
-
-
-def design_of(cluster: Any, strata: Any) -> dict[str, Any]:
-    """The labels of a sample that are given."""
-    given = {"cluster": cluster, "strata": strata}
-    return {name: labels for name, labels in given.items() if labels is not None}
 
 
 def kinds_of_weights(rows: Rows) -> list[str]:
@@ -515,7 +512,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         options = InferenceOptions(
             method, gate_reference, n_bootstrap, random_state, n_jobs, verbose
         )
-        design = design_of(cluster, strata)
+        named = zip(DESIGN, (cluster, strata), strict=True)
+        design = {name: labels for name, labels in named if labels is not None}
         given = Rows(X, y, sample_weight, offset, units, None, design, known_experts, time)
         rows = rows_of_fit(self, "inference", given._replace(n_values=var_weights))
         return infer_coefficients(self, "inference", rows, options)
@@ -617,12 +615,13 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         in_units, labels = self._in_units(self._fitted), labels_of(self)
         found = Findings(self, in_units, labels, gate_reference)
         if X is not None:
-            design = design_of(inference.pop("cluster", None), inference.pop("strata", None))
+            design = {name: inference.pop(name) for name in DESIGN if name in inference}
             given = Rows(X, y, sample_weight, offset, units, None, design, known_experts, time)
             rows = rows_of_fit(self, "summary", given._replace(n_values=var_weights))
+            is_plain = np.isin(rows.validated.weight, [0.0, 1.0]).all() and var_weights is None
             found = found._replace(
                 statistics=fit_statistics(rows.posterior, rows.validated, self.n_parameters_),
-                weights=kinds_of_weights(rows.validated),
+                weights=() if is_plain else kinds_of_weights(rows.validated),
                 difference=rows.difference,
                 obstacle=obstacle,
             )

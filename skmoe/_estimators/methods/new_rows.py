@@ -27,10 +27,11 @@ from skmoe._data.rows import (
     index_rows,
     is_dask,
 )
-from skmoe._data.series import is_missing
+from skmoe._data.series import misses_y
 from skmoe._data.sklearn_adapter import named_estimator, transform_by, typical_model
 from skmoe._data.units import check_gate_columns, encode_units
 from skmoe._estimators.methods.input_steps import InputSteps
+from skmoe._estimators.methods.series import has_series
 from skmoe._estimators.parameters.conflicts import KNOWN_EXPERTS, Choice, check_conflicts
 from skmoe._estimators.parameters.parameters import check_probabilities
 from skmoe._estimators.parameters.parts import check_takes_averages, check_takes_offset
@@ -46,7 +47,6 @@ from skmoe._inference.labels import (
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning, warn_user
-from skmoe.gates import persists
 
 # What a method assumes that is called without an argument which the fit had.
 ASSUMED = {
@@ -94,8 +94,7 @@ def score_of_prediction(estimator: Any, prediction: Any, y: Any, sample_weight: 
         values.compute() if is_dask(values) else values for values in (prediction, y, sample_weight)
     )
     if estimator._fitted.mixture.gate.persists:  # y may be missing
-        missing = is_missing(np.asarray(y, dtype=object).reshape(len(prediction), -1)).any(axis=1)
-        kept = np.flatnonzero(~missing)
+        kept = np.flatnonzero(~misses_y(y))
         if not len(kept):
             raise ValueError("y must have values in some rows; all are missing. Pass observed y.")
         values = prediction, y, weight
@@ -404,13 +403,6 @@ class NewRowsMixin:
 GIVEN = "past", "now", "all"
 
 
-def _has_series(estimator: Any) -> bool:
-    """Whether rows follow one another in time: those of a fit, or by the parameter `gate`."""
-    if hasattr(estimator, "_fitted"):
-        return bool(estimator._fitted.mixture.gate.persists)
-    return persists(getattr(estimator, "gate", None))
-
-
 class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
     """What a fitted mixture computes from observed targets."""
 
@@ -485,7 +477,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         """
         observed = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
         observed = observed._replace(n_values=var_weights)
-        if given not in GIVEN or (given != "now" and not _has_series(self)):
+        if given not in GIVEN or (given != "now" and not has_series(self)):
             raise ValueError(
                 f'given must be "past", "now" or "all" with gate="markov", and "now" with another '
                 f'gate, whose rows are independent; got {given!r}. Use given="now".'
@@ -570,7 +562,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
                 FitMismatchWarning,
             )
             given = {} if offset is None else {"offset": offset}
-            past = {"units": units, "time": time} if _has_series(self) else {}
+            past = {"units": units, "time": time} if has_series(self) else {}
             y = self.predict(X, **given, **past)
         observed = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
         observed = observed._replace(n_values=var_weights)
@@ -579,7 +571,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
             return self._fitted.known_from_past(rows)[2]
         return self._fitted.log_density(rows)
 
-    @available_if(_has_series)
+    @available_if(has_series)
     def decode(
         self,
         X: Any,

@@ -1,4 +1,4 @@
-"""What displays need of series: transitions, the long run, and what is known of the row before."""
+"""Series: whether an estimator has any, their transitions, the long run, what is known before."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ import numpy as np
 from skmoe._data.rows import Rows
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
+from skmoe.gates import persists
+
+
+def has_series(estimator: Any) -> bool:
+    """Whether rows follow one another in time: those of a fit, or by the parameter `gate`."""
+    if hasattr(estimator, "_fitted"):
+        return bool(estimator._fitted.mixture.gate.persists)
+    return persists(getattr(estimator, "gate", None))
 
 
 @underflow_to_zero
@@ -42,3 +50,21 @@ def one_step_densities(estimator: Any, given: Rows, at_gate: Any) -> Array:
     of_gate = rows._replace(X=estimator._checked(Rows(at_gate)).X)
     densities: Array = estimator._fitted.known_from_past(rows, of_gate)[2]
     return densities
+
+
+@underflow_to_zero
+def parts_of_density(estimator: Any, given: Rows) -> tuple[Array, Array]:
+    """Log probabilities of the gate and log densities of y under the experts, of rows (K, n).
+
+    Those of units, (K, U), are of all their rows.
+    """
+    rows, _ = estimator._checked_units("score_samples", given)
+    fitted, gates, densities = estimator._fitted, [], []
+    of_units, of_rows = fitted.preprocessor.transform_units, fitted.preprocessor.transform_blocks
+    for block in [of_units(rows)] if rows.unit is not None else (own for own, _ in of_rows(rows)):
+        data = fitted.data(block)
+        logs = data.joint(0.0, fitted.mixture.at(fitted.theta[None], data).logs)[:, 0]
+        log_jacobian = fitted.preprocessor.log_jacobian(block.y)
+        gates.append(fitted.gate_logs(data))
+        densities.append(logs - data.total(np.broadcast_to(log_jacobian, block.weight.shape)))
+    return np.concatenate(gates, axis=1), np.concatenate(densities, axis=1)

@@ -21,6 +21,7 @@ from skmoe._data.sklearn_adapter import (
 )
 from skmoe._estimators.parameters.conflicts import (
     AVERAGES,
+    FULL,
     NO_LOG_LINK,
     NOT_OF_AVERAGES,
     OFFSET,
@@ -197,9 +198,12 @@ def check_takes_offset(parameter: str, expert: Any, density: Experts | MeanFamil
 
 def check_takes_averages(parameter: str, expert: Any, density: Any) -> None:
     """Averages of values must have the distribution of the values, with less dispersion."""
-    if not getattr(density, "takes_var_weights", False):
-        names = dict.fromkeys(family.name for family in getattr(density, "families", ()))
-        shown = f"family {' and '.join(names)}" if names else f"{parameter}={expert!r}"
+    families = getattr(density, "families", ())
+    is_joint = getattr(density, "covariance_type", "diag") == "full"
+    if is_joint or not families or not all(family.is_dispersion_model for family in families):
+        names = " and ".join(dict.fromkeys(family.name for family in families))
+        shown = f"family {names}" if names else f"{parameter}={expert!r}"
+        shown = FULL if is_joint else shown
         check_conflicts({AVERAGES: AVERAGES, NOT_OF_AVERAGES: shown})
 
 

@@ -6,58 +6,48 @@ import base64
 import hashlib
 import io
 import os
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib import import_module, resources
+from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn import metrics
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.calibration import CalibrationDisplay as ClassCalibrationDisplay
 
-from skmoe._data.censored_targets import bounds_of, point_values, times_and_events
+from skmoe._data import censored_targets as targets
 from skmoe._data.checks import check_integer, has_bounds, shown
 from skmoe._data.encoding import encode, make_encoder
 from skmoe._data.rows import Rows
+from skmoe._data.series import misses_y
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
-from skmoe._inference.labels import (
-    COLLAPSED,
-    N_DIGITS,
-    SPURIOUS,
-    counted_noun,
-    format_number,
-    format_percent,
-    printable_name,
-)
+from skmoe._inference import labels
+from skmoe._inference.coefficients import INTERCEPT, TRANSITIONS
+from skmoe._inference.inference import Inference
+from skmoe._inference.persistence import HARDLY_EVER_LEFT, LONGEST, expected_durations
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_bokeh, import_jinja2, import_pyplot, import_report_pyplot
+from skmoe._optional import import_jinja2, import_pyplot, import_report_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _subject as subject
 from skmoe.inspection._calibration import CalibrationDisplay, SurvivalDisplay
 from skmoe.inspection._coefficients import SegmentProfileDisplay, profile_columns
-from skmoe.inspection._course import CourseDisplay
-from skmoe.inspection._report._panel import (
-    Feature,
-    Inputs,
-    Report,
-    make_charts,
-    make_inputs,
-    make_panel,
-)
-from skmoe.inspection._report._series import describe_series, is_known
+from skmoe.inspection._regimes import CourseDisplay
+from skmoe.inspection._report import _panel as panels
 from skmoe.inspection._search import NumberOfExpertsDisplay
-from skmoe.inspection._series import has_series, known_past
 from skmoe.inspection._style import NO_NUMBER, colour
 from skmoe.inspection._text import export_text
 from skmoe.metrics import make_survival_scorers
+
+# Of intervals of durations and of effects.
+CONFIDENCE_LEVEL = 0.95
 
 # Lines of each list of a card, and classes in a line.
 MAX_LINES, MAX_NAMED = 4, 3
@@ -72,7 +62,7 @@ RANGE = (0.1, 0.9)
 STYLE = {"text.parse_math": False, "svg.hashsalt": "skmoe", "figure.max_open_warning": 0}
 
 # How notes of a summary begin that are warnings.
-ALARMING = ("Other rows than those of the fit", COLLAPSED, SPURIOUS)
+ALARMING = ("Other rows than those of the fit", labels.COLLAPSED, labels.SPURIOUS)
 
 # Bins of the calibration of classes.
 BINS: dict[str, Any] = {"n_bins": 10, "strategy": "quantile"}
@@ -93,27 +83,10 @@ OF_TIMES = {
     LOG_DENSITY: "log_density",
 }
 
-# What the scores mean.
-MEANINGS = {
-    "Accuracy": "share of the rows whose most probable class is theirs",
-    "Log loss": "mean of minus the log probability; smaller is better",
-    "Brier score": "squared distance of probabilities from classes; smaller is better",
-    R2: "share of the variance that the prediction explains",
-    "RMSE": "root mean squared error, in the units of y",
-    "MAE": "mean absolute error, in the units of y",
-    "Concordance": "share of pairs of rows in the right order; 0.5 is that of a constant",
-    "Integrated Brier score": "squared error of probabilities of no event; smaller is better",
-    "Censored CRPS": "squared error over the time of observation, in the units of time",
-    LOG_DENSITY: "of y under the predictive distribution; greater is better",
-    "CRPS": "continuous ranked probability score, in the units of y; smaller is better",
-    COVERAGE: "share of the rows inside their interval",
-    "Mean width of the intervals": "in the units of y",
-}
 
-
-def number(value: float, digits: int = N_DIGITS) -> str:
+def number(value: float, digits: int = labels.N_DIGITS) -> str:
     """A number in significant digits; a dash if there is none."""
-    text = format_number(value, digits) if np.isfinite(value) else NO_NUMBER
+    text = labels.format_number(value, digits) if np.isfinite(value) else NO_NUMBER
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -125,23 +98,19 @@ Line = tuple[float, str]
 
 
 def make_cards(
-    report: Report, inputs: Inputs, shown: Sequence[Feature], resp: Array, shares: Array
+    report: panels.Report, inputs: panels.Inputs, shown: Sequence[panels.Feature], resp: Array
 ) -> list[dict[str, Any]]:
     """A card for each expert. The rows are those of the user, with responsibilities (n, K)."""
-    counted = counted_noun(hasattr(report.mixture, "n_units_"))
     weight = subject.row_weights(report.rows)[:, None] * resp
     members = _members(report.rows, inputs.labels, resp)
     effects = [_effects(report, inputs, feature) for feature in shown]
     return [
         {
-            "name": name,
-            "colour": colour(k),
-            "share": f"{format_percent(shares[k])} of the {counted}s",
-            "target": _target_lines(report, weight[:, k]),
+            "target": _about_target(report, weight[:, k]),
             "members": _largest(members[k], NEGLIGIBLE_DIFFERENCE),
             "effects": _largest([lines[k] for lines in effects], NEGLIGIBLE_EFFECT),
         }
-        for k, name in enumerate(report.mixture.expert_names_)
+        for k in range(resp.shape[1])
     ]
 
 
@@ -157,39 +126,32 @@ def plain(value: Any) -> str:
     return f"{value:.0f}" if float(value).is_integer() else number(value)
 
 
-def _target_lines(report: Report, weight: Array) -> list[str]:
+def _about_target(report: panels.Report, weight: Array) -> dict[str, Any]:
     """Mean and range of y, per unit of exposure if there are offsets; or the frequent classes."""
     estimator, rows = report.mixture, report.rows
     if is_classifier(estimator):
-        labels = np.asarray(rows.y).ravel()
-        shares = [weight @ (labels == label) / weight.sum() for label in estimator.classes_]
+        y = np.asarray(rows.y).ravel()
+        shares = [weight @ (y == label) / weight.sum() for label in estimator.classes_]
         order = np.argsort(-np.array(shares), kind="stable")[:MAX_NAMED]
-        return [f"{estimator.classes_[c]}: {format_percent(shares[c])}" for c in order]
+        return {"classes": [(estimator.classes_[c], shares[c]) for c in order]}
     if report.horizon is not None:
-        table = EventTable.of(*times_and_events("the report", rows.y), weight)
-        median = float(np.append(table.times, np.inf)[np.sum(table.survival > 0.5)])
-        text = number(median) if np.isfinite(median) else "not reached"
-        return [
-            f"Median of {report.target} (Kaplan-Meier): {text}",
-            f"Rows with an event: {format_percent(table.events.sum() / weight.sum())}",
-        ]
+        table = EventTable.of(*targets.times_and_events("the report", rows.y), weight)
+        reached = table.times[table.survival <= 0.5]
+        median = reached[0] if len(reached) else None
+        return {"median": median, "events": table.events.sum() / weight.sum()}
     values, exposure = subject.observed_rates(estimator, rows, report.outputs[0])
     weight = weight * exposure
-    low, high = weighted_quantiles(values, weight, np.array(RANGE))
-    lowest, highest = (f"{100 * level:g}" for level in RANGE)
-    return [
-        f"Mean of {report.target}: {number(weight @ values / weight.sum())}",
-        f"Range ({lowest} to {highest} % of the rows): {plain(low)} to {plain(high)}",
-    ]
+    mean = weight @ values / weight.sum()
+    return {"mean": mean, "range": weighted_quantiles(values, weight, np.array(RANGE))}
 
 
-def _members(rows: Rows, labels: Sequence[str], resp: Array) -> list[list[Line]]:
+def _members(rows: Rows, names: Sequence[str], resp: Array) -> list[list[Line]]:
     """How the rows of each expert differ from all rows, by feature or category."""
     lines: list[list[Line]] = [[] for _ in range(resp.shape[1])]
-    for j, label in enumerate(labels):
+    for j, label in enumerate(names):
         columns = profile_columns(rows, resp, [j], absent=np.nan)
         for column in columns[-1:] if len(columns) == 2 else columns:  # of two categories one
-            text = format_percent if column.is_share else number
+            text = labels.format_percent if column.is_share else number
             category = f" is {column.category}" if column.category else ""
             name = f"{label}{category}" if column.is_share else f"mean of {label}"
             means = column.mean + column.difference * column.deviation
@@ -199,7 +161,7 @@ def _members(rows: Rows, labels: Sequence[str], resp: Array) -> list[list[Line]]
     return lines
 
 
-def _effects(report: Report, inputs: Inputs, feature: Feature) -> list[Line]:
+def _effects(report: panels.Report, inputs: panels.Inputs, feature: panels.Feature) -> list[Line]:
     """The effect of a feature on the prediction of each expert, from the starting row.
 
     It is that of one standard deviation more, or between the choices of the smallest and the
@@ -214,7 +176,8 @@ def _effects(report: Report, inputs: Inputs, feature: Feature) -> list[Line]:
     predicted = predicted.reshape(len(codes), estimator.n_experts_, -1)[..., report.outputs]
     unit, lines = 1.0, []
     if not is_classifier(estimator):
-        y = subject.observed_target(estimator, point_values(report.rows.y), report.outputs[0])
+        y = targets.point_values(report.rows.y)
+        y = subject.observed_target(estimator, y, report.outputs[0])
         unit = float(np.std(y)) or 1.0
     for values in np.moveaxis(predicted, 1, 0):
         with np.errstate(invalid="ignore"):  # infinite means of experts without events
@@ -233,21 +196,21 @@ def _effects(report: Report, inputs: Inputs, feature: Feature) -> list[Line]:
 # --- pictures ---------------------------------------------------------------------------------
 
 
-class Picture(NamedTuple):
-    """A picture as an address with its data, and what it shows."""
-
-    title: str
-    source: str
-    alternative: str
+# A picture as an address with its data, its title, and what it shows.
+Picture = dict[str, str]
 
 
-def draw(display_class: Any, estimator: Any, rows: Rows, **options: Any) -> str:
-    """A display of rows as an SVG in an address."""
-    given = () if rows.X is None else (rows.X, rows.y)
+def draw(
+    title: str, seen: str, display_class: Any, estimator: Any, rows: Rows | None, **options: Any
+) -> Picture:
+    """A display, of rows if there are any, as an SVG in an address."""
     plt = import_pyplot("export_html")
+    if rows is not None:
+        options |= {"X": rows.X, "y": rows.y, "offset": rows.offset}
+        options |= {"units": rows.unit, "time": rows.time}
     with plt.rc_context(STYLE), plt.ioff():
-        display = display_class.from_estimator(estimator, *given, **options)
-        return _source(plt, display.figure_)
+        display = display_class.from_estimator(estimator, **options)
+        return Picture(title=title, source=_source(plt, display.figure_), alternative=seen)
 
 
 def _source(plt: Any, figure: Any) -> str:
@@ -257,67 +220,59 @@ def _source(plt: Any, figure: Any) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def make_pictures(report: Report) -> list[Picture]:
+def make_pictures(report: panels.Report) -> list[Picture]:
     """Curves of times, calibration on held-out rows, and several experts with their features."""
     estimator, rows, held_out, pictures = report.mixture, report.rows, report.held_out, []
     if report.horizon is not None:
-        shown = held_out or rows
         title = "Observed and predicted probabilities of no event"
-        seen = "the Kaplan-Meier curve, the mixture and the experts, by time"
-        options = {"offset": shown.offset, **_series_of(estimator, shown)}
-        source = draw(SurvivalDisplay, estimator, shown, **options)
-        pictures.append(Picture(title, source, f"{title}: {seen}."))
+        seen = f"{title}: the Kaplan-Meier curve, the mixture and the experts, by time."
+        pictures.append(draw(title, seen, SurvivalDisplay, estimator, held_out or rows))
     if held_out is not None:
         pictures += _calibration(report, held_out)
     if estimator.n_experts_ > 1:
-        options = {"max_features": report.max_features} | rows.arguments
+        options = {"sample_weight": rows.weight, "known_experts": rows.possible}
+        options["max_features"] = report.max_features
+        seen = "Features by experts. The texts above have the coefficients."
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
-            source = draw(SegmentProfileDisplay, estimator, rows, **options)
-        seen = "Features by experts. The texts above have the coefficients."
-        pictures.append(Picture("Experts and features", source, seen))
+            pictures.append(
+                draw(
+                    "Experts and features", seen, SegmentProfileDisplay, estimator, rows, **options
+                )
+            )
     return pictures
 
 
-def _series_of(estimator: Any, rows: Rows) -> dict[str, Any]:
-    """Options of displays whose rows follow one another in time."""
-    return {"units": rows.unit, "time": rows.time} if has_series(estimator) else {}
-
-
-def draw_course(report: Report) -> Picture:
+def draw_course(report: panels.Report) -> Picture:
     """The course of one unit; without intervals where the experts have none."""
-    rows, target = report.rows, report.outputs[0]
-    options = {"offset": rows.offset, "coverage": report.coverage}
-    if is_classifier(report.mixture):
-        target = report.mixture.classes_[target]
-    elif not hasattr(report.mixture, "families_"):
-        options["coverage"] = None
-    options |= {"target": target} | _series_of(report.mixture, rows)
+    estimator, target = report.mixture, report.outputs[0]
+    options = {
+        "target": estimator.classes_[target] if is_classifier(estimator) else target,
+        "coverage": report.coverage if hasattr(estimator, "families_") else None,
+    }
     seen = "Observed y and predictions from earlier rows, over the most probable groups."
-    source = draw(CourseDisplay, report.mixture, rows, **options)
-    return Picture("The course of one unit", source, seen)
+    title = "The course of one unit"
+    return draw(title, seen, CourseDisplay, estimator, report.rows, **options)
 
 
-def _calibration(report: Report, rows: Rows) -> list[Picture]:
+def _calibration(report: panels.Report, rows: Rows) -> list[Picture]:
     """Calibration on held-out rows; none for experts without a distribution."""
-    title = "Calibration on the held-out rows"
-    if is_classifier(report.mixture):
+    title, estimator = "Calibration on the held-out rows", report.mixture
+    if is_classifier(estimator):
         seen = "Observed shares of the classes against their predicted probabilities."
-        return [Picture(title, _calibration_of_classes(report, rows), seen)]
-    options = {"offset": rows.offset, "target": report.outputs[0]}
-    options |= _series_of(report.mixture, rows)
+        source = _calibration_of_classes(report, rows)
+        return [Picture(title=title, source=source, alternative=seen)]
+    seen = "Histogram of probability integral transforms, and coverage of intervals."
     try:
-        source = draw(CalibrationDisplay, report.mixture, rows, **options)
+        return [draw(title, seen, CalibrationDisplay, estimator, rows, target=report.outputs[0])]
     except (AttributeError, ValueError):
         return []
-    seen = "Histogram of probability integral transforms, and coverage of intervals."
-    return [Picture(title, source, seen)]
 
 
-def _calibration_of_classes(report: Report, rows: Rows) -> str:
+def _calibration_of_classes(report: panels.Report, rows: Rows) -> str:
     """Observed shares of classes by bins of their probabilities; one of two has all information."""
     estimator, plt = report.mixture, import_pyplot("export_html")
-    past, known = known_past(estimator, rows), is_known(rows.y, rows.n_rows)
+    past, known = subject.known_past(estimator, rows), ~misses_y(rows.y)
     with plt.rc_context(STYLE), plt.ioff():
         figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
         for c in report.outputs:
@@ -334,7 +289,39 @@ def _calibration_of_classes(report: Report, rows: Rows) -> str:
 # --- the fit ----------------------------------------------------------------------------------
 
 
-def describe_fit(report: Report) -> dict[str, Any]:
+def describe_series(
+    estimator: Any, rows: Rows, inference: Inference | None
+) -> dict[str, Any] | None:
+    """How long regimes last, where they lead, and what changes that; None without any series."""
+    if not subject.has_series(estimator) or estimator.n_experts_ == 1:
+        return None
+    shares = subject.responsibilities(estimator, rows).mean(axis=0)
+    lasting = expected_durations(estimator, inference, CONFIDENCE_LEVEL)
+    of_first, of_next = estimator.initial_probabilities_, estimator.transition_matrix_
+    columns = estimator.expert_names_, map(colour, count()), shares, of_first, lasting, of_next
+    return {
+        "experts": list(zip(*columns, strict=False)),
+        "n_series": estimator.n_series_,
+        "at_means": bool(estimator.transition_coef_.any()),
+        "level": f"{100 * CONFIDENCE_LEVEL:g}",
+        "effects": [] if inference is None else _effects_on_leaving(inference),
+    }
+
+
+def _effects_on_leaving(inference: Inference) -> list[tuple[Any, ...]]:
+    """Odds ratios of transitions for one unit more of each feature, with intervals and p values."""
+    with np.errstate(over="ignore"):
+        ratios, ends = np.exp(inference.estimates), np.exp(inference.conf_int(CONFIDENCE_LEVEL))
+    return [
+        (term.part.removeprefix(f"{TRANSITIONS} "), *term[1:], ratio, interval, p_value)
+        for term, ratio, interval, p_value in zip(
+            inference.terms, ratios, ends, inference.p_values, strict=True
+        )
+        if term.part.startswith(TRANSITIONS) and term.name != INTERCEPT
+    ]
+
+
+def describe_fit(report: panels.Report) -> dict[str, Any]:
     """Texts and warnings of a fit, and how the number of experts was selected."""
     estimator, rows = report.mixture, report.rows
     with warnings.catch_warnings(record=True) as raised:
@@ -350,11 +337,10 @@ def describe_fit(report: Report) -> dict[str, Any]:
         series["picture"] = draw_course(report)
     selection = None
     if hasattr(estimator, "n_experts_tried_"):
-        source = draw(NumberOfExpertsDisplay, estimator, Rows(None))
         pairs = zip(estimator.n_experts_tried_, estimator.n_experts_scores_, strict=True)
         scores = "; ".join(f"{n}: {score:.5g}" for n, score in pairs)
-        alternative = f"Scores of numbers of experts. {scores}."
-        selection = Picture(f"Selected: {estimator.n_experts_}", source, alternative)
+        named = f"Selected: {estimator.n_experts_}", f"Scores of numbers of experts. {scores}."
+        selection = draw(*named, NumberOfExpertsDisplay, estimator, None)
     return {
         "warnings": list(dict.fromkeys(found)),
         "text": export_text(estimator, X=rows.X),
@@ -367,7 +353,7 @@ def describe_fit(report: Report) -> dict[str, Any]:
 # --- held-out rows ----------------------------------------------------------------------------
 
 
-def describe_scores(report: Report, held_out: Rows) -> dict[str, Any]:
+def describe_scores(report: panels.Report, held_out: Rows) -> dict[str, Any]:
     """Scores of the mixture, and of simple models that are fitted to the rows of the report."""
     estimator = report.mixture
     models = [("this model", estimator, held_out), *_simple_models(report, held_out)]
@@ -377,31 +363,28 @@ def describe_scores(report: Report, held_out: Rows) -> dict[str, Any]:
         for column in columns[1:]:
             column[LOG_DENSITY] = np.nan
     rows = [
-        (name.format(100 * report.coverage), [_written(name, c[name]) for c in columns], meaning)
-        for name, meaning in MEANINGS.items()
+        (name, [column[name] for column in columns])
+        for name in columns[0]
         if all(name in column for column in columns)
     ]
     return {"models": [name for name, *_ in models], "rows": rows}
 
 
-def _written(name: str, score: float) -> str:
-    return f"{100 * score:.1f} %" if name == COVERAGE else number(score, N_DIGITS + 1)
-
-
-def _simple_models(report: Report, held_out: Rows) -> list[tuple[str, Any, Rows]]:
+def _simple_models(report: panels.Report, held_out: Rows) -> list[tuple[str, Any, Rows]]:
     """One linear model, and one without features, with the rows that each of them takes.
 
     Categories are indicators for the linear one. A model that cannot be fitted is left out.
     """
     estimator, rows = report.mixture, report.rows
-    if has_series(estimator):  # rows whose y is missing have nothing for the other models
-        rows = rows.take(np.flatnonzero(is_known(rows.y, rows.n_rows)))
-    make: Any = MixtureOfExpertsClassifier
+    if subject.has_series(estimator):  # rows whose y is missing have nothing for the other models
+        rows = rows.take(np.flatnonzero(~misses_y(rows.y)))
+    simple: Any = MixtureOfExpertsClassifier(1, random_state=0)
     if not is_classifier(estimator):
-        make, family = MixtureOfExpertsRegressor, getattr(estimator, "family", "normal")
+        family = getattr(estimator, "family", "normal")
         if isinstance(family, list):
             events = [each for each in family if getattr(each, "name", each) != "never"]
             family = events[0] if has_bounds(rows.y) else "normal"
+        simple = MixtureOfExpertsRegressor(1, family=family, random_state=0)
     tables = {"without features": [np.zeros((each.n_rows, 1)) for each in (rows, held_out)]}
     if estimator.n_experts_ > 1 or not hasattr(estimator, "expert_coef_"):
         own = [rows.X, held_out.X]
@@ -411,9 +394,7 @@ def _simple_models(report: Report, held_out: Rows) -> list[tuple[str, Any, Rows]
         tables = {"one linear model": own} | tables
     found = []
     for name, (table, new) in tables.items():
-        model = make(1, random_state=0)
-        if not is_classifier(estimator):
-            model.set_params(family=family)
+        model = clone(simple)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -424,19 +405,19 @@ def _simple_models(report: Report, held_out: Rows) -> list[tuple[str, Any, Rows]
     return found
 
 
-def _scores(estimator: Any, rows: Rows, report: Report) -> dict[str, float]:
+def _scores(estimator: Any, rows: Rows, report: panels.Report) -> dict[str, float]:
     """Scores by name: of classes, of times of events, or of the mean and of the distribution."""
     weight, given = rows.weight, {} if rows.offset is None else {"offset": rows.offset}
-    past, known = known_past(estimator, rows), is_known(rows.y, rows.n_rows)
+    past, known = subject.known_past(estimator, rows), ~misses_y(rows.y)
     weight = weight if weight is None else np.asarray(weight)[known]
     if is_classifier(estimator):
-        proba, labels = estimator.predict_proba(rows.X, **past)[known], estimator.classes_
+        proba, classes = estimator.predict_proba(rows.X, **past)[known], estimator.classes_
         y = np.asarray(rows.y)[known]
-        brier = np.square(proba - (y[:, None] == labels)).sum(axis=1)
-        predicted = labels[proba.argmax(axis=1)]
+        brier = np.square(proba - (y[:, None] == classes)).sum(axis=1)
+        predicted = classes[proba.argmax(axis=1)]
         return {
             "Accuracy": metrics.accuracy_score(y, predicted, sample_weight=weight),
-            "Log loss": metrics.log_loss(y, proba, sample_weight=weight, labels=labels),
+            "Log loss": metrics.log_loss(y, proba, sample_weight=weight, labels=classes),
             "Brier score": np.average(brier, weights=weight),
         }
     if has_bounds(rows.y) and past:
@@ -553,7 +534,7 @@ def export_html(
     Raises
     ------
     ImportError
-        If Bokeh, Jinja2 or matplotlib is not installed, which the extra `report` has.
+        If Jinja2 or matplotlib is not installed, which the extra `report` has.
     TypeError
         If the estimator is not a mixture of experts.
     ValueError
@@ -585,8 +566,8 @@ def export_html(
     ...     path.read_text("utf-8")[:15]
     '<!DOCTYPE html>'
     """
-    for import_package in (import_report_pyplot, import_bokeh, import_jinja2):
-        import_package("export_html")
+    import_report_pyplot("export_html")
+    import_jinja2("export_html")
     view, X_own, note = subject.find_mixture(estimator, X)
     y, y_held_out, horizon = _times(view, y, y_held_out)
     features, coverage = subject.check_names(view, None), check_coverage(coverage)
@@ -605,37 +586,38 @@ def export_html(
     outputs = subject.check_targets(view, target, X_own)
     name = "time" if horizon is not None else subject.target_name(view, y, outputs[0])
     name = getattr(y, "name", None) or "the class" if is_classifier(view) else name
-    name = printable_name(str(name))
+    name = labels.printable_name(str(name))
     has_offset, belongs = offset is not None, (y, sample_weight, offset, units)
     given = Rows(X_own, *belongs, possible=known_experts, time=time)
     rows = subject.positive_rows(given)
     resp, shares = subject.responsibilities_of_rows(view, rows)
     shown_name = name + subject.PER_EXPOSURE * (has_offset and horizon is None)
-    report = Report(view, rows, shown_name, outputs, coverage, horizon, max_features, held_out)
+    options = coverage, horizon, max_features, held_out
+    report = panels.Report(view, rows, shown_name, outputs, *options)
 
-    inputs = make_inputs(estimator, X, row, None if note else features)
+    inputs = panels.make_inputs(estimator, X, row, None if note else features)
     own_rows = subject.positive_rows(Rows(inputs.X, *belongs))
-    known = np.flatnonzero(is_known(own_rows.y, own_rows.n_rows))
+    known = np.flatnonzero(~misses_y(own_rows.y))
     if len(known) < own_rows.n_rows:
         own_rows, resp = own_rows.take(known), resp[known]
     of_user = report._replace(mixture=inputs.mixture, rows=own_rows)
     strongest = inputs.strongest(of_user)
-    panel = make_panel(of_user, inputs, strongest)
+    panel = panels.make_panel(of_user, inputs, strongest)
     default_title = f"{'Mixture of experts' if len(shares) > 1 else 'Model'} for {name}"
     context = {
-        "title": default_title if title is None else printable_name(str(title)),
+        "title": default_title if title is None else labels.printable_name(str(title)),
         "row": row,
         "has_offset": has_offset,
         "n_rows": rows.n_rows,
-        "counted": counted_noun(hasattr(view, "n_units_")),
+        "counted": labels.counted_noun(hasattr(view, "n_units_")),
         "is_transformed": bool(note),
-        "cards": make_cards(of_user, inputs, strongest, resp, shares),
+        "cards": make_cards(of_user, inputs, strongest, resp),
+        "shares": shares,
         **describe_fit(report),
         "pictures": make_pictures(report),
         "panel": panel,
-        "charts": make_charts(panel),
         "scores": None if held_out is None else describe_scores(report, held_out),
-        "n_held_out": 0 if held_out is None else is_known(held_out.y, held_out.n_rows).sum(),
+        "n_held_out": 0 if held_out is None else (~misses_y(held_out.y)).sum(),
         "date": date.today().isoformat(),
         "version": import_module("skmoe").__version__,
     }
@@ -649,9 +631,9 @@ def _times(estimator: Any, y: Any, y_held_out: Any) -> tuple[Any, Any, float | N
     """Targets, times as bounds, and the time at which the panel starts; None without times."""
     if is_classifier(estimator) or not (has_bounds(y) or has_bounds(y_held_out)):
         return y, y_held_out, None
-    times, _ = times_and_events("the report", y)
-    held_out = None if y_held_out is None else bounds_of(y_held_out)
-    return bounds_of(y), held_out, float(f"{np.median(times):.3g}")
+    times, _ = targets.times_and_events("the report", y)
+    held_out = None if y_held_out is None else targets.bounds_of(y_held_out)
+    return targets.bounds_of(y), held_out, float(f"{np.median(times):.3g}")
 
 
 def check_held_out(estimator: Any, view: Any, given: Rows) -> Rows | None:
@@ -666,7 +648,7 @@ def check_held_out(estimator: Any, view: Any, given: Rows) -> Rows | None:
             "X_held_out and y_held_out must be given together, and sample_weight_held_out and "
             f"offset_held_out belong to them; got no {missing[0]}. Pass both, or none of the four."
         )
-    X = subject.check_rows("y_held_out", view, subject.find_mixture(estimator, X).X, y)
+    X = subject.check_rows("y_held_out", view, subject.find_mixture(estimator, X)[1], y)
     return subject.positive_rows(given._replace(X=X))
 
 
@@ -674,27 +656,19 @@ def check_held_out(estimator: Any, view: Any, given: Rows) -> Rows | None:
 
 
 def render_page(context: Mapping[str, Any]) -> str:
-    """The page, in which every text of the context is escaped, and only its scripts may run."""
-    scripts = [_library_script(), _read("model.js") + _read("panel.js")]
-    digests = [hashlib.sha256(script.encode("utf-8")).digest() for script in scripts]
-    hashes = [base64.b64encode(digest).decode("ascii") for digest in digests]
+    """The page, in which every text of the context is escaped, and only its script may run."""
+    script = _read("model.js") + _read("panel.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     environment = import_jinja2("export_html").Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    # Bokeh reads objects in the order in which they are written.
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
-    template = environment.from_string(_read("page.html"))
-    given = {"style": _read("page.css"), "scripts": scripts, "script_hashes": hashes}
-    page: str = template.render(**context, **given)
-    return page
+    environment.filters |= {"number": number, "plain": plain}
+    environment.filters["percent"] = lambda fraction: labels.format_percent(float(fraction))
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
+    environment.globals |= {"RANGE": RANGE, "LONGEST": LONGEST, "HARDLY": HARDLY_EVER_LEFT}
+    template, style = environment.from_string(_read("page.html")), _read("page.css")
+    return str(template.render(**context, style=style, script=script, digest=digest))
 
 
 def _read(name: str) -> str:
     return (resources.files(__package__) / name).read_text("utf-8")
-
-
-def _library_script() -> str:
-    """The script of Bokeh, without the addresses from which it would load fonts and formulas."""
-    options = {"components": ["bokeh"], "minified": True, "log_level": "error"}
-    given = import_module("bokeh.resources").Resources(mode="inline", **options)
-    return re.sub(r"https://cdn\.[^\"'`)]*", "", "\n".join(given.js_raw))

@@ -1,10 +1,8 @@
-"""What the panel needs: the table of the user, formulas or predictions on slices, and charts."""
+"""What the panel needs: the table of the user, and formulas or predictions on slices."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,18 +14,11 @@ from sklearn.base import is_classifier
 from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._estimators.methods.input_steps import find_steps
-from skmoe._inference.labels import (
-    coefficients_of,
-    feature_labels,
-    linear_predictors,
-    printable_name,
-)
+from skmoe._inference import labels
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_bokeh
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._series import gate_of_features, given_features
-from skmoe.inspection._style import LIGHT_GREY, colour
+from skmoe.inspection._style import colour
 
 # A feature with up to this number of different values is a choice between them.
 MAX_CHOICES = 6
@@ -58,20 +49,20 @@ class Report(NamedTuple):
         """
         mixture, output = self.mixture, self.outputs[0]
         if self.horizon is not None:
-            times, gate = np.array([self.horizon]), gate_of_features(mixture, rows)
+            times, gate = np.array([self.horizon]), subject.gate_of_features(mixture, rows)
             experts, whole = subject.predicted_survival(
                 mixture, rows, times, output, self._offset(rows), gate
             )
             return experts[..., 0], whole[:, 0]
         experts = mixture.predict_experts(rows)
         if is_classifier(mixture):
-            return experts, mixture.predict_proba(rows, **given_features(mixture, rows))
+            return experts, mixture.predict_proba(rows, **subject.given_features(mixture, rows))
         return subject.one_target(experts, output, 2), subject.predicted_mean(mixture, rows, output)
 
     def distribution(self, rows: Any, **given: Any) -> Any:
         """Predictive distributions for an offset of zero; None for experts without any."""
         if "gate_proba" not in given:
-            given |= given_features(self.mixture, rows)
+            given |= subject.given_features(self.mixture, rows)
         try:
             return self.mixture.predict_dist(rows, offset=self._offset(rows), **given)
         except (AttributeError, ValueError):
@@ -130,13 +121,6 @@ class Inputs(NamedTuple):
         rows[:, feature.column] = codes
         return rows
 
-    def value_at_start(self, feature: Feature) -> float | str | None:
-        """Value of a feature in the starting row; None if it is missing."""
-        code = self.start[feature.column]
-        if feature.is_category:
-            return subject.values_of(self.X, feature.column)[int(code)]
-        return float(code) if np.isfinite(code) else None
-
     def strongest(self, report: Report) -> list[Feature]:
         """The features that move the prediction, or the gate, most on the way through the start.
 
@@ -152,7 +136,7 @@ class Inputs(NamedTuple):
                 probes = np.nanquantile(values, np.linspace(0.05, 0.95, N_PROBES))
             codes = np.append(self.start[feature.column], probes)
             rows = self.rows(self.along(feature, codes))
-            found = report.predict(rows)[1], gate_of_features(report.mixture, rows)
+            found = report.predict(rows)[1], subject.gate_of_features(report.mixture, rows)
             effects[:, i] = [np.abs(values[1:] - values[0]).max() for values in found]
         largest = effects.max(axis=1, keepdims=True, initial=0.0)
         relative = (effects / np.where(largest > 0.0, largest, 1.0)).max(axis=0)
@@ -175,8 +159,8 @@ def make_inputs(estimator: Any, X: Any, row: int | None, names: Sequence[str] | 
     elif not hasattr(table, "columns"):
         table = np.asarray(table, dtype=float)
     if names is None or len(names) != table.shape[1]:
-        own = getattr(table, "columns", None)
-        names = [printable_name(name) for name in feature_labels(own, table.shape[1])]
+        own = labels.feature_labels(getattr(table, "columns", None), table.shape[1])
+        names = list(map(labels.printable_name, own))
     features = [describe_feature(table, j, label) for j, label in enumerate(names)]
     start = np.array([_start(table, j, each, row) for j, each in enumerate(features)])
     varying = [feature for feature in features if feature is not None]
@@ -228,7 +212,7 @@ def find_formulas(
     estimator, codes = report.mixture, _compared_codes(inputs, features)
     encoded = [feature.encoded(codes[:, feature.column]) for feature in features]
     columns, table = np.hstack([np.zeros((len(codes), 0)), *encoded]), inputs.rows(codes)
-    gate = _linear_function(columns, _logits(gate_of_features(estimator, table).T))
+    gate = _linear_function(columns, _logits(subject.gate_of_features(estimator, table).T))
     if gate is None:
         return None
     found: list[Any] = [{}] * len(gate)
@@ -239,7 +223,8 @@ def find_formulas(
         values = as_numbers(table)
         if values is None or not hasattr(estimator, "expert_coef_"):
             return None
-        of_mean = coefficients_of(estimator, linear_predictors(estimator)[0])[:, report.outputs[0]]
+        block = labels.linear_predictors(estimator)[0]
+        of_mean = labels.coefficients_of(estimator, block)[:, report.outputs[0]]
         experts = _linear_function(columns, of_mean @ values.T)
         found = [
             _tabulate(Expert(report, k, of_mean[k], table, values), _ends(own, features))
@@ -428,25 +413,14 @@ def _log_counts(functions: Any, scores: Array, parameters: Sequence[Array]) -> A
 
     above = ndtr(-scores)
     high = np.log(10.0 + 3.0 * functions.upper_quantile(above[-1], *parameters))
-    found: Array = find_root(excess, (LEAST_LOG, high), args=(above, *parameters)).x
-    return found
+    return np.asarray(find_root(excess, (LEAST_LOG, high), args=(above, *parameters)).x)
 
 
 # Points of a slice, and of a curve of probabilities of no event.
 N_SLICE_POINTS, N_CURVE_POINTS = 41, 121
 
-# Steps of a slider, about.
-N_STEPS = 200
-
 # Values of y that are shown, from quantiles of the observed ones.
 SHOWN_QUANTILES = (0.01, 0.99)
-
-# Axes of probabilities of no event; others follow the data.
-Y_RANGE = (-0.02, 1.02)
-
-# Styles of areas, and of the lines of experts or classes.
-SHADE = {"color": LIGHT_GREY, "alpha": 0.3}
-LINES = {"xs": "xs", "ys": "ys", "color": "colour", "line_alpha": "opacity"}
 
 
 def make_panel(report: Report, inputs: Inputs, shown: Sequence[Feature]) -> dict[str, Any]:
@@ -481,20 +455,17 @@ def make_panel(report: Report, inputs: Inputs, shown: Sequence[Feature]) -> dict
 
 def _controls(inputs: Inputs, feature: Feature) -> dict[str, Any]:
     """A slider or choices of a feature."""
-    start = inputs.value_at_start(feature)
+    code = float(inputs.start[feature.column])
+    start: Any = code if np.isfinite(code) else None  # None if it is missing
+    if feature.is_category:
+        start = subject.values_of(inputs.X, feature.column)[int(code)]
     described: dict[str, Any] = {"label": feature.label, "start": start}
     if feature.choices is not None:
         return described | {"choices": feature.choices, "is_category": feature.is_category}
     low, high = (float(end) for end in feature.codes)
     grid = feature.grid(inputs.start[feature.column], N_SLICE_POINTS).tolist()
-    step = 1.0 if feature.is_integer else _step(high - low)
-    return described | {"low": low, "high": high, "step": step, "grid": grid}
-
-
-def _step(width: float) -> float:
-    """1, 2 or 5 times a power of ten, for about `N_STEPS` steps."""
-    power = 10.0 ** np.floor(np.log10(width / N_STEPS))
-    return float(next(m * power for m in (1, 2, 5, 10) if m * power >= width / N_STEPS))
+    whole = feature.is_integer
+    return described | {"low": low, "high": high, "is_integer": whole, "grid": grid}
 
 
 def _shown_range(report: Report) -> list[float]:
@@ -512,7 +483,11 @@ def _shown_range(report: Report) -> list[float]:
 def _predictions(report: Report, rows: Any, limits: Sequence[float] | None) -> dict[str, Any]:
     """Predictions of a mixture that is no formula, as lists."""
     experts, mean = report.predict(rows)
-    found = {"gate": gate_of_features(report.mixture, rows), "experts": experts, "mean": mean}
+    found = {
+        "gate": subject.gate_of_features(report.mixture, rows),
+        "experts": experts,
+        "mean": mean,
+    }
     distribution = None if limits is None else report.distribution(rows)
     if distribution is not None:
         interval = distribution.interval(report.coverage)
@@ -529,82 +504,3 @@ def _rounded(values: Array) -> Any:
     flat = [float(f"{value:.10g}") for value in np.ravel(values)]
     finite: Any = [value if np.isfinite(value) else None for value in flat]
     return np.array(finite, dtype=object).reshape(np.shape(values)).tolist()
-
-
-# --- charts -----------------------------------------------------------------------------------
-
-
-def make_charts(panel: dict[str, Any]) -> dict[str, Any]:
-    """Charts as JSON, by the id of their element; glyphs named "ink" have the colour of texts."""
-    figures = {"along-chart": _along(panel)}
-    if panel["has_interval"] and (panel["formulas"] or panel["horizon"] is not None):
-        figures["density-chart"] = _density(panel)
-    as_json = import_module("bokeh.embed").json_item
-    return {name: as_json(figure) for name, figure in figures.items()}
-
-
-def _figure(panel: dict[str, Any], x_label: str, y_label: str) -> Any:
-    """A figure without tools, on the paper of the page."""
-    is_survival = panel["horizon"] is not None
-    figure = import_bokeh("export_html").figure(
-        height=270,
-        sizing_mode="stretch_width",
-        min_border_right=14,
-        toolbar_location=None,
-        tools="",
-        background_fill_color=None,
-        border_fill_color=None,
-        outline_line_color=None,
-        **({"y_range": Y_RANGE} if is_survival else {}),
-    )
-    y_label = "Probability of no event" if is_survival else y_label
-    for axis, label in ((figure.xaxis[0], x_label), (figure.yaxis[0], y_label)):
-        axis.axis_label = chart_label(label) or None
-        axis.axis_label_text_font_style = "normal"
-        axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
-        axis.minor_tick_line_color = None
-    return figure
-
-
-def _draw(glyph: Any, source: str, **style: Any) -> None:
-    """A glyph of data whose name, by which the page finds them, and columns are in a text."""
-    name, *columns = source.split()
-    data: dict[str, list[Any]] = {column: [] for column in columns}
-    glyph(**style, source=import_bokeh("export_html").ColumnDataSource(data, name=name))
-
-
-def chart_label(text: str) -> str:
-    """Text of an axis, in which delimiters of formulas are apart: Bokeh would load a script."""
-    return re.sub(r"\$(?=\$)|\\(?=[\[(])", lambda found: f"{found[0]}\N{ZERO WIDTH SPACE}", text)
-
-
-def _density(panel: dict[str, Any]) -> Any:
-    """The predictive density, with the experts below it, and its interval."""
-    figure = _figure(panel, panel["target"], "Density or probability")
-    figure.yaxis[0].formatter.power_limit_low = -5
-    _draw(figure.varea, "interval-area x y", x="x", y1=0, y2="y", **SHADE)
-    _draw(figure.multi_line, "parts xs ys colour opacity", **LINES, line_width=2)
-    ink = {"line_width": 2, "name": "ink"}
-    for name, dash in (("total", "solid"), ("total-start", "dotted"), ("mean-line", "dashed")):
-        _draw(figure.line, f"{name} x y", x="x", y="y", line_dash=dash, **ink)
-    stems = {"x0": "x", "y0": 0, "x1": "x", "y1": "height", "line_alpha": "fill", "line_width": 5}
-    _draw(figure.segment, "atoms x height fill", **stems, color=colour(0))
-    diamonds = {"x": "x", "y": "height", "marker": "diamond", "size": 8, "name": "ink"}
-    _draw(figure.scatter, "atoms-start x height", **diamonds)
-    ends = {"x0": "x0", "y0": "y", "x1": "x1", "y1": "y", "line_width": 4, "name": "ink"}
-    _draw(figure.segment, "bounds x0 x1 y", **ends)
-    return figure
-
-
-def _along(panel: dict[str, Any]) -> Any:
-    """Predictions along one feature."""
-    y_label = "Probability of the class" if panel["classes"] else panel["target"]
-    figure = _figure(panel, "", y_label)
-    figure.xaxis.name = "along-axis"
-    figure.xaxis.ticker = []  # which the page fixes
-    _draw(figure.varea, "along-band x low high", x="x", y1="low", y2="high", **SHADE)
-    _draw(figure.multi_line, "along-lines xs ys colour opacity", **LINES, line_width=2.5)
-    dashed = {"line_dash": "dashed", "line_width": 2, "name": "ink"}
-    _draw(figure.line, "along-mean x y", x="x", y="y", **dashed)
-    _draw(figure.scatter, "along-now x y", x="x", y="y", size=10, name="ink")
-    return figure

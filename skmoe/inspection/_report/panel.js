@@ -10,9 +10,9 @@ const byId = (id) => document.getElementById(id);
 let along = 0; // the feature of the chart of a slice
 
 const N_CURVE_POINTS = 201;
+const N_SLIDER_STEPS = 200; // about
 const MAX_COUNTS = 150;
 const HALF_STEP = 0.45; // of a category, along an axis
-const MAX_CHARACTERS = 50; // of all categories whose names are side by side
 const MAX_TURNED = 12; // of categories whose names are turned by less than a right angle
 
 function formatted(value) {
@@ -191,60 +191,148 @@ function announce(now, start) {
 
 // --- charts ------------------------------------------------------------------------------------
 
-function chartModel(name) {
-  for (const doc of Bokeh.documents) {
-    const found = doc.get_model_by_name(name);
-    if (found) {
-      return found;
-    }
+const CHART_HEIGHT = 270;
+const CHARACTER = 7; // width of a character, about
+const MAX_LABEL = 24; // characters of the name of a category
+
+function svg(name, attributes, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) {
+    node.setAttribute(key, value);
   }
-  return null;
+  node.append(...children);
+  return node;
 }
 
-function setData(name, data) {
-  const source = chartModel(name);
-  if (source) {
-    source.data = data;
+const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}\u2026` : text);
+const extent = (values) => [Math.min(...values), Math.max(...values)];
+
+function padded([low, high]) {
+  const margin = 0.06 * (high - low) || 0.5 * Math.abs(high) || 1;
+  return [low - margin, high + margin];
+}
+
+// A path through the points that are numbers.
+function pathOf(x, y, toX, toY) {
+  let pen = "M";
+  return x
+    .map((value, i) => {
+      const isDrawn = Number.isFinite(value) && Number.isFinite(y[i]);
+      const step = isDrawn ? `${pen}${toX(value).toFixed(2)} ${toY(y[i]).toFixed(2)}` : "";
+      pen = isDrawn ? "L" : "M";
+      return step;
+    })
+    .join("");
+}
+
+// What stands for a mark: an area between `low` and y, lines, stems from zero, or points.
+function nodesOf({ kind, x, y, low, colour, opacity, dash, width }, toX, toY) {
+  const style = { class: colour ? "mark" : "mark ink", "stroke-width": width || 2 };
+  if (colour) {
+    style.stroke = colour;
   }
+  if (dash) {
+    style["stroke-dasharray"] = dash;
+  }
+  if (kind === "area") {
+    const corners = [...x, ...[...x].reverse()];
+    return [svg("path", { class: "shade", d: pathOf(corners, [...y, ...[...low].reverse()], toX, toY) })];
+  }
+  if (kind === "stems") {
+    const stem = (at, i) => pathOf([at, at], [0, y[i]], toX, toY);
+    return x.map((at, i) => svg("path", { ...style, d: stem(at, i), "stroke-opacity": opacity[i] }));
+  }
+  if (kind === "points") {
+    const size = width || 5;
+    const diamond = (at, i) => `M${toX(at)} ${toY(y[i]) - size}l${size} ${size}l${-size} ${size}l${-size} ${-size}z`;
+    return x.map((at, i) => svg("path", { class: "mark ink point", d: diamond(at, i) }));
+  }
+  return [svg("path", { ...style, d: pathOf(x, y, toX, toY), "stroke-opacity": opacity ?? 1 })];
+}
+
+// Marks over axes that hold them. Categories have names instead of numbers.
+function drawChart(id, marks, { xLabel, yLabel, yRange = null, categories = null }) {
+  const shown = marks.filter(({ x }) => x.length);
+  const numbers = (...keys) =>
+    shown.flatMap((mark) => keys.flatMap((key) => mark[key] || [])).filter(Number.isFinite);
+  const width = byId(id).clientWidth || 640;
+  const [left, right] = padded(extent(numbers("x")));
+  const zero = shown.some(({ kind }) => kind === "stems") ? [0] : [];
+  const [bottom, top] = yRange || padded(extent([...numbers("y", "low"), ...zero]));
+  const textOf = (value) => String(Number(value.toPrecision(6)));
+  const yTicks = niceTicks(bottom, top);
+  const xTicks = categories ? categories.map((_, i) => i) : niceTicks(left, right);
+  const names = categories ? categories.map((name) => shortened(String(name), MAX_LABEL)) : xTicks.map(textOf);
+  const longest = Math.max(...names.map(({ length }) => length), 0);
+  const isTurned = categories !== null && longest * CHARACTER > (width - 80) / names.length;
+  const angle = !isTurned ? 0 : names.length > MAX_TURNED ? 90 : 45;
+  const below = 10 + (isTurned ? longest * CHARACTER * Math.sin((angle * Math.PI) / 180) : 10) + 20;
+  const beside = 28 + CHARACTER * Math.max(...yTicks.map((tick) => textOf(tick).length), 0);
+  const height = CHART_HEIGHT + (isTurned ? below - 40 : 0);
+  const toX = (x) => beside + ((x - left) / (right - left)) * (width - beside - 14);
+  const toY = (y) => height - below - ((y - bottom) / (top - bottom)) * (height - below - 8);
+  const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}` });
+  for (const tick of yTicks) {
+    root.append(svg("path", { class: "rule", d: `M${beside} ${toY(tick)}H${width - 14}` }));
+    root.append(svg("text", { x: beside - 5, y: toY(tick) + 4, "text-anchor": "end" }, textOf(tick)));
+  }
+  xTicks.forEach((tick, i) => {
+    const at = { x: toX(tick), y: height - below + 15 };
+    const turned = { transform: `rotate(${-angle} ${at.x} ${at.y})`, "text-anchor": "end" };
+    root.append(svg("path", { class: "rule", d: `M${at.x} 8V${height - below}` }));
+    root.append(svg("text", { ...at, "text-anchor": "middle", ...(angle ? turned : {}) }, names[i]));
+  });
+  const middle = { x: (beside + width) / 2, y: height - 5, "text-anchor": "middle" };
+  root.append(svg("text", middle, shortened(xLabel, Math.floor((width - beside) / CHARACTER))));
+  const upright = { x: 12, y: (height - below) / 2, "text-anchor": "middle" };
+  upright.transform = `rotate(-90 ${upright.x} ${upright.y})`;
+  root.append(svg("text", upright, shortened(yLabel, Math.floor((height - below) / CHARACTER))));
+  root.append(...shown.flatMap((mark) => nodesOf(mark, toX, toY)));
+  byId(id).replaceChildren(root);
 }
 
 const opacityOf = (prob) => 0.15 + 0.85 * prob;
 
 function drawDensity(now, start) {
-  const colours = panel.colours;
   const none = { y: [], total: [], parts: [] };
   const curve = now.curve || none;
   const atStart = start.curve || none;
-  const shown = curve.parts.map((_, k) => k).filter((k) => now.gate[k] > 0);
-  setData("total", { x: curve.y, y: curve.total });
-  setData("total-start", { x: atStart.y, y: atStart.total });
-  setData("parts", {
-    xs: shown.map(() => curve.y),
-    ys: shown.map((k) => curve.parts[k]),
-    colour: shown.map((k) => colours[k]),
-    opacity: shown.map((k) => (isSurvival ? opacityOf(now.gate[k]) : 1)),
-  });
+  const parts = curve.parts
+    .map((y, k) => ({ x: curve.y, y, colour: panel.colours[k], prob: now.gate[k] }))
+    .filter(({ prob }) => prob > 0)
+    .map((part) => ({ ...part, opacity: isSurvival ? opacityOf(part.prob) : 1 }));
+  const lines = [
+    ...parts,
+    { x: atStart.y, y: atStart.total, dash: "2 3" },
+    { x: curve.y, y: curve.total },
+  ];
   if (isSurvival) {
-    setData("mean-line", { x: [panel.horizon, panel.horizon], y: [0, 1] });
+    const mark = { x: [panel.horizon, panel.horizon], y: [0, 1], dash: "7 4" };
+    const axes = { xLabel: panel.target, yLabel: "Probability of no event", yRange: [-0.02, 1.02] };
+    drawChart("density-chart", [...lines, mark], axes);
     return;
   }
   const [low, high] = now.interval;
   const inside = curve.y.map((_, i) => i).filter((i) => curve.y[i] >= low && curve.y[i] <= high);
-  setData("interval-area", { x: inside.map((i) => curve.y[i]), y: inside.map((i) => curve.total[i]) });
+  const area = { kind: "area", x: inside.map((i) => curve.y[i]), y: inside.map((i) => curve.total[i]) };
+  area.low = area.x.map(() => 0);
   const highest = Math.max(...curve.total, ...atStart.total, 0);
   // Beside a density the height of a probability is its share of the height of the chart.
   const unit = now.curve ? highest : 1;
   const atoms = now.atoms || { y: [], mass: [] };
   const atomsAtStart = start.atoms || { y: [], mass: [] };
-  setData("atoms", {
-    x: atoms.y,
-    height: atoms.mass.map((mass) => mass * unit),
-    fill: atoms.y.map((y) => (y >= low && y <= high ? 0.9 : 0.35)),
-  });
-  setData("atoms-start", { x: atomsAtStart.y, height: atomsAtStart.mass.map((mass) => mass * unit) });
-  const tallest = Math.max(highest, ...atoms.mass.map((mass) => mass * unit), 0);
-  setData("mean-line", { x: [now.mean, now.mean], y: [0, tallest] });
-  setData("bounds", { x0: [low], x1: [high], y: [-0.03 * tallest] });
+  const heights = atoms.mass.map((mass) => mass * unit);
+  const tallest = Math.max(highest, ...heights, 0);
+  const opacity = atoms.y.map((y) => (y >= low && y <= high ? 0.9 : 0.35));
+  const marks = [
+    area,
+    ...lines,
+    { x: [now.mean, now.mean], y: [0, tallest], dash: "7 4" },
+    { kind: "stems", x: atoms.y, y: heights, opacity, colour: panel.colours[0], width: 5 },
+    { kind: "points", x: atomsAtStart.y, y: atomsAtStart.mass.map((mass) => mass * unit) },
+    { x: [low, high], y: [-0.03 * tallest, -0.03 * tallest], width: 4 },
+  ];
+  drawChart("density-chart", marks, { xLabel: panel.target, yLabel: "Density or probability" });
 }
 
 // Predictions along a feature, the others where they are now.
@@ -261,10 +349,15 @@ function predictAlong() {
   return { at, x: feature.choices ? at.map((_, i) => i) : at, found };
 }
 
-function niceTicks(low, high) {
-  const width = (high - low) / 5;
+// 1, 2 or 5 times a power of ten, for about so many steps.
+function niceStep(low, high, nSteps) {
+  const width = (high - low) / nSteps;
   const power = 10 ** Math.floor(Math.log10(width));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= width);
+  return [1, 2, 5, 10].map((m) => m * power).find((s) => s >= width);
+}
+
+function niceTicks(low, high) {
+  const step = niceStep(low, high, 5);
   const ticks = [];
   for (let i = Math.ceil(low / step); i * step <= high; i += 1) {
     ticks.push(Number((i * step).toPrecision(12)));
@@ -275,33 +368,29 @@ function niceTicks(low, high) {
 function drawAlong() {
   const { at, x, found } = predictAlong();
   const feature = features[along];
-  const axis = chartModel("along-axis");
-  axis.axis_label = chartLabel(feature.label);
-  axis.ticker.ticks = feature.choices ? x : niceTicks(x[0], x[x.length - 1]);
-  axis.major_label_overrides = new Map(
-    feature.choices ? at.map((value, i) => [i, chartLabel(String(value))]) : [],
-  );
-  const nCharacters = feature.choices ? feature.choices.join("").length : 0;
-  const turned = feature.choices && feature.choices.length > MAX_TURNED ? Math.PI / 2 : Math.PI / 4;
-  axis.major_label_orientation = nCharacters > MAX_CHARACTERS ? turned : "horizontal";
   const classes = panel.classes;
-  const lines = classes ? classes.map((_, c) => found.map(({ mean }) => mean[c])) : [];
-  const shown = classes ? lines : panel.experts.map((_, k) => found.map(({ experts }) => experts[k]));
-  const opacity = classes ? shown.map(() => 1) : now.gate.map(opacityOf);
+  const curves = classes
+    ? classes.map((_, c) => found.map(({ mean }) => mean[c]))
+    : panel.experts.map((_, k) => found.map(({ experts }) => experts[k]));
   // Of categories, values are steps.
   const wide = feature.is_category ? x.flatMap((i) => [i - HALF_STEP, i + HALF_STEP]) : x;
   const steps = (values) => (feature.is_category ? values.flatMap((value) => [value, value]) : values);
-  setData("along-lines", { xs: shown.map(() => wide), ys: shown.map(steps), colour: panel.colours.slice(0, shown.length), opacity });
+  const lines = curves.map((values, k) => {
+    const opacity = classes ? 1 : opacityOf(now.gate[k]);
+    return { x: wide, y: steps(values), colour: panel.colours[k], opacity, width: 2.5 };
+  });
   const here = feature.choices ? at.indexOf(state[along]) : state[along];
+  const marks = [...lines, { kind: "points", x: [now.mean].flat().map(() => here), y: [now.mean].flat() }];
   if (!classes) {
-    setData("along-mean", { x: wide, y: steps(found.map(({ mean }) => mean)) });
-    const withBand = !isSurvival && found.every(({ interval }) => interval);
-    const ends = [0, 1].map((end) => (withBand ? steps(found.map((f) => f.interval[end])) : []));
-    setData("along-band", { x: withBand ? wide : [], low: ends[0], high: ends[1] });
-    setData("along-now", { x: [here], y: [now.mean] });
-  } else {
-    setData("along-now", { x: classes.map(() => here), y: now.mean });
+    marks.splice(lines.length, 0, { x: wide, y: steps(found.map(({ mean }) => mean)), dash: "7 4" });
+    if (!isSurvival && found.every(({ interval }) => interval)) {
+      const [low, y] = [0, 1].map((end) => steps(found.map(({ interval }) => interval[end])));
+      marks.unshift({ kind: "area", x: wide, low, y });
+    }
   }
+  const yLabel = classes ? "Probability of the class" : isSurvival ? "Probability of no event" : panel.target;
+  const axes = { xLabel: feature.label, yLabel, yRange: isSurvival ? [-0.02, 1.02] : null };
+  drawChart("along-chart", marks, { ...axes, categories: feature.choices || null });
   fillAlongTable(at, found);
 }
 
@@ -319,34 +408,6 @@ function fillAlongTable(at, found) {
   fillBody(byId("along-body"), rows);
 }
 
-// Delimiters of formulas are taken apart: Bokeh would load a script.
-const chartLabel = (text) => text.replace(/\$(?=\$)|\\(?=[[(])/g, "$&\u200b");
-
-// --- colours of the charts ---------------------------------------------------------------------
-
-function recolour(isPrinted) {
-  const style = getComputedStyle(document.documentElement);
-  const ink = isPrinted ? "#1a1a1a" : style.getPropertyValue("--ink").trim();
-  const rule = isPrinted ? "#dddddd" : style.getPropertyValue("--rule").trim();
-  const models = Bokeh.documents.flatMap((doc) => doc.roots()).flatMap((root) => [...root.references()]);
-  for (const model of models) {
-    if (model.type.endsWith("Axis")) {
-      model.axis_label_text_color = ink;
-      model.major_label_text_color = ink;
-      model.axis_line_color = rule;
-      model.major_tick_line_color = rule;
-    } else if (model.type === "Grid") {
-      model.grid_line_color = rule;
-    } else if (model.name === "ink") {
-      for (const property of ["line_color", "fill_color"]) {
-        if (model.glyph[property] !== undefined) {
-          model.glyph[property] = { value: ink };
-        }
-      }
-    }
-  }
-}
-
 // --- controls ----------------------------------------------------------------------------------
 
 let start = evaluate(state);
@@ -358,13 +419,12 @@ function update() {
   fillTables(now, start);
   clearTimeout(announcement);
   announcement = setTimeout(() => announce(now, start), 250);
-  if (typeof Bokeh === "undefined" || !chartModel("along-lines")) {
-    return;
-  }
-  if (now.interval && (isSurvival || panel.formulas)) {
+  if (byId("density-chart")) {
     drawDensity(now, start);
   }
-  drawAlong();
+  if (features.length) {
+    drawAlong();
+  }
 }
 
 // Whether a number is beyond its range in the rows of the report.
@@ -425,6 +485,7 @@ function bind(feature, j) {
       setFeature(j, control.value === "" ? null : feature.choices[Number(control.value)]);
     });
   } else if (panel.formulas) {
+    control.step = feature.is_integer ? 1 : niceStep(feature.low, feature.high, N_SLIDER_STEPS);
     control.addEventListener("input", () => setFeature(j, Number(control.value)));
     const exact = byId(`exact-${j}`);
     exact.addEventListener("input", () => {
@@ -436,20 +497,6 @@ function bind(feature, j) {
     control.addEventListener("input", () => setFeature(j, feature.grid[Number(control.value)]));
   }
   showControl(j);
-}
-
-async function drawCharts() {
-  const charts = JSON.parse(byId("charts-data").textContent);
-  for (const [id, item] of Object.entries(charts)) {
-    await Bokeh.embed.embed_item(item, id);
-  }
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  dark.addEventListener("change", () => recolour(false));
-  addEventListener("beforeprint", () => recolour(true));
-  addEventListener("afterprint", () => recolour(false));
-  recolour(false);
-  update();
-  document.documentElement.dataset.ready = "true";
 }
 
 features.forEach(bind);
@@ -468,5 +515,6 @@ byId("along").addEventListener("change", (event) => {
   along = Number(event.target.value);
   update();
 });
+addEventListener("resize", update);
 update();
-drawCharts();
+document.documentElement.dataset.ready = "true";

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import re
 import sys
 import warnings
@@ -29,7 +28,6 @@ from support.refusals import assert_refused, refusal
 from support.report_panels import as_number, plain, write_page
 from support.tables import flipping_classes
 
-pytest.importorskip("bokeh", reason="the report needs bokeh")
 pytest.importorskip("jinja2", reason="the report needs jinja2")
 plt = pytest.importorskip("matplotlib.pyplot", reason="the report needs matplotlib")
 plt.switch_backend("agg")
@@ -83,9 +81,8 @@ def test_the_page_is_whole_and_loads_nothing(page):
     text = page.text
     assert text.startswith("<!DOCTYPE html>")
     assert text.rstrip().endswith("</html>")
-    assert len(text.encode()) < 5e6
-    assert "BSD 3-Clause" in text
-    assert "https://cdn" not in text
+    assert len(text.encode()) < 5e5
+    assert "//cdn" not in text
     without_scripts = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
     addresses = re.findall(r'(?:src|href)="([^"]*)"', without_scripts)
     assert addresses
@@ -106,20 +103,13 @@ def test_texts_of_the_user_are_escaped_and_no_formulas(page):
     assert "calm &lt;i&gt;" in markup
     assert "<i>" not in markup
     assert page.panel["experts"] == NAMES
-    assert list(page.panel)[:2] == ["target", "experts"]  # objects keep their order
-    charts = json.dumps(page.charts, ensure_ascii=False)
-    assert "frac{1}{2}" in charts
-    assert not re.search(r"\$\$|\\\\[\[(]", charts)
+    assert page.panel["target"] == r"$$\frac{1}{2}$$"
 
 
 def test_equal_reports_are_equal_and_leave_the_styles_of_the_user(moe, plain_page, tmp_path):
     own, before = plt.figure(), dict(plt.rcParams)
     again = write_page(tmp_path, moe, X[:200], Y[:200])
-    # Identifiers of Bokeh's models count up.
-    first, second = (
-        re.sub(r'id="charts-data">.*?</script>', "", each.text) for each in (plain_page, again)
-    )
-    assert first == second
+    assert plain_page.text == again.text
     assert plt.get_fignums() == [own.number]
     assert dict(plt.rcParams) == before
 
@@ -207,7 +197,7 @@ def test_categories_of_a_pipeline_are_those_of_its_input(tmp_path):
     page = write_page(tmp_path, pipeline, frame, y, X_held_out=frame, y_held_out=y)
     age, wall, sold = page.panel["features"]  # and not the name, which is not used
     assert [age["label"], wall["label"], sold["label"]] == ["age", "wall", "sold"]
-    assert age["step"] == 1.0
+    assert age["is_integer"]
     assert wall["choices"] == ["brick", "stone", "wood"]
     assert page.panel["formulas"] is not None
     resp = mixture_of(pipeline).responsibilities(frame, y)
@@ -484,7 +474,7 @@ def test_the_panel_starts_with_a_row_or_with_medians(page, plain_page):
     assert page.panel["coverage"] == 0.8
     assert "median of each number" in plain_page.section("panel")
     assert "row 5 of the data" in page.section("panel")
-    assert set(page.charts) == {"density-chart", "along-chart"}
+    assert all(f'id="{name}-chart"' in page.text for name in ("density", "along"))
 
 
 # --- what is refused --------------------------------------------------------------------------
@@ -527,7 +517,7 @@ def test_rows_estimators_and_paths_are_refused(moe, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("module", ["bokeh.plotting", "jinja2", "matplotlib.pyplot"])
+@pytest.mark.parametrize("module", ["jinja2", "matplotlib.pyplot"])
 def test_a_missing_package_is_named_with_its_extra(moe, tmp_path, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     package = module.split(".")[0]

@@ -311,3 +311,28 @@ def test_refused_targets_and_values():
     counts = fit_quietly(MixtureOfExpertsRegressor(1, family="poisson"), X, np.ceil(y))
     message = refusal(counts.score_samples, X, np.ceil(y), var_weights=n)
     assert_refused(message, "var_weights", "poisson")
+
+
+# --- coverage -----------------------------------------------------------------------------------
+
+
+def covered(seed, argument):
+    """Whether 95 % intervals of the coefficients of a regression of averages hold the truth."""
+    rng, truth = np.random.default_rng(seed), np.array([1.0, 0.3, -0.5])
+    X, n = rng.normal(size=(150, 2)), rng.integers(1, 60, 150).astype(float)
+    y = rng.gamma(n / 1.5, np.exp(truth[0] + X @ truth[1:]) * 1.5 / n)
+    moe = MixtureOfExpertsRegressor(1, family="gamma", **WITHOUT_PENALTY)
+    given = {argument: n}
+    interval = fit_quietly(moe, X, y, **given).inference(X, y, **given).conf_int(0.95)[:3]
+    return (interval[:, 0] <= truth) & (truth <= interval[:, 1])
+
+
+@pytest.mark.filterwarnings("ignore:.* sample_weight")
+def test_intervals_cover_as_they_say_with_the_right_kind_of_weights():
+    """Two regimes are in tests/benchmarks/averages.py."""
+    shares = [
+        np.mean([covered(seed, argument) for seed in range(100)])
+        for argument in ("var_weights", "sample_weight")
+    ]
+    assert 0.92 < shares[0] < 0.97
+    assert shares[1] < 0.4

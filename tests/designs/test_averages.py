@@ -1,18 +1,31 @@
 """A y that is the mean of several values: `var_weights`, as prior weights of generalized models."""
 
+import pickle
+
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from numpy.testing import assert_allclose
 from scipy.optimize import approx_fprime, minimize
 from scipy.special import log_softmax, logsumexp
 from scipy.stats import gamma, norm
+from sklearn import config_context
+from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks, right_censored
 from skmoe.exceptions import FitMismatchWarning
-from skmoe.inspection import average_effects
+from skmoe.inspection import (
+    CalibrationDisplay,
+    CoefficientsDisplay,
+    average_effects,
+    export_html,
+)
 from skmoe.metrics import log_density_scorer
 from skmoe.model_selection import likelihood_ratio_test, n_experts_table, n_experts_test
 from support.fits import fit_quietly
@@ -199,6 +212,49 @@ def test_blocks_hold_numbers_of_values():
         assert_allclose(inference.standard_errors, errors, rtol=1e-3)
 
 
+def test_dask_collections_have_numbers_of_values():
+    dask = pytest.importorskip("dask.array")
+    X, y, n = averages("gamma", 2)
+    options = {"family": "gamma", "alpha": 0.1, "gate_alpha": 0.1, "random_state": 0}
+    whole = fit_quietly(MixtureOfExpertsRegressor(2, **options), X, y, var_weights=n)
+    chunked = [dask.from_array(values, chunks=(100, *values.shape[1:])) for values in (X, y, n)]
+    moe = MixtureOfExpertsRegressor(2, **options)
+    fit_quietly(moe, *chunked[:2], var_weights=chunked[2])
+    assert_allclose(moe.expert_coef_, whole.expert_coef_, rtol=1e-4)
+    found = moe.score_samples(*chunked[:2], var_weights=chunked[2]).compute()
+    assert_allclose(found, moe.score_samples(X, y, var_weights=n))
+    interval = moe.predict_interval(chunked[0], var_weights=chunked[2]).compute()
+    assert_allclose(interval, moe.predict_interval(X, var_weights=n))
+
+
+def test_pipelines_searches_and_frames():
+    X, y, n = averages("gamma", 2)
+    expected = fitted("gamma", 2)
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    moe = clone(expected)
+    fit_quietly(moe, frame, pd.Series(y), var_weights=pd.Series(n))
+    assert_allclose(moe.expert_coef_, expected.expert_coef_)
+    again = pickle.loads(pickle.dumps(moe))
+    assert_allclose(
+        again.score_samples(frame, y, var_weights=n), moe.score_samples(frame, y, var_weights=n)
+    )
+    polars = pytest.importorskip("polars")
+    found = moe.score_samples(polars.DataFrame({"a": X[:, 0], "b": X[:, 1]}), y, var_weights=n)
+    assert_allclose(found, moe.score_samples(frame, y, var_weights=n))
+    pipeline = make_pipeline(StandardScaler(), clone(expected))
+    fit_quietly(pipeline, X, y, mixtureofexpertsregressor__var_weights=n)
+    assert_allclose(pipeline.predict(X), expected.predict(X), rtol=1e-5)
+    with config_context(enable_metadata_routing=True):
+        routed = clone(expected).set_fit_request(var_weights=True)
+        search = GridSearchCV(routed, {"n_experts": [1, 2]}, scoring=log_density_scorer, cv=3)
+        fit_quietly(search, X, y, var_weights=n)
+    folds = []
+    for train, test in KFold(3).split(X):
+        own = fit_quietly(clone(expected), X[train], y[train], var_weights=n[train])
+        folds.append(own.score_samples(X[test], y[test], var_weights=n[test]).mean())
+    assert_allclose(search.cv_results_["mean_test_score"][1], np.mean(folds), rtol=1e-6)
+
+
 def test_series_and_units_have_numbers_by_row():
     X, y, n = averages("normal", 2)
     units = np.repeat(np.arange(N // 8), 8)
@@ -269,6 +325,24 @@ def test_summaries_name_averages():
     assert summary.facts["weights"] == "averages"
     assert "averages" in str(summary).partition("expert 0")[0]
     assert "numbers of values, of which each y is the average" in " ".join(summary.notes)
+
+
+def test_displays_and_reports_take_numbers_of_values(tmp_path):
+    X, y, n = averages("gamma", 2)
+    moe = fitted("gamma", 2)
+    display = CoefficientsDisplay.from_estimator(moe, X, y, var_weights=n, standardize=False)
+    interval = moe.inference(X, y, var_weights=n).conf_int(0.95)[1:3]
+    shown = [display.feature_names.index(name) for name in ("x0", "x1")]
+    assert_allclose(display.intervals[shown, 0], interval)
+    calibration = CalibrationDisplay.from_estimator(moe, X, y, var_weights=n)
+    assert_allclose(calibration.pit, moe.predict_dist(X, var_weights=n).cdf(y))
+    page, new = tmp_path / "page.html", np.arange(40)
+    held_out = {"X_held_out": X[new], "y_held_out": y[new], "var_weights_held_out": n[new]}
+    export_html(moe, X, y, page, var_weights=n, **held_out)
+    text = page.read_text("utf-8")
+    assert "averages" in text
+    log_density = moe.score_samples(X[new], y[new], var_weights=n[new]).mean()
+    assert f"{log_density:.4g}".replace("-", "\N{MINUS SIGN}") in text
 
 
 # --- refusals -----------------------------------------------------------------------------------

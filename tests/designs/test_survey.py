@@ -211,7 +211,7 @@ def test_designs_of_classifications():
 REFUSED = {
     "a stratum of one cluster": (
         {"method": "sandwich", "strata": ["b"] * 239 + ["a"]},
-        ("strata", "two clusters", "a", "Join"),
+        ("strata", "two distinct clusters", "a", "Join"),
     ),
     "another method": ({"strata": np.arange(240) % 3}, ("strata", "sandwich", "observed")),
     "missing labels": (

@@ -184,35 +184,33 @@ def _clusters(rows: Rows, method: str) -> Clusters:
         cut = codes != codes[first][of_rows]
         if cut.any():
             raise ValueError(
-                f"{name} must keep the rows of a unit together; row {int(cut.argmax())} has "
-                f"another label than the first row of its unit. Use coarser labels."
+                f"{name} must keep the rows of a unit together; row {int(cut.argmax())} has another "
+                "label than the first row of its unit. Use coarser labels."
             )
         strata, cluster = (codes, cluster) if name == "strata" else (strata, codes)
     # Clusters are those of a stratum: labels may begin again in each.
     pairs, codes = np.unique(np.stack([strata, cluster])[:, first], axis=1, return_inverse=True)
     sizes = np.bincount(pairs[0])
     if sizes.min() < 2:
-        least = int(sizes.argmin())
-        if "strata" in rows.metadata:
-            label = shown(rows.metadata["strata"][strata == least][0])
-            raise ValueError(
-                f"strata must have at least two clusters each, whose scores differ; {label} has "
-                "one. Join it with a similar stratum."
-            )
-        label = shown(rows.metadata["cluster"][0])
+        name = "strata" if "strata" in rows.metadata else "cluster"
+        label = shown(rows.metadata[name][strata == sizes.argmin()][0])
         raise ValueError(
-            f"cluster must have at least two distinct labels; got one, {label}. Leave it out if "
-            "the rows are independent."
+            f"{name} must give at least two distinct clusters, of each stratum if there are any; "
+            f"got one of {label}. Join small strata, or leave it out if the rows are independent."
         )
     codes = codes.ravel() if rows.series is None else codes.ravel()[rows.series]
     return Clusters(codes, pairs[0])
 
 
 def kinds_of_weights(rows: Rows) -> list[str]:
-    """What the weights of validated rows have been taken for; empty if all are one."""
+    """What the weights of validated rows have been taken for; empty if all are one.
+
+    Those of the rows of a unit are powers of densities also where there are clusters.
+    """
     found = []
     if not np.isin(rows.weight, [0.0, 1.0]).all():
-        found.append("sampling" if rows.metadata else "frequencies")
+        is_sample = rows.metadata and rows.unit is None
+        found.append("sampling" if is_sample else "frequencies")
     return found + ["averages"] * (rows.n_values is not None)
 
 
@@ -564,7 +562,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         var_weights : array-like of shape (n_samples,), default=None
             Numbers of values of which each y is the mean; None for one.
         **inference : dict
-            Parameters of `inference`, such as `method` and `cluster`.
+            Parameters of `inference`, such as `method`, `cluster` and `strata`.
 
         Returns
         -------

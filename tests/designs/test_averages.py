@@ -12,6 +12,7 @@ from scipy.special import log_softmax, logsumexp
 from scipy.stats import gamma, norm
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
@@ -28,6 +29,7 @@ from skmoe.inspection import (
 )
 from skmoe.metrics import log_density_scorer
 from skmoe.model_selection import likelihood_ratio_test, n_experts_table, n_experts_test
+from skmoe.stacking import GatedStackingRegressor
 from support.fits import fit_quietly
 from support.refusals import assert_fit_refused, assert_refused, refusal
 
@@ -385,6 +387,9 @@ def test_refused_targets_and_values():
     counts = fit_quietly(MixtureOfExpertsRegressor(1, family="poisson"), X, np.ceil(y))
     message = refusal(counts.score_samples, X, np.ceil(y), var_weights=n)
     assert_refused(message, "var_weights", "poisson")
+    models = [("linear", LinearRegression()), ("mean", DummyRegressor())]
+    stack = fit_quietly(GatedStackingRegressor(models, random_state=0), X, y)
+    assert_refused(refusal(stack.predict_dist, X, var_weights=n), "var_weights", "divided by n")
 
 
 # --- coverage -----------------------------------------------------------------------------------

@@ -301,7 +301,8 @@ def make_survival_scorers() -> dict[str, Scorer]:
         return score
 
     def counted(y: Any, weight: Any) -> Array:
-        return targets.point_values(targets.bounds_of(y)[check_weights(weight, len(y)) > 0.0])
+        bounds = targets.bounds_of(y, "a survival score")
+        return targets.point_values(bounds[check_weights(weight, len(y)) > 0.0])
 
     def concordance_of(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
         means = dist.restricted_mean(counted(y, weight).max())
@@ -364,7 +365,7 @@ def concordance_index(y: Any, prediction: Any, *, sample_weight: Any = None) -> 
     >>> concordance_index(right_censored([1, 2, 3], [True, False, True]), [4.0, 7.0, 6.0])
     1.0
     """
-    bounds = targets.bounds_of(y)
+    bounds = targets.bounds_of(y, "concordance_index")
     weight = check_weights(sample_weight, len(bounds))
     prediction = np.asarray(prediction, dtype=float)
     if prediction.shape != bounds.shape or np.isnan(prediction).any():
@@ -471,7 +472,7 @@ def censored_crps(y: Any, survival: Any, times: Any, *, sample_weight: Any = Non
     >>> round(censored_crps(y, [[1, 0.5, 0.0], [1.0, 1.0, 0.4]], [0.0, 1.0, 2.0]), 3)
     0.143
     """
-    bounds = targets.bounds_of(y)
+    bounds = targets.bounds_of(y, "censored_crps")
     if bounds.ndim != 1:
         raise ValueError(
             f"y must have one output; got shape {bounds.shape}. Score each output by itself."

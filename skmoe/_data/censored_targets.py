@@ -13,13 +13,21 @@ from skmoe._numerics.typing import Array
 
 # An entry of a target: equal bounds of an exact value, infinite ones where an interval is open.
 BOUNDS = np.dtype([("lower", np.float64), ("upper", np.float64)])
+# The same of rows that are observed from some time on, minus infinity for those from the start.
+WITH_ENTRY = np.dtype([*BOUNDS.descr, ("entry", np.float64)])
 
 # Largest round-off of given probabilities of survival.
 SURVIVAL_TOL = 1e-6
 
 
-def right_censored(time: ArrayLike, event: ArrayLike) -> Array:
+def right_censored(time: ArrayLike, event: ArrayLike, *, entry: ArrayLike | None = None) -> Array:
     """Times of events, of which some had not come at the end of the observation.
+
+    With delayed entry, rows whose event came before they could be observed are missing. Their
+    likelihood is given that the event came later: that of the mixture is divided by its probability
+    of survival until the entry [1]_. Rows of one person with features that change, one after
+    another, are start-stop rows: each enters when the one before ends, and `units` of the fit names
+    the person. They share an expert.
 
     Parameters
     ----------
@@ -28,26 +36,52 @@ def right_censored(time: ArrayLike, event: ArrayLike) -> Array:
         days; dates are refused.
     event : array-like of shape (n_samples,)
         True, or 1, where the event was observed at `time`; False, or 0, where it comes later.
+    entry : array-like of shape (n_samples,), default=None
+        Time from which on each row was observed, below `time`, and in its unit; 0 is the start.
+        None: all rows were observed from the start.
 
     Returns
     -------
     y : ndarray of shape (n_samples,)
         Structured array with the fields lower and upper: equal where the event was observed, and
-        infinity as upper bound elsewhere.
+        infinity as upper bound elsewhere. With delayed entry it has the field entry as well.
+
+    Raises
+    ------
+    ValueError
+        If times are no numbers, an event is no flag, or an entry is not before its time.
 
     See Also
     --------
     left_censored : Values below a limit of detection.
     interval_censored : Values between two times.
 
+    References
+    ----------
+    .. [1] J. P. Klein and M. L. Moeschberger (2003), "Survival Analysis", 2nd edition, Springer,
+       section 3.4.
+
     Examples
     --------
     >>> from skmoe.data import right_censored
     >>> right_censored([5.0, 8.0], [True, False])["upper"]
     array([ 5., inf])
+    >>> right_censored([5.0, 8.0], [True, False], entry=[0.0, 2.5])["entry"]
+    array([0. , 2.5])
     """
     times = _numbers("time", time)
-    return _bounds(times, np.where(_flags("event", event, times), times, np.inf))
+    y = _bounds(times, np.where(_flags("event", event, times), times, np.inf))
+    if entry is None:
+        return y
+    start = _numbers("entry", entry)
+    if start.shape != times.shape:
+        raise ValueError(
+            f"entry must have a time for each row, here shape {times.shape}; got {start.shape}. "
+            "Pass 0 for rows that were observed from the start."
+        )
+    with_entry = np.empty(y.shape, dtype=WITH_ENTRY)
+    with_entry["lower"], with_entry["upper"], with_entry["entry"] = y["lower"], y["upper"], start
+    return checked_bounds(with_entry)
 
 
 def left_censored(y: ArrayLike, observed: ArrayLike) -> Array:
@@ -152,9 +186,9 @@ def checked_bounds(y: Array) -> Array:
     names = y.dtype.names
     assert names is not None
     kinds = [y.dtype[name].kind for name in names]
-    if set(names) == {"lower", "upper"}:
-        bounds = np.empty(y.shape, dtype=BOUNDS)
-        for name in BOUNDS.names or ():
+    if {*names} - {"entry"} == {"lower", "upper"}:
+        bounds = np.empty(y.shape, dtype=WITH_ENTRY if has_entry(y) else BOUNDS)
+        for name in bounds.dtype.names or ():
             bounds[name] = _numbers(f"y[{name!r}]", y[name])
     elif sorted(kinds) in (["b", "f"], ["b", "i"], ["b", "u"]):
         event, time = (names[kinds.index("b")], names[1 - kinds.index("b")])
@@ -166,11 +200,13 @@ def checked_bounds(y: Array) -> Array:
             "numpy.lib.recfunctions.structured_to_unstructured for several outputs."
         )
     lower, upper = bounds["lower"], bounds["upper"]
+    entry = bounds["entry"] if has_entry(bounds) else np.full(lower.shape, -np.inf)
     for is_bad, rule in (
         (np.isnan(lower) | np.isnan(upper), "must not be NaN"),
         (upper < lower, "must not have an upper bound below the lower one"),
         ((lower == upper) & np.isinf(lower), "must be finite where it is known"),
         (np.isposinf(lower) | np.isneginf(upper), "must have a bound on the other side"),
+        (~((entry < lower) | np.isneginf(entry)), "must have entries before the times"),
     ):
         rows = np.flatnonzero(is_bad.any(axis=tuple(range(1, is_bad.ndim))))
         if len(rows):
@@ -190,14 +226,29 @@ def check_numbers_of(use: str, y: Any) -> None:
         )
 
 
-def bounds_of(y: ArrayLike) -> Array:
-    """Bounds of a target, equal ones of numbers."""
+def bounds_of(y: ArrayLike, use: str = "") -> Array:
+    """Bounds of a target, equal ones of numbers; a use that is named needs all of the follow-up."""
+    check_no_entry(use, y) if use else None
     return checked_bounds(y) if has_bounds(y) else _bounds(y, y)  # type: ignore[arg-type]
 
 
-def times_and_events(use: str, y: ArrayLike) -> tuple[Array, Array]:
+def check_no_entry(use: str, y: Any) -> None:
+    """Raise ValueError for a target with delayed entry, where a use has no place for it."""
+    if has_entry(y):
+        raise ValueError(
+            f"{use} needs rows that are observed from the start, and y has delayed entry. Use "
+            "score_samples, summary, SurvivalDisplay, or rows whose entry is 0, without `entry`."
+        )
+
+
+def entries(y: Any) -> Array | None:
+    """Times from which on rows were observed; None for all from the start."""
+    return np.asarray(y["entry"]) if has_entry(y) else None
+
+
+def times_and_events(use: str, y: ArrayLike, *, may_enter: bool = False) -> tuple[Array, Array]:
     """Times, and whether the event came then, of values or right-censored ones."""
-    bounds = bounds_of(y)
+    bounds = bounds_of(y, "" if may_enter else use)
     is_right = np.isfinite(bounds["lower"]) & np.isposinf(bounds["upper"])
     if bounds.ndim != 1 or not (is_exact(bounds) | is_right).all():
         raise ValueError(
@@ -252,6 +303,11 @@ def shown_target(entry: Any) -> str:
 # --- values -----------------------------------------------------------------------------------
 
 
+def has_entry(y: Any) -> bool:
+    """Whether some rows may be observed from a time on only."""
+    return has_bounds(y) and "entry" in y.dtype.names
+
+
 def is_exact(y: Array) -> Array:
     """Which entries are values, and not intervals."""
     if not has_bounds(y):
@@ -274,9 +330,9 @@ def point_values(y: Array) -> Array:
 
 def map_target(y: Array, increasing: Callable[[Array], Array]) -> Array:
     """Bounds after an increasing map of their values."""
-    lower = increasing(y["lower"])
-    mapped = np.empty(lower.shape, dtype=BOUNDS)
-    mapped["lower"], mapped["upper"] = lower, increasing(y["upper"])
+    mapped = np.empty(y.shape, dtype=y.dtype)
+    for name in y.dtype.names or ():
+        mapped[name] = increasing(y[name])
     return mapped
 
 

@@ -260,7 +260,8 @@ class Experts(LinearPart):
             if family.has_scale and (is_joint or t == n_means) and output < self.n_outputs:
                 self.scale_index[k, output] = last
                 unit = self.unit_variance[k, output]
-                low, high = np.log(floor[output] * unit), high + np.log(max(unit, 1.0))
+                low = np.log(floor[output] * unit)
+                high += np.log(max(unit, 1.0)) * family.widens_bounds
             self.lower[last], self.upper[last], self.flat[last] = low, high, family.flat_margin
         self.slope_owners = np.array(owners, dtype=int).reshape(-1, 2).T
         self.own_scales = np.full(self.size, -1)

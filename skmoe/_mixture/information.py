@@ -166,6 +166,9 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
             hessian[rows[:, None], columns] += found
             if a != b:
                 hessian[columns[:, None], rows] += found.T
+    if data.at_entry is not None:
+        of_entry = _of_block(mixture, theta, data.at_entry)
+        hessian, gradient = hessian + of_entry[0], gradient + of_entry[1]
     return hessian, gradient, None, resp @ weight
 
 
@@ -201,6 +204,25 @@ def _of_units(
     """
     if mixture.persists:
         return _of_series(mixture, theta, with_scores, data, clusters)
+    hessian, mean, resp = _scores_of_units(mixture, theta, data)
+    weight = data.rows.gate_weight
+    if data.at_entry is not None:
+        of_entry, scores, _ = _scores_of_units(mixture, theta, data.at_entry)
+        hessian += of_entry
+        mean[:, data.entered] -= scores
+    products = None
+    if clusters is not None:
+        *codes, largest = clusters
+        shape, columns = (largest + 1, len(codes)), np.arange(len(codes))
+        products = sparse.csr_array((weight, (codes, columns)), shape) @ mean.T
+    elif with_scores:
+        products = (mean * weight) @ mean.T
+    gradient = mean @ weight
+    return hessian, gradient, products, data.rows.row_responsibilities(resp) @ data.rows.weight
+
+
+def _scores_of_units(mixture: Mixture, theta: Array, data: Data) -> tuple[Array, Array, Array]:
+    """Hessian (D, D), scores (D, U) of rows or units, and responsibilities (K, U)."""
     split, size = mixture.experts.size, mixture.size
     at = mixture.at(theta[None], data)
     resp = data.posterior(at.log_gates, at.logs, mixture.top_k)[0][:, 0]
@@ -216,17 +238,8 @@ def _of_units(
         mean[where] += weighted
         hessian[where[:, None], where] += (weighted * weight) @ scores.T
     hessian[split:, split:] += gate_hessian(mixture, at, data, weight)
-    weighted = mean * weight
-    hessian -= weighted @ mean.T
-    products = None
-    if clusters is not None:
-        *codes, largest = clusters
-        shape, columns = (largest + 1, len(codes)), np.arange(len(codes))
-        products = sparse.csr_array((weight, (codes, columns)), shape) @ mean.T
-    elif with_scores:
-        products = weighted @ mean.T
-    gradient = mean @ weight
-    return hessian, gradient, products, data.rows.row_responsibilities(resp) @ data.rows.weight
+    hessian -= (mean * weight) @ mean.T
+    return hessian, mean, resp
 
 
 def _of_series(
@@ -343,7 +356,9 @@ def _expert_derivatives(
             block = (columns[t] * (weight[k] * value)) @ columns[u].T
             hessian[ends[t] : ends[t + 1], ends[u] : ends[u + 1]] = block
             hessian[ends[u] : ends[u + 1], ends[t] : ends[t + 1]] = block.T
-        rows = [np.where(weight[k] > 0.0, s, 0.0) * c for s, c in zip(scores, columns, strict=True)]
+        rows = [
+            np.where(weight[k] != 0.0, s, 0.0) * c for s, c in zip(scores, columns, strict=True)
+        ]
         parts[k].append((np.concatenate(coordinates), np.concatenate(rows), hessian))
     none = np.zeros(0, dtype=int), np.zeros((0, data.rows.n_rows)), np.zeros((0, 0))
     joined = [list(zip(*own, strict=True)) if own else [[n] for n in none] for own in parts]

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from skmoe._data.entries import apart_from_entry
 from skmoe._data.rows import Dataset
 from skmoe._mixture.chain import Chain, Posterior, stationary, stationary_scores
 from skmoe._numerics.evidence import DROPPED
@@ -53,6 +54,13 @@ class Data:
     def __init__(
         self, rows: Dataset, dispersion_columns: tuple[int, ...] = (), *, keeps: bool = False
     ) -> None:
+        # Rows of entries, whose probabilities divide the densities, and the numbers of their rows.
+        self.at_entry: Any = None
+        self.entered: Any = None
+        if rows.y.dtype.names and "entry" in rows.y.dtype.names:
+            rows, of_entry, self.entered = apart_from_entry(rows)
+            if len(self.entered):
+                self.at_entry = Data(of_entry, dispersion_columns)
         self.rows = rows
         matrix, offset = split_offset(rows.expert_design)
         self.offset = offset if isinstance(offset, np.ndarray) else None
@@ -75,6 +83,10 @@ class Data:
 
     def replace(self, **values: Any) -> Data:
         """The same rows with given responsibilities, or of which some are counted."""
+        if self.at_entry is not None:
+            counted = values.get("counted")
+            counted = None if counted is None else counted[:, self.entered]
+            values["at_entry"] = self.at_entry.replace(counted=counted)
         other = copy(self)
         vars(other).update(values)
         return other
@@ -603,12 +615,19 @@ class Mixture:
             resp, log_density, _ = data.posterior(at.log_gates, at.logs, None)
             return np.log(np.maximum(resp, TINY)) + log_density
         log_gate = self.log_gate(theta, data, routed=True) if routed else at.log_gates[0][:, 0]
-        return data.joint(log_gate, at.logs)
+        joint = data.joint(log_gate, at.logs)
+        if data.at_entry is not None:
+            of_entry = self.log_joint(theta, data.at_entry, routed=routed)
+            joint[..., data.entered] -= log_normalise(of_entry)[1]
+        return joint
 
     def responsibilities(self, theta: Array, data: Data) -> tuple[Array, Array]:
         """Responsibilities of the E-step, (K, S, U), and log densities, (S, U)."""
         at = self.at(theta, data)
-        return data.posterior(at.log_gates, at.logs, self.top_k)[:2]
+        resp, log_density, _ = data.posterior(at.log_gates, at.logs, self.top_k)
+        if data.at_entry is not None:
+            log_density[:, data.entered] -= self.responsibilities(theta, data.at_entry)[1]
+        return resp, log_density
 
     # --- EM ---
 
@@ -688,6 +707,10 @@ class Mixture:
         totals = tuple(target.sum(axis=(0, 3)) for target in of_groups[1])
         counts = weight.sum(axis=2), totals
         matrices = tuple(found) if curvature else None
+        if data.at_entry is not None and data.given is None:  # which bends the likelihood upward
+            of_entry = self.e_step_block(theta, data.at_entry, curvature=False)
+            log_likelihood = log_likelihood + of_entry.log_likelihood
+            gradient += of_entry.gradient
         return EStep(log_likelihood, data.weight, gradient, matrices, *counts, tuple(own_sums))
 
     def usage(self, theta: Array, blocks: Iterable[Data]) -> Array:

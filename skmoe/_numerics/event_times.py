@@ -20,12 +20,21 @@ class EventTable(NamedTuple):
     at_risk: Array
 
     @classmethod
-    def of(cls, time: Array, event: Array, weight: Array) -> Self:
-        """The table of rows (n,); events come before the ends of observations at the same time."""
+    def of(cls, time: Array, event: Array, weight: Array, entry: Array | None = None) -> Self:
+        """The table of rows (n,); events come before the ends of observations at the same time.
+
+        Rows are at risk after their entry.
+        """
         times, index = np.unique(time, return_inverse=True)
         count = np.bincount(index, weight)
         events = np.bincount(index, weight * event)
-        return cls(times, events, count - events, np.cumsum(count[::-1])[::-1])
+        at_risk = np.cumsum(count[::-1])[::-1]
+        if entry is not None:
+            order = np.argsort(entry)
+            until = np.append(0.0, np.cumsum(weight[order]))
+            entered = until[np.searchsorted(entry[order], times)]
+            at_risk = at_risk - (until[-1] - entered)
+        return cls(times, events, count - events, at_risk)
 
     @property
     def survival(self) -> Array:

@@ -19,6 +19,7 @@ from skmoe.distributions._continuous import StudentTComponents as StudentTCompon
 from skmoe.distributions._continuous import UniformComponents as UniformComponents
 from skmoe.distributions._continuous import WeibullComponents as WeibullComponents
 from skmoe.distributions._discrete import NegativeBinomialComponents as NegativeBinomialComponents
+from skmoe.distributions._discrete import OrdinalComponents as OrdinalComponents
 from skmoe.distributions._discrete import PointMassComponents as PointMassComponents
 from skmoe.distributions._discrete import PoissonComponents
 from skmoe.distributions._mixtures import (
@@ -26,6 +27,8 @@ from skmoe.distributions._mixtures import (
     predictive_distribution,
 )
 from skmoe.distributions._mixtures import check_coverage as check_coverage
+from skmoe.distributions._times import GompertzComponents as GompertzComponents
+from skmoe.distributions._times import LogLogisticComponents as LogLogisticComponents
 
 # Those of the other families serve these families; they can be imported, too.
 __all__ = [

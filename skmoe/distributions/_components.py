@@ -18,7 +18,7 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions._sums import Component, search_quantile
 
 # Fields of components that all rows share.
-SHARED_FIELDS = ("correlation",)
+SHARED_FIELDS = ("values", "correlation")
 
 
 # Functions of points, and what they are below and above the support.

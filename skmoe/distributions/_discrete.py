@@ -23,7 +23,7 @@ from scipy import special
 from skmoe._numerics.probability import LOG_2PI, log_probability
 from skmoe._numerics.special import log_beta_fraction
 from skmoe._numerics.typing import Array
-from skmoe.distributions._components import ComponentFunctions, Components
+from skmoe.distributions._components import Block, ComponentFunctions, Components
 from skmoe.distributions._sums import LARGEST
 
 # Dispersion times mean up to which the distribution is the Poisson to the last bit.
@@ -262,9 +262,7 @@ POINT_MASS = ComponentFunctions(
 
 
 class PointMassComponents(namedtuple("_Fields", "weight value"), Components):
-    """Values of probability above zero that one expert predicts; rows are the last axis.
-
-    One component is a certain value, and several are a distribution on as many values.
+    """Certain values that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
     ----------
@@ -291,3 +289,78 @@ class PointMassComponents(namedtuple("_Fields", "weight value"), Components):
     def rescale(self, center: Array, scale: Array) -> PointMassComponents:
         """Components of the target in its own units, center + scale * y, both of shape (m,)."""
         return self._replace(value=center[:, None] + scale[:, None] * self.value)
+
+
+def ordinal_family(values: Array) -> ComponentFunctions:
+    """The family of distributions on sorted values; the parameters are their probabilities."""
+
+    def column(y: Any) -> Array:
+        return values.reshape(-1, *[1] * np.ndim(y))
+
+    def total(compare: Any, y: Array, *probabilities: Array) -> Array:
+        """Sum of the probabilities of the values of which the comparison with y is true."""
+        holds = compare(y, column(y))
+        terms = (np.where(h, p, 0.0) for h, p in zip(holds, probabilities, strict=True))
+        return np.where(np.isnan(y), np.nan, sum(terms))
+
+    def mean(*probabilities: Array) -> Array:
+        return np.tensordot(values, np.stack(probabilities), 1)
+
+    def variance(*probabilities: Array) -> Array:
+        center = mean(*probabilities)
+        return (np.square(column(center) - center) * np.stack(probabilities)).sum(axis=0)
+
+    def quantile(q: Any, *probabilities: Array) -> Array:
+        return values[(np.cumsum(np.stack(probabilities[:-1]), axis=0) < q).sum(axis=0)]
+
+    def upper_quantile(q: Any, *probabilities: Array) -> Array:
+        above = np.cumsum(np.stack(probabilities[:0:-1]), axis=0)
+        return values[len(values) - 1 - (above <= q).sum(axis=0)]
+
+    return ComponentFunctions(
+        mean=mean,
+        variance=variance,
+        log_pdf=lambda y, *probabilities: log_probability(total(np.equal, y, *probabilities)),
+        cdf=partial(total, np.greater_equal),
+        sf=partial(total, np.less),
+        quantile=quantile,
+        upper_quantile=upper_quantile,
+        draw=lambda rng, *own: quantile(rng.uniform(size=own[0].shape) * sum(own), *own),
+        atoms=lambda *probabilities: tuple(np.full(probabilities[0].shape, v) for v in values),
+        discrete=True,
+    )
+
+
+class OrdinalComponents(namedtuple("_Fields", "weight values probabilities"), Components):
+    """Distributions on ordered values that one expert predicts; rows are the last axis.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components, n_rows)
+        Probabilities of the components, which sum to one.
+    values : ndarray of shape (n_levels,)
+        The values of y, sorted; they are the same for all rows.
+    probabilities : ndarray of shape (n_components, n_outputs, n_levels, n_rows)
+        Probabilities of the values, which sum to one over the levels.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import OrdinalComponents, predictive_distribution
+    >>> probabilities = np.full((1, 1, 4, 2), 0.25)
+    >>> parts = OrdinalComponents(np.ones((1, 2)), np.array([1.0, 2.0, 3.0, 4.0]), probabilities)
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).mean
+    array([2.5, 2.5])
+    """
+
+    def block(self) -> Block:
+        """Family and parameters, rows first."""
+        levels = np.moveaxis(self.probabilities, 2, 0)
+        return Block(
+            ordinal_family(np.asarray(self.values, dtype=float)),
+            tuple(np.ascontiguousarray(level).transpose(2, 0, 1) for level in levels),
+        )

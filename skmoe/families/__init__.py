@@ -1,10 +1,11 @@
 """Families: conditional distributions of y given the linear predictor of an expert."""
 
-from skmoe.families import _continuous, _discrete, _positive
+from skmoe.families import _continuous, _discrete, _positive, _times
 from skmoe.families._base import Family
 from skmoe.families._continuous import Beta, LogNormal, Normal, StudentT, Uniform
 from skmoe.families._discrete import NegativeBinomial, Ordinal, Poisson
 from skmoe.families._positive import Exponential, Gamma, InverseGaussian, Tweedie, Weibull
+from skmoe.families._times import Gompertz, LogLogistic
 
 # Point masses have no options: their names in the parameter `family` are enough.
 __all__ = [
@@ -13,7 +14,9 @@ __all__ = [
     "Exponential",
     "Family",
     "Gamma",
+    "Gompertz",
     "InverseGaussian",
+    "LogLogistic",
     "LogNormal",
     "NegativeBinomial",
     "Normal",
@@ -28,7 +31,7 @@ __all__ = [
 # Families by the name in the parameter `family`.
 FAMILIES: dict[str, type[Family]] = {
     kind.name: kind
-    for module in (_continuous, _positive, _discrete)
+    for module in (_continuous, _positive, _discrete, _times)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Family) and "name" in vars(kind)
 }

@@ -69,6 +69,8 @@ class Family(ABC):
     # Whether it is an exponential dispersion model: the mean of n values has the same distribution,
     # with the first dispersion parameter divided by n.
     is_dispersion_model: ClassVar[bool] = False
+    # Whether the largest scale is relative to the variance of y.
+    widens_bounds: ClassVar[bool] = True
     # Whether the distribution has a density, and values at which it has positive probability
     # instead. At the atoms of one expert the densities of the others are zero.
     is_continuous: ClassVar[bool] = True

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.censored_targets import is_exact, point_values
+from skmoe._data.censored_targets import has_entry, is_exact, point_values
 from skmoe._data.checks import has_bounds
 from skmoe._numerics.typing import TINY, Array
 from skmoe.families._base import Curvature, Family, along, of_others
@@ -29,7 +29,10 @@ MAX_LOG_HAZARD = 300.0
 
 def of_target(family: Family, y: Array) -> Family:
     """The family as targets of this kind need it: with bounds, or of numbers."""
-    return Censored(family) if has_bounds(y) else family  # type: ignore[abstract]
+    if not has_bounds(y):
+        return family
+    kind = AfterEntry if has_entry(y) else Censored
+    return kind(family)  # type: ignore[abstract]
 
 
 def has_atom_of_others(family: Family, y: Array, families: Iterable[Family]) -> Array:
@@ -152,6 +155,35 @@ class Censored(Family):
 METHODS = "check_options", "in_units", "mean", "mean_derivatives", "location", "components"
 FACTS = [name for name, value in vars(Family).items() if name[0] != "_" and not isfunction(value)]
 of_others(Censored, "family", ("name", *METHODS, *FACTS))
+
+
+class AfterEntry(Censored):
+    """The same, given that y is larger than an entry, where this is not minus infinity.
+
+    The probability of that divides the density. The information is that of the density alone.
+    """
+
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Those of bounds, less those of the probability to be larger."""
+        rows = np.flatnonzero(y["entry"] > -np.inf)
+        after = np.empty(len(rows), dtype=y.dtype)
+        after["lower"], after["upper"] = y["entry"][rows], np.inf
+        at_rows = [own if np.shape(own)[-1] == 1 else own[..., rows] for own in eta]
+
+        def less(found: Any, of_entry: Any) -> Array:
+            shape = np.broadcast_shapes(np.shape(found)[:-1], np.shape(of_entry)[:-1])
+            both = np.array(np.broadcast_to(found, (*shape, len(y))))
+            both[..., rows] -= of_entry
+            return both
+
+        density = Censored(self.family)  # type: ignore[abstract]
+        terms, of_entry = density.derivatives(y, eta), density.derivatives(after, at_rows)
+        yield less(next(terms), next(of_entry))
+        yield [less(*pair) for pair in zip(next(terms), next(of_entry), strict=True)]
+        yield next(terms)
+        found, second = density.second(y, eta), density.second(after, at_rows)
+        keys, zero = sorted(found.keys() | second.keys()), np.zeros(1)
+        yield {key: less(found.get(key, zero), second.get(key, zero)) for key in keys}
 
 
 def _log_probabilities(family: Family, y: Array, eta: Sequence[Array]) -> tuple[Array, Array]:

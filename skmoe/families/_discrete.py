@@ -15,6 +15,7 @@ from skmoe._numerics.special import trigamma
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import (
     NegativeBinomialComponents,
+    OrdinalComponents,
     PointMassComponents,
     PoissonComponents,
 )
@@ -326,15 +327,15 @@ class Ordinal(Family):
             mean = mean + gap * expit(eta[0] - threshold)
         return mean
 
-    def components(self, eta: Sequence[Array]) -> PointMassComponents:
+    def components(self, eta: Sequence[Array]) -> OrdinalComponents:
         """The distribution over the values."""
         eta = as_outputs(eta)
         up_to = [expit(threshold - eta[0]) for threshold in self._thresholds(eta)]
         up_to = [np.zeros_like(up_to[0]), *up_to, np.ones_like(up_to[0])]
         probabilities = np.diff(np.stack(np.broadcast_arrays(*up_to)), axis=0)
-        values = np.reshape(self.values, (-1, 1, 1))
-        return PointMassComponents(
-            probabilities[:, 0], np.broadcast_to(values, probabilities.shape)
+        weight = np.ones((1, probabilities.shape[-1]))
+        return OrdinalComponents(
+            weight, np.array(self.values), np.moveaxis(probabilities, 0, -2)[None]
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import binom
 from sklearn.utils import check_consistent_length
 
-from skmoe._data.censored_targets import checked_bounds, times_and_events
+from skmoe._data.censored_targets import checked_bounds, entries, times_and_events
 from skmoe._data.checks import check_integer, check_level, has_bounds
 from skmoe._data.rows import Rows
 from skmoe._inference.labels import format_percent
@@ -526,9 +526,9 @@ class SurvivalDisplay(draw.Display):
         check_level(level, may_be_none=True)
         output = subject.check_target(estimator, target, X)
         own = subject.one_target(y, output, 1)
-        until, event = times_and_events(cls.__name__, own)
+        until, event = times_and_events(cls.__name__, own, may_enter=True)
         check_consistent_length(X, until)
-        table = EventTable.of(until, event, np.ones(len(until)))
+        table = EventTable.of(until, event, np.ones(len(until)), entries(own))
         start = min(until.min(), 0.0)
         grid = np.linspace(start, until.max(), N_TIMES)
         gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))

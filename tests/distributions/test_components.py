@@ -52,8 +52,9 @@ def test_probabilities_are_those_of_scipy(name):
         with np.errstate(divide="ignore"):
             logs = np.log(expected)
         assert_allclose(getattr(dist, f"log{tail}")(y), logs, rtol=1e-8, atol=1e-13)
-    assert_allclose(dist.mean, np.ravel(other.mean()), rtol=1e-12, atol=1e-14)
-    assert_allclose(dist.var, np.ravel(other.var()), rtol=1e-12, atol=1e-14)
+    rtol = 1e-8 if name == "gompertz" else 1e-12  # moments of scipy are integrated there
+    assert_allclose(dist.mean, np.ravel(other.mean()), rtol=rtol, atol=1e-14)
+    assert_allclose(dist.var, np.ravel(other.var()), rtol=rtol, atol=1e-14)
 
 
 @component
@@ -72,6 +73,7 @@ def test_log_density_is_slope_of_log_cdf(name):
     y = dist.mean[:, None] + dist.std[:, None] * np.array([-30.0, -2.0, 0.4, 3.0, 60.0, 1e4])
     y = y if np.isinf(family.support[0]) else np.abs(y)
     y = np.array([[1e-30, 0.01, 0.2, 0.7, 0.999]]) if name == "beta" else y
+    y = y[:, :-1] if name == "gompertz" else y  # whose log probability is bounded there
     step = 1e-6 * np.abs(y)
     for log_tail, sign in ((dist.logcdf, 1.0), (dist.logsf, -1.0)):
         slope = (log_tail(y + step) - log_tail(y - step)) / (2.0 * step)
@@ -173,7 +175,7 @@ def test_components_move_with_the_units_of_families_that_see_y_standardised(name
 
 @pytest.mark.parametrize(
     "names",
-    [("normal", "normal"), ("negative_binomial", "poisson"), ("point_mass", "gamma"), ("poisson",)],
+    [("normal", "normal"), ("negative_binomial", "poisson"), ("ordinal", "gamma"), ("poisson",)],
 )
 def test_a_distribution_is_that_of_its_only_expert(names):
     """Also joined from blocks of rows, moved to other rows, and rescaled there and back."""

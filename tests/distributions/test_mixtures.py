@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import distributions
 from skmoe.distributions import (
+    OrdinalComponents,
     PointMassComponents,
     PredictiveDistribution,
     predictive_distribution,
@@ -16,6 +17,7 @@ from skmoe.distributions import (
 from skmoe.exceptions import OptionWarning
 from support.components import (
     EXAMPLES,
+    LEVELS,
     N_ROWS,
     assert_quantiles_invert_cdf,
     components,
@@ -308,13 +310,17 @@ def test_a_probability_that_a_lower_atom_has_exactly_is_reached_there():
 def test_quantiles_of_ordered_values_at_their_cumulative_probabilities():
     """Multiples of 1/8 have no round-off, so that a level is reached exactly."""
     eighths = np.array([[1, 3, 0, 4], [2, 2, 2, 2], [0, 4, 4, 0], [3, 1, 4, 0]]) / 8.0
-    levels = np.array([-1.0, 0.0, 2.0, 2.5])
-    values = np.broadcast_to(levels[:, None, None], (4, 1, 4))
-    part = PointMassComponents(eighths.T, values)
+    part = OrdinalComponents(np.ones((1, 4)), LEVELS, eighths.T[None, None])
+    family, parameters = part.block()
     dist = PredictiveDistribution([part], np.ones((1, 4)))
     up_to = np.cumsum(eighths, axis=1)
     for q in np.arange(1, 8) / 8.0:
-        assert_array_equal(dist.ppf(q), levels[np.argmax(up_to >= q, axis=1)])
+        wanted = LEVELS[np.argmax(up_to >= q, axis=1)]
+        assert_array_equal(dist.ppf(q), wanted)
+        assert_array_equal(family.quantile(q, *parameters).ravel(), wanted)
+        # The smallest value that is exceeded with at most this probability.
+        wanted = LEVELS[np.argmax(1.0 - up_to <= q, axis=1)]
+        assert_array_equal(family.upper_quantile(q, *parameters).ravel(), wanted)
 
 
 @pytest.mark.parametrize(("shape", "expected"), [(0.5, np.inf), (1.0, 0.5), (2.0, 0.0)])

@@ -42,6 +42,7 @@ def call_gate(moe, data):
 # Options of the page, as parameters of an estimator.
 PARAMETERS = {
     "top_k": {"gate": SoftmaxGate(top_k=1)},
+    "balance": {"gate": SoftmaxGate(balance=0.1)},
     "estimators as experts": {"expert": "tree"},
     "experts of your own": {"expert": HeteroscedasticExperts()},
     "a gate of your own": {"gate": FixedGate()},
@@ -90,6 +91,9 @@ ARGUMENTS = {
     "known_experts as booleans": {"known_experts": np.ones((40, 2), dtype=bool)},
     "an exposure": {"exposure": np.ones(40)},
     "metadata": {"cost": np.ones(40)},
+    "y with delayed entry": {
+        "y": right_censored(COUNTS + 1.0, np.arange(40) % 2, entry=0.5 * np.ones(40))
+    },
     "censored y": {"y": right_censored(COUNTS + 1.0, np.arange(40) % 2)},
     "class_weight": {"y": CLASSES},
     'class_weight="balanced"': {"y": CLASSES},

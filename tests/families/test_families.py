@@ -36,7 +36,11 @@ registered = pytest.mark.parametrize("name", FAMILIES)
 with_finite_mean = pytest.mark.parametrize("name", [n for n in EVERY_FAMILY if "never" not in n])
 
 # Entries of the information that are no expectation of minus the second derivative.
-NOT_EXPECTED = {"negative_binomial": {(1, 1)}, "tweedie": {(1, 1)}}
+NOT_EXPECTED = {
+    "negative_binomial": {(1, 1)},
+    "tweedie": {(1, 1)},
+    "gompertz": {(0, 0), (0, 1)},
+}
 
 
 def dispersion_values(family, log_dispersion):
@@ -554,7 +558,9 @@ def test_first_predictor_fits_the_weighted_rows(name):
     elif family.name == "ordinal":
         share = weight[y > family.values[0]].sum() / weight.sum()
         assert_allclose(start, np.log(share / (1.0 - share)))
-    elif family.name in ("weibull", "beta"):
+    elif family.name == "loglogistic":
+        assert_allclose(start, np.average(np.log(y), weights=weight))
+    elif family.name in ("weibull", "beta", "gompertz"):
         mean = family.mean([np.full(1, start), np.zeros(1)])
         assert_allclose(mean, np.average(y, weights=weight))
     else:
@@ -600,6 +606,8 @@ def test_working_target_is_the_logarithm_under_a_log_link(name):
         "one": "y = 1",
         "never": "y is infinite: the event never comes",
         "weibull": "scale of y = exp(x)",
+        "loglogistic": "median y = exp(x)",
+        "gompertz": "scale of y = exp(x)",
         "exponential": "expected y = exp(x)",
         "tweedie": "expected y = exp(x)",
         "beta": "logit of expected y = x",

@@ -39,8 +39,8 @@ def test_regimes_are_found(name):
     atol = {"ordinal": 0.35, "inverse_gaussian": 0.3}.get(name, 0.2)
     assert_allclose(np.sort(moe.expert_coef_[:, 0]), [-1.0, 1.0], atol=atol)
     assert moe.converged_
-    if "dispersion_" in vars(moe):
-        assert_allclose(moe.dispersion_, 0.1, rtol=0.5)
+    if "dispersion_" in vars(moe):  # that of hazards at zero is known from few rows
+        assert_allclose(moe.dispersion_, 0.1, rtol=0.6 if name == "gompertz" else 0.5)
     link = FAMILIES[name].link
     assert moe.link_ == link
     text, expected = export_text(moe), {"log": " = exp(", "logit": "log"}

@@ -21,6 +21,8 @@ def quantity(name, family, predictor, logs):
     """What a ratio multiplies, as an array."""
     if name == "odds ratio" and family.name == "beta":
         return odds(family.mean([predictor, *logs]))
+    if family.name == "loglogistic" and name == "odds ratio":  # of the event by each time
+        return (TIMES / np.exp(predictor)) ** np.exp(-0.5 * logs[0])
     if name == "odds ratio":  # of a higher value than each one
         at = [family.log_prob(np.full(1, v), [predictor, *logs]) for v in family.values]
         return odds(np.cumsum(np.exp(at[::-1]), axis=0)[:-1])
@@ -31,7 +33,9 @@ def quantity(name, family, predictor, logs):
     if name == "median ratio":
         return scale
     if name == "time ratio":
-        return scale * (-np.log([0.9, 0.5, 0.1])) ** (1.0 / shape)
+        part = family.components([np.atleast_1d(predictor), *logs])
+        parameters = [values[0, 0] for values in part[1:]]
+        return part.functions.quantile(np.array([0.1, 0.25, 0.5]), *parameters)
     # The hazard is the density over the survival function.
     density = np.exp(family.log_prob(TIMES, [predictor, *logs]))
     return density / np.exp(-((TIMES / scale) ** shape))

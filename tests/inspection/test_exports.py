@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from scipy.special import gamma
+from scipy.special import exp1, gamma
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
@@ -55,6 +55,8 @@ BEGINNINGS = {"identity": "y = ", "log": "expected y = exp(", "logit": "log odds
 BEGINNINGS_OF_FAMILIES = {
     "lognormal": "median y = exp(",
     "weibull": "scale of y = exp(",
+    "loglogistic": "median y = exp(",
+    "gompertz": "scale of y = exp(",
     "beta": "logit of expected y = ",
 }
 
@@ -74,6 +76,12 @@ def test_equations_give_the_predictions_of_the_experts(name, task):
             found = np.exp(predictors + 0.5 * moe.dispersion_.ravel())
         if name == "weibull":  # from scales to means
             found = found * gamma(1.0 + np.sqrt(moe.dispersion_.ravel()))
+        if name == "loglogistic":  # from medians to means
+            angle = np.pi * np.sqrt(moe.dispersion_.ravel())
+            found = found * angle / np.sin(angle)
+        if name == "gompertz":
+            hazard = moe.dispersion_.ravel()
+            found = found * np.exp(hazard) * exp1(hazard)
         assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 

@@ -14,11 +14,14 @@ from skmoe import distributions
 from skmoe.distributions import (
     BetaComponents,
     GammaComponents,
+    GompertzComponents,
     InverseGaussianComponents,
     JointComponents,
+    LogLogisticComponents,
     LogNormalComponents,
     NegativeBinomialComponents,
     NormalComponents,
+    OrdinalComponents,
     PointMassComponents,
     PoissonComponents,
     PositiveTweedieComponents,
@@ -35,6 +38,7 @@ COMPONENT_CLASSES = [
     for value in vars(distributions).values()
     if isinstance(value, type) and hasattr(value, "_fields") and value is not JointComponents
 ]
+LEVELS = np.array([-1.0, 0.0, 2.0, 2.5])
 N_ROWS = 3
 
 
@@ -54,6 +58,10 @@ def _log(rng, low, high, shape):
 def _uniform(rng, shape):
     low = rng.uniform(-3, 3, size=shape)
     return low, low + _log(rng, 0.5, 5, shape)
+
+
+def _ordinal(rng, shape):
+    return LEVELS, np.moveaxis(rng.dirichlet(np.full(len(LEVELS), 2.0), size=shape), -1, -2)
 
 
 EXAMPLES = {
@@ -127,6 +135,17 @@ EXAMPLES = {
         lambda rng, shape: (_log(rng, 1.5, 14, shape), _log(rng, 0.02, 0.5, shape)),
         lambda mean, dispersion: stats.nbinom(1 / dispersion, 1 / (1 + dispersion * mean)),
     ),
+    "loglogistic": Example(
+        LogLogisticComponents,
+        lambda rng, shape: (_log(rng, 0.5, 10, shape), _log(rng, 2.5, 6, shape)),
+        lambda scale, shape: stats.fisk(shape, scale=scale),
+    ),
+    "gompertz": Example(
+        GompertzComponents,
+        lambda rng, shape: (_log(rng, 0.5, 10, shape), _log(rng, 0.05, 2, shape)),
+        lambda scale, hazard: stats.gompertz(hazard, scale=scale),
+    ),
+    "ordinal": Example(OrdinalComponents, _ordinal),
 }
 
 # Of several families, and of two components of one: those of a class of their own come last.
@@ -134,7 +153,7 @@ MIXTURES = [
     *((name, "normal") for name in EXAMPLES if name not in ("normal", "zero")),
     ("lognormal", "gamma", "zero"),
     ("point_mass", "student_t", "uniform"),
-    ("point_mass", "point_mass", "zero"),
+    ("ordinal", "ordinal", "zero"),
     ("poisson", "zero", "normal"),
     ("normal", "normal", "normal"),
     ("poisson", "poisson", "zero"),

@@ -71,6 +71,8 @@ DISTRIBUTIONS = {
         np.exp(mean) * dispersion, scale=1 / dispersion
     ),
     "weibull": lambda mean, dispersion: stats.weibull_min(dispersion**-0.5, scale=np.exp(mean)),
+    "loglogistic": lambda mean, dispersion: stats.fisk(dispersion**-0.5, scale=np.exp(mean)),
+    "gompertz": lambda mean, dispersion: stats.gompertz(dispersion, scale=np.exp(mean)),
     "exponential": lambda mean: stats.expon(scale=np.exp(mean)),
     "tweedie": lambda mean, dispersion: CompoundPoisson(np.exp(mean), dispersion),
     "beta": lambda mean, dispersion: stats.beta(
@@ -91,6 +93,8 @@ def predictor_of_mean(name, mean, dispersions):
         return np.log(mean) - 0.5 * dispersions[0]
     if name == "weibull":
         return np.log(mean) - gammaln(1.0 + np.sqrt(dispersions[0]))
+    if name in ("loglogistic", "gompertz"):
+        return np.log(mean) - np.log(DISTRIBUTIONS[name](0.0, dispersions[0]).mean())
     return np.log(mean) if FAMILIES[name].link == "log" else mean
 
 
@@ -134,6 +138,8 @@ TARGETS = {
     "student_t": lambda rng, n: rng.standard_t(4.0, size=(1, n)),
     "gamma": lambda rng, n: rng.gamma(3.0, size=(1, n)),
     "weibull": lambda rng, n: rng.weibull(2.0, size=(1, n)),
+    "loglogistic": lambda rng, n: np.exp(0.3 * rng.logistic(size=(1, n))),
+    "gompertz": lambda rng, n: np.log1p(3.0 * rng.exponential(size=(1, n))),
     "exponential": lambda rng, n: rng.exponential(size=(1, n)),
     "inverse_gaussian": lambda rng, n: rng.wald(2.0, 2.0, size=(1, n)),
     "tweedie": lambda rng, n: rng.gamma(rng.poisson(1.1, size=(1, n))),

@@ -92,6 +92,12 @@ def case_of(name, seed=0, leading=(2,), *, constants=True, n_rows=N_ROWS):
         * rng.normal(size=(*leading, 1 if role == "constant" and constants else n_rows))
         for role in family.roles
     ]
+    n_means = len(eta) - len(family.log_dispersion_bounds)
+    bounded = [
+        own.clip(*bounds)
+        for own, bounds in zip(eta[n_means:], family.log_dispersion_bounds, strict=True)
+    ]
+    eta = eta[:n_means] + bounded
     return Case(family, y, eta)
 
 

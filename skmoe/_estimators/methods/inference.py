@@ -184,8 +184,8 @@ def _clusters(rows: Rows, method: str) -> Clusters:
         cut = codes != codes[first][of_rows]
         if cut.any():
             raise ValueError(
-                f"{name} must keep the rows of a unit together; row {int(cut.argmax())} has another "
-                "label than the first row of its unit. Use coarser labels."
+                f"{name} must keep the rows of a unit together; row {int(cut.argmax())} has "
+                "another label than the first row of its unit. Use coarser labels."
             )
         strata, cluster = (codes, cluster) if name == "strata" else (strata, codes)
     # Clusters are those of a stratum: labels may begin again in each.

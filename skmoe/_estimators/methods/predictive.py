@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from skmoe._data.censored_targets import bounds_of, point_values
+from skmoe._data.censored_targets import bounds_of, check_no_entry, point_values
 from skmoe._data.checks import check_integer, has_bounds
 from skmoe._data.rows import Rows, class_weights
 from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
@@ -131,6 +131,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             index, from 0 to 1; 0.5 is the score of a constant.
         """
         if has_bounds(y):
+            check_no_entry("score", y)
             given = Rows(X, y, sample_weight, offset, units, time=time)
             return self._concordance(self._checked(given, has_target=True), given)
         self._warn_of_missing("score", Rows(X, y, offset=offset), "offset")

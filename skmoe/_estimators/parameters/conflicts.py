@@ -32,6 +32,7 @@ OWN_EXPERTS, OWN_DENSITY = "experts of your own", "an expert with a density of i
 KNOWN_EXPERTS = "known_experts"
 CENSORED, OFFSET, AVERAGES = "censored y", "an offset", "var_weights"
 NOT_OF_AVERAGES = "families of which averages have another distribution"
+ENTRY = "y with delayed entry"
 NO_LOG_LINK = "experts with another link than log, or none"
 FAMILY, FAMILIES = 'a family other than "normal"', "a list of different families"
 NOT_NORMAL = 'a family other than "normal" and "lognormal"'
@@ -147,6 +148,10 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "predictions of the base are added to means of numbers, or their logs to an offset. "
         'Use base=None, or expert="linear" with an identity or a log link.'
     ),
+    ((ENTRY,), (MARKOV, "balance", OWN_DENSITY)): (
+        "the likelihood is divided by the survival of the mixture until the entry. "
+        'Use gate="softmax" or "constant", and expert="linear".'
+    ),
     (("experts without probabilities of intervals",), (CENSORED,)): (
         "bounds of y need the distribution function of the family. "
         'Choose one that has it, such as family="weibull", "lognormal" or "normal".'
@@ -239,6 +244,7 @@ OPTIONS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("families without a dispersion", "families", lambda f: not any(o.has_dispersion for o in f)),
     ("a family without a mean", "families", lambda families: not families[0].takes_mean),
     ("top_k", "gate.top_k", _is_given),
+    ("balance", "gate.balance", bool),
     (TRANSFORMER, "gate.transformer", _is_given),
     (MARKOV, "gate", persists),
     (BASE, "base", _is_given),

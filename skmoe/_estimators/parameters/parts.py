@@ -198,7 +198,7 @@ def check_takes_offset(parameter: str, expert: Any, density: Experts | MeanFamil
 
 def check_takes_averages(parameter: str, expert: Any, density: Any) -> None:
     """Averages of values must have the distribution of the values, with less dispersion."""
-    families = [each for each in getattr(density, "families", ()) if isinstance(each, Family)]
+    families = [each for each in getattr(density, "families", ()) if hasattr(each, "name")]
     is_joint = getattr(density, "covariance_type", "diag") == "full"
     if is_joint or not families or not all(family.is_dispersion_model for family in families):
         names = " and ".join(dict.fromkeys(family.name for family in families))

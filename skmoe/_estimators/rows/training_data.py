@@ -20,6 +20,8 @@ from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import (
     check_some_known,
     checked_bounds,
+    entries,
+    has_entry,
     interval_keys,
     point_values,
     shown_target,
@@ -48,6 +50,7 @@ from skmoe._estimators.parameters.conflicts import (
     AVERAGES,
     BLOCKS,
     CENSORED,
+    ENTRY,
     ESTIMATORS,
     KNOWN_EXPERTS,
     Choice,
@@ -166,6 +169,7 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     by_row = [f"{k} as {type(v).__name__}" for k, v in (y_of_blocks | given.arguments).items()]
     options = {
         CENSORED: is_censored and "censored y",
+        ENTRY: has_entry(given.y) and "y with delayed entry",
         "experts without probabilities of intervals": (
             family is not None and not family.takes_bounds and params.family_name
         ),
@@ -425,6 +429,7 @@ def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
     ties = [] if rows.possible is None else [*rows.possible.T]
     if has_bounds(y):
         widths, sides = interval_keys(y)
+        others += [] if (entry := entries(y)) is None else [*np.atleast_2d(entry.T)]
         others, ties, y = [*others, *widths], [*ties, *sides], point_values(y)
     for values in rows.metadata.values():
         labels = [repr(value) for value in values.tolist()]  # of any kind

@@ -135,7 +135,8 @@ def _about_target(report: panels.Report, weight: Array) -> dict[str, Any]:
         order = np.argsort(-np.array(shares), kind="stable")[:MAX_NAMED]
         return {"classes": [(estimator.classes_[c], shares[c]) for c in order]}
     if report.horizon is not None:
-        table = EventTable.of(*targets.times_and_events("the report", rows.y), weight)
+        times = targets.times_and_events("the report", rows.y, may_enter=True)
+        table = EventTable.of(*times, weight, targets.entries(rows.y))
         reached = table.times[table.survival <= 0.5]
         median = reached[0] if len(reached) else None
         return {"median": median, "events": table.events.sum() / weight.sum()}
@@ -640,7 +641,7 @@ def _times(estimator: Any, y: Any, y_held_out: Any) -> tuple[Any, Any, float | N
     """Targets, times as bounds, and the time at which the panel starts; None without times."""
     if is_classifier(estimator) or not (has_bounds(y) or has_bounds(y_held_out)):
         return y, y_held_out, None
-    times, _ = targets.times_and_events("the report", y)
+    times, _ = targets.times_and_events("the report", y, may_enter=True)
     held_out = None if y_held_out is None else targets.bounds_of(y_held_out)
     return targets.bounds_of(y), held_out, float(f"{np.median(times):.3g}")
 

@@ -1,0 +1,225 @@
+"""Delayed entry: references, limits in which the likelihood is known, and refusals."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.data import RowBlocks, right_censored
+from skmoe.gates import SoftmaxGate
+from skmoe.inspection import SurvivalDisplay
+from skmoe.metrics import concordance_index
+from support.fits import fit_quietly
+from support.refusals import assert_refused, refusal
+
+PATH = Path(__file__).parents[1] / "reference" / "designs.json"
+REFERENCE = json.loads(PATH.read_text(encoding="utf-8"))
+MODELS = {
+    model["name"]: model
+    for model in REFERENCE["models"]
+    if model["kind"] == "entry" and len(model["model"]["responses"]) == 1
+}
+EXACT = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0, "tol": 1e-10, "max_iter": 2000}
+
+
+def table_of(model):
+    """Estimator, features, times with entries, and arguments of the fit of a reference."""
+    structure, [response] = model["model"], model["model"]["responses"]
+    columns = REFERENCE["datasets"][model["dataset"]]["columns"]
+    given = {name: np.array(values, dtype=float) for name, values in columns.items()}
+    of_experts = {name.split(":")[1] for name in response["coefficients"]} - {"intercept"}
+    of_gate = [name for name in structure["gate"] or [] if name != "intercept"]
+    names = sorted(of_experts | set(of_gate)) or [response["lower"]]
+    end = given[response["lower"]]
+    event = np.isfinite(given[response["upper"]])
+    y = right_censored(end, event, entry=given[structure["entry"]])
+    moe = MixtureOfExpertsRegressor(
+        structure["K"],
+        family=response["family"],
+        gate="softmax" if of_gate else "constant",
+        gate_features=[names.index(name) for name in of_gate] or None,
+        expert_features=[names.index(name) for name in sorted(of_experts)],
+        random_state=0,
+        **EXACT,
+    )
+    units = structure["units"] and given[structure["units"]].astype(int)
+    X = np.column_stack([given[name] for name in names])
+    return moe, X, y, {} if units is None else {"units": units}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_fits_are_those_of_the_reference(name):
+    """Two of the standard errors are of a log scale, half of the log dispersion."""
+    model = MODELS[name]
+    moe, X, y, given = table_of(model)
+    moe.fit(X, y, **given)
+    assert_allclose(moe.score_samples(X, y, **given).sum(), model["loglik"], atol=1e-6)
+    assert moe.n_parameters_ == model["df"]
+    inference = moe.inference(X, y, **given)
+    found = inference.standard_errors * np.where(inference.is_dispersion, 0.5, 1.0)
+    expected = [parameter["se"] for parameter in model["parameters"]]
+    assert_allclose(np.sort(found), np.sort(expected), rtol=1e-3)
+    shown = moe.summary(X, y, **given).facts["log-likelihood"]
+    assert float(shown) == pytest.approx(model["loglik"], rel=1e-5)
+
+
+def simulated(n_rows=400, seed=0):
+    """Two regimes of Weibull times, of which those before an entry are missing."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(4 * n_rows, 2))
+    scale = np.exp(np.where(X[:, 0] > 0.0, 1.0 + 0.5 * X[:, 1], -0.5))
+    time, entry = scale * rng.weibull(2.0, size=len(X)), rng.uniform(0.0, 1.0, size=len(X))
+    seen = np.flatnonzero(time > entry)[:n_rows]
+    end = np.minimum(time, entry + rng.exponential(3.0, size=len(X)))
+    event = (time <= end)[seen]
+    return X[seen], right_censored(end[seen], event, entry=entry[seen]), rng
+
+
+def mixture(n_experts=2, **options):
+    given = {"family": "weibull", "random_state": 0, "n_init": 2} | options
+    return MixtureOfExpertsRegressor(n_experts, **given)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, y, _ = simulated()
+    return mixture().fit(X, y), X, y
+
+
+def test_an_entry_at_the_start_is_none():
+    X, y, _ = simulated()
+    time, event = y["lower"], y["upper"] < np.inf
+    plain = mixture().fit(X, right_censored(time, event))
+    for start in (0.0, -np.inf):
+        own = mixture().fit(X, right_censored(time, event, entry=np.full(len(time), start)))
+        assert_allclose(own.expert_coef_, plain.expert_coef_, rtol=1e-3, atol=1e-5)
+
+
+def test_blocks_of_rows_have_the_fit_of_all(fitted):
+    moe, X, y = fitted
+    blocks = RowBlocks(lambda: ((X[i : i + 100], y[i : i + 100]) for i in range(0, 400, 100)))
+    assert_allclose(mixture().fit(blocks).lower_bound_, moe.lower_bound_, atol=1e-6)
+
+
+def test_density_is_divided_by_the_survival_of_the_mixture(fitted):
+    moe, X, y = fitted
+    distribution = moe.predict_dist(X)
+    is_event = y["upper"] < np.inf
+    of_time = np.where(is_event, distribution.logpdf(y["lower"]), distribution.logsf(y["lower"]))
+    expected = of_time - distribution.logsf(y["entry"])
+    assert_allclose(moe.score_samples(X, y), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_truth_is_found_where_the_entry_is_known():
+    """Without it times are too long: the short ones are missing."""
+    X, y, _ = simulated(n_rows=4000, seed=3)
+    moe = mixture(n_init=4).fit(X, y)
+    plain = mixture(n_init=4).fit(X, right_censored(y["lower"], y["upper"] < np.inf))
+    ends = [np.sort(own.expert_intercept_) for own in (moe, plain)]
+    assert_allclose(ends[0], [-0.5, 1.0], atol=0.1)
+    assert ends[1][0] > -0.4
+
+
+@pytest.mark.parametrize("how", ["order", "weights", "units of time", "seed"])
+def test_what_does_not_matter(fitted, how):
+    moe, X, y = fitted
+    other, factor, given = mixture(random_state=int(how == "seed")), 1.0, {}
+    rows = np.random.default_rng(1).permutation(len(y)) if how == "order" else np.arange(len(y))
+    if how == "units of time":
+        factor, y = 12.0, y.copy()
+        for name in y.dtype.names:
+            y[name] *= factor
+    if how == "weights":
+        given = {"sample_weight": np.where(rows < 50, 2.0, 1.0)}
+        twice = np.append(rows, rows[:50])
+        moe = mixture().fit(X[twice], y[twice])
+    other.fit(X[rows], y[rows], **given)
+    expected = moe.predict_quantile(X, q=0.5)
+    assert_allclose(other.predict_quantile(X, q=0.5), factor * expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["weibull", "lognormal", "exponential", "gamma"])
+def test_rows_of_a_person_are_one_row_that_was_cut(family):
+    """Cut in two at a time before the end, where features do not change."""
+    X, y, rng = simulated(n_rows=200)
+    end, event, entry = y["lower"], y["upper"] < np.inf, y["entry"]
+    middle = entry + rng.uniform(0.1, 0.9, size=len(end)) * (end - entry)
+    rows = np.repeat(np.arange(len(end)), 2)
+    starts = np.column_stack([entry, middle]).ravel()
+    ends = np.column_stack([middle, end]).ravel()
+    events = np.column_stack([np.zeros(len(end), dtype=bool), event]).ravel()
+    whole = mixture(family=family).fit(X, y)
+    cut = right_censored(ends, events, entry=starts)
+    moe = mixture(family=family).fit(X[rows], cut, units=rows)
+    log_density = moe.score_samples(X[rows], cut, units=rows)
+    # Penalties count rows, of which there are twice as many.
+    assert_allclose(log_density.sum(), whole.score_samples(X, y).sum(), atol=0.5)
+    fixed = mixture(family=family, **EXACT)
+    whole, moe = fixed.fit(X, y), mixture(family=family, **EXACT).fit(X[rows], cut, units=rows)
+    total = whole.score_samples(X, y).sum()
+    assert_allclose(moe.score_samples(X[rows], cut, units=rows).sum(), total, atol=1e-5)
+    assert moe.inference(X[rows], cut, units=rows).max_shift < 0.01
+
+
+def test_the_paths_of_users(fitted):
+    """Selection, pickle, cross-validation, resampling and reports of times."""
+    moe, X, y = fitted
+    again = pickle.loads(pickle.dumps(moe))
+    assert_allclose(again.score_samples(X, y), moe.score_samples(X, y))
+    assert fit_quietly(mixture("auto"), X, y).n_experts_ >= 1
+    robust = moe.inference(X, y, method="sandwich").standard_errors
+    assert np.nanmedian(robust / moe.inference(X, y).standard_errors) == pytest.approx(1.0, abs=0.3)
+
+
+def test_curve_of_kaplan_and_meier_counts_those_at_risk(fitted):
+    moe, X, y = fitted
+    display = SurvivalDisplay.from_estimator(moe, X, y)
+    end, event, entry = y["lower"], y["upper"] < np.inf, y["entry"]
+    times = np.unique(end)
+    at_risk = ((entry < times[:, None]) & (end >= times[:, None])).sum(axis=1)
+    n_events = (event & (end == times[:, None])).sum(axis=1)
+    expected = np.cumprod(1.0 - n_events / np.maximum(at_risk, 1))
+    assert_allclose(display.observed[-1], expected[-1])
+    assert_allclose(display.mixture[-1], moe.predict_dist(X).sf(display.times[-1]).mean())
+
+
+REFUSED = {
+    "after": (
+        lambda: right_censored([1.0, 2.0], [1, 0], entry=[0.0, 2.0]),
+        "censored y",
+        "entries",
+    ),
+    "missing": (lambda: right_censored([1.0], [1], entry=[np.nan]), "censored y", "entries"),
+    "shape": (lambda: right_censored([1.0, 2.0], [1, 0], entry=[0.0]), "entry", "(2,)"),
+    "concordance": (
+        lambda: concordance_index(simulated(50)[1], np.ones(50)),
+        "concordance_index",
+        "delayed entry",
+    ),
+    "series": (
+        lambda: mixture(gate="markov").fit(*simulated(50)[:2]),
+        "y with delayed entry",
+        "markov",
+    ),
+    "balance": (
+        lambda: mixture(gate=SoftmaxGate(balance=0.1)).fit(*simulated(50)[:2]),
+        "y with delayed entry",
+        "gate.balance=0.1",
+    ),
+    "score": (
+        lambda: mixture().fit(*simulated(50)[:2]).score(*simulated(50)[:2]),
+        "score",
+        "entry",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_refusals(case):
+    action, name, word = REFUSED[case]
+    assert_refused(refusal(action), name, word)

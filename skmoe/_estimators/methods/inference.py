@@ -159,9 +159,9 @@ def _warn_of_weights(name: str, rows: Rows) -> None:
     labels = "np.arange(len(y))" if rows.unit is None else "units"
     warn_user(
         f"{name} took sample_weight as frequencies, a weight of 2 as two rows; {reason}. For "
-        f'sampling weights pass method="sandwich" with the clusters of the sample, cluster='
-        f"{labels} if it has none, and its strata. If y is an average of so many values, pass them "
-        "as var_weights in place of sample_weight, to fit as well. Otherwise standard errors, "
+        'sampling weights pass method="sandwich" with cluster= and strata= of the sample, or with '
+        f"cluster={labels} if it has neither. If y is an average of so many values, pass them as "
+        "var_weights in place of sample_weight, to fit as well. Otherwise standard errors, "
         "p-values and criteria are wrong.",
         WeightsWarning,
     )

@@ -43,7 +43,7 @@ print("visits per year by expert:", frequency.predict_experts(X).mean(axis=0).ro
 # **Cost of a visit**: the average of each person, in ``var_weights`` the number of visits: averages
 # of n visits have the variance of one, divided by n. If all people counted the same, the total
 # would be too high, as visits of people with few of them cost more. As ``sample_weight`` 50 visits
-# were 50 rows with the same average: 95 % intervals then cover 15 %, and here 95 % (simulations).
+# were 50 rows with the same average: 95 % intervals then cover 45 %, and here 95 % (simulations).
 
 seen = train[train["visits"] > 0]
 data, n = (X.loc[seen.index], seen["cost"] / seen["visits"]), seen["visits"]

@@ -120,6 +120,7 @@ class LinearPredictor:
     """
 
     is_dispersion: ClassVar[bool] = False
+    is_in_heading: ClassVar[bool] = False
     # Whether zero is a hypothesis about the coefficients.
     is_tested: ClassVar[bool] = True
 
@@ -197,8 +198,9 @@ class Dispersion:
     ['dispersion_', 'df_']
     """
 
-    # It has no slopes.
+    # It has no slopes. Whether it is named before the tables of an expert.
     is_dispersion: ClassVar[bool] = True
+    is_in_heading: ClassVar[bool] = True
     is_main: ClassVar[bool] = False
     penalty: ClassVar[str] = ""
     contrasts: ClassVar[None] = None
@@ -250,6 +252,7 @@ class Correlation(Dispersion):
     """
 
     is_tested: ClassVar[bool] = True
+    is_in_heading: ClassVar[bool] = False
 
     term: str = "atanh(correlation)"
     attribute: str = "expert_covariance_"
@@ -267,6 +270,69 @@ class Correlation(Dispersion):
     def values(self, attributes: Mapping[str, Any], n_parts: int, columns: Array) -> Array:
         """Fisher's z from the fitted attributes, (K, P, 1)."""
         return covariance_coordinates(np.asarray(attributes[self.attribute]))[1][..., None]
+
+
+@dataclass(frozen=True)
+class EffectCovariance(Dispersion):
+    """A block of the covariances of random effects, in the units of X and y.
+
+    The coordinates are the lower triangles of matrices L; the covariances are those of L L'.
+
+    See Also
+    --------
+    Dispersion : A block of a number for each expert and output.
+
+    Examples
+    --------
+    >>> from skmoe.protocols import EffectCovariance
+    >>> EffectCovariance(columns=(-1, 0)).terms(["(Intercept)", "time"])
+    ['var(intercept)', 'cov(intercept, time)', 'var(time)']
+    """
+
+    is_in_heading: ClassVar[bool] = False
+
+    term: str = "random effects"
+    attribute: str = "random_covariance_"
+    name: str = "sd of random effects"
+    params: str = "factor"
+    columns: tuple[int, ...] = (-1,)  # of the design, the last for the intercept
+    is_shared: bool = False  # by all experts
+
+    @property
+    def lower(self) -> Any:
+        """Rows and columns of the entries that are listed."""
+        return np.tril_indices(len(self.columns))
+
+    @property
+    def is_variance(self) -> Array:
+        """Which entries are variances, (t,)."""
+        return np.equal(*self.lower)
+
+    def terms(self, names: Sequence[str]) -> list[str]:
+        """Variances and covariances."""
+        own = ["intercept", *(names[column + 1] for column in self.columns[1:])]
+        pairs = zip(*self.lower, strict=True)
+        return [f"var({own[i]})" if i == j else f"cov({own[j]}, {own[i]})" for i, j in pairs]
+
+    def numbers(self, attributes: Mapping[str, Any], n_parts: int) -> Array:
+        """Standard deviations of the effects, (K, V q)."""
+        matrices = np.asarray(attributes[self.attribute])
+        return np.sqrt(np.diagonal(matrices, axis1=-2, axis2=-1)).reshape(n_parts, -1)
+
+    def values(self, attributes: Mapping[str, Any], n_parts: int, columns: Array) -> Array:
+        """Variances and covariances from the fitted attributes, (K, V, t)."""
+        matrices = np.asarray(attributes[self.attribute])[..., *self.lower]
+        return matrices.reshape(n_parts, -1, matrices.shape[-1])
+
+    def derivatives(self, factors: Array, transform: Array) -> Array:
+        """Derivatives (t, c) of those of effects that are transformed, by the entries of L."""
+        size = len(self.columns)
+        factor, found = np.zeros((size, size)), []
+        factor[self.lower] = factors
+        for i, j in zip(*self.lower, strict=True):
+            change = np.outer(transform[:, i], transform @ factor[:, j])
+            found.append((change + change.T)[self.lower])
+        return np.stack(found, axis=1)
 
 
 Block = LinearPredictor | Dispersion

@@ -39,6 +39,7 @@ class Preprocessor(NamedTuple):
     extra_features: ExtraFeatures | None = None  # of base model and gate transformer
     log_n: float = 0.0  # of the mean number of values of which y is the mean
     feature_range: Any = None  # smallest and largest value (2, p) of each column of X
+    counts_units: bool = False  # whether weights, equal in the rows of a unit, are those of units
 
     # --- rows ---
 
@@ -122,6 +123,7 @@ class Preprocessor(NamedTuple):
         whose predictions differ within a unit, it sees the mean of the rows.
         """
         units, extra, weight = make_units(codes), self.extra_features, rows.weight
+        units = make_series(codes, weight) if self.counts_units else units
         design = rows.gate_design[units.starts]
         if extra is not None and extra.base is not None:
             share = weight / units.repeat(units.sum_rows(weight))
@@ -152,11 +154,14 @@ class Preprocessor(NamedTuple):
     def log_jacobian(self, target: Any = None) -> Any:
         """Log density of the standardised target minus log density of y, for each row.
 
-        Of a target (m, n) with bounds it is (n,): intervals have probabilities, not densities.
+        Of a target (m, n) with bounds, or with missing values, it is (n,): intervals have
+        probabilities, not densities.
         """
         if self.target_scaling is None:
             return 0.0
         logs = np.log(self.target_scaling.scale)
+        if self.counts_units and target is not None:
+            return logs @ ~np.isnan(target)
         return logs @ is_exact(target) if has_bounds(target) else float(logs.sum())
 
     # --- features ---

@@ -42,7 +42,7 @@ from skmoe._data.encoding import (
     numeric_values,
 )
 from skmoe._data.series import (
-    check_weights_of_series,
+    check_weights_of_units,
     parts_of_folds,
     ranks_in_time,
     without_missing,
@@ -163,6 +163,11 @@ class Rows(NamedTuple):
         kept = np.flatnonzero(self.weight > 0.0)
         return self if len(kept) == len(self.weight) else self.take(kept)
 
+    def of_known_y(self) -> Rows:
+        """The rows of units whose y is no NaN."""
+        rows = self.take(np.flatnonzero(~np.isnan(self.y).any(axis=-1)))
+        return rows._replace(unit=rows.unit_codes)
+
     def of_n_experts(self, number: int) -> Rows:
         """Rows whose possible experts are of a larger number; the others are of unknown rows."""
         if self.possible is None:
@@ -267,8 +272,7 @@ class Dataset(NamedTuple):
     units: Units | None = None  # whose rows have one latent expert; None for each row its own
     possible: Array | None = None  # experts of each row (K, n) or unit (K, U); None for all
     series: Units | None = None  # whose rows follow one another in time
-    # Logs of the numbers of values of which each y is the mean, relative to those of the fit.
-    log_n: Array | None = None
+    log_n: Array | None = None  # logs of the numbers of values, relative to those of the fit
 
     @property
     def n_rows(self) -> int:
@@ -413,6 +417,7 @@ class RowRules(NamedTuple):
     n_outputs: int | None = None  # of the fit
     classes: Array | None = None  # of the fit
     of_series: bool = False  # whether rows follow one another in time, and y may be missing
+    of_effects: bool = False  # whether those of a unit have random effects, and y may be missing
 
 
 def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
@@ -430,7 +435,8 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     missing: Any = None
     if has_target:
         target = given.y
-        if rules.of_series and target is not None and not has_bounds(target):
+        may_lack = rules.of_series or rules.of_effects
+        if may_lack and target is not None and not has_bounds(target):
             may_be_all = not rules.is_first
             target, missing = without_missing(target, rules.classes, may_be_all=may_be_all)
         y = checked_target(target, rules, n_rows)
@@ -442,9 +448,9 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     if given.offset is not None:
         offset = check_offset(given.offset, n_rows, n_outputs)
         offset = offset if np.any(offset) else None
-    n_values = None
-    if given.n_values is not None:
-        n_values = check_var_weights(given.n_values, n_rows)
+    n_values = given.n_values
+    if n_values is not None:
+        n_values = check_var_weights(n_values, n_rows)
     named = {"units": given.unit, "known_experts": given.possible, "groups": given.group}
     named["time"] = given.time
     metadata: dict[str, Array] = {}
@@ -459,7 +465,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
         )
     if rules.of_series:
         series, time = ranks_in_time(unit, time, n_rows)
-        check_weights_of_series(series, weight)
+        check_weights_of_units(series, weight, 'gate="markov"')
         unit, missing = None, (not has_target) if missing is None else missing
         weight = np.where(missing, 0.0, weight)
     elif time is not None:
@@ -467,6 +473,13 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             'time orders the rows of gate="markov" only; other gates take rows as independent. '
             'Use gate="markov", or pass the time as a column of X.'
         )
+    elif missing is not None:  # of units with random effects
+        if unit is not None:
+            check_weights_of_units(encode_units(unit)[1], weight, "random_features")
+        if rules.is_first or rules.is_block:
+            weight = np.where(missing, 0.0, weight)
+        elif missing.any() and y is not None:
+            y[missing] = np.nan
     return Rows(X, y, weight, offset, unit, group, metadata, possible, time, series, n_values)
 
 

@@ -64,16 +64,16 @@ def ranks_in_time(units: Array | None, time: Array | None, n_rows: int) -> tuple
 # --- checks ---------------------------------------------------------------------------------------
 
 
-def check_weights_of_series(codes: Array, weight: Array) -> None:
-    """The rows of a series must have one weight."""
+def check_weights_of_units(codes: Array, weight: Array, reason: str) -> None:
+    """The rows of a unit must have one weight, where the model has a reason."""
     largest = np.zeros(codes.max(initial=-1) + 1)
     np.maximum.at(largest, codes, weight)
     differs = weight != largest[codes]
     if differs.any():
         row = int(differs.argmax())
         raise ValueError(
-            'sample_weight must be equal in all rows of a unit with gate="markov", since it counts '
-            f"series; row {row} has {weight[row]:g}, and another row of its unit "
+            f"sample_weight must be equal in all rows of a unit with {reason}, since it counts "
+            f"units; row {row} has {weight[row]:g}, and another row of its unit "
             f"{largest[codes[row]]:g}. For rows that should not count, set y to NaN."
         )
 

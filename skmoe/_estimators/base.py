@@ -243,7 +243,8 @@ class BaseMixture(
             Units of the rows, in which the gate's features must be constant; None if each row is a
             unit of its own. With `gate="markov"` they are series.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series, of which each row knows that of earlier rows.
+            Observed target of series, of which each row knows that of earlier rows, or of units
+            with `random_features`, of which it knows the others.
         time : array-like of shape (n_samples,), default=None
             Order of the rows of series.
 
@@ -257,9 +258,9 @@ class BaseMixture(
         responsibilities : The probabilities given features and target.
         """
         check_is_fitted(self)
-        if self._fitted.mixture.gate.persists:
-            rows, gate_prob = self._with_gate(Rows(X, y, unit=units, time=time), None)
-            return np.asarray(gate_prob).T
+        has_effects = self._fitted.preprocessor.counts_units
+        if self._fitted.mixture.gate.persists or (has_effects and y is not None):
+            return np.asarray(self._with_gate(Rows(X, y, unit=units, time=time), None)[1]).T
         self._check_independent(y, time)
         rows = self._checked(Rows(X, unit=units))
         if units is None:
@@ -276,7 +277,7 @@ class BaseMixture(
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), of which each row knows earlier rows.
+            Observed target, as in `predict_gate`.
         units, time : array-like of shape (n_samples,), default=None
             Units as in `predict_gate`, and order of the rows of series.
 
@@ -358,6 +359,8 @@ class BaseMixtureOfExperts(BaseMixture):
     monotonic_cst: Any = None
     dispersion: str = "per_expert"
     covariance_type: str = "diag"
+    random_features: Any = None
+    random_covariance: str = "shared"
     dispersion_prior: float | str = "auto"
     cross_fit: int | str | bool = "auto"
     class_weight: Any = None
@@ -428,7 +431,7 @@ class BaseMixtureOfExperts(BaseMixture):
             unit come from one expert, given which they are independent. The gate sees one row for
             each unit, in which its features must be constant. None if each row is a unit of its
             own. With `gate="markov"` they are series, whose rows may have different experts; None
-            is one series.
+            is one series. With `random_features` their rows are dependent, and may lack y (NaN).
         time : array-like of shape (n_samples,), default=None
             Order of the rows of each unit, with `gate="markov"`: numbers or dates, which differ
             within a unit. None for the order in which they are given. A y that is NaN is missing.

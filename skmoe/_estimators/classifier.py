@@ -247,6 +247,8 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     dispersion_features: None = field(default=None, init=False)
     dispersion: str = field(default="per_expert", init=False)
     covariance_type: str = field(default="diag", init=False)
+    random_features: None = field(default=None, init=False)
+    random_covariance: str = field(default="shared", init=False)
     dispersion_prior: float = field(default=0.0, init=False)
 
     @available_if(supports_partial_fit)

@@ -97,6 +97,15 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Noise of several outputs, given the expert: independent, or with a full covariance matrix,
         as in `GaussianMixture`. "full" needs `family="normal"`, or "lognormal" for correlated
         logarithms. `dispersion="shared"` then shares the matrix. See "Several outputs".
+    random_features : array-like, default=None
+        Random effects of units: columns whose slopes differ between the units of a regime, beside
+        an intercept of each unit. They are normal about the coefficients of its expert, as in a
+        linear mixed model [5]_. `[]` is the random intercept alone, and None has no random effects.
+        It needs `units=` in `fit`, `family="normal"`, and weights that are equal in the rows of a
+        unit, whose copies they count. See "Trajectories with random effects".
+    random_covariance : {"shared", "per_expert"}, default="shared"
+        Whether all experts have one covariance matrix of the random effects. That of each expert
+        needs more units, and an expert whose effects vary much can take those of others.
     dispersion_prior : float or "auto", default="auto"
         Strength, in rows, of the inverse-gamma prior on each noise variance, or other dispersion;
         counts and ratings have none. Covariance matrices have an inverse-Wishart prior, which draws
@@ -197,6 +206,9 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     expert_covariance_ : ndarray of shape (n_experts, n_outputs, n_outputs)
         With `covariance_type="full"`: covariance matrix of the outputs, or of their logarithms,
         about the means of each expert.
+    random_covariance_ : ndarray of shape (n_experts, [n_outputs,] 1 + n_slopes, 1 + n_slopes)
+        With `random_features`: covariance matrix of the effects of a unit, the intercept first, in
+        the units of X and y.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
         If the number was selected: numbers tried, and minus criteria or held-out log-likelihoods
         per row, or unit. Those of estimators as experts are of out-of-fold predictions, less the
@@ -283,6 +295,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
        experts", Advances in Neural Information Processing Systems 8, 351-357.
     .. [4] M. E. Tipping (2001), "Sparse Bayesian learning and the relevance vector machine",
        Journal of Machine Learning Research 1, 211-244.
+    .. [5] N. M. Laird and J. H. Ware (1982), "Random-effects models for longitudinal data",
+       Biometrics 38, 963-974.
 
     Examples
     --------

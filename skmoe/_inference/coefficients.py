@@ -19,9 +19,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import block_diag
 
 from skmoe._data.rows import Dataset
-from skmoe._inference.inference import DIRECTION_TOL, NOT_DETERMINED, Exponentials, Inference, Term
+from skmoe._inference.inference import (
+    DIRECTION_TOL,
+    NO_EFFECT,
+    NOT_DETERMINED,
+    Exponentials,
+    Inference,
+    Term,
+)
 from skmoe._inference.labels import Labels
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import EIGENVALUE_TOL, Clusters, newton_step
@@ -32,6 +40,7 @@ from skmoe.protocols import (
     MULTINOMIAL,
     ODDS_RATIO,
     Block,
+    EffectCovariance,
     LinearPredictor,
     Measure,
     Part,
@@ -55,6 +64,9 @@ NOT_IDENTIFIED_TOL = 1e-3
 
 # Variance of the share of an expert among first rows below which it is certain.
 LEAST_SHARE = 1e-6
+
+# Variance of random effects, relative to that of the noise, that is zero.
+NO_VARIANCE = 1e-8
 
 # Derivatives smaller than this fraction of the largest in their row are zero up to round-off.
 DERIVATIVE_RTOL = 1e-9
@@ -98,7 +110,11 @@ def list_coefficients(
     index, size, start = {term: i for i, term in enumerate(terms)}, len(terms), 0
     values = []
     found: dict[str, Exponentials] = {}
+    is_variance = np.zeros(size, dtype=bool)
     for listed in blocks:
+        if isinstance(listed.block, EffectCovariance):
+            own_variances = listed.block.is_variance[listed.position]
+            is_variance[start : start + len(listed.terms)] = own_variances
         part = listed.origin if listed.expert is None else listed.expert
         n_parts = 1 if part is None else len(labels.experts)
         of_parts = listed.block.values(attributes, n_parts, listed.columns)
@@ -124,12 +140,16 @@ def list_coefficients(
         exponentials=list(found.values()),
         references=references.tolist(),
         blocks=blocks,
+        is_variance=is_variance,
     )
 
 
-def derivatives_of(blocks: Sequence[Listed], size: int) -> Array:
-    """Derivatives (T, R) of the coefficients of blocks by the coordinates, which are constant."""
-    found, start = np.zeros((sum(len(listed.terms) for listed in blocks), size)), 0
+def derivatives_of(blocks: Sequence[Listed], theta: Array) -> Array:
+    """Derivatives (T, R) of the coefficients of blocks by the coordinates, at some of these (R,).
+
+    They are constant but for covariances of random effects.
+    """
+    found, start = np.zeros((sum(len(listed.terms) for listed in blocks), len(theta))), 0
     for listed in blocks:
         center, scale = listed.scaling
         slopes = np.hstack([np.diag(1.0 / scale), np.zeros((len(scale), 1))])
@@ -141,6 +161,13 @@ def derivatives_of(blocks: Sequence[Listed], size: int) -> Array:
             if listed.block.link == "identity":
                 contrasts = listed.unit[:, None] * contrasts
             of_block = np.kron(contrasts, unstandardize)
+        elif isinstance(listed.block, EffectCovariance):
+            kept = [1 + column for column in listed.block.columns]
+            transform = unstandardize[np.ix_(kept, listed.block.columns)]
+            factors = theta[listed.coordinates].reshape(len(listed.unit), -1)
+            pairs = zip(factors, listed.unit, strict=True)
+            own = [listed.block.derivatives(factor, unit * transform) for factor, unit in pairs]
+            of_block = block_diag(*own)
         of_block = listed.select(of_block.reshape(len(listed.unit), -1, of_block.shape[1]))
         end, is_present = start + len(listed.terms), listed.coordinates >= 0
         found[start:end, listed.coordinates[is_present]] = of_block[:, is_present]
@@ -175,6 +202,8 @@ def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
         has_several = len(responses) > 1
         of_block = block.responses(responses) if has_several else [""]
         holders = [[k]] * len(names)  # the experts that share each
+        if isinstance(block, EffectCovariance) and block.is_shared:
+            holders = [[*vectors]] * len(names)
         if block.is_main and experts.slopes:
             holders = [
                 [j for j, vector in vectors.items() if vector[i] == at >= 0]
@@ -362,7 +391,7 @@ def observed_errors(
     if clusters is not None:
         n_strata = int(clusters.strata.max()) + 1
         method += f", {len(clusters.strata)} clusters" + f", {n_strata} strata" * (n_strata > 1)
-    derivatives = derivatives_of(blocks, len(first))
+    derivatives = derivatives_of(blocks, theta[first])
     size = np.abs(derivatives)
     involved = size > DERIVATIVE_RTOL * size.max(axis=1, keepdims=True)
     reasons = np.full(len(derivatives), "", dtype=object)
@@ -374,6 +403,8 @@ def observed_errors(
     reasons[is_first & (reasons == "separated")] = "certain"
     reasons[~(involved & ~dropped).any(axis=1)] = "dropped"
     reasons[~derivatives.any(axis=1)] = "fixed"  # slopes of constant features
+    if fitted.preprocessor.counts_units:
+        reasons[_without_effect(fitted, coefficients)] = NO_EFFECT
     is_dependent = (involved & invariant.any(axis=1)).any(axis=1) & (reasons == "")
     is_dependent &= np.concatenate([listed.position > 0 for listed in blocks])
     found = replace(
@@ -431,6 +462,23 @@ def _inverse(
     not_identified[free] = null_space > NOT_IDENTIFIED_TOL
     is_indefinite = eigenvalues[0] < -NEGATIVE_EIGENVALUE_TOL * eigenvalues[-1]
     return matrix, not_identified, bool(is_indefinite)
+
+
+def _without_effect(fitted: FittedMixture, coefficients: Inference) -> Array:
+    """Covariances (T,) of random effects of which a variance is zero, beside that of the noise."""
+    log_noise, start = fitted.theta[fitted.mixture.experts.scale_index], 0
+    found = np.zeros(len(coefficients.terms), dtype=bool)
+    for listed in coefficients.blocks:
+        end = start + len(listed.terms)
+        if isinstance(listed.block, EffectCovariance) and listed.terms:
+            scale = np.append(1.0, listed.scaling[1])[1 + np.array(listed.block.columns)]
+            lower, values = listed.block.lower, coefficients.estimates[start:end]
+            values = values.reshape(-1, len(lower[0]))[:, listed.block.is_variance]
+            small = NO_VARIANCE * listed.unit**2 * np.exp(log_noise[listed.expert])
+            own = values * np.square(scale) < small[:, None]
+            found[start:end] = (own[:, lower[0]] | own[:, lower[1]]).ravel()
+        start = end
+    return found
 
 
 def _invariant_directions(dataset: Dataset, blocks: Sequence[Listed], free: Array) -> Array:

@@ -15,7 +15,7 @@ from scipy.special import chdtrc, ndtr, ndtri
 from skmoe._data.checks import check_level, shown
 from skmoe._inference.labels import default_expert_names, format_number, printable_name
 from skmoe._mixture.search import RUNS_OF_SEARCH
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 from skmoe._optional import import_pandas
 
 # Least width of the names of terms.
@@ -27,6 +27,7 @@ N_TABLE_DIGITS = 4
 
 # A coefficient that the data do not determine, and slopes of linearly dependent columns.
 NOT_DETERMINED, DEPENDENT = "not determined", "dependent"
+NO_EFFECT = "zero"  # of variances of random effects
 
 # Derivatives up to this part of the largest are round-off.
 DIRECTION_TOL = 1e-6
@@ -177,6 +178,7 @@ class Inference(Result):
     refits: Sequence[Array] = ()
     coordinates: Any = None
     is_unknown: Any = False
+    is_variance: Any = False  # which terms are variances, whose logs have intervals
 
     _heading: ClassVar[str] = "estimate"
 
@@ -215,6 +217,7 @@ class Inference(Result):
         intervals : ndarray of shape (n_terms, 2)
             By the normal approximation, or of the bootstrap: quantiles reflected about the
             estimate, which corrects the bias of penalties (Davison and Hinkley 1997, chapter 5).
+            Those of variances of random effects are of their logs.
 
         Raises
         ------
@@ -222,7 +225,17 @@ class Inference(Result):
             If the level is outside (0, 1).
         """
         check_level(level)
-        return _intervals(self.estimates, self.standard_errors, self.replicates, level)
+        found = _intervals(self.estimates, self.standard_errors, self.replicates, level)
+        own = np.flatnonzero(self.is_variance)
+        if len(own):
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                values, errors = self.estimates[own], self.standard_errors[own]
+                replicates = self.replicates
+                if replicates is not None:
+                    replicates = np.log(np.maximum(replicates[:, own], TINY))
+                logs = _intervals(np.log(values), errors / values, replicates, level)
+                found[own] = np.exp(logs)
+        return found
 
     def _columns(self, level: float, error: str, *ends: str) -> dict[str, Array]:
         """Columns of a table, with the given names of the errors and of the ends of intervals."""

@@ -26,7 +26,14 @@ from scipy.special import entr
 
 from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import blocks_of_gate, indicator_columns
-from skmoe._inference.inference import DEPENDENT, N_TABLE_DIGITS, WIDTH, Inference, frame_of
+from skmoe._inference.inference import (
+    DEPENDENT,
+    N_TABLE_DIGITS,
+    NO_EFFECT,
+    WIDTH,
+    Inference,
+    frame_of,
+)
 from skmoe._inference.labels import (
     Labels,
     base_term,
@@ -67,6 +74,8 @@ FOOTNOTES = {
     "Counts with the smallest dispersion are Poisson.",
     "dropped": "the feature is not needed: its penalty, found by the evidence, is infinite.",
     "fixed": "the feature is constant, and its coefficient zero. Leave it out.",
+    NO_EFFECT: "the variance of the random effect is zero: units differ no more than their rows "
+    "do. Leave it out of random_features, or use random_features=None.",
 }
 
 # How lines are broken.
@@ -78,6 +87,9 @@ MIN_RELATIVE_EFFECT = 0.25
 
 # Log odds per standard deviation below which the probability of an expert is nearly the same.
 MIN_EFFECT = 0.005
+
+# Least eigenvalue of correlations of random effects that are not linearly dependent.
+SINGULAR_TOL = 1e-7
 
 # Linearly dependent columns named in a note.
 MAX_COLUMNS_NAMED = 6
@@ -278,7 +290,9 @@ class Summary:
         listed = self.coefficients
         if listed is None:
             return []
-        is_shown = [with_dispersion or not is_one for is_one in listed.is_dispersion]
+        sizes = [len(own.terms) for own in listed.blocks]
+        is_shown = np.repeat([not own.block.is_in_heading for own in listed.blocks], sizes)
+        is_shown |= with_dispersion
         chosen = [i for i, term in enumerate(listed.terms) if term.part == part and is_shown[i]]
         return listed._tables(chosen, self.level) if chosen else []
 
@@ -301,14 +315,19 @@ class FitStatistics(NamedTuple):
 
 @np.errstate(divide="ignore", invalid="ignore")
 def fit_statistics(
-    posterior: tuple[Array, Array], rows: Rows, n_parameters: float
+    posterior: tuple[Array, Array], rows: Rows, n_parameters: float, counts_units: bool = False
 ) -> FitStatistics:
-    """Statistics of weighted rows, from responsibilities (K, U) and log densities (U,)."""
+    """Statistics of weighted rows, from responsibilities (K, U) and log densities (U,).
+
+    Weights, which are equal in the rows of a unit, may be numbers of units.
+    """
     resp, log_density = posterior
     weight, row_weight, n_units = rows.weight, rows.weight, None
     if rows.unit is not None:
         n_units = len(log_density)
         weight, row_weight = np.ones(n_units), np.bincount(rows.unit, rows.weight)
+        if counts_units:
+            weight = row_weight / np.bincount(rows.unit)
     n_experts, total = len(resp), float(weight.sum())
     own = weight * (resp.argmax(axis=0) == np.arange(n_experts)[:, None])
     of_own, share = (resp * own).sum(axis=1) / own.sum(axis=1), resp @ weight / total
@@ -525,10 +544,26 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
         notes.append(f"Give the data of the fit, {call}, for criteria and standard errors.")
     elif coefficients is not None:
         notes.append(f"No standard errors: {found.obstacle.partition(';')[0]}.")
+    if hasattr(estimator, "random_covariance_") and _is_singular(estimator.random_covariance_):
+        notes.append(
+            "A covariance matrix of random effects is singular: one of the effects is a linear "
+            "function of the others. Use fewer random_features."
+        )
     for _, values, part, features in penalties:
         dropped = [printable_name(features[j]) for j in np.flatnonzero(np.isposinf(values))]
         notes += [f"Dropped by the {part}: {', '.join(dropped)}."] if dropped else []
     return notes
+
+
+def _is_singular(covariances: Array) -> bool:
+    """Whether effects with positive variances (..., q, q) are linearly dependent."""
+    for matrix in covariances.reshape(-1, *covariances.shape[-2:]):
+        own = np.flatnonzero(np.diag(matrix) > 0.0)
+        std = np.sqrt(np.diag(matrix)[own])
+        correlation = matrix[np.ix_(own, own)] / np.outer(std, std)
+        if len(own) and np.linalg.eigvalsh(correlation)[0] < SINGULAR_TOL:
+            return True
+    return False
 
 
 def _describe_dependence(columns: list[str]) -> str:

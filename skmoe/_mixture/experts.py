@@ -170,8 +170,8 @@ class Experts(LinearPart):
         Which slopes are shared or absent, their signs, and columns of the log dispersions.
     outermost_rows : ndarray of shape (R, e)
         Rows of the latter columns between which the log dispersions are bounded.
-    shared_dispersion : bool
-        Whether all experts have the same dispersions.
+    shared_dispersion, shared_effects : bool
+        Whether all experts have the same dispersions, and covariances of random effects.
     """
 
     def __init__(
@@ -188,6 +188,7 @@ class Experts(LinearPart):
         dispersion_columns: tuple[int, ...] = (),
         outermost_rows: Any = None,
         shared_dispersion: bool = False,
+        shared_effects: bool = False,
     ) -> None:
         families = list(families)
         self.families, self.n_experts = families, len(families)
@@ -233,8 +234,8 @@ class Experts(LinearPart):
         self.owners = np.repeat(parts, [b.where.stop - b.where.start for b in self.blocks])
         self.sizes = np.bincount(self.owners, minlength=self.n_experts)
         self.free = self.first = np.arange(self.size)
-        if slopes or shared_dispersion:
-            self._set_shared(slopes)
+        if slopes or shared_dispersion or shared_effects:
+            self._set_shared(slopes, shared_effects)
         self._set_bounds(variance_floor, starts, outermost_rows)
         self.set_penalties(penalties)
 
@@ -272,7 +273,7 @@ class Experts(LinearPart):
                 last = group.index[group.roles.index(DISPERSION)][:, -1]
                 group.set_limits(Limits(self.lower[last], self.upper[last], outermost))
 
-    def _set_shared(self, slopes: Any) -> None:
+    def _set_shared(self, slopes: Any, shared_effects: bool) -> None:
         """Sets the coordinate of each coefficient among those that are estimated."""
         index = np.arange(self.size)
         if slopes:
@@ -283,14 +284,23 @@ class Experts(LinearPart):
                 for column, holder in enumerate(holders[block.part]):
                     held = starts[max(holder, 0), block.output, block.predictor] + column
                     index[block.where.start + column] = held if holder >= 0 else -1
-        if self.shared_dispersion:
-            others = [block for block in self.blocks if block.role != MEAN]
+        if self.shared_dispersion or shared_effects:
+            is_shared = {False: self.shared_dispersion, True: shared_effects}
+            others = [
+                block
+                for block in self.blocks
+                if block.role != MEAN and is_shared[self._is_of_effects(block)]
+            ]
             of_first = {(b.output, b.predictor): b.where for b in reversed(others)}
             for block in others:
                 index[block.where] = np.r_[of_first[block.output, block.predictor]]
         used, first = np.unique(index, return_index=True)
         self.first, used = first[used >= 0], used[used >= 0]
         self.free = np.where(index < 0, -1, np.searchsorted(used, index))
+
+    def _is_of_effects(self, block: Block) -> bool:
+        """Whether a block is of the covariances of random effects."""
+        return bool(self.families[block.part].couples_rows and block.predictor > 1)
 
     # --- predictions ---
 
@@ -329,7 +339,11 @@ class Experts(LinearPart):
             etas = group.predictors(theta[None], data)
             for p, k in enumerate(group.parts.tolist()):
                 if k in numbers:
-                    yield k, group, group.family, [eta[p, 0] for eta in etas]
+                    own = [eta[p, 0] for eta in etas]
+                    if group.family.couples_rows:
+                        known = data.known and [v[k, group.output] for v in data.known]
+                        own = group.family.predictive(own, data.designs[MEAN], known)
+                    yield k, group, group.family, own
 
     # --- the target, and which experts can have made a row ---
 
@@ -343,11 +357,13 @@ class Experts(LinearPart):
         if key not in data.targets:
             y = data.rows.y
             y = y if group.output is None or y.ndim == 1 else y[group.output]
-            family = of_target(group.family, y) if y.dtype.names else group.family
+            family: Any = of_target(group.family, y) if y.dtype.names else group.family
             possible, beyond = self.in_support(group.family, y), None
             if not possible.all():
                 y = np.where(possible, y, np.ones((), y.dtype))
                 beyond = ~(possible if possible.ndim == 1 else possible.all(axis=0))
+            if family.couples_rows:
+                family = family.of_rows(y, data.rows.units, data.designs[MEAN])
             data.targets[key] = family, y, beyond
         target: tuple[Any, Any, Array | None] = data.targets[key]
         return target
@@ -466,6 +482,8 @@ class Experts(LinearPart):
         means, others = [b for b in own if b.predictor < n_means], by_predictor[n_means:]
         if family.couples_outputs:  # a block of all variances, and one of all correlations
             others = [own[n_means : 2 * n_means], own[2 * n_means :]]
+        elif family.couples_rows:  # one of the covariances of all effects
+            others = [others[0], [b for b in own if b.predictor > 1]]
         found: list[tuple[ShownBlock, list[Block]]] = []
         if means:
             named: Any = {"link": family.link, "ratios": family.measures}
@@ -526,6 +544,8 @@ class Experts(LinearPart):
             intercepts[[MEAN not in family.roles for family in self.families]] = np.nan
         found = {"expert_coef_": slopes, "expert_intercept_": intercepts}
         found |= self._dispersions(theta, units, unit)
+        if self.families[0].couples_rows:
+            found["random_covariance_"] = self._effect_covariances(theta, units, unit)
         if intercepts.shape[1] == 1:
             found = {name: values[:, 0] for name, values in found.items()}
         if self.prior.joint:  # of the outputs, or of their logarithms
@@ -541,6 +561,20 @@ class Experts(LinearPart):
         families = [family.in_units(units.target_scaling) for family in self.families]
         return found | {"families_": families}
 
+    def _effect_covariances(self, theta: Array, units: Any, unit: Array) -> Array:
+        """Covariances of random effects in the units of the data, (K, m, q, q)."""
+        columns = self.families[0].columns
+        vectors = np.zeros((self.n_experts, self.n_outputs, len(columns), self.n_columns))
+        for group in self.groups:
+            factors = group.family.factor([theta[index[:, 0]] for index in group.index])
+            for i, column in enumerate(columns):
+                vectors[group.parts, group.output, :, column] = factors[i].T
+        slopes, intercepts = units.expert_coefficients(vectors)
+        used = np.arange(slopes.shape[-1]) if units.expert_columns is None else units.expert_columns
+        slopes = slopes[..., used[list(columns[1:])]]
+        factors = np.concatenate([intercepts[..., None], slopes], axis=-1) * unit[:, None, None]
+        return np.swapaxes(factors, -1, -2) @ factors
+
     def _dispersions(self, theta: Array, units: Any, unit: Array) -> dict[str, Any]:
         """Dispersions, and predictors of their logs, of each expert and output."""
         shape = self.n_experts, self.n_outputs
@@ -552,6 +586,8 @@ class Experts(LinearPart):
             number = predictor - family.roles.count(MEAN)
             if family.couples_outputs:  # all variances, and then all correlations
                 output, number = number, int(number >= self.n_outputs)
+            if family.couples_rows and number > 0:
+                continue
             dispersion = family.dispersions[number] if role != MEAN else None
             if dispersion is None or isinstance(dispersion, Correlation):
                 continue

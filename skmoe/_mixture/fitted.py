@@ -10,7 +10,7 @@ import numpy as np
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows
 from skmoe._mixture.chain import stationary
-from skmoe._mixture.mixture import Data, Mixture, balance_prior
+from skmoe._mixture.mixture import MEAN, Data, Mixture, balance_prior
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import (
     is_collapsed,
@@ -23,6 +23,13 @@ from skmoe._numerics.probability import (
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PredictiveDistribution, concatenate_rows, predictive_distribution
 from skmoe.distributions._components import expand_rows
+
+
+class Effects(NamedTuple):
+    """Random effects of rows, in units of the standardised y, (K, m, n)."""
+
+    shift: Array  # of the means of the experts
+    variance: Array  # that is left
 
 
 class FittedMixture(NamedTuple):
@@ -49,14 +56,23 @@ class FittedMixture(NamedTuple):
         return self.gate_logs(self.data(self.preprocessor.transform_units(rows)))
 
     @underflow_to_zero
-    def predict(self, X: Any, offset: Array | None = None, gate_prob: Array | None = None) -> Array:
+    def predict(
+        self,
+        X: Any,
+        offset: Array | None = None,
+        gate_prob: Array | None = None,
+        effects: Effects | None = None,
+    ) -> Array:
         """Mean of the mixture (m, n) in the units of y, or class probabilities (C, n).
 
-        Probabilities (K, n) of the experts replace those of the gate, if given.
+        Probabilities (K, n) of the experts replace those of the gate, if given. Without effects
+        units are new ones.
         """
         parts = [
             self._mean(data, log_gate) + added
-            for data, added, log_gate in self._gated_blocks(Rows(X, offset=offset), gate_prob)
+            for data, added, log_gate in self._gated_blocks(
+                Rows(X, offset=offset), gate_prob, effects
+            )
         ]
         return np.concatenate(parts, axis=-1)
 
@@ -78,6 +94,43 @@ class FittedMixture(NamedTuple):
             for block, _ in self.preprocessor.transform_blocks(rows)
         ]
         return np.concatenate(parts, axis=1)
+
+    # --- random effects ---
+
+    @underflow_to_zero
+    def known_from_others(self, rows: Rows) -> tuple[Array, Effects]:
+        """Probabilities (K, n) of experts, and effects of rows, given the others of their units.
+
+        Where y is missing, these are all rows of which it is known.
+        """
+        data, theta = self.data(self.preprocessor.transform_units(rows)), self.theta[None]
+        experts, at = self.mixture.experts, self.mixture.at(theta, data)
+        shape = experts.n_experts, experts.n_outputs, rows.n_rows
+        shift, variance, own = np.zeros(shape), np.zeros(shape), np.zeros((shape[0], shape[2]))
+        for group in experts.groups:
+            family = experts.target(group, data)[0]
+            found = family.from_others(group.predictors(theta, data))
+            shift[group.parts, group.output], variance[group.parts, group.output] = (
+                values[:, 0] for values in found[:2]
+            )
+            own[group.parts] += found[2][:, 0]
+        joint = data.joint(at.log_gates[0][:, 0], at.logs)[:, 0]
+        resp = log_normalise(data.rows.row_responsibilities(joint) - own)[0]
+        ranks = np.argsort(np.argsort(rows.unit, kind="stable"))
+        return resp[:, ranks], Effects(shift[..., ranks], variance[..., ranks])
+
+    def drawn_effects(self, rows: Rows, rng: Any) -> Effects:
+        """Effects of new units."""
+        data, theta = self.data(self.preprocessor.transform(rows)[0]), self.theta[None]
+        experts = self.mixture.experts
+        shift = np.zeros((experts.n_experts, experts.n_outputs, rows.n_rows))
+        for group in experts.groups:
+            factor = group.family.factor(group.predictors(theta, data))[..., 0, 0]
+            columns = group.family.effects_of(data.designs[MEAN])
+            draws = rng.standard_normal((len(columns), rows.unit.max() + 1))[:, rows.unit]
+            effects = np.einsum("ijp,jn->ipn", factor, draws)
+            shift[group.parts, group.output] = (effects * columns[:, None]).sum(axis=0)
+        return Effects(shift, np.zeros_like(shift))
 
     # --- series ---
 
@@ -146,16 +199,21 @@ class FittedMixture(NamedTuple):
 
     @underflow_to_zero
     def distribution(
-        self, rows: Rows, single_output: bool, gate_prob: Array | None = None
+        self,
+        rows: Rows,
+        single_output: bool,
+        gate_prob: Array | None = None,
+        effects: Effects | None = None,
     ) -> PredictiveDistribution:
         """Predictive distribution of each row, in the units of y.
 
-        Probabilities (K, n) of the experts replace those of the gate, if given.
+        Probabilities (K, n) of the experts replace those of the gate, if given. Without effects
+        units are new ones.
         """
         rows = Rows(rows.X, offset=rows.offset, n_values=rows.n_values)
         blocks = [
             (np.exp(log_gate), self._components(data, added, log_gate))
-            for data, added, log_gate in self._gated_blocks(rows, gate_prob)
+            for data, added, log_gate in self._gated_blocks(rows, gate_prob, effects)
         ]
         weights = np.concatenate([prob for prob, _ in blocks], axis=1)
         components = [
@@ -183,13 +241,15 @@ class FittedMixture(NamedTuple):
         return np.concatenate([block_fn(self.data(rows), added) for rows, added in blocks], axis=-1)
 
     def _gated_blocks(
-        self, rows: Rows, gate_prob: Array | None
+        self, rows: Rows, gate_prob: Array | None, effects: Effects | None
     ) -> Iterator[tuple[Data, Any, Array]]:
         """Blocks of rows, what is added to means, and log probabilities (K, n) of the experts."""
         start = 0
         for block, added in self.preprocessor.transform_blocks(rows):
             end = start + len(block.weight)
             data = self.data(block)
+            if effects is not None:
+                data = data.replace(known=tuple(own[..., start:end] for own in effects))
             given = None if gate_prob is None else log_probability(gate_prob[:, start:end])
             yield data, added, self.gate_logs(data) if given is None else given
             start = end

@@ -37,6 +37,7 @@ from skmoe._mixture.mixture import At, Data, Mixture
 from skmoe._numerics.linalg import add_fields, sum_over_blocks, weighted_products
 from skmoe._numerics.signed_steps import signed_step
 from skmoe._numerics.typing import TINY, Array
+from skmoe.families._base import RANK
 
 # Step of differences of logits.
 DIFFERENCE = 1e-5
@@ -174,7 +175,7 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
 
 def row_derivatives(
     mixture: Mixture, at: At, data: Data
-) -> Iterator[tuple[int, list[Array], tuple[str, ...], list[Array], dict[tuple[int, int], Array]]]:
+) -> Iterator[tuple[int, list[Array], tuple[str, ...], list[Array], dict[Any, Any]]]:
     """Derivatives at one vector, for each family and output of each expert.
 
     They are the expert, coefficients and roles of its predictors, scores (T) of rows, and second
@@ -188,7 +189,11 @@ def row_derivatives(
         shape = len(group.parts), 1, data.rows.n_rows
         for p, k in enumerate(group.parts.tolist()):
             own = [np.broadcast_to(v, shape)[p, 0] for v in scores]
-            pairs = {key: np.broadcast_to(v, shape)[p, 0] for key, v in second.items()}
+            pairs = {
+                key: np.broadcast_to(v, shape)[p, 0] for key, v in second.items() if key != RANK
+            }
+            if RANK in second:
+                pairs[RANK] = second[RANK].of(p)
             if beyond is not None:
                 own = [np.where(beyond, 0.0, values) for values in own]
                 pairs = {key: np.where(beyond, 0.0, v) for key, v in pairs.items()}
@@ -352,10 +357,13 @@ def _expert_derivatives(
         columns = [_columns(data.designs.get(role), data.rows.n_rows) for role in roles]
         ends = np.cumsum([0, *map(len, coordinates)])
         hessian = np.zeros((ends[-1], ends[-1]))
+        if RANK in second:
+            hessian[: ends[1], : ends[1]] = second.pop(RANK).sums(weight[k])
         for (t, u), value in second.items():
             block = (columns[t] * (weight[k] * value)) @ columns[u].T
-            hessian[ends[t] : ends[t + 1], ends[u] : ends[u + 1]] = block
-            hessian[ends[u] : ends[u + 1], ends[t] : ends[t + 1]] = block.T
+            hessian[ends[t] : ends[t + 1], ends[u] : ends[u + 1]] += block
+            if t != u:
+                hessian[ends[u] : ends[u + 1], ends[t] : ends[t + 1]] = block.T
         rows = [
             np.where(weight[k] != 0.0, s, 0.0) * c for s, c in zip(scores, columns, strict=True)
         ]

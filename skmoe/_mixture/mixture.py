@@ -39,6 +39,7 @@ from skmoe._numerics.linalg import (
 )
 from skmoe._numerics.probability import keep_top_k, log_normalise, normalised_top_k
 from skmoe._numerics.typing import TINY, Array
+from skmoe.families._base import RANK
 
 # Roles of predictors: in which columns they are linear.
 GATE_ROLE, MEAN, DISPERSION, CONSTANT = "gate", "mean", "dispersion", "constant"
@@ -78,6 +79,9 @@ class Data:
         self.given: Any = None
         # Parts of the rows or units in the sums of each vector, (S, U); None for all of each.
         self.counted: Any = None
+        # What other rows of their units say of rows: changes of the means of experts, and variances
+        # of random effects that are left, (K, m, n); None for new units.
+        self.known: Any = None
         # How regimes follow one another, where rows are series.
         self.chain: Any = None if rows.series is None else Chain(rows.series)
 
@@ -378,7 +382,8 @@ class Group:
 
         They are not formed if they are too large, unless they must be dense.
         """
-        weighted = {key: weight * value for key, value in information.items()}
+        weighted = {key: weight * value for key, value in information.items() if key != RANK}
+        dense = dense or self.family.couples_rows
         if self.coordinates.shape[1] > MAX_DENSE and not dense:
             designs = tuple(data.designs.get(role) for role in self.roles)
             return ImplicitCurvature(((designs, weighted),), tuple(self.slices))
@@ -398,6 +403,8 @@ class Group:
                 matrices[..., rows, columns] = own
                 if t != u:
                     matrices[..., columns, rows] = np.swapaxes(own, -1, -2)
+        if self.family.couples_rows:
+            matrices[..., self.means, self.means] += information[RANK].sums(weight)
         return matrices
 
 

@@ -56,8 +56,10 @@ N_ITER_FIRST_ROUND = {False: 15, True: 4}
 N_START_STEPS = 4
 N_GIVEN_STEPS = 10
 
-# Starts like those of a fit with which splits of an expert are compared.
+# Starts like those of a fit with which splits of an expert are compared, and how many times as many
+# starts there are where units have random effects, among which regimes are hidden.
 N_OTHER_STARTS = 2
+FACTOR_OF_EFFECTS = 4
 
 # Kinds of partitions by which an expert is split in two, the least responsibility of rows that are
 # divided then, if there are enough of them, and the quantile of the log density relative to which
@@ -264,10 +266,13 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
     found, log_density = mixture.responsibilities(run.theta[None], data)
     resp, log_density = found[:, 0], log_density[0] / sizes
     shortfall = np.maximum(np.quantile(log_density, REFERENCE_QUANTILE) - log_density, 0.0)
+    has_effects = mixture.experts.is_linear and mixture.experts.families[0].couples_rows
+    factor = FACTOR_OF_EFFECTS if has_effects else 1
     n_new = problem.mixture.n_experts - mixture.n_experts  # not more than there are experts
     to_split = np.argsort(-(resp @ (rows.unit_weight * shortfall)), kind="stable")[:n_new]
     starts: list[Any] = []  # responsibilities for experts and gate
-    for job in start_jobs("auto", 2, np.random.SeedSequence(0).spawn(N_SPLITS), partitions=False):
+    seeds = np.random.SeedSequence(0).spawn(factor * N_SPLITS)
+    for job in start_jobs("auto", 2, seeds, partitions=False):
         rng, of_gate = np.random.default_rng(job.seed), [*resp]
         counted = np.ones((problem.mixture.n_experts, len(weight)))
         for k in to_split:
@@ -287,7 +292,8 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
         if by_itself:
             return problem._replace(init=stacked)
         starts.append((rows.row_responsibilities(stacked * counted), stacked))
-    n_others = N_OTHER_STARTS * (mixture.n_experts > 1)  # of one expert splits are such starts
+    # Of one expert splits are such starts.
+    n_others = factor * N_OTHER_STARTS * (mixture.n_experts > 1)
     seeds = np.random.SeedSequence(0).spawn(n_others)
     jobs = start_jobs("auto", problem.mixture.n_experts, seeds, partitions=False)
     starts += [start_responsibilities(on_sample, job) for job in jobs]

@@ -199,6 +199,9 @@ class LinearExperts(Facts):
             # Means and log variances of each output, and correlations of zero.
             of_outputs = np.transpose([np.asarray(start)[:2] for start in starts[0]])
             families, starts = [joint], [[np.append(of_outputs, np.zeros(len(joint.pairs)))]]
+        if effects := own.pop("effects", None):  # random ones, of normal noise
+            families, starts = [effects], [[effects.start(y, weight) for y in values]]
+            own["shared_effects"] = effects.is_shared
         index = [k % len(families) for k in range(n_experts)]
         penalties: Options = {"alpha": self.alpha, "dispersion_prior": self.dispersion_prior}
         if own.get("dispersion_columns"):

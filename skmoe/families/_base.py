@@ -25,6 +25,9 @@ LOG_DISPERSION_BOUNDS = (float(np.log(1e-6)), float(np.log(1e3)))
 # Second derivatives, or a curvature, by the pairs (t, u), t <= u, of predictors; zeros left out.
 Curvature = dict[tuple[int, int], Any]
 
+# Key of what is added to the curvature of the mean where rows are not independent.
+RANK: Any = "rank"
+
 
 class Family(ABC):
     r"""A family of conditional distributions of y, given T predictors.
@@ -60,6 +63,9 @@ class Family(ABC):
     output_fields: ClassVar[tuple[str, ...]] = ()
     # Whether the density is the joint one of all outputs, y of the shape (m, n).
     couples_outputs: ClassVar[bool] = False
+    # Whether rows of a unit are dependent, given its expert. Densities and derivatives are of the
+    # family `of_rows`, and those of a unit sum over its rows to those of the unit.
+    couples_rows: ClassVar[bool] = False
     # Largest number of outputs, and of different values of y.
     max_outputs: ClassVar[float] = np.inf
     max_values: ClassVar[float] = np.inf

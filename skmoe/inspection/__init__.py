@@ -1,7 +1,8 @@
 """Displays of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), exports and results.
 
 `export_text` and `export_mermaid` write text, and `export_html` a page, by Jinja2
-(`pip install skmoe[report]`). `average_effects` and `permutation_importance_by_part` return tables.
+(`pip install skmoe[report]`). `average_effects`, `treatment_effects` and
+`permutation_importance_by_part` return tables.
 
 The displays follow those of scikit-learn: `from_estimator` computes and draws, `plot` draws again,
 and arrays and artists are attributes. Properties of an artist are changed by its method `set`.
@@ -31,6 +32,7 @@ from skmoe.inspection._search import (
     ResponsibilitiesDisplay,
 )
 from skmoe.inspection._text import export_mermaid, export_text
+from skmoe.inspection._treatment import TreatmentEffects, treatment_effects
 
 __all__ = [
     "AverageEffects",
@@ -57,10 +59,12 @@ __all__ = [
     "Summary",
     "SurvivalDisplay",
     "TrajectoriesDisplay",
+    "TreatmentEffects",
     "UnitResponsibilities",
     "average_effects",
     "export_html",
     "export_mermaid",
     "export_text",
     "permutation_importance_by_part",
+    "treatment_effects",
 ]

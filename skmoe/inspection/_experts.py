@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_flag, has_bounds
-from skmoe._data.rows import Rows
+from skmoe._data.rows import Rows, index_rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods.inference import infer_means
 from skmoe._estimators.methods.input_steps import mixture_of
@@ -376,7 +376,8 @@ class TrajectoriesDisplay(RowsOverFeature):
     its rows. The band is a confidence interval of this mean, by the delta method from `inference`.
     Points are means of the observed y, weighted by the responsibilities: at each time, or if there
     are many times in intervals with about as many rows. The thin lines are units that are assigned
-    to the expert, since it has their largest responsibility; rows without units are points. Above a
+    to the expert, since it has their largest responsibility; rows without units are points. With
+    `random_features` they are predictions of each unit from its rows, and y otherwise. Above a
     panel is its mean responsibility, the share of the group.
 
     Of classes, and of a y of 0 and 1, the courses are shares; marks at the top are rows of the
@@ -542,7 +543,10 @@ class TrajectoriesDisplay(RowsOverFeature):
         for drawn in subject.observed_rows(mixture, rows, target, at_bounds=True):
             shown = drawn.shown(has_value, subsample)
             times, means, is_inside = _means_over_time(axis, has_value, drawn)
-            fields = drawn.over(axis, shown, drawn.observed)
+            heights = drawn.observed
+            if units is not None and hasattr(mixture, "random_covariance_"):
+                heights = _courses_of_units(drawn, rows)
+            fields = drawn.over(axis, shown, heights)
             fields["curves"] = np.where(is_inside, fields["curves"], np.nan)
             bands = None
             if errors is not None and coverage is not None:
@@ -638,6 +642,15 @@ class TrajectoriesDisplay(RowsOverFeature):
         if self.coverage is not None and self.bands is not None:
             notes.append(f"Band: {100 * self.coverage:.3g} % confidence interval of the mean.")
         return " ".join(notes)
+
+
+def _courses_of_units(drawn: subject.ObservedRows, rows: Rows) -> Array:
+    """Predictions (n,) of rows from all rows of their units, which rows without y have."""
+    y, twice = np.asarray(rows.y, dtype=float), np.tile(np.arange(rows.n_rows), 2)
+    y = np.concatenate([y, np.full_like(y, np.nan)])
+    known = {"y": y, "units": np.asarray(rows.unit)[twice]}
+    found = drawn.estimator.predict(index_rows(rows.X, twice), **known)[rows.n_rows :]
+    return subject.one_target(found, drawn.target, 1)
 
 
 def _means_over_time(

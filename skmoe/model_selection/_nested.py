@@ -6,18 +6,16 @@ from typing import Any
 
 import joblib
 import numpy as np
-from sklearn import get_config
 from sklearn.base import clone
-from sklearn.model_selection import GroupKFold, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.checks import check_metadata, check_n_jobs, is_integer, shown
+from skmoe._data.checks import check_metadata, check_n_jobs, shown
 from skmoe._data.rows import Rows, index_rows
 from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._data.steps import UnitPipeline
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.methods.input_steps import mixture_of
+from skmoe._estimators.methods.input_steps import fitted_to, held_out_folds, mixture_of
 from skmoe._estimators.selection.likelihood_ratio import likelihood_ratio
 from skmoe._inference.comparisons import NestedModelsTest
 from skmoe._numerics.typing import Array
@@ -255,36 +253,22 @@ def cross_val_predict_interval(
             f"pipeline or search that ends in one; got {shown(final_estimator(estimator))}. Of "
             'classifiers use cross_val_predict(..., method="predict_proba").'
         )
-    given = {"sample_weight": sample_weight, "units": units, "offset": offset}
-    n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
-    arrays = check_metadata({"groups": groups} | given, n_rows)
-    groups = arrays.pop("groups", arrays.get("units"))
-    if groups is not None and (cv is None or is_integer(cv)):
-        cv = GroupKFold(5 if cv is None else int(cv))
-    folds = list(check_cv(cv, y).split(X, y, groups))
-    held_out = np.concatenate([test for _, test in folds])
-    if not np.array_equal(np.sort(held_out), np.arange(n_rows)):
-        raise ValueError(
-            "cv must hold each row out once, so that each has one interval, as KFold does; got "
-            f"{shown(cv)}. Use make_interval_scorers for other folds."
-        )
+    given = {"groups": groups, "sample_weight": sample_weight, "units": units, "offset": offset}
+    arrays = check_metadata(given, X.shape[0] if hasattr(X, "shape") else len(X))
+    weight, unit, offset = map(arrays.get, ("sample_weight", "units", "offset"))
+    rows = Rows(X, y, weight, offset, unit, arrays.get("groups", unit))
+    folds = held_out_folds(cv, rows, "Use make_interval_scorers for other folds.")
     found = Parallel(n_jobs=check_n_jobs(n_jobs))(
-        delayed(_intervals)(clone(estimator), X, y, coverage, fold, arrays) for fold in folds
+        delayed(_intervals)(estimator, rows, coverage, fold) for fold in folds
     )
-    return np.concatenate(found)[np.argsort(held_out)]
+    return np.concatenate(found)[np.argsort(np.concatenate([test for _, test in folds]))]
 
 
-def _intervals(
-    estimator: Any, X: Any, y: Any, coverage: float, fold: Any, given: dict[str, Array]
-) -> Array:
+def _intervals(estimator: Any, rows: Rows, coverage: float, fold: tuple[Array, Array]) -> Array:
     """Intervals of the test rows of a fold."""
     train, test = fold
-    is_prefixed = isinstance(estimator, Pipeline) and not get_config()["enable_metadata_routing"]
-    prefix = f"{estimator.steps[-1][0]}__" if is_prefixed else ""
-    arguments = {f"{prefix}{name}": values[train] for name, values in given.items()}
-    estimator.fit(index_rows(X, train), index_rows(y, train), **arguments)
-    offset = {name: values[test] for name, values in given.items() if name == "offset"}
-    intervals: Array = mixture_of(estimator).predict_interval(
-        index_rows(X, test), coverage=coverage, **offset
+    offset = None if rows.offset is None else rows.offset[test]
+    mixture = mixture_of(fitted_to(estimator, rows, train))
+    return np.asarray(
+        mixture.predict_interval(index_rows(rows.X, test), coverage=coverage, offset=offset)
     )
-    return intervals

@@ -77,6 +77,7 @@ FEATURES = {
         "_mixture/information.py:Clusters.products",
     ],
     "metadata": ["_estimators/rows/training_data.py:make_routes"],
+    "random effects": ["families/_random_effects.py"],
     "joint outputs": [
         "_numerics/covariances.py",
         "_mixture/joint_prior.py",

@@ -350,9 +350,11 @@ def test_displays_and_reports_take_numbers_of_values(tmp_path):
 # --- refusals -----------------------------------------------------------------------------------
 
 REFUSED = {
-    "counts": ({"family": "poisson"}, ("family poisson", "offset")),
-    "a list": ({"family": ["zero", "gamma"]}, ("zero and gamma",)),
-    "lognormal": ({"family": "lognormal"}, ("lognormal", '"gamma"')),
+    "counts": ({"family": "poisson"}, ("family Poisson", "offset")),
+    "a list": ({"family": ["zero", "gamma"]}, ("Zero and Gamma",)),
+    "lognormal": ({"family": "lognormal"}, ("LogNormal", '"gamma"')),
+    "full covariance": ({"covariance_type": "full"}, ('covariance_type="full"',)),
+    "random effects": ({"random_features": []}, ("random_features", "noise of one variance")),
     "trees": ({"expert": "tree"}, ("tree",)),
     "a base": ({"base": LinearRegression()}, ("base",)),
 }
@@ -363,8 +365,8 @@ def test_refused_fits(case):
     X, y, n = averages()
     options, words = REFUSED[case]
     moe = MixtureOfExpertsRegressor(2, **options)
-    data = X, np.ceil(y)
-    assert_fit_refused(moe, data, "var_weights", "divided by n", *words, var_weights=n)
+    given = {"var_weights": n, "units": np.arange(N) // 4 if "random_features" in options else None}
+    assert_fit_refused(moe, (X, np.ceil(y)), "", "var_weights", *words, **given)
 
 
 def test_refused_targets_and_values():
@@ -386,7 +388,7 @@ def test_refused_targets_and_values():
         assert_fit_refused(moe, (X, y), "var_weights", *words, var_weights=values)
     counts = fit_quietly(MixtureOfExpertsRegressor(1, family="poisson"), X, np.ceil(y))
     message = refusal(counts.score_samples, X, np.ceil(y), var_weights=n)
-    assert_refused(message, "var_weights", "poisson")
+    assert_refused(message, "var_weights", "Poisson")
     models = [("linear", LinearRegression()), ("mean", DummyRegressor())]
     stack = fit_quietly(GatedStackingRegressor(models, random_state=0), X, y)
     assert_refused(refusal(stack.predict_dist, X, var_weights=n), "var_weights", "divided by n")

@@ -78,6 +78,7 @@ from skmoe.exceptions import (
 )
 from skmoe.experts._cross_fitted import Fits, MeanFamily
 from skmoe.experts._named_estimators import named_pipeline
+from skmoe.families._random_effects import RandomEffects, variance_within_units
 from skmoe.protocols import Experts, Gate
 
 # Number of rows for the initialisation on larger data sets: per coefficient, and minimum.
@@ -211,13 +212,15 @@ def _assemble(
         encoder=data.encoder,
         extra_features=extra_features,
         feature_range=feature_range,
+        counts_units=bool(data.random_columns),
     )
     if data.rows.n_values is not None:
         n_values = np.average(data.rows.n_values, weights=data.rows.weight)
         preprocessor = preprocessor._replace(log_n=float(np.log(n_values)))
     seed = int(check_random_state(params.random_state).randint(MAX_SEED))
     n_numbers = params.n_experts * data.X.shape[0] * (data.X.shape[1] + 1)
-    n_default = N_STARTS_OF_SMALL if n_numbers <= MAX_SMALL else N_STARTS
+    has_many = n_numbers <= MAX_SMALL or data.random_columns  # regimes overlap
+    n_default = N_STARTS_OF_SMALL if has_many else N_STARTS
     *seeds, fit_seed = np.random.SeedSequence(seed).spawn((params.n_init or n_default) + 1)
     raw_features, init_design = None, None
     if params.uses_estimators:
@@ -290,12 +293,19 @@ def _make_experts(
         names = family.estimated_options
     elif not params.task.is_classification and (family is None or family.has_scale):
         names = ("noise_variance", "variance_floor")
-    found = estimates(names, init_data, params.task.dispersion_prior, data.options.noise_variance)
+    noise = data.options.noise_variance
+    if data.random_columns and noise is None:  # that of rows in their units
+        of_effects = RandomEffects(data.random_columns).effects_of(init_data.rows.expert_design)
+        noise = variance_within_units(of_effects, init_data)[init_data.outputs]
+    found = estimates(names, init_data, params.task.dispersion_prior, noise)
     if isinstance(family, Experts):
         return OwnExperts(family.with_options(found), n_experts, rows.expert_design.shape[1])
     if family is not None:
-        own = {"slopes": data.slopes, "signs": data.signs}
+        own: dict[str, Any] = {"slopes": data.slopes, "signs": data.signs}
         own["dispersion_columns"] = data.dispersion_columns
+        if data.random_columns:
+            is_shared = params.random_covariance == "shared"
+            own["effects"] = RandomEffects(data.random_columns, is_shared)
         own = {option: values for option, values in own.items() if values}
         return family.experts_of(rows, target.scaling, n_experts, found, own)
     assert params.estimators is not None

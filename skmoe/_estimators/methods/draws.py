@@ -24,10 +24,12 @@ def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
     classes are present.
     """
     fitted, gate_prob = model._fitted, None
+    has_effects = fitted.preprocessor.counts_units
     if any(values is not None for values in (rows.unit, rows.possible, rows.series)):
         gate_prob = np.eye(fitted.mixture.n_experts)[:, draw_experts(fitted, rows, rng)]
     if not is_classifier(model):
-        distribution = fitted.distribution(rows, model._single_output, gate_prob)
+        known = gate_prob, fitted.drawn_effects(rows, rng) if has_effects else None
+        distribution = fitted.distribution(rows, model._single_output, *known)
         return np.asarray(distribution.rvs(1, rng))[:, 0]
     levels = np.cumsum(fitted.predict(rows.X, gate_prob=gate_prob).T, axis=1)[:, :-1]
     for _ in range(MAX_DRAWS):
@@ -72,8 +74,12 @@ def _draw_paths(fitted: FittedMixture, rows: Rows, rng: np.random.RandomState) -
     return path[ranks]
 
 
-def copies_of(rows: Rows, counts: Array) -> Rows:
-    """As many copies of each row, or of each series with the weight of its rows."""
+def copies_of(rows: Rows, counts: Array, of_units: bool = False) -> Rows:
+    """As many copies of each row, or of each series or unit with the weight of its rows."""
+    if of_units:
+        order = np.argsort(rows.unit, kind="stable")
+        as_series = rows.take(order)._replace(series=rows.unit[order], time=order)
+        return copies_of(as_series, counts[order])._replace(series=None, time=None)
     if rows.series is None:
         return rows.take(np.repeat(np.arange(rows.n_rows), counts))._replace(weight=None)
     series = make_series(rows.series, counts)
@@ -81,5 +87,7 @@ def copies_of(rows: Rows, counts: Array) -> Rows:
     of_copies = [np.flatnonzero(most > copy) for copy in range(int(most.max()))]
     index, sizes = np.concatenate(of_copies), [len(own) for own in of_copies]
     codes = rows.series[index] + n_series * np.repeat(np.arange(len(sizes)), sizes)
-    copies = rows.take(index)._replace(series=encode_units(codes)[1], time=np.arange(len(index)))
+    codes = encode_units(codes)[1]
+    unit = None if rows.unit is None else codes
+    copies = rows.take(index)._replace(series=codes, unit=unit, time=np.arange(len(index)))
     return copies._replace(weight=(copies.weight > 0.0) * 1.0)

@@ -218,6 +218,7 @@ def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
     """The rows for the method `name`, and whether they are those of the fit."""
     rows, _ = estimator._checked_units(name, given, *WEIGHING)
     rows = rows.of_positive_weight() if rows.series is None else rows.in_time_order()
+    rows = rows.of_known_y() if estimator._fitted.preprocessor.counts_units else rows
     (mixture, theta, preprocessor), fitted = estimator._fitted, estimator._fitted
     weight = estimator._effective_weight(rows.y, rows.weight)
     is_stream = estimator._training_state.stream is not None
@@ -256,7 +257,7 @@ def _bootstrap(
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     counts, drawn = rows.weight.astype(int), rows
     if (counts == rows.weight).all():  # rows of integer weight are as many rows
-        drawn = copies_of(rows, counts)
+        drawn = copies_of(rows, counts, estimator._fitted.preprocessor.counts_units)
     refits = Parallel(n_jobs=options.n_jobs, verbose=10 * int(options.verbose))(
         delayed(_refit)(estimator, rows, drawn, seed)
         for seed in np.random.SeedSequence(seed).spawn(options.n_bootstrap)
@@ -266,7 +267,7 @@ def _bootstrap(
     changes = np.array(refits) - theta
     if not mixture.is_plain:  # those of the coordinates
         changes = changes @ np.linalg.pinv(mixture.expanded(np.eye(size)))
-    derivatives = derivatives_of(coefficients.blocks, size)
+    derivatives = derivatives_of(coefficients.blocks, theta[mixture.first])
     replicates = coefficients.estimates + changes @ derivatives.T
     return replace(
         coefficients,
@@ -309,15 +310,23 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
 # --- effects ----------------------------------------------------------------------------------
 
 
+def infer_if_possible(estimator: Any, rows: Rows) -> Inference | None:
+    """Inference from the rows of the fit; None if the mixture has no standard errors."""
+    if missing_for_inference(estimator._fitted, estimator.n_parameters_):
+        return None
+    found: Inference = estimator.inference(rows.X, rows.y, **rows.arguments)
+    return found
+
+
 @underflow_to_zero
 def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
     """Standard errors (n, K, m) of the predictions of the experts for X, of m responses.
 
     The rows are those of the fit. None if the mixture has no standard errors, as of trees.
     """
-    if missing_for_inference(estimator._fitted, estimator.n_parameters_):
+    inference = infer_if_possible(estimator, rows)
+    if inference is None:
         return None
-    inference = estimator.inference(rows.X, rows.y, **rows.arguments)
     at, n_responses = estimator._checked(Rows(X)), len(labels_of(estimator).responses)
     return standard_errors_of_means(estimator._fitted, at, n_responses, inference)
 
@@ -618,7 +627,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             rows = rows_of_fit(self, "summary", given._replace(n_values=var_weights))
             is_plain = np.isin(rows.validated.weight, [0.0, 1.0]).all() and var_weights is None
             found = found._replace(
-                statistics=fit_statistics(rows.posterior, rows.validated, self.n_parameters_),
+                statistics=fit_statistics(
+                    *(rows.posterior, rows.validated, self.n_parameters_),
+                    self._fitted.preprocessor.counts_units,
+                ),
                 weights=() if is_plain else kinds_of_weights(rows.validated),
                 difference=rows.difference,
                 obstacle=obstacle,
@@ -817,8 +829,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 "instead."
             )
         rows = self._checked_units(criterion, given, *WEIGHING)[0].of_positive_weight()
+        counts_units = self._fitted.preprocessor.counts_units
+        rows = rows.of_known_y() if counts_units else rows
         posterior = log_normalise(self._fitted.log_joint(rows))
-        return fit_statistics(posterior, rows, self.n_parameters_)
+        return fit_statistics(posterior, rows, self.n_parameters_, counts_units)
 
     # --- explanation ---
 
@@ -877,11 +891,14 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         array([[ 1.],
                [-1.]])
         """
-        rows, gate = self._with_gate(Rows(X, y, offset=offset, unit=units, time=time), None)
+        given = Rows(X, y, offset=offset, unit=units, time=time)
+        rows, gate, of_units = self._with_gate(given, None)
         self._check_mean()
         fitted, attributes = self._fitted, vars(self)
         gate = np.exp(fitted.log_gate(rows.X)) if gate is None else gate
         means = fitted.predict_experts(rows.X, rows.offset)
+        if of_units is not None and fitted.preprocessor.target_scaling is not None:
+            means = means + fitted.preprocessor.target_scaling.scale[:, None] * of_units.shift
         arrays = {"gate": gate.T, "experts": self._squeeze_outputs(means.transpose(2, 0, 1))}
         if hasattr(self, "expert_coef_"):
             effects = feature_effects(fitted, attributes, rows, gate, means)

@@ -12,14 +12,21 @@ from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn import get_config
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.model_selection import GroupKFold, check_cv
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from skmoe._data.checks import is_integer, shown
 from skmoe._data.preprocessing import Standardization, composed
+from skmoe._data.rows import Rows, index_rows
 from skmoe._data.sklearn_adapter import split_pipeline
 from skmoe._estimators.fitting.problem import attributes_of_mixture
 from skmoe._mixture.fitted import FittedMixture
+from skmoe._numerics.typing import Array
 
 SCALERS = StandardScaler, RobustScaler, MinMaxScaler, MaxAbsScaler
 
@@ -216,3 +223,30 @@ def _scaling(step: Any) -> Standardization | None:
     scale = np.ones(1) if step.scale_ is None else step.scale_
     scale = 1.0 / scale if isinstance(step, MinMaxScaler) else scale
     return Standardization(step.inverse_transform(np.zeros((1, step.n_features_in_)))[0], scale)
+
+
+# --- fits to the rows of other folds ----------------------------------------------------------
+
+
+def held_out_folds(cv: Any, rows: Rows, remedy: str) -> list[tuple[Array, Array]]:
+    """Training and test rows of folds that hold each row out once; five for None.
+
+    Those of a number keep the rows of a group whole.
+    """
+    if rows.group is not None and (cv is None or is_integer(cv)):
+        cv = GroupKFold(5 if cv is None else int(cv))
+    folds = list(check_cv(cv, rows.y).split(rows.X, rows.y, rows.group))
+    held_out = np.concatenate([test for _, test in folds])
+    if not np.array_equal(np.sort(held_out), np.arange(len(rows.y))):
+        raise ValueError(
+            f"cv must hold each row out once, as KFold does; got {shown(cv)}. {remedy}"
+        )
+    return folds
+
+
+def fitted_to(estimator: Any, rows: Rows, index: Array) -> Any:
+    """A clone of a mixture, or of a pipeline or search that ends in one, fitted to some rows."""
+    is_prefixed = isinstance(estimator, Pipeline) and not get_config()["enable_metadata_routing"]
+    prefix = f"{estimator.steps[-1][0]}__" if is_prefixed else ""
+    given = {f"{prefix}{name}": values[index] for name, values in rows.arguments.items()}
+    return clone(estimator).fit(index_rows(rows.X, index), index_rows(rows.y, index), **given)

@@ -93,7 +93,8 @@ def score_of_prediction(estimator: Any, prediction: Any, y: Any, sample_weight: 
     prediction, y, weight = (
         values.compute() if is_dask(values) else values for values in (prediction, y, sample_weight)
     )
-    if estimator._fitted.mixture.gate.persists:  # y may be missing
+    fitted = estimator._fitted
+    if fitted.mixture.gate.persists or fitted.preprocessor.counts_units:  # y may be missing
         kept = np.flatnonzero(~misses_y(y))
         if not len(kept):
             raise ValueError("y must have values in some rows; all are missing. Pass observed y.")
@@ -310,6 +311,7 @@ class NewRowsMixin:
             n_outputs=None if scaling is None else len(scaling.center),
             classes=getattr(self, "classes_", None),
             of_series=model.gate.persists,
+            of_effects=preprocessor.counts_units,
         )
         rows = checked_rows(given, rules, has_target)
         if rows.unit is not None and model.gate.depends_on_features:
@@ -354,30 +356,41 @@ class NewRowsMixin:
                     FitMismatchWarning,
                 )
 
-    def _with_gate(self, given: Rows, gate_proba: Any) -> tuple[Rows, Array | None]:
-        """New rows, and probabilities (K, n) of their experts; None for those of the gate.
+    def _with_gate(self, given: Rows, gate_proba: Any) -> tuple[Rows, Any, Any]:
+        """New rows, probabilities (K, n) of their experts, None for those of the gate, and effects.
 
-        They are given, or those that the past of a series gives.
+        The probabilities are given, or those that the past of a series gives, or the other rows of
+        a unit with random effects; the latter are None for those of new units.
         """
         check_is_fitted(self)
-        has_past = self._fitted.mixture.gate.persists
-        if not has_past and not (given.y is given.unit is given.time is None):
+        has_past, known, effects = self._fitted.mixture.gate.persists, None, None
+        if self._fitted.preprocessor.counts_units:
+            if given.y is not None and given.unit is None:
+                raise ValueError(
+                    "y must come with units, whose other rows it predicts. Pass units=..., one "
+                    "entry for each row of X, or leave y out for new units."
+                )
+            self._check_independent(given.time)
+        elif not has_past and not (given.y is given.unit is given.time is None):
             self._check_independent(given.y, given.unit, given.time)
         elif has_past and gate_proba is None:
             self._check_series(given)
         rows = self._checked(given, has_target=given.y is not None)
+        if given.y is not None and not has_past:
+            of_units = rows._replace(unit=rows.unit_codes)
+            known, effects = self._fitted.known_from_others(of_units)
         if gate_proba is None:
-            return rows, self._fitted.known_from_past(rows)[0] if has_past else None
+            return rows, self._fitted.known_from_past(rows)[0] if has_past else known, effects
         proba = np.asarray(gate_proba, dtype=np.float64)
         check_probabilities("gate_proba", proba, rows.n_rows, self._fitted.mixture.n_experts)
-        return rows, (proba / proba.sum(axis=1, keepdims=True)).T
+        return rows, (proba / proba.sum(axis=1, keepdims=True)).T, effects
 
     def _check_independent(self, *past: Any) -> None:
         """Neither y nor an order of the rows must be given, since they are independent."""
         if any(values is not None for values in past):
             raise ValueError(
                 'predictions take y, units and time only with gate="markov", where rows depend on '
-                "earlier ones. For units with a history pass "
+                "earlier ones, and y and units with random_features. For units with a history pass "
                 "gate_proba=responsibilities(X, y, units=units).rows(units)."
             )
 
@@ -385,7 +398,10 @@ class NewRowsMixin:
         """Arguments by which predictions know earlier rows of a series."""
         check_is_fitted(self)
         given = {"units": units, "time": time}
-        return given | ({"y": y} if self._fitted.mixture.gate.persists else {})
+        if self._fitted.preprocessor.counts_units and units is None:
+            return {}  # of new units
+        has_past = self._fitted.mixture.gate.persists or self._fitted.preprocessor.counts_units
+        return given | ({"y": y} if has_past else {})
 
     def _check_series(self, given: Rows) -> None:
         """New rows of series must have the units and the time that the rows of the fit had."""

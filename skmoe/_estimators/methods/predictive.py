@@ -52,10 +52,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            Observed target of series (`gate="markov"`), or of units with `random_features`; NaN
+            where it is not known. A row is predicted from earlier rows of its series, or from all
+            other rows of its unit, never from its own y. None forecasts all rows.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`.
+            Units of the rows, and their order, as in `fit`; for series and `random_features` only.
 
         Returns
         -------
@@ -68,9 +69,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             If an expert never has the event (`family="never"`), since the mean is infinite.
         """
         given = Rows(X, y, offset=offset, unit=units, time=time)
-        rows, gate_prob = self._with_gate(given, gate_proba)
+        rows, *known = self._with_gate(given, gate_proba)
         self._check_mean()
-        return self._squeeze_outputs(self._fitted.predict(rows.X, rows.offset, gate_prob).T)
+        return self._squeeze_outputs(self._fitted.predict(rows.X, rows.offset, *known).T)
 
     @supports_dask
     def predict_experts(self, X: Any, *, offset: Any = None) -> Array:
@@ -119,8 +120,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`. Each row is
-            predicted from earlier rows; those whose y is NaN do not count.
+            Units of the rows, and their order, as in `fit`, for series (`gate="markov"`) and with
+            `random_features`. Each row is predicted from earlier rows of its series, or from the
+            others of its unit; those whose y is NaN do not count.
         var_weights : array-like of shape (n_samples,), default=None
             Numbers of values of which each y is the mean: squared errors are multiplied by them.
 
@@ -198,10 +200,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            Observed target of series (`gate="markov"`), or of units with `random_features`; NaN
+            where it is not known. A row is predicted from earlier rows of its series, or from all
+            other rows of its unit, never from its own y. None forecasts all rows.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`.
+            Units of the rows, and their order, as in `fit`; for series and `random_features` only.
         var_weights : array-like of shape (n_samples,), default=None
             Numbers of values of which each y is to be the mean, as in `fit`; None for one.
 
@@ -264,10 +267,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            Observed target of series (`gate="markov"`), or of units with `random_features`; NaN
+            where it is not known. A row is predicted from earlier rows of its series, or from all
+            other rows of its unit, never from its own y. None forecasts all rows.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`.
+            Units of the rows, and their order, as in `fit`; for series and `random_features` only.
         var_weights : array-like of shape (n_samples,), default=None
             Numbers of values of which each y is to be the mean, as in `fit`; None for one.
 
@@ -323,10 +327,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            Observed target of series (`gate="markov"`), or of units with `random_features`; NaN
+            where it is not known. A row is predicted from earlier rows of its series, or from all
+            other rows of its unit, never from its own y. None forecasts all rows.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`.
+            Units of the rows, and their order, as in `fit`; for series and `random_features` only.
         var_weights : array-like of shape (n_samples,), default=None
             Numbers of values of which each y is to be the mean, as in `fit`; None for one.
 
@@ -376,10 +381,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            Observed target of series (`gate="markov"`), or of units with `random_features`; NaN
+            where it is not known. A row is predicted from earlier rows of its series, or from all
+            other rows of its unit, never from its own y. None forecasts all rows.
         units, time : array-like of shape (n_samples,), default=None
-            Series of the rows and their order, as in `fit` with `gate="markov"`.
+            Units of the rows, and their order, as in `fit`; for series and `random_features` only.
         var_weights : array-like of shape (n_samples,), default=None
             Numbers of values of which each y is to be the mean, as in `fit`; None for one.
 
@@ -407,8 +413,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         rows = Rows(X, y, offset=offset, unit=units, time=time, n_values=n_values)
         self._warn_of_missing(method, rows, "offset")
         require_distribution(self._fitted.mixture.experts, method)
-        rows, gate_prob = self._with_gate(rows, gate_proba)
-        return self._fitted.distribution(rows, self._single_output, gate_prob)
+        rows, *known = self._with_gate(rows, gate_proba)
+        return self._fitted.distribution(rows, self._single_output, *known)
 
 
 class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
@@ -489,8 +495,8 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         probs : ndarray of shape (n_samples, n_classes)
             Probabilities in the order of `classes_`.
         """
-        rows, gate_prob = self._with_gate(Rows(X, y, unit=units, time=time), gate_proba)
-        return self._fitted.predict(rows.X, gate_prob=gate_prob).T
+        rows, *known = self._with_gate(Rows(X, y, unit=units, time=time), gate_proba)
+        return self._fitted.predict(rows.X, None, *known).T
 
     @supports_dask
     def predict_log_proba(

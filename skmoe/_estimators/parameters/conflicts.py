@@ -39,6 +39,7 @@ NOT_NORMAL = 'a family other than "normal" and "lognormal"'
 SIGNS, SLOPES = "monotonic_cst", "features of some experts"
 SHARED, DISPERSIONS = "shared_features", "dispersion_features"
 FULL, MARKOV = 'covariance_type="full"', 'gate="markov"'
+EFFECTS, NO_UNITS = "random_features", "rows without units"
 TRANSFORMER, LIST = "a transformer in the gate", "a list as family or expert"
 
 # What does not go together: each of some options with each of others, and why, and what to use. The
@@ -97,6 +98,25 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
     ((MARKOV,), ("class_weight", STREAM, TEST)): (
         "rows of a series follow one another, and have one weight. "
         "Leave it out, use fit, or compare numbers of experts by held-out rows or their bic."
+    ),
+    ((EFFECTS,), (NO_UNITS,)): (
+        "each unit has effects of its own. Pass units=, such as the persons of the rows."
+    ),
+    ((EFFECTS,), (FAMILY, CENSORED)): (
+        "only of normal noise has the integral over the effects a closed form. Use "
+        'family="normal", of log(y) for positive values, or random_features=None with units.'
+    ),
+    ((EFFECTS,), (MARKOV,)): (
+        "rows that share effects do not only depend on the row before, so that the paths of "
+        "regimes have no sum. Use one of both, such as random_features=[] with a regime for each "
+        'unit, gate="softmax".'
+    ),
+    (
+        (EFFECTS,),
+        (ESTIMATORS, OWN_DENSITY, BASE, FULL, DISPERSIONS, AVERAGES, STREAM, TEST, "top_k"),
+    ): (
+        "effects are those of linear experts with noise of one variance, fitted to all rows. "
+        'Use expert="linear" without it, or random_features=None.'
     ),
     (("time",), (BLOCKS,)): (
         "the rows of each unit are in the order of time there, and units whole in a block. "
@@ -256,6 +276,7 @@ OPTIONS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     (SIGNS, "monotonic_cst", _is_given),
     ('dispersion="shared"', "dispersion", _is("shared")),
     (FULL, "covariance_type", _is("full")),
+    (EFFECTS, "random_features", _is_given),
     ("class_weight", "class_weight", _is_given),
     ('class_weight="balanced"', "class_weight", _is("balanced")),
     (INIT, "init", lambda init: not isinstance(init, str)),

@@ -297,6 +297,7 @@ RULES: dict[str, Callable[[str, Any], Any]] = {
     "gate_alpha": partial(_check_name_or, names=("auto", "ard"), **A_NUMBER),
     "dispersion": partial(check_choice, choices=("per_expert", "shared")),
     "covariance_type": partial(check_choice, choices=("diag", "full")),
+    "random_covariance": partial(check_choice, choices=("shared", "per_expert")),
     "dispersion_prior": partial(_check_name_or, names=("auto",), **A_NUMBER),
     "cross_fit": partial(
         _check_name_or, names=("auto",), other="False or a number of folds", rule=_check_folds
@@ -350,6 +351,8 @@ class FitParameters(NamedTuple):
     shared_features: Any = None
     dispersion_features: Any = None
     monotonic_cst: Any = None
+    random_features: Any = None
+    random_covariance: str = "shared"
     cross_fit: int | str | bool | None = None
     init: Any = "auto"
     warm_start: bool = False
@@ -471,7 +474,7 @@ def _is_linear_list(values: dict[str, Any], families: tuple[Family, ...]) -> boo
     if not all(isinstance(entry, str) and entry == DEFAULT_EXPERT for entry in entries):
         return False
     needs = values["covariance_type"] != "diag" or is_for_each_expert(values["expert_features"])
-    given = values["shared_features"], values["dispersion_features"]
+    given = [values[f"{name}_features"] for name in ("shared", "dispersion", "random")]
     return needs or families != NORMAL or any(features is not None for features in given)
 
 

@@ -198,13 +198,12 @@ def check_takes_offset(parameter: str, expert: Any, density: Experts | MeanFamil
 
 def check_takes_averages(parameter: str, expert: Any, density: Any) -> None:
     """Averages of values must have the distribution of the values, with less dispersion."""
-    families = [each for each in getattr(density, "families", ()) if hasattr(each, "name")]
+    families = getattr(density, "families", ())
     is_joint = getattr(density, "covariance_type", "diag") == "full"
-    if is_joint or not families or not all(family.is_dispersion_model for family in families):
-        names = " and ".join(dict.fromkeys(family.name for family in families))
-        shown = f"family {names}" if names else f"{parameter}={expert!r}"
-        shown = FULL if is_joint else shown
-        check_conflicts({AVERAGES: AVERAGES, NOT_OF_AVERAGES: shown})
+    if is_joint or not families or not all(each.is_dispersion_model for each in families):
+        names = " and ".join(dict.fromkeys(type(each).__name__ for each in families))
+        shown = f"the family {names}" if names else f"{parameter}={expert!r}"
+        check_conflicts({AVERAGES: AVERAGES, NOT_OF_AVERAGES: FULL if is_joint else shown})
 
 
 def accepts_missing(expert: Any) -> bool:
@@ -250,11 +249,12 @@ def resolve_gate(gate: Any, alpha: float | str | None, n_experts: int) -> Any:
 
 def expert_columns(
     params: Any, n_features: int, names: Array | None
-) -> tuple[Array | None, tuple[tuple[int, ...], ...], tuple[int, ...]]:
-    """Columns of X in the design matrix of the experts, slopes, and columns of the dispersions.
+) -> tuple[Array | None, tuple[tuple[int, ...], ...], tuple[int, ...], tuple[int, ...]]:
+    """Columns of X in the design matrix of the experts, slopes, and columns of two others.
 
-    The columns of X are None for all. Slopes are numbers, as `slope_holders` takes them: ()
-    where each expert has its own slope of each column.
+    These are those of the dispersions, and of random effects, of which the first is the intercept.
+    The columns of X are None for all. Slopes are numbers, as `slope_holders` takes them: () where
+    each expert has its own slope of each column.
     """
     features, given = (n_features, names), params.expert_features
     for_each, may_be_empty = is_for_each_expert(given), not params.uses_estimators
@@ -270,6 +270,9 @@ def expert_columns(
     of_dispersion = check_columns("dispersion_features", params.dispersion_features, *features)
     if columns is not None and of_dispersion is not None:
         columns = np.union1d(columns, of_dispersion)
+    of_effects = check_columns("random_features", params.random_features, *features, True)
+    if columns is not None and of_effects is not None:
+        columns = np.union1d(columns, of_effects).astype(int)
     numbers = np.arange(params.n_experts)[:, None]
     slopes = np.where(has_slope, numbers, -1)
     for column, sharing in _sharing_experts(params, features).items():
@@ -286,10 +289,12 @@ def expert_columns(
     slopes = slopes if columns is None else slopes[:, columns]
     of_slopes = np.arange(n_features) if columns is None else columns
     is_of_dispersion = np.isin(of_slopes, () if of_dispersion is None else of_dispersion)
+    random = () if of_effects is None else (-1, *np.searchsorted(of_slopes, of_effects).tolist())
     return (
         columns,
         () if (slopes == numbers).all() else tuple(map(tuple, slopes.tolist())),
         tuple(np.flatnonzero(is_of_dispersion).tolist()),
+        random,
     )
 
 

@@ -40,7 +40,7 @@ from skmoe._data.rows import (
     split_into_blocks,
 )
 from skmoe._data.units import check_gate_columns, encode_units, unit_runs
-from skmoe._estimators.parameters.conflicts import BLOCKS, check_conflicts
+from skmoe._estimators.parameters.conflicts import BLOCKS, EFFECTS, NO_UNITS, check_conflicts
 from skmoe._estimators.parameters.parameters import FitParameters, identity_scaling
 from skmoe._estimators.parameters.parts import check_takes_averages, check_takes_offset
 from skmoe._estimators.rows.training_data import (
@@ -137,6 +137,10 @@ class BlockSource(BaseEstimator):
                 check_takes_averages(params.expert_parameter, params.expert, params.density)
             of_series = params.gate.persists
             rules = rules._replace(classes=self.classes, of_series=of_series)
+            if params.random_features is not None:
+                rules = rules._replace(of_effects=True)
+                if given.unit is None:
+                    check_conflicts({EFFECTS: EFFECTS, NO_UNITS: NO_UNITS})
             rows = checked_rows(given, rules)
             check_support(params, rows.y, rows.weight)
             if of_series:

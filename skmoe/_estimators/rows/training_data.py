@@ -53,6 +53,7 @@ from skmoe._estimators.parameters.conflicts import (
     ENTRY,
     ESTIMATORS,
     KNOWN_EXPERTS,
+    NO_UNITS,
     Choice,
     check_conflicts,
     chosen_options,
@@ -115,6 +116,8 @@ class TrainingData(NamedTuple):
     # Columns of the design matrix of the experts on which dispersions depend.
     dispersion_columns: tuple[int, ...] = ()
     signs: tuple[int, ...] = ()  # of the slopes of the columns of the experts; () for any
+    # Columns of that matrix with random effects: the last, for the intercept, and slopes.
+    random_columns: tuple[int, ...] = ()
     encoder: Encoder | None = None
     routes: tuple[dict[str, str], ...] = ()  # of each given expert, arguments of fit and metadata
     options: FitOptions = NO_OPTIONS
@@ -126,9 +129,9 @@ class TrainingData(NamedTuple):
 
     @property
     def dispersion_features(self) -> list[int]:
-        """Indices of the columns of X on which dispersions depend."""
-        columns = self.columns["mean"]
-        return [j if columns is None else int(columns[j]) for j in self.dispersion_columns]
+        """Indices of the columns of X on which dispersions depend, or random effects."""
+        columns, own = self.columns["mean"], (*self.dispersion_columns, *self.random_columns[1:])
+        return [j if columns is None else int(columns[j]) for j in own]
 
     def select(self, index: Array, weight: Array | None = None) -> TrainingData:
         """Data of the rows at an index, with other weights if given."""
@@ -192,7 +195,7 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
         KNOWN_EXPERTS: given.possible is not None and KNOWN_EXPERTS,
         AVERAGES: given.n_values is not None and AVERAGES,
         BLOCKS: in_blocks and f"X as {BLOCKS} ({type(given.X).__name__})",
-        "rows without units": not in_blocks and given.unit is None and "rows without units",
+        NO_UNITS: not in_blocks and given.unit is None and NO_UNITS,
         "an argument with a value for each row": of_blocks and by_row and by_row[-1],
     }
     return {name: shown for name, shown in options.items() if shown}
@@ -217,6 +220,8 @@ def validate_training_data(
     of_series = params.gate.persists
     rules = RowRules(owner, params.task.is_classification, params.n_experts, is_first=True)
     rules = rules._replace(of_series=of_series) if of_series else rules
+    if params.random_features is not None:
+        rules = rules._replace(of_effects=True)
     if params.uses_estimators:
         rules = rules._replace(takes_frames=True, allow_nan=accepts_missing(params.expert))
     rows = checked_rows(given, rules)
@@ -273,6 +278,7 @@ def with_columns(
     columns: Array | None = None
     slopes: tuple[tuple[int, ...], ...] = ()
     of_dispersion: tuple[int, ...] = ()
+    of_effects: tuple[int, ...] = ()
     if params.gate_features is not None:
         may_be_empty = params.gate.persists  # transition probabilities may be constant
         gate_columns = check_columns(
@@ -287,8 +293,8 @@ def with_columns(
         )
     # Experts without features have means, or counts, that do not depend on them: latent classes.
     of_features = params.expert_features, params.shared_features, params.dispersion_features
-    if any(features is not None for features in of_features):
-        columns, slopes, of_dispersion = expert_columns(params, n_features, names)
+    if any(features is not None for features in (*of_features, params.random_features)):
+        columns, slopes, of_dispersion, of_effects = expert_columns(params, n_features, names)
     signs: tuple[int, ...] = ()
     if params.monotonic_cst is not None:
         signs = check_signs(params.monotonic_cst, columns, n_features, names)
@@ -304,7 +310,7 @@ def with_columns(
         init = init.T
     return TrainingData(
         *(rows, rows.X, init, attributes, {"gate": gate_columns, "mean": columns}),
-        *(slopes, of_dispersion, signs),
+        *(slopes, of_dispersion, signs, of_effects),
         routes=make_routes(estimator, rows.metadata) if params.uses_estimators else (),
     )
 
@@ -406,6 +412,13 @@ def present_rows(params: FitParameters, data: TrainingData) -> TrainingData:
     if params.gate.depends_on_features:
         column_names = numeric_names(names, data.encoder, data.attributes["n_features_in_"])
         check_gate_columns(data.X, unit, data.columns["gate"], column_names)
+    if data.random_columns:
+        if len(np.unique(unit)) == data.rows.n_rows:
+            raise ValueError(
+                "random_features needs units with several rows, which differ from each other by "
+                "noise; each unit has one. Correct units, or use random_features=None."
+            )
+        return data
     if (data.rows.weight == 1.0).all() and len(np.unique(unit)) == data.rows.n_rows:
         return data._replace(rows=data.rows._replace(unit=None))
     return data
@@ -439,6 +452,8 @@ def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
     if rows.unit is not None:
         codes = encode_units(rows.unit)[1]
     order, first = distinct_rows(data.X, y, rows.weight, others, ties, codes)
+    if data.random_columns:  # equal rows of a unit are several
+        first = np.arange(len(order))
     data = data.select(order[first], np.add.reduceat(rows.weight[order], first))
     n_separate, what = len(first), "rows that are distinct and of positive weight"
     if codes is not None:

@@ -284,7 +284,8 @@ def _select_n_experts(
             trial = growth.fit(number)
             n_parameters = trial.fitted_estimator().n_parameters_
             posterior = log_normalise(trial.fitted.log_joint(trial.rows))
-            statistics = fit_statistics(posterior, trial.rows, n_parameters)
+            counts_units = trial.fitted.preprocessor.counts_units
+            statistics = fit_statistics(posterior, trial.rows, n_parameters, counts_units)
             return -statistics.numbers[how]
 
         maximum = max(min(n_possible, n_distinct), least)

@@ -1,0 +1,99 @@
+"""Random effects in pipelines, searches, files, and tables of other kinds."""
+
+import pickle
+
+import pandas as pd
+import pytest
+import sklearn
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmoe.metrics import log_density_scorer
+from support.people import regressor, table
+
+DATA = table()
+X, Y, UNITS = DATA.X, DATA.y, DATA.units
+MOE = regressor().fit(X, Y, units=UNITS)
+NAMES = ["time", "dose", "age"]
+BY_NAME = {
+    "gate_features": ["age"],
+    "expert_features": ["time", "dose"],
+    "random_features": ["time"],
+}
+
+
+def test_copies_and_files():
+    other = pickle.loads(pickle.dumps(MOE))
+    known = {"y": Y, "units": UNITS}
+    assert_array_equal(other.predict(X, **known), MOE.predict(X, **known))
+    again = clone(MOE)
+    assert again.random_features == [0]
+    assert not hasattr(again, "random_covariance_")
+    assert_array_equal(again.fit(X, Y, units=UNITS).random_covariance_, MOE.random_covariance_)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_name_the_effects(library):
+    frames = pytest.importorskip(library)
+    frame = frames.DataFrame(dict(zip(NAMES, X.T, strict=True)))
+    moe = regressor(**BY_NAME).fit(frame, Y, units=UNITS)
+    assert_allclose(moe.random_covariance_, MOE.random_covariance_)
+    terms = [term.name for term in moe.inference(frame, Y, units=UNITS).terms]
+    assert {"var(intercept)", "cov(intercept, time)", "var(time)"} <= set(terms)
+    known = {"y": Y, "units": UNITS}
+    assert_allclose(moe.predict(frame, **known), MOE.predict(X, **known))
+
+
+def test_pipelines_pass_units_on():
+    pipe = make_pipeline(StandardScaler(), regressor())
+    pipe.fit(X, Y, mixtureofexpertsregressor__units=UNITS)
+    assert_allclose(pipe.predict(X), MOE.predict(X), rtol=1e-4, atol=1e-4)
+    moe = pipe[-1]
+    scaled = pipe[:-1].transform(X)
+    known = {"y": Y, "units": UNITS}
+    assert_allclose(moe.predict(scaled, **known), MOE.predict(X, **known), rtol=1e-4, atol=1e-4)
+
+
+def test_searches_hold_out_whole_units():
+    with sklearn.config_context(enable_metadata_routing=True):
+        moe = regressor(n_init=4).set_fit_request(units=True, groups=False)
+        options = {"scoring": log_density_scorer, "cv": GroupKFold(3), "refit": False}
+        search = GridSearchCV(moe, {"random_features": [None, [], [0]]}, **options)
+        search.fit(X, Y, units=UNITS, groups=UNITS)
+    scores = search.cv_results_["mean_test_score"]
+    assert scores[0] < scores[1] < scores[2]
+
+
+def test_scores_without_units_are_those_of_new_units():
+    scores = cross_val_score(
+        regressor(n_init=4), X, Y, cv=GroupKFold(3), groups=UNITS, params={"units": UNITS}
+    )
+    assert (scores < 0.6).all()
+
+
+def test_warm_starts_go_on():
+    moe = regressor(warm_start=True).fit(X, Y, units=UNITS)
+    first = moe.lower_bound_
+    assert moe.fit(X, Y, units=UNITS).lower_bound_ == pytest.approx(first, abs=1e-6)
+    assert moe.n_iter_ < 10
+
+
+def test_tables_and_summaries_have_the_covariances():
+    frame = pd.DataFrame(X, columns=NAMES)
+    own = regressor(random_covariance="per_expert", **BY_NAME).fit(frame, Y, units=UNITS)
+    table_of_own = own.inference(frame, Y, units=UNITS).to_frame()
+    for k, name in enumerate(own.expert_names_):
+        matrix = own.random_covariance_[k]
+        values = table_of_own.loc[(name, "")]["estimate"]
+        expected = [matrix[0, 0], matrix[0, 1], matrix[1, 1]]
+        names = ["var(intercept)", "cov(intercept, time)", "var(time)"]
+        assert_allclose(values[names], expected)
+    shared = regressor(**BY_NAME).fit(frame, Y, units=UNITS)
+    text = str(shared.summary(frame, Y, units=UNITS))
+    assert "Common to all experts" in text
+    assert text.count("var(time)") == 1
+    assert str(own.summary(frame, Y, units=UNITS)).count("var(time)") == 2
+    assert "var(time)" in str(own.summary())

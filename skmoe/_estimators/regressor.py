@@ -262,6 +262,9 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Link of parametric experts: "identity", "log" or "logit"; "" if they differ.
     n_units_, n_series_ : int
         Number of units, if `fit` was given any, or of series with `gate="markov"`.
+    residual_correlation_ : float
+        Intraclass correlation of the residuals of the rows of a unit, given its expert, of a fit
+        with units. Near 0 if rows of a unit have no more in common than their expert.
     n_known_ : int
         Number of rows, or units, of which something is known by `known_experts`, if it was given.
     feature_range_ : ndarray of shape (2, n_features)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
 from scipy.special import chdtrc
 
 from skmoe._data.checks import check_choice
-from skmoe._inference.inference import LEVEL, Result, describe_test, frame_of
+from skmoe._inference.inference import LEVEL, WIDTH, Result, describe_test, frame_of
+from skmoe._inference.labels import describe_dependence
 from skmoe._inference.summary import FitStatistics
 from skmoe._numerics.typing import Array
 
@@ -101,6 +103,7 @@ OF_SEPARATION = {
     "mean_probability": "mean prob.",
     "smallest_probability": "min. prob.",
     "smallest_odds": "min. odds",
+    "residual_correlation": "resid. corr.",
     "reached": "best reached",
     "p_value": "p",
 }
@@ -122,7 +125,8 @@ class NExpertsTable(Result):
     columns : dict of str to ndarray of shape (n_numbers,)
         "log_likelihood", "n_parameters", "aic", "bic", "sabic", "caic", "awe", "icl", "entropy",
         "relative_entropy", "smallest_share", "mean_probability", "smallest_probability",
-        "smallest_odds", "n_reached", "n_runs" and "p_value". `n_experts_table` explains them.
+        "smallest_odds", "n_reached", "n_runs" and "p_value", and of a fit with units
+        "residual_correlation". `n_experts_table` explains them.
     experts : dict of str to list
         For each expert of each number: "n_experts", "expert" (its name), "share", and of the rows
         or units that are assigned to it "mean_probability" and "odds_of_correct_classification".
@@ -156,6 +160,13 @@ class NExpertsTable(Result):
             "n_runs": np.array([maxima.n_runs for maxima in self._maxima]),
             "p_value": np.array(p_values),
         }
+        if all(hasattr(fitted, "residual_correlation_") for fitted in estimators):
+            of_fits = [fitted.residual_correlation_ for fitted in estimators]
+            self.columns["residual_correlation"] = np.array(of_fits)
+            self._of_units = [
+                describe_dependence(fitted, fitted._training_state.unit_correlation)
+                for fitted in estimators
+            ]
         self.experts: dict[str, list[Any]] = {
             "n_experts": [k for k in self.n_experts for _ in range(k)],
             "expert": [name for fitted in estimators for name in fitted.expert_names_],
@@ -230,14 +241,19 @@ class NExpertsTable(Result):
             columns += [
                 [title, *cells[name]]
                 for name, title in titles.items()
-                if name != "p_value" or not np.isnan(self.columns[name]).all()
+                if name == "reached" or not np.isnan(self.columns.get(name, np.nan)).all()
             ]
             widths = [max(map(len, column)) for column in columns]
             for row in zip(*columns, strict=True):
                 own = (f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
                 lines.append("  ".join(own).rstrip())
             lines += [""] if titles is OF_CRITERIA else []
-        return "\n".join([*lines, "* The smallest value of the criterion."])
+        lines.append("* The smallest value of the criterion.")
+        if "residual_correlation" in self.columns:
+            best = self.best("bic")
+            text = self._of_units[self.n_experts.index(best)]
+            lines += wrap(f"Of {best} experts, by BIC: {text}", WIDTH) if text else []
+        return "\n".join(lines)
 
 
 # --- nested models ---------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from textwrap import wrap
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -22,7 +23,17 @@ from scipy import sparse
 from skmoe._data.checks import check_choice
 from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import GATE, indicator_columns
-from skmoe._inference.inference import Inference, Result, Term, delta_method
+from skmoe._inference.inference import (
+    WIDTH,
+    Inference,
+    Result,
+    Term,
+    WaldTest,
+    delta_method,
+    describe_test,
+    table_lines,
+    wald,
+)
 from skmoe._inference.labels import Labels, printable_line, printable_name
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.mixture import Data
@@ -38,7 +49,9 @@ MIXTURE = "mixture"
 COORDINATE_STEP = 1e-4
 
 
-def _slope(function: Callable[[FittedMixture], Array], fitted: FittedMixture, index: Any) -> Array:
+def derivative_by(
+    function: Callable[[FittedMixture], Array], fitted: FittedMixture, index: Any
+) -> Array:
     """Derivative of a function of a fit along coordinates, all of which change, by differences."""
     step = np.zeros(len(fitted.mixture.first))
     step[index] = COORDINATE_STEP
@@ -99,10 +112,10 @@ class Ends(NamedTuple):
         n_all, n_of_gate = len(fitted.mixture.first), len(fitted.mixture.gate.first)
         found = np.zeros((n_all, *self.sums(gate, mean).shape))
         for r in range(n_all - n_of_gate, n_all):
-            found[r] = self.sums(_slope(self.gate, fitted, r), mean)
+            found[r] = self.sums(derivative_by(self.gate, fitted, r), mean)
         for own in () if self.n_responses is None else index.T:
             present = np.flatnonzero(own >= 0)
-            of_means = self.sums(gate, _slope(self.means, fitted, own[present]))
+            of_means = self.sums(gate, derivative_by(self.means, fitted, own[present]))
             found[own[present], present, :-1] += of_means[present, :-1]
         return found
 
@@ -236,7 +249,7 @@ def standard_errors_of_means(
         derivatives = np.zeros((*shape, len(mixture.first)))
         for index in _coordinates_of_experts(inference, mixture.n_experts).T:
             present = np.flatnonzero(index >= 0)
-            [by_coordinate] = _slope(ends.means, fitted, index[present])
+            [by_coordinate] = derivative_by(ends.means, fitted, index[present])
             derivatives[present, :, :, index[present]] = by_coordinate[present]
         found = np.empty(shape)
         for k, response in np.ndindex(*shape[:2]):
@@ -256,6 +269,58 @@ def _effects(sums: Array, on_gate: bool) -> Array:
     if on_gate or share.shape[-2] == 1:
         return of_all
     return np.concatenate([of_all, experts / np.maximum(share, TINY), of_gate], axis=-2)
+
+
+# --- distal outcomes --------------------------------------------------------------------------
+
+
+class DistalOutcome(Inference):
+    """Means or proportions of an outcome by regime, with standard errors.
+
+    Returned by `skmoe.inspection.distal_outcome`; it is not constructed by hand. See "Outcomes that
+    come later" in the user guide.
+
+    Attributes
+    ----------
+    terms : list of (part, response, name)
+        The expert; the category, or "" of numbers; and "mean" or "proportion".
+    estimates : ndarray of shape (n_terms,)
+        Means or proportions.
+    covariance : ndarray of shape (n_terms, n_terms)
+        Their covariance.
+    method : str
+        Method of the estimates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.inspection import distal_outcome
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, np.abs(X[:, 0]))
+    >>> distal_outcome(moe, X, np.abs(X[:, 0]), X[:, 0]).terms[0]
+    Term(part='expert 0', response='', name='mean')
+    """
+
+    def _columns(self, level: float, error: str, *ends: str) -> dict[str, Array]:
+        columns = super()._columns(level, error, *ends)
+        return {name: values for name, values in columns.items() if name not in ("z", "p")}
+
+    @property
+    def equality(self) -> WaldTest:
+        """Wald's test that the outcome has the same distribution, or mean, in all regimes."""
+        n_experts = len({term.part for term in self.terms})
+        differences = np.eye(n_experts)[1:] - np.eye(n_experts)[:1]
+        contrasts = np.kron(np.eye(len(self.terms) // n_experts), differences)
+        return wald(contrasts @ self.estimates, contrasts @ self.covariance @ contrasts.T)
+
+    def __repr__(self) -> str:
+        listed = [Term("", term.response, term.part) for term in self.terms]
+        columns = self._columns(0.95, "std. error", "2.5 %", "97.5 %")
+        lines = table_lines(listed, columns, self.reasons, list(range(len(listed))))
+        if self.equality.df:
+            lines += wrap(describe_test("Wald", self.equality, "Equality of the regimes is"), WIDTH)
+        return "\n".join(map(printable_line, lines))
 
 
 # --- predictions of single rows ---------------------------------------------------------------

@@ -301,13 +301,7 @@ class Inference(Result):
         if equal:
             contrasts = contrasts[1:] - contrasts[:1]
         covariance = contrasts @ self.covariance[np.ix_(chosen, chosen)] @ contrasts.T
-        unit = 1.0 / np.sqrt(np.maximum(np.diag(covariance), np.finfo(float).tiny))
-        # The covariance may be singular.
-        eigenvalues, vectors = np.linalg.eigh(covariance * unit[:, None] * unit)
-        kept = eigenvalues > EIGENVALUE_RTOL * eigenvalues[-1]
-        along = vectors[:, kept].T @ (contrasts @ self.estimates[chosen] * unit)
-        statistic, df = float((np.square(along) / eigenvalues[kept]).sum()), int(kept.sum())
-        return WaldTest(statistic, df, float(chdtrc(df, statistic)))
+        return wald(contrasts @ self.estimates[chosen], covariance)
 
     def to_frame(self, level: float = 0.95) -> Any:
         """A pandas frame with a row for each term.
@@ -425,6 +419,16 @@ class WaldTest:
 
     def __repr__(self) -> str:
         return describe_test("Wald", self, "The hypothesis is")
+
+
+def wald(values: Array, covariance: Array) -> WaldTest:
+    """Test that values are zero, whose covariance may be singular."""
+    unit = 1.0 / np.sqrt(np.maximum(np.diag(covariance), np.finfo(float).tiny))
+    eigenvalues, vectors = np.linalg.eigh(covariance * unit[:, None] * unit)
+    kept = eigenvalues > EIGENVALUE_RTOL * eigenvalues.max(initial=0.0)
+    along = vectors[:, kept].T @ (values * unit)
+    statistic, df = float((np.square(along) / eigenvalues[kept]).sum()), int(kept.sum())
+    return WaldTest(statistic, df, float(chdtrc(df, statistic)))
 
 
 def describe_test(name: str, test: Any, subject: str) -> str:

@@ -31,6 +31,9 @@ CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]
 COLLAPSED = "Experts have collapsed"
 SPURIOUS = "A spurious maximum of the likelihood"
 
+# Those of the note on units that differ within their regimes.
+DEPENDENCE = "Rows of a unit are correlated", "A level of each unit"
+
 # Significant digits of numbers in texts, and the powers of ten without an exponent.
 N_DIGITS = 3
 FIXED_POWERS = range(-4, 6)
@@ -101,6 +104,18 @@ def describe_spikes(names: Sequence[str]) -> str:
         "dispersion_prior (with dispersion_features also a larger alpha), fewer experts "
         '(n_experts), or dispersion="shared".'
     )
+
+
+def describe_dependence(estimator: Any, found: Any) -> str:
+    """Sentence on units that differ within their regimes; "" if they hardly do."""
+    if not (found.is_correlated or found.is_by_degrees):
+        return ""
+    text = f"{DEPENDENCE[0]} beyond their regime ({found.value:.2f})"
+    if not found.is_correlated:
+        text = f"{DEPENDENCE[1]} that differs by degrees explains the rows as well as regimes do"
+    is_normal = set(estimator.expert_kinds_) == {"linear"} and hasattr(estimator, "noise_variance_")
+    remedy = " random_features=[] models it." if is_normal else ""
+    return f"{text}: numbers of experts are too large then.{remedy}"
 
 
 def describe_ties(numbers: Sequence[int]) -> str:

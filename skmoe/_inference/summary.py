@@ -39,6 +39,7 @@ from skmoe._inference.labels import (
     base_term,
     counted_noun,
     describe_collapsed,
+    describe_dependence,
     describe_spikes,
     describe_ties,
     format_number,
@@ -96,7 +97,7 @@ MAX_COLUMNS_NAMED = 6
 
 # What weights are taken for.
 WEIGHTS = {
-    "frequencies": "Weights are frequencies: a row of weight 2 counts as two rows.",
+    "frequencies": "Weights are frequencies: a {0} of weight 2 counts as two {0}s.",
     "sampling": "Weights are sampling weights, on whose unit standard errors do not depend. The "
     "log-likelihood and criteria do.",
     "averages": "Weights are numbers of values, of which each y is the average. Dispersions are "
@@ -476,6 +477,9 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
         n_units = n_units if statistics.n_units is None else statistics.n_units
     if n_units is not None:
         facts["units"] = f"{n_units}"
+    correlation = getattr(estimator, "residual_correlation_", np.nan)
+    if np.isfinite(correlation):
+        facts["correlation in units"] = f"{correlation:.2f}"
     if statistics is None:
         return facts
     if found.weights:
@@ -506,7 +510,8 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
     notes += [] if maxima is None else [str(maxima)]
     ties = getattr(estimator, "n_experts_ties_", ())
     notes += [describe_ties(ties)] if len(ties) > 1 else []
-    notes += [WEIGHTS[kind] for kind in found.weights]
+    counted = "unit" if hasattr(estimator, "random_covariance_") else "row"
+    notes += [WEIGHTS[kind].format(counted) for kind in found.weights]
     notes += [found.difference] if found.difference else []
     # Experts that the rows do not need, and those of a spurious maximum.
     if statistics is not None and len(names) > 1:
@@ -514,6 +519,8 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
         collapsed = np.flatnonzero(is_collapsed(mass)).tolist()
         notes += [describe_collapsed(mass, collapsed, names)] if collapsed else []
     notes += [describe_spikes([names[k] for k in state.spikes])] if state.spikes else []
+    if hasattr(estimator, "residual_correlation_"):
+        notes += filter(None, [describe_dependence(estimator, state.unit_correlation)])
     families, classes = getattr(estimator, "families_", ()), found.labels.classes
     is_plain = getattr(estimator, "link_", "identity") == "identity" and estimator.base_ is None
     if hasattr(estimator, "expert_coef_") and (families or classes or not is_plain):

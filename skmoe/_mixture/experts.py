@@ -67,6 +67,7 @@ class LinearPart:
 
     is_linear = True
     has_derivatives = True
+    has_distribution = True
     needs_all_rows = False
     families: Sequence[Any] = ()
     shared_dispersion = False

@@ -133,6 +133,7 @@ class OwnExperts(OwnPart):
         self.has_derivatives = bool(own.blocks)
         self.are_exchangeable, self.with_predictor = self.can_reorder, list(range(n_experts))
         self.can_collapse, self.takes_offset = bool(own.can_collapse), bool(own.takes_offset)
+        self.has_distribution = callable(getattr(own, "components", None))
         self.link, self.explains_mean = str(own.link), not own.is_classifier
         self.all_blocks = tuple(own.blocks)
         self.sizes = np.full(n_experts, self.size / n_experts)

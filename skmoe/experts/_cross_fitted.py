@@ -320,7 +320,12 @@ class CrossFittedExperts(Experts):
         return np.stack([self.mean_of(k, data.rows.expert_design) for k in numbers])
 
     def mean_of(self, k: int, features: RawFeatures) -> Array:
-        """Mean under expert k, (m, n), or its class probabilities, (C, n)."""
+        """Mean under expert k, (m, n), or its class probabilities, (C, n).
+
+        Those of training rows are out of fold.
+        """
+        if self.learned.predictions is not None:
+            return self.learned.predictions[k]
         models, classes = self.learned.models[k], self.fits.classes
         of_models = [adapter.predict_expert(model, features.X, classes) for model in models]
         return self._valid_means(k, np.mean(of_models, axis=0), features.offset)

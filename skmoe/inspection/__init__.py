@@ -1,7 +1,7 @@
 """Displays of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), exports and results.
 
 `export_text` and `export_mermaid` write text, and `export_html` a page, by Jinja2
-(`pip install skmoe[report]`). `average_effects`, `treatment_effects` and
+(`pip install skmoe[report]`). `average_effects`, `treatment_effects`, `distal_outcome` and
 `permutation_importance_by_part` return tables.
 
 The displays follow those of scikit-learn: `from_estimator` computes and draws, `plot` draws again,
@@ -12,7 +12,7 @@ estimators return, and the functions for the number of experts. No one construct
 """
 
 from skmoe._inference.comparisons import NestedModelsTest, NExpertsTable, NExpertsTest
-from skmoe._inference.effects import AverageEffects, Explanation
+from skmoe._inference.effects import AverageEffects, DistalOutcome, Explanation
 from skmoe._inference.inference import Inference, Maxima, UnitResponsibilities
 from skmoe._inference.summary import ExpertSummary, Summary
 from skmoe.inspection._calibration import CalibrationDisplay, RootogramDisplay, SurvivalDisplay
@@ -23,6 +23,7 @@ from skmoe.inspection._feature_effects import (
     average_effects,
     permutation_importance_by_part,
 )
+from skmoe.inspection._outcomes import distal_outcome
 from skmoe.inspection._prediction import PredictionDisplay
 from skmoe.inspection._regimes import CourseDisplay, GateDisplay, RegimesDisplay
 from skmoe.inspection._report import export_html
@@ -40,6 +41,7 @@ __all__ = [
     "CoefficientsDisplay",
     "ConvergenceDisplay",
     "CourseDisplay",
+    "DistalOutcome",
     "ExpertSummary",
     "ExpertsDisplay",
     "Explanation",
@@ -62,6 +64,7 @@ __all__ = [
     "TreatmentEffects",
     "UnitResponsibilities",
     "average_effects",
+    "distal_outcome",
     "export_html",
     "export_mermaid",
     "export_text",

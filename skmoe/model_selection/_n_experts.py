@@ -339,7 +339,9 @@ def n_experts_table(
     `smallest_probability` is the smallest of these means over the rows of one expert. The odds of
     correct classification divide the odds of that mean by those of the expert's share [7]_. Reports
     of groups of trajectories have them, with probabilities above 0.7 and odds above 5 as a rule
-    [8]_. With units all of them are of units.
+    [8]_. With units all of them are of units. `residual_correlation` is then that of the residuals
+    of a unit given its expert. If it falls slowly with the number of experts, units differ by
+    degrees, and the numbers that criteria select are too large.
     `n_reached` of `n_runs` starts or searches reached the best value (`maxima_`). A p-value below
     0.05 means that K experts fit significantly better than K - 1. In simulations BIC and the test
     found the number of classes most often [6]_.

@@ -43,6 +43,10 @@ FEATURES = {
         "families/_censored.py",
     ],
     "units": ["_data/units.py", "_inference/inference.py:UnitResponsibilities.rows"],
+    "correlation within units": [
+        "_mixture/dependence.py",
+        "_inference/labels.py:describe_dependence",
+    ],
     "blocks of rows": ["_data/blocks.py", "_estimators/rows/first_pass.py"],
     "signs and shared slopes": ["_numerics/signed_steps.py"],
     "slopes of some experts": ["_estimators/parameters/parts.py:expert_columns"],
@@ -73,7 +77,7 @@ FEATURES = {
         "_estimators/parameters/parts.py:check_takes_averages",
     ],
     "designs of samples": [
-        "_estimators/methods/inference.py:_clusters",
+        "_inference/designs.py:clusters_of",
         "_mixture/information.py:Clusters.products",
     ],
     "metadata": ["_estimators/rows/training_data.py:make_routes"],

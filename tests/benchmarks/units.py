@@ -2,6 +2,8 @@
 
 `recovery`: adjusted Rand index of the regimes of 300 units of 5 rows, whose regimes overlap in X,
 with units and for rows alone. `number`: how often n_experts="auto" finds the number of regimes.
+`degrees`: how often, at the number of experts with the best BIC, a summary concludes that units
+differ by degrees, of one population with a random intercept and of groups.
 `speed`: processor time of a fit with units over that of the same fit without, in turn.
 
 Usage: python tests/benchmarks/units.py [--only NAME ...] [--seeds N] [--rows N]
@@ -18,6 +20,8 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from markdown import print_table
+
 from skmoe import MixtureOfExpertsRegressor
 from support.tables import panel
 
@@ -50,6 +54,48 @@ def number(options):
         moe = MixtureOfExpertsRegressor("auto", gate="constant", random_state=0)
         chosen[moe.fit(X, y, units=units).n_experts_] += 1
     print(f'n_experts="auto" over {options.seeds} seeds, 3 regimes: {dict(sorted(chosen.items()))}')
+
+
+# Units, rows of each, and features.
+SIZES = [(100, 5, 1), (100, 5, 6), (300, 8, 1), (300, 8, 6)]
+
+# Populations: deviation of a random intercept, distance of groups, and their shares.
+POPULATIONS = {
+    "random intercept, deviation .7": (0.7, 0.0, [1.0]),
+    "random intercept, deviation 1.2": (1.2, 0.0, [1.0]),
+    "two groups, distance 1.5": (0.0, 1.5, [0.6, 0.4]),
+    "two groups, distance 2": (0.0, 2.0, [0.6, 0.4]),
+    "three groups, distance 1.5": (0.0, 1.5, [1 / 3] * 3),
+    "three groups, distance 2": (0.0, 2.0, [1 / 3] * 3),
+}
+
+
+def degrees(options):
+    """Shares of the tables in which units are concluded to differ by degrees."""
+    sizes = {f"{u} units, {n} rows, {p} features": (u, n, p) for u, n, p in SIZES}
+    table = {}
+    for name, (spread, gap, shares) in POPULATIONS.items():
+        table[name] = []
+        for n_units, n_rows, n_features in sizes.values():
+            n_found = 0
+            for seed in range(options.seeds):
+                rng = np.random.default_rng(seed)
+                units = np.repeat(np.arange(n_units), n_rows)
+                X = rng.normal(size=(len(units), n_features))
+                level = spread * rng.normal(size=n_units)
+                level += gap * rng.choice(len(shares), size=n_units, p=shares)
+                y = level[units] + X[:, 0] + rng.normal(size=len(units))
+                best, lowest = None, np.inf
+                for number in range(1, 8):
+                    moe = MixtureOfExpertsRegressor(number, gate="constant", n_init=4, alpha=0.1)
+                    moe.set_params(random_state=0).fit(X, y, units=units)
+                    bic = moe.bic(X, y, units=units)
+                    if bic > lowest and number > best.n_experts_ + 1:
+                        break
+                    best, lowest = (moe, bic) if bic < lowest else (best, lowest)
+                n_found += any("are too large then" in note for note in best.summary().notes)
+            table[name].append(n_found / options.seeds)
+    print_table("population", list(sizes), table)
 
 
 def speed(options):
@@ -85,7 +131,7 @@ def speed(options):
         )
 
 
-SECTIONS = {"recovery": recovery, "number": number, "speed": speed}
+SECTIONS = {"recovery": recovery, "number": number, "degrees": degrees, "speed": speed}
 
 
 def main():

@@ -63,6 +63,7 @@ PARAMETERS = {
     "an expert with a density of its own": {"expert": LinearExperts()},
     'a family other than "normal"': {"family": "poisson"},
     'alpha="ard"': {"alpha": "ard"},
+    "random_features": {"random_features": [], "gate": "constant"},
     "a list of different families": {"family": ["normal", "student_t"]},
     "a family without a mean": {"family": "ordinal"},
     'dispersion="shared"': {"dispersion": "shared"},
@@ -86,6 +87,8 @@ ARGUMENTS = {
     "var_weights": {"var_weights": 1.0 + GROUPS},
     "an offset of each output": {"offset": np.zeros((40, 2)), "y": np.column_stack([COUNTS] * 2)},
     "groups": {"groups": GROUPS},
+    "random_features": {"units": GROUPS},
+    "rows without units": {"units": None},
     "time": {"time": np.arange(40)},
     "known_experts": {"known_experts": GROUPS % 2},
     "known_experts as booleans": {"known_experts": np.ones((40, 2), dtype=bool)},
@@ -153,6 +156,7 @@ def test_pairs_of_the_page_are_refused_with_its_reason_and_remedy(row, tmp_path,
 def test_every_option_is_accepted_by_itself(option):
     """What is refused is the pair."""
     if "class" not in option:
-        moe = fit_quietly(regressor(**PARAMETERS[option]), X, 1.0 + COUNTS)
+        given = ARGUMENTS.get(option, {})
+        moe = fit_quietly(regressor(**PARAMETERS[option]), X, 1.0 + COUNTS, **given)
         assert_allclose(moe.predict_gate(X).sum(axis=1), 1.0)
         assert np.isfinite(moe.predict(X)).all()

@@ -97,6 +97,8 @@ PARAMETERS = {
     ),
     "dispersion": (["per_expert", "shared"], ["each", None, True]),
     "covariance_type": (["diag", "full"], ["tied", None, True]),
+    "random_features": ([None], [[7], ["size"], [[0], [1]], 3.5]),
+    "random_covariance": (["shared", "per_expert"], ["full", None, True]),
     "class_weight": (
         [None, "balanced", {0: 1.0, 1: 0.0}],
         ["even", 3, {0: -1.0, 1: 1.0}, {0: "a", 1: 1}, {5: 1.0}],

@@ -59,6 +59,7 @@ ATTRIBUTES = (
     "gate_intercept_",
     "initial_probabilities_",
     "noise_variance_",
+    "random_covariance_",
     "threshold_steps_",
     "transition_coef_",
     "transition_intercept_",
@@ -96,6 +97,7 @@ IS_THIRD = IS_SECOND & (X[:, 1] > 0.0)
 THREE_REGIMES = np.where(IS_THIRD, -1.8 + 0.5 * X[:, 1], PREDICTOR)
 NOISE = rng.normal(size=(N_ROWS, 3))
 Y = PREDICTOR + 0.4 * NOISE[:, 0]
+Y_OF_PEOPLE = Y + 0.8 * np.repeat(NOISE[::3, 1], 3) + 0.5 * np.repeat(NOISE[::3, 2], 3) * X[:, 1]
 Y_OF_THREE = THREE_REGIMES + 0.3 * NOISE[:, 0]
 JOINT = np.column_stack([Y, 2.0 * PREDICTOR + 0.5 * Y, X[:, 1] - PREDICTOR])
 JOINT[:, 1:] += [0.3, 0.5] * NOISE[:, 1:]
@@ -226,6 +228,18 @@ CASES |= {
     "units": Case(regressor(gate_features=[0]), X, Y, {"units": UNITS}),
     "units, poisson": of_family("poisson", given={"units": UNITS}, gate_features=[0]),
     "units, classes": Case(classifier(gate_features=[0]), X, CLASSES, {"units": UNITS}),
+    "random intercepts": Case(
+        regressor(gate_features=[0], random_features=[], dispersion_prior=5.0),
+        X,
+        Y_OF_PEOPLE,
+        {"units": UNITS, "sample_weight": 1.0 + UNITS % 2},
+    ),
+    "random slopes of each expert, missing y": Case(
+        regressor(gate_features=[0], random_features=[1], random_covariance="per_expert"),
+        X,
+        np.where(ROWS % 7 == 3, np.nan, Y_OF_PEOPLE),
+        {"units": UNITS},
+    ),
     "known experts": Case(regressor(), X, Y, SOME_KNOWN),
     "possible experts": Case(regressor(3), X, Y_OF_THREE, {"known_experts": POSSIBLE}),
     "known experts, student_t": of_family("student_t", given=SOME_KNOWN),

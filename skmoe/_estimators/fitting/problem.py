@@ -58,6 +58,7 @@ from skmoe._estimators.rows.training_data import (
 )
 from skmoe._inference.inference import Maxima
 from skmoe._inference.labels import describe_spikes, feature_labels, printable_name
+from skmoe._mixture.dependence import unit_correlation
 from skmoe._mixture.em import Run, aitken_gap
 from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.fitted import FittedMixture, Usage, n_needed_experts, spikes
@@ -65,7 +66,7 @@ from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.partitions import InitData, make_init_data, possible_experts, sample_of
 from skmoe._mixture.search import COUNTED_SEARCHES, Found
-from skmoe._mixture.starts import Problem
+from skmoe._mixture.starts import Problem, blocks_of
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
@@ -521,6 +522,13 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
         bounds, n_times, *others = zip(first, *found.maxima[1:], strict=True)
         values = tuple(total_weight * (bound - log_jacobian) for bound in bounds)
         maxima = Maxima(values, n_times, others[0], found.counted, found.kept, others[1])
+    has_units = problem.em_problem.rows_in_memory.units is not None
+    is_modelled = problem.preprocessor.counts_units or problem.stacked_experts is not None
+    if has_units and not is_modelled:
+        blocks = blocks_of(run.mixture, problem.em_problem.rows)
+        dependence = unit_correlation(run.mixture, run.theta, blocks)
+        attributes["residual_correlation_"] = dependence.value
+        state = state._replace(unit_correlation=dependence)
     # Of the starts, each when it ended or was dropped.
     traces = [np.array(start.lower_bounds) - log_jacobian for start in found.starts]
     return (

@@ -6,7 +6,7 @@ targets drawn from the fitted mixture. Average effects are those of changes of r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,18 +17,16 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.censored_targets import check_numbers_of, point_values
+from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import (
     check_choice,
     check_integer,
     check_level,
     is_integer,
-    shown,
 )
 from skmoe._data.preprocessing import predict_base
 from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import count_parameters
-from skmoe._data.units import encode_units
 from skmoe._estimators.methods.draws import copies_of, draw_experts, draw_target
 from skmoe._estimators.methods.new_rows import ExpertNamesMixin, NewRowsMixin, labels_of
 from skmoe._inference.coefficients import (
@@ -38,15 +36,17 @@ from skmoe._inference.coefficients import (
     observed_errors,
     require_distribution,
 )
+from skmoe._inference.designs import clusters_of, kinds_of_weights, warn_of_weights
 from skmoe._inference.effects import (
     AverageEffects,
     Explanation,
     average_effects_of,
+    derivative_by,
     feature_effects,
     has_gate_effects,
     standard_errors_of_means,
 )
-from skmoe._inference.inference import Inference
+from skmoe._inference.inference import Inference, delta_method
 from skmoe._inference.summary import (
     Findings,
     FitStatistics,
@@ -55,12 +55,12 @@ from skmoe._inference.summary import (
     make_summary,
 )
 from skmoe._mixture.em import Objective, em
-from skmoe._mixture.information import Clusters, end_at_maximum
+from skmoe._mixture.information import end_at_maximum
 from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import log_normalise, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._mixtures import check_random_state
-from skmoe.exceptions import WeightsWarning, warn_user
+from skmoe.exceptions import warn_user
 from skmoe.protocols import Block
 
 COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
@@ -77,10 +77,6 @@ SAME_WEIGHT_RTOL = 1e-6
 # Relative difference of the lower bounds per row of the same rows that is attributed to round-off,
 # also of features in single precision.
 SAME_ROWS_RTOL = 1e-5
-
-
-# Mean weights beyond which rows of a continuous y are hardly so many equal rows.
-MAX_MEAN_FREQUENCY = 2.0
 
 
 class InferenceOptions(NamedTuple):
@@ -123,9 +119,9 @@ def infer_coefficients(
         check_integer("n_bootstrap", options.n_bootstrap, least=2)
         if not is_classifier(estimator):
             require_distribution(estimator._fitted.mixture.experts, "the bootstrap")
-    clusters = _clusters(rows.validated, options.method) if rows.validated.metadata else None
+    clusters = clusters_of(rows.validated, options.method) if rows.validated.metadata else None
     if clusters is None and not np.isin(rows.validated.weight, [0.0, 1.0]).all():
-        _warn_of_weights(name, rows.validated)
+        warn_of_weights(name, rows.validated)
     in_units, labels = estimator._in_units(estimator._fitted), labels_of(estimator)
     coefficients = list_coefficients(in_units, vars(estimator), labels, options.gate_reference)
     if options.method == "bootstrap":
@@ -144,74 +140,6 @@ def infer_coefficients(
             ConvergenceWarning,
         )
     return found
-
-
-def _warn_of_weights(name: str, rows: Rows) -> None:
-    """A warning of weights that are hardly the numbers of rows for which they are taken."""
-    y, n_rows, total = point_values(rows.y), rows.n_rows, rows.weight.sum()
-    is_far = not 1.0 / MAX_MEAN_FREQUENCY <= total / n_rows <= MAX_MEAN_FREQUENCY
-    if (rows.weight != np.round(rows.weight)).any():
-        reason = "they are not whole numbers"
-    elif is_far and (y != np.round(y)).any():
-        reason = f"their sum, {total:g}, is far from the number of rows, {n_rows}"
-    else:
-        return
-    labels = "np.arange(len(y))" if rows.unit is None else "units"
-    warn_user(
-        f"{name} took sample_weight as frequencies, a weight of 2 as two rows; {reason}. For "
-        'sampling weights pass method="sandwich" with cluster= and strata= of the sample, or with '
-        f"cluster={labels} if it has neither. If y is an average of so many values, pass them as "
-        "var_weights in place of sample_weight, to fit as well. Otherwise standard errors, "
-        "p-values and criteria are wrong.",
-        WeightsWarning,
-    )
-
-
-def _clusters(rows: Rows, method: str) -> Clusters:
-    """The clusters of rows or units, and their strata, for the sandwich."""
-    given = " and ".join(rows.metadata)
-    if method != "sandwich":
-        raise ValueError(
-            f'{given} needs method="sandwich", whose scores are summed over the rows of a cluster; '
-            f'got method={method!r}. Use method="sandwich", or leave {given} out.'
-        )
-    of_rows = rows.unit if rows.series is None else rows.series
-    of_rows = np.arange(rows.n_rows) if of_rows is None else of_rows
-    first = np.unique(of_rows, return_index=True)[1]
-    strata, cluster = np.zeros(rows.n_rows, dtype=int), of_rows
-    for name, labels in rows.metadata.items():
-        codes = encode_units(labels)[1]
-        cut = codes != codes[first][of_rows]
-        if cut.any():
-            raise ValueError(
-                f"{name} must keep the rows of a unit together; row {int(cut.argmax())} has "
-                "another label than the first row of its unit. Use coarser labels."
-            )
-        strata, cluster = (codes, cluster) if name == "strata" else (strata, codes)
-    # Clusters are those of a stratum: labels may begin again in each.
-    pairs, codes = np.unique(np.stack([strata, cluster])[:, first], axis=1, return_inverse=True)
-    sizes = np.bincount(pairs[0])
-    if sizes.min() < 2:
-        name = "strata" if "strata" in rows.metadata else "cluster"
-        label = shown(rows.metadata[name][strata == sizes.argmin()][0])
-        raise ValueError(
-            f"{name} must give at least two distinct clusters, of each stratum if there are any; "
-            f"got one of {label}. Join small strata, or leave it out if the rows are independent."
-        )
-    codes = codes.ravel() if rows.series is None else codes.ravel()[rows.series]
-    return Clusters(codes, pairs[0])
-
-
-def kinds_of_weights(rows: Rows) -> list[str]:
-    """What the weights of validated rows have been taken for; empty if all are one.
-
-    Those of the rows of a unit are powers of densities also where there are clusters.
-    """
-    found = []
-    if not np.isin(rows.weight, [0.0, 1.0]).all():
-        is_sample = rows.metadata and rows.unit is None
-        found.append("sampling" if is_sample else "frequencies")
-    return found + ["averages"] * (rows.n_values is not None)
 
 
 def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
@@ -329,6 +257,26 @@ def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
         return None
     at, n_responses = estimator._checked(Rows(X)), len(labels_of(estimator).responses)
     return standard_errors_of_means(estimator._fitted, at, n_responses, inference)
+
+
+@underflow_to_zero
+def covariance_by_fit(
+    estimator: Any, given: Rows, function: Callable[[Array], Array]
+) -> Array | float:
+    """Covariance of a function of the responsibilities (n, K) of rows that errors of the fit cause.
+
+    The rows are those of the fit. Zero if the mixture has no standard errors, as of trees.
+    """
+    fitted = estimator._fitted
+    if missing_for_inference(fitted, estimator.n_parameters_):
+        return 0.0
+    inference = estimator.inference(given.X, given.y, **given.arguments)
+    rows, _ = estimator._checked_units("responsibilities", given)
+    derivatives = [
+        derivative_by(lambda fit: function(fit.responsibilities(rows).T), fitted, i)
+        for i in range(len(fitted.mixture.first))
+    ]
+    return delta_method(inference, np.stack(derivatives, axis=1))[0]
 
 
 @underflow_to_zero

@@ -89,6 +89,7 @@ class TrainingState(NamedTuple):
     penalty_searches: tuple[str, ...] = ("", "", "")
     total_weight: float = 0.0  # of the rows of a fit
     spikes: tuple[int, ...] = ()  # experts that fit a few rows nearly exactly
+    unit_correlation: Any = None  # UnitCorrelation of a fit with units
 
 
 class FitOptions(NamedTuple):

@@ -62,7 +62,8 @@ RANGE = (0.1, 0.9)
 STYLE = {"text.parse_math": False, "svg.hashsalt": "skmoe", "figure.max_open_warning": 0}
 
 # How notes of a summary begin that are warnings.
-ALARMING = ("Other rows than those of the fit", labels.COLLAPSED, labels.SPURIOUS)
+OF_FIT = "Other rows than those of the fit"
+ALARMING = (OF_FIT, labels.COLLAPSED, labels.SPURIOUS, *labels.DEPENDENCE)
 
 # Bins of the calibration of classes.
 BINS: dict[str, Any] = {"n_bins": 10, "strategy": "quantile"}

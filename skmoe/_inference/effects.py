@@ -31,6 +31,7 @@ from skmoe._inference.inference import (
     WaldTest,
     delta_method,
     describe_test,
+    frame_of,
     table_lines,
     wald,
 )
@@ -371,8 +372,11 @@ class Explanation(Result, dict[str, Array]):
     199    -1.0
     """
 
-    def __init__(self, arrays: Mapping[str, Array], labels: Labels, index: Any) -> None:
+    def __init__(
+        self, arrays: Mapping[str, Array], labels: Labels, index: Any, switch: Any = None
+    ) -> None:
         super().__init__(arrays)
+        self._switch = switch  # the next expert (n,) and changes (n, p); None without gate slopes
         self.expert_names, self.feature_names = labels.experts, labels.features
         self.response_names = labels.classes or labels.responses
         self.index = index
@@ -428,6 +432,50 @@ class Explanation(Result, dict[str, Array]):
         index = index if what is None else index.droplevel("quantity")
         return pandas.DataFrame(np.hstack(values), index=self.index, columns=index)
 
+    def nearest_change(self) -> Any:
+        """The smallest change of the features after which another expert is as probable.
+
+        The gate is linear in the features, so that the nearest such point has a closed form. Its
+        distance is the root of the sum of squares of the changes in standard deviations of the
+        features. Features that the gate does not use, and columns of zeros and ones, stay.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            A row for each row that was explained: the "expert" that a slightly larger change makes
+            the most probable one, and the change of each feature. NaN where there is none.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        ValueError
+            If the gate has no slopes of the features.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-3, 3, 200)[:, None]
+        >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, 1 - np.abs(X[:, 0]))
+        >>> moe.explain([[-2.0], [0.5]]).nearest_change().round(1)
+             expert   x0
+        0  expert 1  2.0
+        1  expert 0 -0.5
+        """
+        if self._switch is None:
+            raise ValueError(
+                "nearest_change needs a gate with slopes of the features; this one has none. Fit "
+                'gate="softmax" without a base, and two experts or more.'
+            )
+        expert, change = self._switch
+        exists = np.isfinite(change).all(axis=1)
+        names = [
+            self.expert_names[k] if own else None for k, own in zip(expert, exists, strict=True)
+        ]
+        columns = {"expert": names, **dict(zip(self.feature_names, change.T, strict=True))}
+        return frame_of(self, columns, self.index)
+
     def __repr__(self) -> str:
         return f"Explanation of {len(self.gate)} rows: {', '.join(self)}"
 
@@ -437,6 +485,24 @@ def has_gate_effects(fitted: FittedMixture, attributes: Mapping[str, Any]) -> bo
     slopes = attributes.get("gate_coef_")
     is_mean = fitted.mixture.experts.explains_mean and fitted.preprocessor.extra_features is None
     return is_mean and slopes is not None and slopes.shape[1] == attributes["n_features_in_"]
+
+
+def nearest_changes(log_gate: Array, slopes: Array, scale: Array) -> tuple[Array, Array]:
+    """For each row the expert whose region is the nearest, (n,), and the change (n, p) to it.
+
+    The gate has log probabilities (K, n) and slopes (K, p). Features are in units of their scale
+    (p,), which is zero for those that stay. At the nearest point of the hyperplane on which an
+    expert is as probable as the most probable one, no other expert is more probable.
+    """
+    rows, own = np.arange(log_gate.shape[1]), log_gate.argmax(axis=0)
+    contrasts = (slopes[own][:, None] - slopes) * scale  # (n, K, p)
+    gaps, squares = (log_gate[own, rows] - log_gate).T, np.square(contrasts).sum(axis=2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.where(squares > 0.0, gaps / np.sqrt(squares), np.inf)
+        distance[rows, own] = np.inf
+        other = distance.argmin(axis=1)
+        step = np.where(np.isfinite(distance[rows, other]), gaps[rows, other], np.nan)
+        return other, -(step / squares[rows, other])[:, None] * contrasts[rows, other] * scale
 
 
 def feature_effects(

@@ -12,11 +12,12 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from scipy.special import chdtrc, ndtr, ndtri
 
-from skmoe._data.checks import check_level, shown
+from skmoe._data.checks import check_integer, check_level, shown
 from skmoe._inference.labels import default_expert_names, format_number, printable_name
 from skmoe._mixture.search import RUNS_OF_SEARCH
 from skmoe._numerics.typing import TINY, Array
 from skmoe._optional import import_pandas
+from skmoe.distributions._mixtures import check_random_state
 
 # Least width of the names of terms.
 MIN_NAME_WIDTH = 20
@@ -302,6 +303,59 @@ class Inference(Result):
             contrasts = contrasts[1:] - contrasts[:1]
         covariance = contrasts @ self.covariance[np.ix_(chosen, chosen)] @ contrasts.T
         return wald(contrasts @ self.estimates[chosen], covariance)
+
+    def draws(self, n_draws: int, *, random_state: Any = None) -> Any:
+        """Draws of all coefficients from the normal approximation to their posterior.
+
+        Its mean are the estimates, and its covariance `full_covariance`: with the method "observed"
+        the inverse of the observed information, in which penalties are priors (Laplace). A function
+        of the coefficients, such as a ratio of slopes, has an interval by its quantiles.
+
+        Parameters
+        ----------
+        n_draws : int
+            Number of draws.
+        random_state : int, RandomState instance or None, default=None
+            Source of randomness. An integer makes the result reproducible.
+
+        Returns
+        -------
+        draws : pandas.DataFrame of shape (n_draws, n_terms)
+            Each column has the part, response and name of a term. Dispersions are logs.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        ValueError
+            If there is no covariance, as of average effects without `inference`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+        >>> moe = MixtureOfExpertsRegressor(n_experts=1).fit(X, y)
+        >>> draws = moe.inference(X, y).draws(4000, random_state=0)
+        >>> ratio = draws["expert 0", "", "bmi"] / draws["expert 0", "", "bp"]
+        >>> ratio.quantile([0.025, 0.5, 0.975]).round(1).tolist()
+        [1.0, 1.6, 3.0]
+        """
+        check_integer("n_draws", n_draws, least=1)
+        generator = check_random_state(random_state)
+        if not self.method:
+            raise ValueError(
+                "draws needs standard errors; this result has none. Pass the data of the fit, or "
+                "inference=."
+            )
+        scale = np.sqrt(np.maximum(np.diag(self.full_covariance), np.finfo(float).tiny))
+        # The covariance may be singular.
+        values, vectors = np.linalg.eigh(self.full_covariance / np.outer(scale, scale))
+        root = scale[:, None] * vectors * np.sqrt(np.maximum(values, 0.0))
+        normal = generator.standard_normal((n_draws, len(scale)))
+        pandas = import_pandas(f"{type(self).__name__}.draws")
+        names = pandas.MultiIndex.from_tuples(self.terms, names=["part", "response", "term"])
+        return pandas.DataFrame(self.estimates + normal @ root.T, columns=names)
 
     def to_frame(self, level: float = 0.95) -> Any:
         """A pandas frame with a row for each term.

@@ -238,3 +238,46 @@ def test_an_indicator_in_a_pipeline_is_one_of_its_input():
     zero, one = (np.column_stack([np.full(7, value), X[:7, 1]]) for value in (0.0, 1.0))
     change = pipeline.predict(one) - pipeline.predict(zero)
     assert_allclose((found.slope + found.gate_effect)[:, 0], change, rtol=1e-10, atol=1e-10)
+
+
+# --- what must change ---------------------------------------------------------------------------
+
+
+def test_the_nearest_change_makes_another_expert_as_probable():
+    moe = fit_quietly(regressor(n_experts=3), X, Y)
+    frame = moe.explain(ROWS).nearest_change()
+    change = frame.drop(columns="expert").to_numpy()
+    other = [moe.expert_names_.index(name) for name in frame["expert"]]
+    own, index = moe.predict_gate(ROWS).argmax(axis=1), np.arange(len(ROWS))
+    there = moe.predict_gate(ROWS + change)
+    assert_allclose(there[index, other], there[index, own], rtol=1e-6)
+    assert (there <= there[index, own][:, None] * (1.0 + 1e-6)).all()
+    beyond = moe.predict_gate(ROWS + 1.01 * change)
+    assert_array_equal(beyond.argmax(axis=1), other)
+    # No shorter change, in standard deviations, leads to another expert.
+    scale, rng = X.std(axis=0), np.random.default_rng(0)
+    length = np.sqrt(np.square(change / scale).sum(axis=1))
+    direction = rng.normal(size=(500, 1, X.shape[1]))
+    direction /= np.sqrt(np.square(direction).sum(axis=-1, keepdims=True))
+    for step in 0.999 * length[:, None] * direction * scale:
+        assert_array_equal(moe.predict_gate(ROWS + step).argmax(axis=1), own)
+
+
+def test_the_nearest_change_is_that_of_the_input_of_scalers():
+    frame = pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])])
+    piped = make_pipeline(StandardScaler().set_output(transform="pandas"), regressor(n_experts=2))
+    of_input = mixture_of(fit_quietly(piped, frame, Y)).explain(frame[:7]).nearest_change()
+    plain = fit_quietly(regressor(n_experts=2), frame, Y).explain(frame[:7]).nearest_change()
+    assert_allclose(of_input.drop(columns="expert"), plain.drop(columns="expert"), rtol=1e-3)
+
+
+def test_columns_of_zeros_and_ones_stay():
+    table = np.column_stack([X[:, 0], np.median(Y) < Y])
+    change = fit_quietly(regressor(n_experts=2), table, Y).explain(table[:5]).nearest_change()
+    assert (change["x1"] == 0.0).all()
+    assert np.isfinite(change["x0"]).all()
+
+
+def test_gates_without_slopes_have_no_nearest_change():
+    moe = fit_quietly(regressor(n_experts=2, gate="constant"), X, Y)
+    assert_refused(refusal(moe.explain(ROWS).nearest_change), "nearest_change needs a gate")

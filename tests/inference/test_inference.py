@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.inspection import average_effects
 from support.fits import ALL_CASES, UNITS, X, Y, fit_quietly, fitted, fitted_case, short_fit
 from support.refusals import assert_refused, refusal
 from support.tables import crossing_lines, flipping_classes, two_regimes
@@ -409,3 +410,30 @@ def test_the_methods_say_how_the_errors_were_found():
         assert result.method == said
         assert (result.replicates is None) == (options.get("method") != "bootstrap")
         assert np.isnan(result.max_shift) == (options.get("method") == "bootstrap")
+
+
+def test_draws_have_the_estimates_and_the_covariance():
+    data = datasets.load_diabetes(return_X_y=True)
+    moe = MixtureOfExpertsRegressor(2, gate="constant", random_state=0).fit(*data)
+    inference = moe.inference(*data)
+    draws = inference.draws(20_000, random_state=0)
+    assert list(draws.columns) == inference.terms
+    errors = inference.standard_errors
+    assert_allclose((draws.mean() - inference.estimates) / errors, 0.0, atol=0.04)
+    assert_allclose(
+        draws.cov() / np.outer(errors, errors),
+        inference.covariance / np.outer(errors, errors),
+        atol=0.04,
+    )
+    assert draws.equals(inference.draws(20_000, random_state=0))
+    effects = average_effects(moe, data[0], features=[2])
+    assert_refused(refusal(effects.draws, 10), "draws needs standard errors")
+    assert_refused(refusal(inference.draws, 0), "n_draws")
+
+
+def test_draws_of_shared_dispersions_are_equal():
+    data = datasets.load_diabetes(return_X_y=True)
+    moe = MixtureOfExpertsRegressor(2, gate="constant", dispersion="shared", random_state=0)
+    draws = moe.fit(*data).inference(*data).draws(50, random_state=0)
+    of_noise = draws.loc[:, [term[2] == "log(noise variance)" for term in draws.columns]]
+    assert_allclose(of_noise.iloc[:, 0], of_noise.iloc[:, -1])

@@ -31,6 +31,7 @@ from skmoe._estimators.methods.draws import copies_of, draw_experts, draw_target
 from skmoe._estimators.methods.new_rows import ExpertNamesMixin, NewRowsMixin, labels_of
 from skmoe._inference.coefficients import (
     derivatives_of,
+    indicator_columns,
     list_coefficients,
     missing_for_inference,
     observed_errors,
@@ -44,6 +45,7 @@ from skmoe._inference.effects import (
     derivative_by,
     feature_effects,
     has_gate_effects,
+    nearest_changes,
     standard_errors_of_means,
 )
 from skmoe._inference.inference import Inference, delta_method
@@ -858,5 +860,11 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         if extra is not None and extra.base is not None:
             base = predict_base(extra.base, rows.X, extra.classes)
             arrays["base"] = self._squeeze_outputs(base if extra.classes is None else np.exp(base))
-        index = X.index if hasattr(X, "iloc") else None
-        return Explanation(arrays, labels_of(self), index)
+        index, switch = X.index if hasattr(X, "iloc") else None, None
+        depends = self.n_experts_ > 1 and fitted.mixture.gate.depends_on_features
+        if depends and has_gate_effects(fitted, attributes):
+            scale = self._in_units(fitted).preprocessor.feature_scaling.scale
+            stays = indicator_columns(fitted, attributes.get("feature_range_"))
+            scale = np.where(np.isfinite(scale) & ~stays, scale, 0.0)
+            switch = nearest_changes(fitted.log_gate(rows.X), attributes["gate_coef_"], scale)
+        return Explanation(arrays, labels_of(self), index, switch)

@@ -71,13 +71,14 @@ def clusters_of(rows: Rows, method: str) -> Clusters:
     return Clusters(codes, pairs[0])
 
 
-def kinds_of_weights(rows: Rows) -> list[str]:
+def kinds_of_weights(rows: Rows, counts_units: bool) -> list[str]:
     """What the weights of validated rows have been taken for; empty if all are one.
 
-    Those of the rows of a unit are powers of densities also where there are clusters.
+    Those of the rows of a unit are powers of densities also where there are clusters, unless they
+    count units.
     """
     found = []
     if not np.isin(rows.weight, [0.0, 1.0]).all():
-        is_sample = rows.metadata and rows.unit is None
+        is_sample = rows.metadata and (rows.unit is None or counts_units)
         found.append("sampling" if is_sample else "frequencies")
     return found + ["averages"] * (rows.n_values is not None)

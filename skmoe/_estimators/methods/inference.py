@@ -576,12 +576,12 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             given = Rows(X, y, sample_weight, offset, units, None, design, known_experts, time)
             rows = rows_of_fit(self, "summary", given._replace(n_values=var_weights))
             is_plain = np.isin(rows.validated.weight, [0.0, 1.0]).all() and var_weights is None
+            counts_units = self._fitted.preprocessor.counts_units
             found = found._replace(
                 statistics=fit_statistics(
-                    *(rows.posterior, rows.validated, self.n_parameters_),
-                    self._fitted.preprocessor.counts_units,
+                    rows.posterior, rows.validated, self.n_parameters_, counts_units
                 ),
-                weights=() if is_plain else kinds_of_weights(rows.validated),
+                weights=() if is_plain else kinds_of_weights(rows.validated, counts_units),
                 difference=rows.difference,
                 obstacle=obstacle,
             )

@@ -70,6 +70,7 @@ class Ends(NamedTuple):
     added: Sequence[Array | float]  # to the means, by a base model
     width: float
     n_responses: int | None  # None for effects on the gate
+    at_time: tuple[str, float] | None = None  # method of distributions in place of the mean
 
     def gate(self, fitted: FittedMixture) -> Array:
         """Probabilities (2, K, n) of the experts."""
@@ -80,6 +81,8 @@ class Ends(NamedTuple):
         if self.n_responses is None:
             is_expert = np.eye(fitted.mixture.n_experts)[..., None]
             return np.tile(is_expert, (2, 1, 1, len(self.rows[0].rows.weight)))
+        if self.at_time is not None:
+            return np.stack([fitted.at_time(data, *self.at_time) for data in self.rows])
         return np.stack(
             [
                 fitted.means(data)[:, -self.n_responses :] + added
@@ -172,10 +175,12 @@ def average_effects_of(
     labels: Labels,
     on_gate: bool,
     inference: Inference | None,
+    at_time: tuple[str, float] | None = None,
 ) -> AverageEffects:
     """Effects of changes on the responses, or on the probabilities of the experts.
 
-    A change has a name, validated rows at both ends, with weights of sum one, and its width in
+    In the place of means they may be on a function of their distributions at a time. A change has a
+    name, validated rows at both ends, with weights of sum one, and its width in
     units of the effect.
     """
     refits = () if inference is None else inference.refits
@@ -186,7 +191,11 @@ def average_effects_of(
     for name, low, high, width in changes:
         ends = map(fitted.preprocessor.transform_blocks, (low, high))
         blocks = [
-            Ends([fitted.data(rows) for rows, _ in pair], [a for _, a in pair], width, n_responses)
+            Ends(
+                [fitted.data(rows) for rows, _ in pair],
+                [added for _, added in pair],
+                *(width, n_responses, at_time),
+            )
             for pair in zip(*ends, strict=True)
         ]
         sums = [

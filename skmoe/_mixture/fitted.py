@@ -306,6 +306,19 @@ class FittedMixture(NamedTuple):
             components.append(component.rescale(*scaling).shift(added))
         return components
 
+    def at_time(self, data: Data, name: str, time: float) -> Array:
+        """Restricted means, or probabilities of a later event, of the experts, (K, m, n).
+
+        `name` is the method of a distribution.
+        """
+        every = np.zeros((self.mixture.n_experts, data.rows.n_rows))
+        weight = np.ones((1, data.rows.n_rows))
+        found = [
+            getattr(predictive_distribution([part], weight, False), name)(time)
+            for part in self._components(data, 0.0, every)
+        ]
+        return np.stack([np.asarray(values).T for values in found])
+
 
 class Usage(NamedTuple):
     """How much each expert is used; arrays of shape (K,), with one exception."""

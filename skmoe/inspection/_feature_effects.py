@@ -351,6 +351,7 @@ def average_effects(
     inference: Any = None,
     features: Any = None,
     what: str = "prediction",
+    time: float | None = None,
     step: float | None = None,
     offset: Any = None,
 ) -> AverageEffects:
@@ -382,9 +383,14 @@ def average_effects(
         they are those of the effects of its refits. None for no standard errors.
     features : array-like, default=None
         Features that change: names, indices or a boolean mask; None for all.
-    what : {"prediction", "gate"}, default="prediction"
+    what : {"prediction", "gate", "restricted_mean", "survival"}, default="prediction"
         Effects on the mean of y, or on the probabilities of the classes (of the second of two), or
-        on the probabilities of the experts.
+        on the probabilities of the experts. Of times of events the mean may lie beyond the end of
+        the observation, where the model alone decides. Effects on the restricted mean, the mean
+        time without an event until `time` [2]_, and on the probability of no event until then do
+        not.
+    time : float, default=None
+        That time, in the unit of y, such as the time until which most rows were observed.
     step : float, default=None
         Width of the change of numeric features about their values, in standard deviations. Where it
         would go beyond the smallest or largest value in X, it ends there. None for a derivative; or
@@ -414,6 +420,9 @@ def average_effects(
     ----------
     .. [1] T. S. Breen, K. B. Karlson and A. Holm (2018), "Interpreting and understanding logits,
        probits, and other nonlinear probability models", Annual Review of Sociology 44, 39-54.
+    .. [2] P. Royston and M. K. B. Parmar (2013), "Restricted mean survival time: an alternative to
+       the hazard ratio for the design and analysis of randomized trials with a time-to-event
+       outcome", BMC Medical Research Methodology 13, 152.
 
     Examples
     --------
@@ -429,8 +438,9 @@ def average_effects(
       bmi                       5.575     0.7073       7.88    <0.0001      4.189      6.962
     Standard errors: delta method, observed information.
     """
-    check_choice("what", what, ("prediction", "gate"))
+    check_choice("what", what, ("prediction", "gate", *AT_TIME))
     mixture = mixture_of(estimator)
+    at_time = checked_time(mixture, what, time)
     if step is None:
         step = STEP_OF_ESTIMATORS if predicts_steps(mixture) else DERIVATIVE_STEP
     step = check_real("step", step, least=MIN_STEP)
@@ -450,7 +460,24 @@ def average_effects(
     chosen = check_columns("features", features, len(labels), known)
     chosen = np.arange(len(labels)) if chosen is None else chosen
     changes = _changes(rows, [(int(j), labels[j]) for j in chosen], step)
-    return infer_average_effects(mixture, changes, rows, what == "gate", inference)
+    return infer_average_effects(mixture, changes, rows, what == "gate", inference, at_time)
+
+
+# Methods of predictive distributions at a time, by what effects are on.
+AT_TIME = {"restricted_mean": "restricted_mean", "survival": "sf"}
+
+
+def checked_time(mixture: Any, what: str, time: float | None) -> tuple[str, float] | None:
+    """Method of distributions, and its time; None if effects are on something else."""
+    if (what in AT_TIME) != (time is not None):
+        raise ValueError(
+            f"time must be a number with what={list(AT_TIME)}, and None without; got {time!r} with "
+            f'what={what!r}. Pass what="restricted_mean" and a time in the unit of y.'
+        )
+    if time is None:
+        return None
+    subject.check_regressor(mixture, "Effects on classes have no time.")
+    return AT_TIME[what], check_real("time", time, least=-np.inf)
 
 
 def _changes(

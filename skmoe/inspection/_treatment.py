@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from skmoe._inference.labels import feature_labels, format_percent, printable_na
 from skmoe._numerics.typing import TINY, Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
+from skmoe.inspection._feature_effects import AT_TIME, checked_time
 
 # Groups of equal size of the rows in a fold, by their predicted effects.
 N_GROUPS = 5
@@ -165,6 +167,8 @@ def treatment_effects(
     y: Any = None,
     *,
     treatment: Any,
+    what: str = "prediction",
+    time: float | None = None,
     better: str = "higher",
     cv: Any = None,
     propensity: Any = None,
@@ -193,6 +197,11 @@ def treatment_effects(
         Target of these rows, for standard errors and `cv`.
     treatment : str or int
         Name or index of the column. The second of its values, in their order, is the treatment.
+    what : {"prediction", "restricted_mean", "survival"}, default="prediction"
+        Effects on the mean of y, or on the probability of the second class; on the mean time
+        without an event until `time`; or on the probability of no event until then.
+    time : float, default=None
+        That time, in the unit of y, within the time of observation. Censored y needs one.
     better : {"higher", "lower"}, default="higher"
         Which values of y are better: the treatment helps where its effect is positive, or negative.
     cv : int, splitter or iterable, default=None
@@ -222,8 +231,9 @@ def treatment_effects(
     TypeError
         If the estimator does not end in a mixture of experts.
     ValueError
-        If the gate uses the treatment, or the treatment does not have two values. Also if y is
-        censored, has several outputs or more than two classes, or if an argument is invalid.
+        If the gate uses the treatment, or the treatment does not have two values. Also if y has
+        several outputs or more than two classes, is censored without a time or with `cv`, or if an
+        argument is invalid.
 
     See Also
     --------
@@ -264,14 +274,23 @@ def treatment_effects(
             "treatment_effects needs rows or units that keep their expert; those of "
             'gate="markov" change it in time. Use average_effects.'
         )
+    check_choice("what", what, ("prediction", *AT_TIME))
+    at_time = checked_time(mixture, what, time)
+    if has_bounds(y) and (at_time is None or cv is not None):
+        raise ValueError(
+            "y must not be censored without a time, since means go beyond the last time that was "
+            'observed, or with cv. Pass what="restricted_mean", time= within the observation, and '
+            "cv=None."
+        )
     rows, change = _checked(estimator, mixture, Rows(X, y, sample_weight, offset, units), treatment)
     chance = _chance(propensity, rows, change, cv)
     if inference is None and y is not None:
         inference = infer_if_possible(mixture, rows)
     weight, ends = subject.row_weights(rows), (change.low, change.high)
     shared = rows._replace(weight=weight / weight.sum())
-    found = infer_average_effects(mixture, [(change.name, *ends, 1.0)], shared, False, inference)
-    effects = _row_effects(mixture, rows, *ends)
+    changes = [(change.name, *ends, 1.0)]
+    found = infer_average_effects(mixture, changes, shared, False, inference, at_time)
+    effects = _row_effects(mixture, rows, ends, at_time)
     result = TreatmentEffects(
         **_without_gate(found),
         row_effects=effects,
@@ -281,7 +300,7 @@ def treatment_effects(
     if cv is not None:
         target = subject.observed_target(mixture, y, int(is_classifier(mixture)))
         observed = _Observed(target, change.is_high, chance, rows)
-        result.held_out_effects, group = _held_out(estimator, rows, change, cv)
+        result.held_out_effects, group = _held_out(estimator, rows, change, cv, at_time)
         result.policies = _policies(observed, sign * result.held_out_effects > 0.0)
         result.calibration = _calibration(observed, result.held_out_effects, group)
     return result
@@ -301,11 +320,6 @@ def _checked(estimator: Any, mixture: Any, given: Rows, treatment: Any) -> tuple
     if given.y is None:
         table = subject.check_table(mixture, given.X)
     else:
-        if has_bounds(given.y):
-            raise ValueError(
-                "y must not be censored: means of times go beyond the last time that was observed. "
-                "Use SurvivalDisplay for the curves of treated and untreated rows."
-            )
         table = subject.check_rows("y", mixture, given.X, given.y)
     n_rows = table.shape[0]
     arrays = check_metadata({"offset": given.offset, "units": given.unit}, n_rows)
@@ -382,9 +396,19 @@ def _without_gate(found: AverageEffects) -> dict[str, Any]:
     return own
 
 
-def _row_effects(mixture: Any, rows: Rows, low: Any, high: Any) -> Array:
+def _row_effects(
+    mixture: Any, rows: Rows, ends: Sequence[Any], at_time: tuple[str, float] | None
+) -> Array:
     """Difference (n,) of the predictions with and without the treatment."""
-    index = int(is_classifier(mixture))
+    index, (low, high) = int(is_classifier(mixture)), ends
+    if at_time is not None:
+        name, time = at_time
+        both = (mixture.predict_dist(table, offset=rows.offset) for table in ends)
+        without, treated = (
+            np.asarray(dist.sf(time) if name == "sf" else dist.restricted_mean(time))
+            for dist in both
+        )
+        return (treated - without).reshape(rows.n_rows)
     without, treated = (
         subject.predicted_mean(mixture, table, index, offset=rows.offset) for table in (low, high)
     )
@@ -420,7 +444,9 @@ class _Observed(NamedTuple):
         return float(np.linalg.norm(influence / np.sqrt(np.where(weight > 0.0, weight, 1.0))))
 
 
-def _held_out(estimator: Any, rows: Rows, change: _Change, cv: Any) -> tuple[Array, Array]:
+def _held_out(
+    estimator: Any, rows: Rows, change: _Change, cv: Any, at_time: Any
+) -> tuple[Array, Array]:
     """Effects (n,) by the fits to other folds, and the fifth of its fold that each row is in."""
     effects, group = np.zeros(rows.n_rows), np.zeros(rows.n_rows, dtype=int)
     for train, test in held_out_folds(cv, rows, "Use KFold, with shuffle=True."):
@@ -430,9 +456,9 @@ def _held_out(estimator: Any, rows: Rows, change: _Change, cv: Any) -> tuple[Arr
                 "as cv=5, or GroupKFold."
             )
         fitted = mixture_of(fitted_to(estimator, rows, train))
-        ends = (index_rows(table, test) for table in (change.low, change.high))
+        ends = [index_rows(table, test) for table in (change.low, change.high)]
         own = rows.take(test)
-        effects[test] = _row_effects(fitted, own, *ends)
+        effects[test] = _row_effects(fitted, own, ends, at_time)
         group[test] = _groups(effects[test], subject.row_weights(own))
     return effects, group
 

@@ -488,7 +488,7 @@ REFUSED = {
     ),
     "one value": (mixture, {"X": at(1)}, ["treatment must have two values", "['1']"]),
     "missing": (of_trees, {"X": MISSING}, ["treatment must have two values", "missing values"]),
-    "censored": (mixture, {"y": TIMES}, ["y must not be censored", "SurvivalDisplay"]),
+    "censored": (mixture, {"y": TIMES}, ["y must not be censored", "restricted_mean"]),
     "length": (mixture, {"y": Y[:9]}, ["y must have a value for each of the 300 rows"]),
     "no y": (mixture, {"y": None, "cv": 3}, ["y must be given with cv"]),
     "direction": (mixture, {"better": "larger"}, ["better must be one of"]),
@@ -548,3 +548,21 @@ def test_a_picture_has_the_effects_and_their_calibration():
 
 def test_intervals_of_the_regimes_hold_the_true_effects():
     assert 0.85 <= share_covered(n_simulations=12, n_rows=400).mean() <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("what", "name"), [("restricted_mean", "restricted_mean"), ("survival", "sf")]
+)
+def test_effects_on_censored_times_are_those_until_a_time(what, name):
+    rng = np.random.default_rng(0)
+    table = np.column_stack([rng.normal(size=300), rng.integers(0, 2, size=300)])
+    time = np.exp(1.0 + table @ [0.5, 0.4]) * rng.weibull(1.5, size=300)
+    y = right_censored(np.minimum(time, 4.0), time <= 4.0)
+    moe = MixtureOfExpertsRegressor(2, family="weibull", gate_features=[0], random_state=0)
+    moe.fit(table, y)
+    found = treatment_effects(moe, table, y, treatment=1, what=what, time=3.0)
+    ends = [np.column_stack([table[:, 0], np.full(300, value)]) for value in (0.0, 1.0)]
+    low, high = (getattr(moe.predict_dist(own), name)(3.0) for own in ends)
+    assert_allclose(found.row_effects, high - low)
+    assert_allclose(found.estimates[0], (high - low).mean(), rtol=1e-6)
+    assert np.isfinite(found.standard_errors).all()

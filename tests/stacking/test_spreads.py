@@ -98,7 +98,9 @@ class TooWide(RegressorMixin, BaseEstimator):
         self.family_ = example(self.name).fitted_to(y[None], weight, no_scaling())
         n_dispersions = len(self.family_.dispersions)
         thresholds = self.family_.start(y, weight)[1 + n_dispersions :]
-        self.others_ = [*np.log([1.0, 20.0, 1.0][:n_dispersions]), *thresholds]
+        largest = [high for _, high in self.family_.log_dispersion_bounds][:n_dispersions]
+        wide = np.minimum(np.log([1.0, 20.0, 1.0][:n_dispersions]), largest)
+        self.others_ = [*wide, *thresholds]
         return self
 
     def predict(self, X):

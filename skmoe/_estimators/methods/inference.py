@@ -288,6 +288,7 @@ def infer_average_effects(
     rows: Rows,
     on_gate: bool,
     inference: Inference | None,
+    at_time: tuple[str, float] | None = None,
 ) -> AverageEffects:
     """Average effects of changes: name, features at both ends, and width of each.
 
@@ -307,7 +308,7 @@ def infer_average_effects(
         return checked._replace(weight=rows.weight, time=None, series=None)
 
     ends = ((name, validated(low), validated(high), width) for name, low, high, width in changes)
-    return average_effects_of(fitted, ends, labels, on_gate, inference)
+    return average_effects_of(fitted, ends, labels, on_gate, inference, at_time)
 
 
 def predicts_steps(estimator: Any) -> bool:

@@ -23,7 +23,7 @@ from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._data.steps import categorical_columns
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
-from skmoe._inference.labels import coefficients_of, linear_predictors
+from skmoe._inference.labels import coefficients_of_means, families_of
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_skl2onnx
 from skmoe.experts._linear import EXPERTS
@@ -144,7 +144,7 @@ def _coefficients(moe: Any) -> Array:
     ):
         if not holds:
             raise _unsupported(wanted, name, getattr(moe, name))
-    return coefficients_of(moe, linear_predictors(moe)[0])
+    return coefficients_of_means(moe)
 
 
 def _unsupported(wanted: str, name: str, value: Any) -> ValueError:
@@ -252,10 +252,12 @@ def _means(graph: Graph, moe: Any) -> tuple[Any, Array]:
     the family.
     """
     coefficients = _coefficients(moe)
-    families = getattr(moe, "families_", [Normal()] * len(coefficients))
-    links = np.array([[family.link] for family in families])
+    families = [[Normal()]] * len(coefficients)
+    if hasattr(moe, "families_"):
+        families = [families_of(moe, k) for k in range(len(coefficients))]
+    links = np.array([[family.link for family in own] for own in families])
     is_log, is_linear, is_constant = (links == link for link in ("log", "identity", ""))
-    bound = np.where(is_log, [[family.max_predictor] for family in families], np.inf)
+    bound = np.where(is_log, [[f.max_predictor for f in own] for own in families], np.inf)
     ranges = getattr(moe, "feature_range_", np.zeros((2, moe.n_features_in_)))
     rows = np.stack([ranges.mean(axis=0), *ranges])
     with warnings.catch_warnings():  # of rows without names, or without an offset

@@ -138,7 +138,7 @@ def log_density_scorer(
     """
     weight = _observed_weight(estimator, y, sample_weight)
     given = {"offset": offset, "var_weights": var_weights}
-    if units is not None and weight is sample_weight:  # of units, which share a regime
+    if units is not None and not has_series(split_pipeline(estimator)[1]):  # of units
         given, weight = given | {"units": units, "sample_weight": sample_weight}, None
     series = {"units": units, "time": time}
     log_density = _answer(estimator, X, "score_samples", y, series=series, **given)
@@ -532,7 +532,7 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
             lower, upper = np.moveaxis(dist.interval(coverage), 1, 0)
             if y.shape != lower.shape:
                 raise ValueError(f"y must have shape {lower.shape}; got {y.shape}.")
-            return _mean(of_interval(lower, upper, y), weight)
+            return _mean(np.where(np.isnan(y), np.nan, of_interval(lower, upper, y)), weight)
 
         return _scorer(score)
 
@@ -548,16 +548,24 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
 
 
 def _mean(values: Any, sample_weight: Any) -> float:
-    """Mean over rows and outputs."""
-    per_row = np.asarray(values, dtype=float).reshape(len(values), -1).mean(axis=1)
-    return weighted_mean(per_row, sample_weight)
+    """Mean over rows and outputs; of each output over the rows in which it is observed."""
+    entries = np.asarray(values, dtype=float).reshape(len(values), -1)
+    known = ~np.isnan(entries)
+    if known.all() or entries.shape[1] == 1:
+        return weighted_mean(entries.mean(axis=1), sample_weight)
+    weight = check_weights(sample_weight, len(entries))
+    pairs = zip(entries.T, known.T, strict=True)
+    return float(np.mean([weighted_mean(values[kept], weight[kept]) for values, kept in pairs]))
 
 
 def _observed_weight(estimator: Any, y: Any, sample_weight: Any) -> Any:
-    """Weights of the rows, which are zero where the y of a series is missing."""
-    if not has_series(split_pipeline(estimator)[1]):
+    """Weights of the rows, which are zero where all of y is missing."""
+    if not has_series(split_pipeline(estimator)[1]) and np.ndim(y) < 2:
         return sample_weight
-    return np.where(misses_y(y), 0.0, check_weights(sample_weight, len(y)))
+    missing = misses_y(y)
+    if not missing.any():
+        return sample_weight
+    return np.where(missing, 0.0, check_weights(sample_weight, len(y)))
 
 
 def _answer(

@@ -107,6 +107,8 @@ class LinearPredictor:
         Columns of the experts' design matrix that have a slope; None for all.
     ratios : tuple of Measure, default=()
         What exponentials of slopes are; () for what they usually are under the link.
+    output : int or None
+        The only output that it is of; None for all.
 
     See Also
     --------
@@ -133,10 +135,11 @@ class LinearPredictor:
     contrasts: Any = None
     columns: tuple[int, ...] | None = None
     ratios: tuple[Measure, ...] = ()
+    output: int | None = None
 
     def responses(self, outputs: Sequence[str]) -> Sequence[str]:
         """What has coefficients: each output or class."""
-        return outputs
+        return outputs if self.output is None else [outputs[self.output]]
 
     @property
     def is_main(self) -> bool:
@@ -165,7 +168,8 @@ class LinearPredictor:
         """Intercepts and slopes of some columns from the fitted attributes, (K, V, 1 + p)."""
         intercepts = attributes[self.intercept].reshape(n_parts, -1, 1)
         slopes = attributes[self.coef].reshape(*intercepts.shape[:2], -1)[..., columns]
-        return np.concatenate([intercepts, slopes], axis=2)
+        values = np.concatenate([intercepts, slopes], axis=2)
+        return values if self.output is None else values[:, [self.output]]
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,8 @@ class Dispersion:
         Field of the parameters that holds it.
     measures : tuple of Measure, default=()
         What exponentials of the log are, as far as tables show them, such as a shape.
+    output : int or None
+        The only output that it is of; None for all.
 
     See Also
     --------
@@ -213,10 +219,11 @@ class Dispersion:
     params: str = "log_dispersion"
     # Families that share a parameter may differ in what they show of it.
     measures: tuple[Measure, ...] = field(default=(), compare=False)
+    output: int | None = None
 
     def responses(self, outputs: Sequence[str]) -> Sequence[str]:
         """What has a number: each output."""
-        return outputs
+        return outputs if self.output is None else [outputs[self.output]]
 
     def numbers(self, attributes: Mapping[str, Any], n_parts: int) -> Array:
         """The numbers from the fitted attributes, (K, V)."""
@@ -230,7 +237,8 @@ class Dispersion:
         """Logs from the fitted attributes, (K, V, 1)."""
         values = np.asarray(attributes[self.attribute])
         values = values if self.position is None else values[..., self.position]
-        return np.log(values.reshape(n_parts, -1, 1))
+        values = np.log(values.reshape(n_parts, -1, 1))
+        return values if self.output is None else values[:, [self.output]]
 
 
 @dataclass(frozen=True)

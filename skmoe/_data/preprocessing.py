@@ -160,9 +160,12 @@ class Preprocessor(NamedTuple):
         if self.target_scaling is None:
             return 0.0
         logs = np.log(self.target_scaling.scale)
-        if self.counts_units and target is not None:
-            return logs @ ~np.isnan(target)
-        return logs @ is_exact(target) if has_bounds(target) else float(logs.sum())
+        if has_bounds(target):
+            return logs @ is_exact(target)
+        is_missing = np.isnan(0.0 if target is None else target)
+        if is_missing.any() or (self.counts_units and target is not None):
+            return logs @ ~is_missing
+        return float(logs.sum())
 
     # --- features ---
 

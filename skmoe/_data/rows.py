@@ -41,6 +41,7 @@ from skmoe._data.encoding import (
     is_frame,
     numeric_values,
 )
+from skmoe._data.outcomes import check_no_missing, observed_weight
 from skmoe._data.series import (
     check_weights_of_units,
     parts_of_folds,
@@ -92,8 +93,7 @@ class Rows(NamedTuple):
     # Experts that may have generated each row: `known_experts` of `fit`, and once validated boolean
     # (n, K), the same in all rows of a unit. None if nothing is known.
     possible: Any = None
-    # Where rows follow one another in time: what orders them, and once validated their ranks and
-    # the number of the series of each.
+    # What orders the rows of series, and once validated their ranks and the series of each.
     time: Any = None
     series: Any = None
     n_values: Any = None  # of which each y is the mean; None for one
@@ -417,6 +417,7 @@ class RowRules(NamedTuple):
     n_outputs: int | None = None  # of the fit
     classes: Array | None = None  # of the fit
     of_series: bool = False  # whether rows follow one another in time, and y may be missing
+    of_outcomes: bool = False  # whether outputs have families of their own
     of_effects: bool = False  # whether those of a unit have random effects, and y may be missing
 
 
@@ -441,6 +442,11 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             target, missing = without_missing(target, rules.classes, may_be_all=may_be_all)
         y = checked_target(target, rules, n_rows)
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        if y.dtype.kind == "f" and not rules.of_classes and np.isnan(y).any():
+            if rules.is_block:
+                check_no_missing(np.isnan(y))
+            may_be_all = rules.of_series or given.unit is not None
+            weight = observed_weight(y, weight, may_be_all, is_first=rules.is_first)
         if has_bounds(y):
             weight = known_weight(y, weight)
             is_known = not has_entry(y) and is_exact(y).all()
@@ -448,9 +454,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     if given.offset is not None:
         offset = check_offset(given.offset, n_rows, n_outputs)
         offset = offset if np.any(offset) else None
-    n_values = given.n_values
-    if n_values is not None:
-        n_values = check_var_weights(n_values, n_rows)
+    n_values = None if given.n_values is None else check_var_weights(given.n_values, n_rows)
     named = {"units": given.unit, "known_experts": given.possible, "groups": given.group}
     named["time"] = given.time
     metadata: dict[str, Array] = {}
@@ -646,6 +650,8 @@ def checked_target(y: Any, rules: RowRules, n_rows: int) -> Array:
     """
     of_classes, is_censored = rules.of_classes, has_bounds(y)
     is_plain = type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "fiub"
+    # Outcomes of different kinds are numbers and truth values.
+    is_plain |= rules.of_outcomes and y is not None
     if of_classes or not (is_plain or is_censored):
         check_target(y, of_classes)
     if of_classes:
@@ -654,7 +660,7 @@ def checked_target(y: Any, rules: RowRules, n_rows: int) -> Array:
     elif is_censored:
         values = checked_bounds(y)
     else:
-        options = {"ensure_2d": False, "ensure_min_samples": 0}
+        options = {"ensure_2d": False, "ensure_min_samples": 0, "ensure_all_finite": "allow-nan"}
         try:
             values = check_array(y, dtype=np.float64, input_name="y", **options)
         except ValueError:
@@ -670,7 +676,7 @@ def checked_target(y: Any, rules: RowRules, n_rows: int) -> Array:
         point_values(values) if is_censored else values,
         rules.is_first and not rules.is_block,
     )
-    largest = np.atleast_1d(np.abs(points).max(axis=0, initial=0.0))
+    largest = np.atleast_1d(np.fmax.reduce(np.abs(points), axis=0, initial=0.0))
     wrong = (largest > MAX_TARGET) | (whole & (largest > 0.0) & (largest < MIN_TARGET))
     if wrong.any():
         raise ValueError(
@@ -709,14 +715,8 @@ def check_target(y: Any, is_classification: bool) -> None:
         return
     if not is_classification:
         _check_kind(y, given)
-    values = given.ravel() if given.dtype.kind in "fO" else np.zeros(given.size)
-    missing = np.argwhere(np.isnan(as_numbers(values)).reshape(given.shape))
-    if len(missing) and given.ndim > 0:
-        raise ValueError(
-            f"y must have no missing values; y contains NaN in row {missing[0][0]}. Drop such rows "
-            "from X, y and all other arguments: kept = ~np.isnan(y). If values are missing at "
-            "random, the likelihood of the other rows is the right one."
-        )
+    if is_classification and given.dtype.kind in "fO":
+        check_no_missing(np.isnan(as_numbers(given.ravel())))
 
 
 def _check_kind(y: Any, given: Array) -> None:

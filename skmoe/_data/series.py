@@ -85,18 +85,14 @@ def without_missing(y: Any, classes: Array | None, *, may_be_all: bool) -> tuple
         return values, np.zeros(len(values), dtype=bool)
     entries = values.reshape(len(values), -1)
     missing: Any = np.isnan(entries) if values.dtype.kind == "f" else is_missing(entries)
-    if (missing.any(axis=1) != missing.all(axis=1)).any():
-        row = int((missing.any(axis=1) != missing.all(axis=1)).argmax())
-        raise ValueError(
-            "y must be missing in all outputs of a row or in none; row "
-            f"{row} has some of them. Set all to NaN, or drop that output."
-        )
-    missing = missing.any(axis=1)
+    absent, missing = missing, missing.all(axis=1)
     if missing.any():
         known = entries[~missing]
         if not len(known) and not may_be_all:
             raise ValueError("y must have values in some rows; all are missing. Pass observed y.")
-        filled = known[0] if len(known) else np.zeros(entries.shape[1])
+        filled = np.zeros(entries.shape[1])
+        if len(known):  # the first value of each output
+            filled = entries[absent.argmin(axis=0), np.arange(entries.shape[1])]
         if not len(known) and classes is not None:
             filled = classes[:1]
             entries = entries.astype(classes.dtype)
@@ -113,6 +109,9 @@ def is_missing(entries: Array) -> Array:
     )
 
 
-def misses_y(y: Any) -> Array:
-    """Rows (n,) in which y, or that of one of several outputs, is missing."""
-    return np.asarray(is_missing(np.asarray(y, dtype=object).reshape(len(y), -1)).any(axis=1))
+def misses_y(y: Any, output: int | None = None) -> Array:
+    """Rows (n,) in which all outputs are missing, or one of several."""
+    missing = is_missing(np.asarray(y, dtype=object).reshape(len(y), -1))
+    if output is None or missing.shape[1] == 1:
+        return np.asarray(missing.all(axis=1))
+    return np.asarray(missing[:, output])

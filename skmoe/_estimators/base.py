@@ -243,8 +243,7 @@ class BaseMixture(
             Units of the rows, in which the gate's features must be constant; None if each row is a
             unit of its own. With `gate="markov"` they are series.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series, of which each row knows that of earlier rows, or of units
-            with `random_features`, of which it knows the others.
+            What is known of the target, NaN elsewhere, as in `predict`.
         time : array-like of shape (n_samples,), default=None
             Order of the rows of series.
 
@@ -258,10 +257,8 @@ class BaseMixture(
         responsibilities : The probabilities given features and target.
         """
         check_is_fitted(self)
-        has_effects = self._fitted.preprocessor.counts_units
-        if self._fitted.mixture.gate.persists or (has_effects and y is not None):
+        if self._fitted.mixture.gate.persists or not (y is time is None):
             return np.asarray(self._with_gate(Rows(X, y, unit=units, time=time), None)[1]).T
-        self._check_independent(y, time)
         rows = self._checked(Rows(X, unit=units))
         if units is None:
             return np.exp(self._fitted.log_gate(rows.X)).T
@@ -277,7 +274,7 @@ class BaseMixture(
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target, as in `predict_gate`.
+            What is known of the target, NaN elsewhere, as in `predict`.
         units, time : array-like of shape (n_samples,), default=None
             Units as in `predict_gate`, and order of the rows of series.
 
@@ -412,7 +409,8 @@ class BaseMixtureOfExperts(BaseMixture):
             contain y, weights, offset and units too.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target; the classifier takes labels of shape (n_samples,). Values of which only bounds
-            are known, such as times of events to come, are made by `skmoe.data`.
+            are known, such as times of events to come, are made by `skmoe.data`. NaN is missing in
+            one of several outputs, or in rows of a unit, and contributes nothing.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequencies of the rows: a row of weight two counts as two rows, of weight zero as none.
             Sampling weights have the same coefficients. For their standard errors use `inference`

@@ -39,17 +39,18 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         (needs more rows), or any scikit-learn regressor that accepts `sample_weight`. One for all
         experts, or a list with one for each. Experts that are estimators are cross-fitted. An
         object of `skmoe.protocols.Experts` has its own density, penalties and dispersion options.
-    family : str, Family or list, default="normal"
+    family : str, Family, list or dict, default="normal"
         Conditional distribution of y under an expert. For any numbers: "normal", or "student_t" if
         there are outliers. For positive numbers: "lognormal", "gamma" or "inverse_gaussian", and
         "weibull" or "exponential" for times. For amounts that are often 0: "tweedie". For shares
         between 0 and 1: "beta". For counts: "poisson" or "negative_binomial". For ratings:
-        "ordinal". Further: "zero" and "one" (the values 0 and 1), "uniform" (any value in the range
-        of y), "never" (no event, of censored times). An object of `skmoe.families` has options,
-        such as `StudentT(df=4)`. A list has a family for each expert, such as `["zero", "poisson"]`
-        for excess zeros. Counts and positive numbers have a log link. Experts that are estimators
-        predict the mean of y; they need one family for all, not "beta", "ordinal", "zero", "one",
-        "never" or "uniform".
+        "ordinal", and for 0 and 1 "binary". Further: "zero" and "one" (the values 0 and 1),
+        "uniform" (any value in the range of y), "never" (no event, of censored times). An object of
+        `skmoe.families` has options, such as `StudentT(df=4)`. A list has a family for each expert,
+        such as `["zero", "poisson"]` for excess zeros. A dict has one for each column of y, by name
+        or number, such as `{"bmi": "normal", "smoker": "binary"}`: see "Several outcomes". Counts
+        and positive numbers have a log link. Experts that are estimators predict the mean of y;
+        they need one family for all, not "beta", "ordinal", "zero", "one", "never" or "uniform".
     gate : {"softmax", "constant", "markov"} or gate object, default="softmax"
         Probability of each expert given the features. "constant" gives all rows the same
         probabilities: a mixture of regressions. With "markov" experts persist in time: a hidden
@@ -75,7 +76,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use, such as `["age", "income"]`: names, indices or a
         boolean mask; None for all. Parametric experts may use none, `expert_features=[]`. A list
-        of such lists has the columns of each linear expert, whose numbers are those of the list.
+        of such lists has the columns of each linear expert, whose numbers are those of the list. A
+        dict of such lists has the `expert_features` of each column of y.
     shared_features : array-like or dict, default=None
         Columns with the same slope in all experts, among the `expert_features`; None for none. A
         dict has the numbers of the experts that share a slope, such as `{"price": [0, 1]}`, or a
@@ -203,6 +205,10 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Variance of y about the mean of each expert with normal noise, in squared units of y. Of
         estimators it is out-of-fold, and NaN if they have a density of their own, as mixtures have.
+    output_names_ : list of str
+        Names of several outputs: the columns of y, or y0, y1, ...
+    n_missing_ : dict of str to int
+        If values of y are missing: their number in each output.
     expert_covariance_ : ndarray of shape (n_experts, n_outputs, n_outputs)
         With `covariance_type="full"`: covariance matrix of the outputs, or of their logarithms,
         about the means of each expert.

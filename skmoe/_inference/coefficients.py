@@ -186,17 +186,18 @@ def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
     unit = np.ones(len(responses)) if units.target_scaling is None else units.target_scaling.scale
     shown = [(k, *own) for k in range(len(labels.experts)) for own in experts.shown(k)]
     # The coordinates of the intercept and the slopes of each expert, of its first response.
-    vectors = {
-        k: np.roll(where[: experts.n_columns], 1)[: 1 + len(columns)].tolist()
-        for k, block, where in shown
-        if block.is_main
-    }
+    of_outputs: dict[int | None, dict[int, list[int]]] = {}
+    for k, block, where in shown:
+        if block.is_main:
+            vector = np.roll(where[: experts.n_columns], 1)[: 1 + len(columns)].tolist()
+            of_outputs.setdefault(block.output, {})[k] = vector
     mains = [block for _, block, _ in shown if block.is_main]
     blocks = []
     for k, block, where in shown:
         own = columns
         if not block.is_dispersion and block.columns is not None:
             own = columns[list(block.columns)]
+        vectors = of_outputs.get(block.output, {})
         names = [INTERCEPT, *(labels.features[j] for j in own)]
         names = names if block.is_main else block.terms(names)
         has_several = len(responses) > 1
@@ -204,7 +205,7 @@ def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
         holders = [[k]] * len(names)  # the experts that share each
         if isinstance(block, EffectCovariance) and block.is_shared:
             holders = [[*vectors]] * len(names)
-        if block.is_main and experts.slopes:
+        if block.is_main and len(experts.first) < experts.size:
             holders = [
                 [j for j, vector in vectors.items() if vector[i] == at >= 0]
                 for i, at in enumerate(vectors[k])

@@ -80,6 +80,18 @@ def printable_line(line: str) -> str:
     return CONTROL_CHARACTERS.sub(lambda found: ascii(found[0])[1:-1], line)
 
 
+def output_labels(estimator: Any) -> list[str]:
+    """Names of the outputs of a regression: those of a fit with several, or y."""
+    return list(getattr(estimator, "output_names_", ["y"]))
+
+
+def families_of(estimator: Any, k: int) -> list[Any]:
+    """The families of an expert for each output, if they are known."""
+    family = estimator.families_[k] if hasattr(estimator, "families_") else None
+    outcomes = () if family is None else family.outcomes
+    return list(outcomes or [family] * len(output_labels(estimator)))
+
+
 def counted_noun(has_units: bool) -> str:
     """What the shares of experts are of: the units of a fit that had any, and rows otherwise."""
     return "unit" if has_units else "row"
@@ -153,6 +165,12 @@ def linear_predictors(estimator: Any) -> list[LinearPredictor]:
     """The blocks of coefficients that are linear predictors, that of the mean first."""
     blocks = [b for b in estimator.coefficient_blocks_ if isinstance(b, LinearPredictor)]
     return sorted(blocks, key=lambda block: not block.is_main)
+
+
+def coefficients_of_means(estimator: Any) -> Array:
+    """Those of the predictors of the means of all outputs, or of the logits, (K, V, 1 + p)."""
+    means = [block for block in linear_predictors(estimator) if block.is_main]
+    return np.concatenate([coefficients_of(estimator, block) for block in means], axis=1)
 
 
 def coefficients_of(estimator: Any, block: LinearPredictor) -> Array:

@@ -42,9 +42,11 @@ from skmoe._inference.labels import (
     describe_dependence,
     describe_spikes,
     describe_ties,
+    families_of,
     format_number,
     gate_name,
     link_equation,
+    output_labels,
     printable_line,
     printable_name,
 )
@@ -146,11 +148,13 @@ class ExpertSummary:
     gate_effects: list[tuple[str, float]]
     mean_probability: float
     dispersion_description: str = ""
+    _outputs: Sequence[str] = ()
 
     def _columns(self) -> dict[str, Any]:
         """Columns of a frame, with None for what the expert does not have."""
         noise: list[float] = [] if self.noise is None else self.noise.tolist()
-        named = [f"noise sd of y{j}" for j in range(len(noise))] if len(noise) > 1 else ["noise sd"]
+        named = [f"noise sd of {name}" for name in self._outputs]
+        named = named if len(noise) > 1 else ["noise sd"]
         return {
             "expert": self.name,
             "kind": self.kind,
@@ -311,7 +315,6 @@ class FitStatistics(NamedTuple):
     # rows or units by their responsibilities; "mean_probability" of those of which it has the
     # largest; and the odds of the latter over those of the former (Nagin 2005, chapter 5).
     experts: dict[str, Array]
-    n_missing: int = 0  # rows of series whose y is missing
 
 
 @np.errstate(divide="ignore", invalid="ignore")
@@ -367,7 +370,6 @@ def fit_statistics(
             "mean_probability": of_own,
             "odds_of_correct_classification": odds,
         },
-        0 if rows.series is None else int((rows.weight == 0.0).sum()),
     )
 
 
@@ -406,7 +408,7 @@ def make_summary(found: Findings, level: float) -> Summary:
     of_own = unknown if statistics is None else statistics.experts["mean_probability"]
     kinds, varies = estimator.expert_kinds_, hasattr(estimator, "expert_dispersion_coef_")
     for k, (description, effects) in enumerate(_gate(found, level)):
-        is_known = not np.isnan(variances[k]).all()
+        is_known = not np.isnan(variances[k]).any()
         experts.append(
             ExpertSummary(
                 names[k],
@@ -419,6 +421,7 @@ def make_summary(found: Findings, level: float) -> Summary:
                 effects,
                 float(of_own[k]),
                 _dispersion_description(found, k) if varies else "",
+                found.labels.responses,
             )
         )
     blocks = [] if found.coefficients is None else found.coefficients.blocks
@@ -468,12 +471,15 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
     if maxima is not None:
         facts["best value reached by"] = maxima.reached
     n_units = getattr(estimator, "n_units_", None)
+    missing = getattr(estimator, "n_missing_", {})
+    if any(missing.values()):
+        of_one = "rows without y" if len(missing) == 1 else "missing values"
+        of_each = [f"{name} {n}".removeprefix("y ") for name, n in missing.items()]
+        facts[of_one] = ", ".join(of_each)
     if hasattr(estimator, "n_series_"):
         facts["series"] = f"{estimator.n_series_}"
     if statistics is not None:
         facts["rows"] = f"{statistics.n_rows:g}"
-        if statistics.n_missing:
-            facts["rows without y"] = f"{statistics.n_missing}"
         n_units = n_units if statistics.n_units is None else statistics.n_units
     if n_units is not None:
         facts["units"] = f"{n_units}"
@@ -597,11 +603,19 @@ def _equations(found: Findings, families: Sequence[Any]) -> list[str]:
         of = f"class {classes[1]}" if len(classes) == 2 else "the classes"
         equations = [f"log odds of {of} against class {classes[0]}{added}"]
     elif families:
-        equations = [each.equation.format(response="y", predictor=predictor) for each in families]
+        equations = [_equations_of_outputs(estimator, k, predictor) for k in range(len(families))]
     if len(set(equations)) == 1:
         return [f"Experts: {equations[0]}."]
     pairs = zip(found.labels.experts, equations, strict=True)
     return [f"{printable_name(name)}: {equation}." for name, equation in pairs]
+
+
+def _equations_of_outputs(estimator: Any, k: int, predictor: str) -> str:
+    """The equations of an expert, one if all outputs have the same."""
+    own = families_of(estimator, k)
+    names = output_labels(estimator) if len(set(own)) > 1 else ["y"]
+    pairs = zip(own, names, strict=False)
+    return "; ".join(f.equation.format(response=name, predictor=predictor) for f, name in pairs)
 
 
 def _dispersion_description(found: Findings, k: int) -> str:

@@ -32,6 +32,8 @@ from skmoe._mixture.mixture import Data, Mixture
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import predictive_distribution
+from skmoe.distributions._components import OutcomeComponents
+from skmoe.distributions._outcomes import OutcomeDistribution
 
 # Probabilities of tails at which residuals end.
 LEAST_TAIL = 1e-16
@@ -175,7 +177,10 @@ def _residuals(mixture: Mixture, theta: Array, data: Data) -> tuple[Array, Array
     lower, upper = (y["lower"], y["upper"]) if y.dtype.names else (y, y)
     gate_prob, levels = np.ones((1, data.rows.n_rows)), []
     for k in range(mixture.n_experts):
-        of_expert = predictive_distribution([experts.components(own, k, data)], gate_prob, False)
+        parts = [experts.components(own, k, data)]
+        has_outcomes = isinstance(parts[0], OutcomeComponents)
+        make: Any = OutcomeDistribution if has_outcomes else predictive_distribution
+        of_expert = make(parts, gate_prob, False)
         levels.append(0.5 * (of_expert.cdf_left(lower.T) + of_expert.cdf(upper.T)).T)
     return _normal_score(np.array(levels)), np.array(levels) if len(y) == 1 else None
 

@@ -245,10 +245,12 @@ def _update_of_scales(
             found["predictor_squares"] = products
     if "dispersion_prior" not in fields:
         return found, 0.0, 0.0
-    has_scale = ~np.isnan(squares).any(axis=1)
+    is_used = ~np.isnan(squares).all(axis=0)  # outputs with a scale
+    has_scale = ~np.isnan(squares[:, is_used]).any(axis=1)
     if experts.shared_dispersion:
         has_scale &= np.arange(len(rows)) == 0
-    squares, rows, determined = (values[has_scale] for values in (squares, rows, determined))
+    kept = np.ix_(has_scale, is_used)
+    squares, rows, determined = squares[kept], rows[kept], determined[kept]
     if ("gate", "alpha") in slopes:  # slopes, and the intercept of each system
         alpha = state.mixture.gate.penalties["alpha"]
         n_used = (n_determined_slopes(alpha, slopes["gate", "alpha"]) + 1.0).sum()
@@ -256,7 +258,7 @@ def _update_of_scales(
         n_used = n_used + (determined + 1.0).sum(axis=0)
     prior = default.penalties["dispersion_prior"], *default.penalties["noise_variance"]
     least = np.append(MIN_STRENGTH, np.full(len(prior) - 1, MIN_SCALE))
-    old, center = np.log(np.maximum([before, prior], least))
+    old, center = np.log(np.maximum([before, prior], least))[:, np.append(True, is_used)]
     # The log posterior of the variances at their modes is zero where these are 1 / e.
     squares_of_unit = (rows + np.exp(old[0])) / np.e - np.exp(old[0] + old[1:])
     log_evidence = log_evidence_of_prior(old, squares_of_unit, rows, center)[0]
@@ -269,7 +271,7 @@ def _update_of_scales(
     # which are known from rows left out. The smaller they are beside these, the less of the
     # difference is explained by experts that choose rows which suit them, and the less is added. So
     # the residuals of clearly separate regimes stay as they are.
-    scale, of_one_model = np.exp(new[1:]), np.array(prior[1:])
+    scale, of_one_model = np.exp(new[1:]), np.array(prior[1:])[is_used]
     share = np.minimum(n_used / rows.sum(axis=0), MAX_USED_SHARE)
     factor = (1.0 + share) / (1.0 - share)
     scales = scale * factor ** np.minimum(scale * factor / np.maximum(of_one_model, TINY), 1.0)
@@ -278,7 +280,9 @@ def _update_of_scales(
     gain, of_old = (
         float(log_evidence_of_prior(logs, squares, freedom, center)[0]) for logs in (new, old)
     )
-    found |= {"dispersion_prior": float(np.exp(new[0])), "noise_variance": tuple(scales.tolist())}
+    noise = np.array(before[1:])
+    noise[is_used] = scales
+    found |= {"dispersion_prior": float(np.exp(new[0])), "noise_variance": tuple(noise.tolist())}
     return found, gain - of_old, log_evidence
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ from skmoe.families import Normal
 from skmoe.families._base import of_output
 from skmoe.families._categorical import Categorical
 from skmoe.families._censored import of_target
+from skmoe.families._product import of_observed
 from skmoe.protocols import Block as ShownBlock
 from skmoe.protocols import Correlation, Dispersion, LinearPredictor
 
@@ -173,6 +175,10 @@ class Experts(LinearPart):
         Rows of the latter columns between which the log dispersions are bounded.
     shared_dispersion, shared_effects : bool
         Whether all experts have the same dispersions, and covariances of random effects.
+    absent : tuple of tuples of int
+        For each output the columns without a slope, if they differ.
+    observed : float or ndarray of shape (m,)
+        Part of the rows in which each output is observed.
     """
 
     def __init__(
@@ -190,11 +196,18 @@ class Experts(LinearPart):
         outermost_rows: Any = None,
         shared_dispersion: bool = False,
         shared_effects: bool = False,
+        absent: Any = (),
+        observed: Any = 1.0,
     ) -> None:
         families = list(families)
         self.families, self.n_experts = families, len(families)
         self.atoms = tuple(sorted({atom for family in families for atom in family.atoms}))
         self.unit_variance, self.n_outputs = unit_variance, unit_variance.shape[1]
+        self.observed = np.broadcast_to(observed, self.n_outputs)
+        # The family of each expert and output, or of all outputs at once.
+        self.by_output = [
+            f.outcomes or [f] * (1 if f.couples_outputs else self.n_outputs) for f in families
+        ]
         self.n_columns, self.slopes, self.signs = n_columns, slopes, signs
         self.shared_dispersion = shared_dispersion
         # Whether each expert can have made each row, and begins with a cell of a partition.
@@ -202,8 +215,10 @@ class Experts(LinearPart):
         self.are_exchangeable = not slopes or are_exchangeable(slopes)
         self.can_reorder = self.are_exchangeable and self.has_one_family
         self.with_predictor = [k for k, f in enumerate(families) if MEAN in f.roles]
-        links = {family.link for family in families if family.link}
-        self.is_classifier, self.takes_offset = links == {"softmax"}, links == {"log"}
+        each = dict.fromkeys(family for own in self.by_output for family in own)
+        links = {family.link for family in each if family.link}
+        has_some = bool(families[0].outcomes) and "log" in links  # which have the offset
+        self.is_classifier, self.takes_offset = links == {"softmax"}, has_some or links == {"log"}
         self.link = "logit" if self.is_classifier else links.pop() if len(links) == 1 else ""
         self.explains_mean = not self.is_classifier and np.inf not in self.atoms
         self.can_separate = all(f.is_count for f in families)
@@ -216,7 +231,7 @@ class Experts(LinearPart):
         for k, family in enumerate(families):
             for output in [None] if family.couples_outputs else range(self.n_outputs):
                 own = []
-                for t, role in enumerate(family.roles):
+                for t, role in enumerate(self.by_output[k][output or 0].roles):
                     role = CONSTANT if role == DISPERSION and not varies else role
                     where = slice(self.size, self.size + widths[role])
                     own.append(Block(k, output or 0, t, role, where))
@@ -225,7 +240,7 @@ class Experts(LinearPart):
                 of_groups.setdefault((families.index(family), output), []).append((k, own))
         self.groups = []
         for (i, output), members in of_groups.items():
-            family = families[i]
+            family = self.by_output[i][output or 0]
             if output is not None and family.output_fields:
                 family = of_output(family, output)
             numbers, blocks = zip(*members, strict=True)
@@ -235,8 +250,8 @@ class Experts(LinearPart):
         self.owners = np.repeat(parts, [b.where.stop - b.where.start for b in self.blocks])
         self.sizes = np.bincount(self.owners, minlength=self.n_experts)
         self.free = self.first = np.arange(self.size)
-        if slopes or shared_dispersion or shared_effects:
-            self._set_shared(slopes, shared_effects)
+        if slopes or shared_dispersion or shared_effects or absent:
+            self._set_shared(slopes, shared_effects, absent)
         self._set_bounds(variance_floor, starts, outermost_rows)
         self.set_penalties(penalties)
 
@@ -247,7 +262,7 @@ class Experts(LinearPart):
         self.scale_index = np.full((self.n_experts, self.n_outputs), -1)
         owners, of_slopes = [], []  # expert and output of each vector of slopes of a mean
         for k, number, t, _, where in self.blocks:
-            family, last = self.families[k], where.stop - 1
+            family, last = self.by_output[k][number], where.stop - 1
             n_means, is_joint = family.roles.count(MEAN), family.couples_outputs
             self.start[last] = starts[k][number][t]
             output = (t if t < n_means else t - n_means) if is_joint else number
@@ -274,7 +289,7 @@ class Experts(LinearPart):
                 last = group.index[group.roles.index(DISPERSION)][:, -1]
                 group.set_limits(Limits(self.lower[last], self.upper[last], outermost))
 
-    def _set_shared(self, slopes: Any, shared_effects: bool) -> None:
+    def _set_shared(self, slopes: Any, shared_effects: bool, absent: Any) -> None:
         """Sets the coordinate of each coefficient among those that are estimated."""
         index = np.arange(self.size)
         if slopes:
@@ -295,6 +310,8 @@ class Experts(LinearPart):
             of_first = {(b.output, b.predictor): b.where for b in reversed(others)}
             for block in others:
                 index[block.where] = np.r_[of_first[block.output, block.predictor]]
+        for block in (b for b in self.blocks if absent and b.role == MEAN):
+            index[block.where.start + np.array(absent[block.output], dtype=int)] = -1
         used, first = np.unique(index, return_index=True)
         self.first, used = first[used >= 0], used[used >= 0]
         self.free = np.where(index < 0, -1, np.searchsorted(used, index))
@@ -325,6 +342,10 @@ class Experts(LinearPart):
         if len(of_outputs) == 1:
             etas = of_outputs[0][3]
             return family.components([np.broadcast_to(eta, n_rows) for eta in etas])
+        if family.outcomes:
+            return family.components(
+                [[np.broadcast_to(eta, n_rows) for eta in own[3]] for own in of_outputs]
+            )
         predictors = zip(*(etas for *_, etas in of_outputs), strict=True)
         return family.components(
             [np.stack([np.broadcast_to(eta, n_rows) for eta in own]) for own in predictors]
@@ -361,6 +382,8 @@ class Experts(LinearPart):
             family: Any = of_target(group.family, y) if y.dtype.names else group.family
             possible, beyond = self.in_support(group.family, y), None
             if not possible.all():
+                if y.dtype.names is None and np.isnan(y).any():
+                    family, y, possible = of_observed(family, y, possible)
                 y = np.where(possible, y, np.ones((), y.dtype))
                 beyond = ~(possible if possible.ndim == 1 else possible.all(axis=0))
             if family.couples_rows:
@@ -455,7 +478,7 @@ class Experts(LinearPart):
         if not added.any():
             return np.ones(self.unit_variance.shape)
         squares = np.broadcast_to(added, self.unit_variance.shape) * self.unit_variance
-        rows = total.counts[:, :1] + self.penalties["dispersion_prior"]
+        rows = total.counts[:, :1] * self.observed + self.penalties["dispersion_prior"]
         if self.shared_dispersion:
             strength = (self.n_experts - 1) * self.penalties["dispersion_prior"]
             squares, rows = squares[:1], (rows.sum(axis=0) - strength)[None]
@@ -471,27 +494,35 @@ class Experts(LinearPart):
         """
         scale = np.exp(np.append(theta, 0.0)[self.scale_index]) * self.noise_shares(theta, total)
         scale = np.where(self.scale_index < 0, np.nan, scale / self.unit_variance)
-        return scale, np.repeat(total.counts[:, :1], self.n_outputs, axis=1)
+        return scale, total.counts[:, :1] * self.observed
 
     # --- blocks ---
 
     def shown(self, k: int) -> list[Shown]:
-        """The blocks of one expert: the predictor of the mean, and the dispersions."""
-        family, own = self.families[k], [b for b in self.blocks if b.part == k]
-        by_predictor = [[b for b in own if b.predictor == t] for t in range(len(family.roles))]
-        n_means = family.roles.count(MEAN)
-        means, others = [b for b in own if b.predictor < n_means], by_predictor[n_means:]
-        if family.couples_outputs:  # a block of all variances, and one of all correlations
-            others = [own[n_means : 2 * n_means], own[2 * n_means :]]
-        elif family.couples_rows:  # one of the covariances of all effects
-            others = [others[0], [b for b in own if b.predictor > 1]]
+        """The blocks of one expert: the predictor of the mean, and the dispersions.
+
+        Outcomes of different families have blocks of their own.
+        """
         found: list[tuple[ShownBlock, list[Block]]] = []
-        if means:
-            named: Any = {"link": family.link, "ratios": family.measures}
-            found.append((LinearPredictor(**named, contrasts=contrasts_of(family)), means))
-        for dispersion, blocks in zip(family.dispersions, others, strict=False):
-            varies = blocks[0].role == DISPERSION
-            found.append((self._varying(dispersion.name) if varies else dispersion, blocks))
+        outcomes = self.families[k].outcomes
+        for output, family in enumerate(outcomes) if outcomes else [(None, self.families[k])]:
+            own = [b for b in self.blocks if b.part == k and output in (None, b.output)]
+            by_predictor = [[b for b in own if b.predictor == t] for t in range(len(family.roles))]
+            n_means = family.roles.count(MEAN)
+            means, others = [b for b in own if b.predictor < n_means], by_predictor[n_means:]
+            if family.couples_outputs:  # a block of all variances, and one of all correlations
+                others = [own[n_means : 2 * n_means], own[2 * n_means :]]
+            elif family.couples_rows:  # one of the covariances of all effects
+                others = [others[0], [b for b in own if b.predictor > 1]]
+            if means:
+                named: Any = {"link": family.link, "ratios": family.measures, "output": output}
+                found.append((LinearPredictor(**named, contrasts=contrasts_of(family)), means))
+            for dispersion, blocks in zip(family.dispersions, others, strict=False):
+                varies = blocks[0].role == DISPERSION
+                block = self._varying(dispersion.name) if varies else dispersion
+                found.append((block if output is None else replace(block, output=output), blocks))
+        if outcomes:
+            found.sort(key=lambda pair: not pair[0].is_main)
         return [
             Shown(block, np.concatenate([self.free[each.where] for each in blocks]))
             for block, blocks in found
@@ -507,6 +538,8 @@ class Experts(LinearPart):
     @property
     def all_blocks(self) -> tuple[ShownBlock, ...]:
         """The blocks that any expert has."""
+        if any(family.outcomes for family in self.families):
+            return tuple(own.block for own in self.shown(0))
         of_means, varying = LinearPredictor(link=self.link), []
         if self.is_classifier:
             contrasts = contrasts_of(self.families[0])
@@ -583,7 +616,7 @@ class Experts(LinearPart):
         of_features = np.full((*shape, self.n_columns), np.nan)
         values: dict[Dispersion, Array] = {}
         for k, output, predictor, role, where in self.blocks:
-            family = self.families[k]
+            family = self.by_output[k][output]
             number = predictor - family.roles.count(MEAN)
             if family.couples_outputs:  # all variances, and then all correlations
                 output, number = number, int(number >= self.n_outputs)
@@ -594,7 +627,7 @@ class Experts(LinearPart):
                 continue
             value = np.exp(theta[where.stop - 1])
             if number == 0:
-                value = value * np.broadcast_to(family.dispersion_unit, shape[1])[output]
+                value = value * np.resize(family.dispersion_unit, shape[1])[output]
                 value = value * np.exp(units.log_n)
                 value = value * unit[output] ** 2 if family.standardizes_target else value
             values.setdefault(dispersion, np.full(shape, np.nan))[k, output] = value

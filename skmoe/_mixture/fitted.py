@@ -22,7 +22,8 @@ from skmoe._numerics.probability import (
 )
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PredictiveDistribution, concatenate_rows, predictive_distribution
-from skmoe.distributions._components import expand_rows
+from skmoe.distributions._components import OutcomeComponents, expand_rows
+from skmoe.distributions._outcomes import OutcomeDistribution
 
 
 class Effects(NamedTuple):
@@ -94,6 +95,21 @@ class FittedMixture(NamedTuple):
             for block, _ in self.preprocessor.transform_blocks(rows)
         ]
         return np.concatenate(parts, axis=1)
+
+    @underflow_to_zero
+    def known_gate(self, rows: Rows) -> Array:
+        """Probabilities (K, n) of the experts of rows, given what is known of y in their units.
+
+        Of a single output a row's own value is left out.
+        """
+        data, theta = self.data(self.preprocessor.transform_units(rows)), self.theta[None]
+        logs = self.mixture.at(theta, data).logs
+        joint = data.joint(self.mixture.log_gate(theta, data, routed=True), logs)[:, 0]
+        joint = data.rows.row_responsibilities(joint)
+        if data.rows.y.ndim == 1 or len(data.rows.y) == 1:
+            joint = joint - np.where(np.isfinite(logs[:, 0]), logs[:, 0], 0.0)
+        ranks = np.argsort(np.argsort(rows.unit, kind="stable"))
+        return log_normalise(joint)[0][:, ranks]
 
     # --- random effects ---
 
@@ -219,6 +235,8 @@ class FittedMixture(NamedTuple):
         components = [
             concatenate_rows(parts) for parts in zip(*(c for _, c in blocks), strict=True)
         ]
+        if isinstance(components[0], OutcomeComponents):
+            return OutcomeDistribution(components, weights)
         return predictive_distribution(components, weights, single_output)
 
     def lower_bound(self, data: Data) -> float:

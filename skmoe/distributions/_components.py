@@ -294,6 +294,30 @@ class JointComponents(NamedTuple):
         return self.marginal.block()  # type: ignore[no-any-return]
 
 
+class OutcomeComponents(NamedTuple):
+    """Components that one expert predicts, of outcomes of different families.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (1, n_rows)
+        Ones, or zeros where a row is not routed to the expert.
+    parts : tuple of components
+        Those of each outcome, of one component.
+    """
+
+    weight: Array
+    parts: tuple[Any, ...]
+
+    def rescale(self, center: Array, scale: Array) -> OutcomeComponents:
+        """Components of center + scale * y, both of shape (m,)."""
+        each = zip(self.parts, center[:, None], scale[:, None], strict=True)
+        return self._replace(parts=tuple(part.rescale(*own) for part, *own in each))
+
+    def shift(self, offset: Array | float) -> OutcomeComponents:
+        """Themselves: outcomes of different families take no base model."""
+        return self
+
+
 class NestedComponents(NamedTuple):
     """The mixture that one expert predicts, of components of any families; rows are the last axis.
 
@@ -328,6 +352,16 @@ def flatten_components(components: Sequence[Any], gate_prob: Array) -> tuple[lis
         flat += component.parts if is_nested else [component]
         probs += list(prob * component.gate_prob) if is_nested else [prob]
     return flat, np.stack(probs)
+
+
+def one_output(part: Any, index: int) -> Any:
+    """Components of one of several outputs, of those that are not nested."""
+    if isinstance(part, OutcomeComponents):
+        return part.parts[index]
+    part = getattr(part, "marginal", part)
+    fields = zip(part._fields[1:], part[1:], strict=True)
+    own = {name: values[:, [index]] for name, values in fields if name not in SHARED_FIELDS}
+    return part._replace(**own)
 
 
 def average_components(components: Sequence[Any], n_rows: int) -> NestedComponents:

@@ -17,6 +17,7 @@ from skmoe.distributions._components import (
     NestedComponents,
     flatten_components,
     joint_log_density,
+    one_output,
     take_rows,
 )
 from skmoe.distributions._continuous import NORMAL
@@ -106,6 +107,8 @@ class PredictiveDistribution:
     array([[ 0., 11.]])
     """
 
+    output_names: Sequence[str] = ()  # of several, if they are known
+
     def __init__(
         self, components: Sequence[Any], gate_prob: ArrayLike, single_output: bool = True
     ) -> None:
@@ -157,7 +160,32 @@ class PredictiveDistribution:
         if isinstance(rows, (int, np.integer)):
             rows = [range(len(self))[rows]]
         parts, gate_prob = take_rows(self._parts, rows), self._gate_prob[:, rows]
-        return PredictiveDistribution(parts, gate_prob, self._single)
+        chosen = type(self)(parts, gate_prob, self._single)
+        chosen.output_names = self.output_names
+        return chosen
+
+    def marginal(self, output: int | str) -> PredictiveDistribution:
+        """The distributions of one of several outputs.
+
+        Parameters
+        ----------
+        output : int or str
+            Its number, or the name of its column in the y of the fit.
+
+        Returns
+        -------
+        distribution : PredictiveDistribution
+            That of a single output.
+        """
+        names: list[Any] = list(self.output_names)
+        index: Any = names.index(output) if output in names else output
+        if not isinstance(index, (int, np.integer)) or not 0 <= index < self._n_outputs:
+            raise ValueError(
+                f"output must be a number from 0 to {self._n_outputs - 1}"
+                f"{f', or one of {names}' if names else ''}; got {output!r}."
+            )
+        parts = [one_output(part, int(index)) for part in self._parts]
+        return predictive_distribution(parts, self._gate_prob, single_output=True)
 
     def __repr__(self) -> str:
         n_rows, n_components = self.weights.shape
@@ -535,15 +563,9 @@ class PredictiveDistribution:
         ValueError
             If size is not a positive integer.
         """
-        if size is not None and (not isinstance(size, (int, np.integer)) or size < 1):
-            raise ValueError(f"size must be None or an integer of at least 1; got {size!r}.")
         rng = check_random_state(random_state)
-        shape = len(self), 1 if size is None else int(size)
-        levels = np.cumsum(self.weights, axis=1)
-        uniform = rng.uniform(size=shape) * levels[:, -1:]
-        chosen = np.sum([uniform >= level[:, None] for level in levels.T[:-1]], axis=0)
-        chosen = np.broadcast_to(chosen, shape).astype(int)
-        draws = np.empty((*shape, self._n_outputs))
+        chosen = self._chosen(size, rng)
+        draws = np.empty((*chosen.shape, self._n_outputs))
         start = 0
         for family, parameters in self._blocks:
             stop = start + parameters[0].shape[1]
@@ -558,6 +580,16 @@ class PredictiveDistribution:
                 draws[rows, columns] = family.from_normal_score(score, *drawn)
             start = stop
         return self._squeeze(draws[:, 0] if size is None else draws)
+
+    def _chosen(self, size: int | None, rng: np.random.RandomState) -> Array:
+        """Numbers of the components (n, size) of draws."""
+        if size is not None and (not isinstance(size, (int, np.integer)) or size < 1):
+            raise ValueError(f"size must be None or an integer of at least 1; got {size!r}.")
+        shape = len(self), 1 if size is None else int(size)
+        levels = np.cumsum(self.weights, axis=1)
+        uniform = rng.uniform(size=shape) * levels[:, -1:]
+        chosen = np.sum([uniform >= level[:, None] for level in levels.T[:-1]], axis=0)
+        return np.broadcast_to(chosen, shape).astype(int)
 
     # --- scores ---
 

@@ -121,7 +121,8 @@ class LinearExperts(Facts):
 
     def __post_init__(self) -> None:
         """Sets the facts of the families."""
-        families = [f for f in self.families if isinstance(f, Family)]  # others are refused later
+        own = [f for f in self.families if isinstance(f, Family)]  # others are refused later
+        families = [one for family in own for one in family.outcomes or [family]]
         regression = [family for family in families if family.link]
         links = {family.link for family in regression}
         link = links.pop() if len(links) == 1 else ""
@@ -130,9 +131,9 @@ class LinearExperts(Facts):
         is_joint = self.covariance_type == "full"
         vars(self).update(
             link=link,
-            standardizes_target=standard and not atoms,
-            takes_offset=link == "log",
-            takes_bounds=all(family.takes_bounds for family in families) and not is_joint,
+            standardizes_target=standard and not atoms and families == own,
+            takes_offset="log" in {f.link for f in families} if own != families else link == "log",
+            takes_bounds=all(family.takes_bounds for family in own) and not is_joint,
             has_scale=any(family.has_scale for family in families),
             option_for_parts=next((f.option_for_parts for f in families if f.option_for_parts), ""),
         )
@@ -209,6 +210,8 @@ class LinearExperts(Facts):
             columns = matrix[:, list(own["dispersion_columns"])]
             columns = columns.toarray() if sparse.issparse(columns) else columns
             own = own | {"outermost_rows": outermost_rows(columns)}
+        if not has_bounds(rows.y) and (missing := np.isnan(values)).any():
+            own = own | {"observed": (~missing) @ weight / weight.sum()}
         if self.has_scale:
             penalties["noise_variance"] = estimates["noise_variance"]
         return Experts(
@@ -223,12 +226,27 @@ class LinearExperts(Facts):
         )
 
 
+def are_by_output(experts: Any, y: Array) -> bool:
+    """Whether outputs (n, m) are seen each by itself: of different kinds, or where some miss."""
+    if not isinstance(experts, LinearExperts) or y.dtype.kind != "f":
+        return False
+    return bool(np.isnan(y).any()) or any(family.outcomes for family in experts.families)
+
+
+def of_one_output(experts: LinearExperts, j: int) -> Any:
+    """Experts of one of several outputs."""
+    own = tuple(f.outcomes[j] if f.outcomes else f for f in experts.families)
+    return LinearExperts(own)
+
+
 def summaries(
-    family: Family, values: Array, offset: Any, weight: Array, has_outliers: bool
+    of_all: Family, values: Array, offset: Any, weight: Array, has_outliers: bool
 ) -> list[tuple[Array, float]]:
     """Predictors without features, and variance of the working target, of each output (n,)."""
     found = []
-    for own, of_output in zip(values, np.broadcast_to(offset, values.shape), strict=True):
+    families = of_all.outcomes or [of_all] * len(values)
+    offsets = np.broadcast_to(offset, values.shape)
+    for family, own, of_output in zip(families, values, offsets, strict=True):
         rows = family.in_support(own)
         if not family.link or not rows.any():
             found.append((np.zeros(len(family.roles)), 1.0))

@@ -63,6 +63,8 @@ class Family(ABC):
     output_fields: ClassVar[tuple[str, ...]] = ()
     # Whether the density is the joint one of all outputs, y of the shape (m, n).
     couples_outputs: ClassVar[bool] = False
+    # The families of the single outputs, if these differ.
+    outcomes: ClassVar[tuple[Any, ...]] = ()
     # Whether rows of a unit are dependent, given its expert. Densities and derivatives are of the
     # family `of_rows`, and those of a unit sum over its rows to those of the unit.
     couples_rows: ClassVar[bool] = False

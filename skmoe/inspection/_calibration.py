@@ -12,8 +12,8 @@ from sklearn.utils import check_consistent_length
 
 from skmoe._data.censored_targets import checked_bounds, entries, times_and_events
 from skmoe._data.checks import check_integer, check_level, has_bounds
-from skmoe._data.rows import Rows
-from skmoe._inference.labels import format_percent
+from skmoe._data.rows import Rows, index_rows
+from skmoe._inference.labels import format_percent, output_labels
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
@@ -188,8 +188,8 @@ class CalibrationDisplay(draw.Display):
         bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}
         pit = subject.one_target(distribution.cdf(bounds["upper"]), output, 1)
         left = subject.one_target(distribution.cdf_left(bounds["lower"]), output, 1)
-        if subject.has_series(estimator):  # some y may be missing
-            pit, left = pit[np.isfinite(pit)], left[np.isfinite(pit)]
+        known = np.isfinite(pit)  # some y may be missing
+        pit, left = pit[known], left[known]
         return cls(pit=pit, pit_left=left, n_bins=n_bins).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
@@ -348,16 +348,19 @@ class RootogramDisplay(draw.Display):
         if hasattr(estimator, "predict_dist"):
             gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
             distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
+        output = subject.check_target(estimator, target, X)
+        is_one = len(output_labels(estimator)) == 1
+        if distribution is not None and not is_one:
+            distribution = distribution.marginal(output)
         if distribution is None or not distribution.is_count:
             raise ValueError(
                 "RootogramDisplay needs experts that are all families of counts; got family="
                 f'{getattr(estimator, "family", None)!r}. Use family="poisson" or '
                 '"negative_binomial", or CalibrationDisplay for other distributions.'
             )
-        output = subject.check_target(estimator, target, X)
         subject.check_rows("y", estimator, X, y)
         y = subject.one_target(np.asarray(y, dtype=np.float64), output, 1)
-        is_known = np.isfinite(y) | (not subject.has_series(estimator))
+        is_known = np.isfinite(y) | (is_one and not subject.has_series(estimator))
         y = y[is_known]
         if not np.isfinite(y).all() or (y != np.abs(np.floor(y))).any():
             raise ValueError(
@@ -526,6 +529,11 @@ class SurvivalDisplay(draw.Display):
         check_level(level, may_be_none=True)
         output = subject.check_target(estimator, target, X)
         own = subject.one_target(y, output, 1)
+        if np.ndim(y) > 1 and not has_bounds(own) and np.isnan(own).any():
+            kept = np.flatnonzero(~np.isnan(own))
+            given = X, y, offset, units, time
+            X, y, offset, units, time = (v if v is None else index_rows(v, kept) for v in given)
+            own = own[kept]
         until, event = times_and_events(cls.__name__, own, may_enter=True)
         check_consistent_length(X, until)
         table = EventTable.of(until, event, np.ones(len(until)), entries(own))

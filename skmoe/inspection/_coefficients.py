@@ -13,7 +13,12 @@ from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_choice, check_flag, check_integer, check_level
 from skmoe._data.rows import Rows
-from skmoe._inference.labels import counted_noun, format_percent, linear_predictors
+from skmoe._inference.labels import (
+    counted_noun,
+    families_of,
+    format_percent,
+    linear_predictors,
+)
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning
 from skmoe.inspection import _style as draw
@@ -224,11 +229,13 @@ class CoefficientsDisplay(draw.DisplayOfFeatures):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitMismatchWarning)
             result = estimator.summary(**data).coefficients
+        if len(indices) == 1:  # outcomes of different families have their own
+            blocks = [block for block in blocks if block.output in (None, indices[0])]
         # Rows of the picture: the features in each linear predictor of the experts.
         pairs = list(product(blocks, indices))
         tables = [_coefficients(estimator, *pair, result, level) for pair in pairs]
         estimates, intervals = (np.concatenate(each) for each in zip(*tables, strict=True))
-        families = getattr(estimator, "families_", ())
+        families = [own for own in _families(estimator, indices[0]) if own is not None]
         is_ratio = np.array(
             [bool(family.measures) for family in families]
             or [is_classifier(estimator)] * len(names)
@@ -401,6 +408,12 @@ def _coefficients(
     return estimates, intervals
 
 
+def _families(estimator: Any, index: int) -> list[Any]:
+    """The family of each expert for an output, None where it is not known."""
+    own = [families_of(estimator, k) for k in range(estimator.n_experts_)]
+    return [families[min(index, len(families) - 1)] for families in own]
+
+
 def _coefficient_name(estimator: Any, y: Any, indices: Sequence[int]) -> str:
     """What the coefficients are effects on."""
     index = indices[0]
@@ -409,7 +422,7 @@ def _coefficient_name(estimator: Any, y: Any, indices: Sequence[int]) -> str:
         named = "the class" if len(indices) > 1 else f"class {own}"
         return f"Odds ratio of {named} against class {other}"
     name = subject.target_name(estimator, y, index)
-    families = [family for family in getattr(estimator, "families_", ()) if family.link]
+    families = [own for own in _families(estimator, index) if own is not None and own.link]
     ratios = {family.measures[0].name if family.measures else "" for family in families}
     if len(ratios) == 1 and "" not in ratios:
         return f"{ratios.pop().capitalize()} of {name}"

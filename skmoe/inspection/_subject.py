@@ -23,7 +23,7 @@ from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods import input_steps, series
 from skmoe._estimators.methods.series import has_series
-from skmoe._inference.labels import feature_labels, format_percent, printable_name
+from skmoe._inference.labels import feature_labels, format_percent, output_labels, printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 
@@ -414,10 +414,12 @@ def check_target(estimator: Any, target: Any, X: Any) -> int:
         choices = estimator.classes_.tolist()
         rule, drawn, is_choice = f"one of the classes seen in fit, {choices}", "class", True
     else:
-        n_outputs = estimator.predict_experts(index_rows(X, [0])).size // estimator.n_experts_
-        choices = list(range(n_outputs))
-        rule, drawn = f"the index of an output, from 0 to {n_outputs - 1}", "output"
+        names = output_labels(estimator)
+        target = names.index(target) if target in names else target
+        choices = list(range(len(names)))
+        rule = f"the index of an output, from 0 to {len(names) - 1}, or one of {names}"
         is_choice = isinstance(target, (int, np.integer)) and not isinstance(target, bool)
+        drawn = "output"
     if target is None and len(choices) == 1 + is_classifier(estimator):
         return len(choices) - 1
     if not is_choice or target not in choices:
@@ -623,11 +625,9 @@ def target_name(estimator: Any, y: Any, index: int) -> str:
     """Label of the vertical axis: the name of y if it has one."""
     if is_classifier(estimator):
         return f"Probability of class {estimator.classes_[index]}"
-    if hasattr(y, "columns"):
-        return str(y.columns[index])
     if isinstance(getattr(y, "name", None), str) and y.name:
         return str(y.name)
-    return f"y{index}" if np.ndim(y) == 2 and np.shape(y)[1] > 1 else "y"
+    return output_labels(estimator)[index]
 
 
 def row_weights(rows: Rows) -> Array:

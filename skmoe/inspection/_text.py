@@ -237,7 +237,8 @@ def expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
         lines += [f"at its bound of 0: {held}"] if held else []
     for name, values in _dispersions(estimator, k).items():
         numbers = ", ".join(map(text_format.number, values))
-        lines.append(f"{name}: {'standard deviation ' * (name == 'noise')}{numbers}")
+        is_noise = name.partition(" ")[0] == "noise"
+        lines.append(f"{name}: {'standard deviation ' * is_noise}{numbers}")
     for factors, text in (
         (getattr(estimator, "spread_", None), "distribution: {} times as wide as the model's"),
         (getattr(estimator, "temperature_", None), "temperature of the probabilities: {}"),
@@ -252,25 +253,27 @@ def _equations(
 ) -> list[str]:
     """One equation for each output, or for each class with a logit of the expert."""
     values = labels.coefficients_of(estimator, block)[k]
-    scale, responses = "logit", ["y"] if len(values) == 1 else [f"y{i}" for i in range(len(values))]
+    scale, responses = "logit", list(block.responses(labels.output_labels(estimator)))
     base = "" if estimator.base_ is None else f"{labels.base_term(estimator.link_)} + "
     if is_classifier(estimator):
         scale, (reference, *others) = "log odds", estimator.classes_
         against = f" against class {reference}" * (len(others) > 1)
         responses = [f"class {label}{against}" for label in others]
         values, base = values[1:] - values[0], "terms of the base + " * bool(base)
-    family = estimator.families_[k] if hasattr(estimator, "families_") else None
+    family = labels.families_of(estimator, k)[block.output or 0]
     link = block.link if not block.is_main else estimator.link_ if family is None else family.link
     # Effects of less than a part of one are nothing on the scale of a log, and of less than that
     # part of the noise on the scale of y.
     least = np.ones(len(values))
     if link == "identity":
         noise = getattr(estimator, "noise_variance_", np.zeros(estimator.n_experts_))[k]
+        noise = noise if block.output is None else noise[block.output]
         least = np.resize(np.sqrt(np.nan_to_num(noise)), len(values))
     lines = []
     for response, own, threshold in zip(responses, values, least, strict=True):
         predictor = base + "{predictor}"
-        text = f"{block.label}{f' of {response}' * (len(values) > 1)} = {{predictor}}"
+        is_one = len(values) == 1 and block.output is None
+        text = f"{block.label}{'' if is_one else f' of {response}'} = {{predictor}}"
         if block.is_main and family is not None:
             text = family.equation.format(response=response, predictor=predictor)
         elif block.is_main:
@@ -285,15 +288,17 @@ def _dispersions(estimator: Any, k: int) -> dict[str, list[float]]:
     In place of a noise variance there is the standard deviation, "noise".
     """
     named: dict[str, list[float]] = {}
+    outputs = labels.output_labels(estimator)
     for block in estimator.coefficient_blocks_:
         if isinstance(block, Dispersion):
             numbers, name = block.numbers(vars(estimator), estimator.n_experts_)[k], block.name
             if name == "noise variance":
                 numbers, name = np.sqrt(numbers), "noise"
             if isinstance(block, Correlation) and len(numbers) > 1:
-                outputs = [f"y{j}" for j in range(estimator.expert_covariance_.shape[1])]
                 pairs = zip(block.responses(outputs), numbers.tolist(), strict=True)
                 named |= {f"{name} of {pair}": [number] for pair, number in pairs}
+            elif block.output is not None:
+                named[f"{name} of {outputs[block.output]}"] = numbers.tolist()
             elif not np.isnan(numbers).any():
                 named.setdefault(name, []).extend(numbers.tolist())
     return named

@@ -81,6 +81,14 @@ FEATURES = {
         "_mixture/information.py:Clusters.products",
     ],
     "metadata": ["_estimators/rows/training_data.py:make_routes"],
+    "outcomes of different kinds, and missing y": [
+        "_data/outcomes.py",
+        "distributions/_outcomes.py",
+        "families/_product.py",
+        "_estimators/parameters/parts.py:with_outcomes",
+        "_estimators/parameters/parameters.py:_target_of_outcomes",
+        "_estimators/rows/training_data.py:_check_outcomes",
+    ],
     "random effects": ["families/_random_effects.py"],
     "joint outputs": [
         "_numerics/covariances.py",

@@ -61,6 +61,8 @@ PARAMETERS = {
     "monotonic_cst": {"monotonic_cst": [1, 0, -1]},
     "features of some experts": {"expert_features": [[0], [0, 1]]},
     "an expert with a density of its own": {"expert": LinearExperts()},
+    "family as a dict": {"family": {0: "normal", 1: "poisson"}},
+    "expert_features as a dict": {"expert_features": {0: [0], 1: [1]}},
     'a family other than "normal"': {"family": "poisson"},
     'alpha="ard"': {"alpha": "ard"},
     "random_features": {"random_features": [], "gate": "constant"},
@@ -98,6 +100,7 @@ ARGUMENTS = {
         "y": right_censored(COUNTS + 1.0, np.arange(40) % 2, entry=0.5 * np.ones(40))
     },
     "censored y": {"y": right_censored(COUNTS + 1.0, np.arange(40) % 2)},
+    "missing values in some outputs": {"y": np.column_stack([Y, np.where(Y > 0, Y, np.nan)])},
     "class_weight": {"y": CLASSES},
     'class_weight="balanced"': {"y": CLASSES},
     "more than two classes": {"y": np.arange(40) % 3},
@@ -156,7 +159,8 @@ def test_pairs_of_the_page_are_refused_with_its_reason_and_remedy(row, tmp_path,
 def test_every_option_is_accepted_by_itself(option):
     """What is refused is the pair."""
     if "class" not in option:
+        y = np.column_stack([1.0 + COUNTS] * 2) if option.endswith("as a dict") else 1.0 + COUNTS
         given = ARGUMENTS.get(option, {})
-        moe = fit_quietly(regressor(**PARAMETERS[option]), X, 1.0 + COUNTS, **given)
+        moe = fit_quietly(regressor(**PARAMETERS[option]), X, y, **given)
         assert_allclose(moe.predict_gate(X).sum(axis=1), 1.0)
         assert np.isfinite(moe.predict(X)).all()

@@ -364,7 +364,6 @@ MISSING_TARGETS = {
     "number": (regressor(), WITHOUT_7),
     "None": (regressor(), WITHOUT_7.astype(object)),
     "pandas": (regressor(), pd.Series(WITHOUT_7, dtype="Float64")),
-    "output": (regressor(), np.column_stack([Y, WITHOUT_7])),
     "tree": (regressor(expert="tree"), WITHOUT_7),
     "class": (classifier(), np.sign(WITHOUT_7)),
     "stack": (stack_of(Ridge(), DecisionTreeRegressor()), WITHOUT_7),

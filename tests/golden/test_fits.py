@@ -328,6 +328,26 @@ CASES |= {
         regressor(covariance_type="full", gate_features=[0]), X, JOINT[:, :2], {"units": UNITS}
     ),
 }
+# Outcomes of three families, of which some are missing.
+OUTCOMES = np.column_stack([Y, CLASSES, target_of("poisson")])
+SOME_MISSING = np.where(np.random.default_rng(2).random(OUTCOMES.shape) < 0.2, np.nan, OUTCOMES)
+OF_OUTCOMES = {"family": {0: "normal", 1: "binary", 2: "poisson"}}
+CASES |= {
+    "outcomes": Case(regressor(**OF_OUTCOMES), X, OUTCOMES),
+    "outcomes, missing": Case(regressor(**OF_OUTCOMES), X, SOME_MISSING, {"sample_weight": WEIGHT}),
+    "outcomes, features of each": Case(
+        regressor(expert_features={0: [1], 1: [], 2: [0, 1]}, **OF_OUTCOMES), X, SOME_MISSING
+    ),
+    "outcomes, units": Case(
+        regressor(gate_features=[0], **OF_OUTCOMES), X, SOME_MISSING, {"units": UNITS}
+    ),
+    "outcomes, gate markov": Case(regressor(**OF_OUTCOMES, **OF_RUNS), X, SOME_MISSING, SERIES),
+    "joint outputs, missing": Case(
+        regressor(covariance_type="full"),
+        X,
+        np.where(np.random.default_rng(2).random(JOINT.shape) < 0.2, np.nan, JOINT),
+    ),
+}
 CASES |= {f"shared dispersion, {n}": of_family(n, dispersion="shared") for n in WITH_DISPERSION}
 
 # --- penalties ---

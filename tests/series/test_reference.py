@@ -32,10 +32,9 @@ DISPERSIONS = {"log_sigma": ("log(noise variance)", 2.0), "log_shape": ("log(dis
 
 
 def is_supported(model):
-    """One outcome, and a start that does not depend on features."""
+    """A start that does not depend on features."""
     series = model["model"]["sequence"]
-    is_plain = len(model["model"]["responses"]) == 1 and not series.get("initial_features")
-    return is_plain and series["initial"] in GATES
+    return not series.get("initial_features") and series["initial"] in GATES
 
 
 MODELS = {model["name"]: model for model in REFERENCE["models"] if is_supported(model)}
@@ -54,13 +53,18 @@ class Found(NamedTuple):
 def fitted(model):
     """The mixture that a reference describes, from the default start."""
     structure, columns = model["model"], REFERENCE["datasets"][model["dataset"]]["columns"]
-    table, series, [response] = pd.DataFrame(columns), structure["sequence"], structure["responses"]
-    terms = [name.split(":") for name in response["coefficients"]]
+    table, series = pd.DataFrame(columns), structure["sequence"]
+    [response, *others] = responses = structure["responses"]
+    terms = [name.split(":") for own in responses for name in own["coefficients"]]
     features = list(dict.fromkeys(name for _, name in terms if name != "intercept"))
+    family, target = FAMILIES[response["family"]], response["y"]
+    if others:
+        family = {own["y"]: FAMILIES[own["family"]] for own in responses}
+        target = list(family)
     of_gate = [name for name in series["transition"] if name != "intercept"]
     moe = MixtureOfExpertsRegressor(
         structure["K"],
-        family=FAMILIES[response["family"]],
+        family=family,
         gate=GATES[series["initial"]],
         gate_features=of_gate,
         expert_features=features,
@@ -79,8 +83,8 @@ def fitted(model):
     if structure["weights"]:
         weight = table[structure["weights"]].to_numpy(float)
         given["sample_weight"] = weight
-    fit_quietly(moe, X, table[response["y"]], **given)
-    return Found(moe, X, table[response["y"]], given, weight)
+    fit_quietly(moe, X, table[target], **given)
+    return Found(moe, X, table[target], given, weight)
 
 
 def of_reference(found, order):
@@ -93,16 +97,21 @@ def of_reference(found, order):
     units = dict(zip(map(tuple, inference.terms), np.eye(len(inference.terms)), strict=True))
     zero = np.zeros(len(inference.terms))
     slopes, features = {}, {name for _, _, name in units}
+    outputs = getattr(found.moe, "output_names_", [])
+    prefixes = {name: f"y{j}." for j, name in enumerate(outputs)} | {"": ""}
     for c, name in enumerate(names):
-        for (part, _, term), own in units.items():
-            ours = "intercept" if term == "(Intercept)" else term
+        for (part, response, term), own in units.items():
+            ours, prefix = "intercept" if term == "(Intercept)" else term, prefixes.get(response)
             if part == name:
-                slopes[f"c{c}:{ours}"] = own
+                slopes[f"{prefix}c{c}:{ours}"] = own
             if part == "all experts":
-                slopes[f"all:{ours}"] = own
-        for theirs, (ours, factor) in DISPERSIONS.items():
-            if (name, "", ours) in units:
-                slopes[f"c{c}:{theirs}"] = slopes[f"all:{theirs}"] = units[name, "", ours] / factor
+                slopes[f"{prefix}all:{ours}"] = own
+        for (theirs, (ours, factor)), (response, prefix) in itertools.product(
+            DISPERSIONS.items(), prefixes.items()
+        ):
+            if (name, response, ours) in units:
+                own = units[name, response, ours] / factor
+                slopes[f"{prefix}c{c}:{theirs}"] = slopes[f"{prefix}all:{theirs}"] = own
         slopes[f"init{c}"] = units.get(("first rows", name, "(Intercept)"), zero)
         for (b, to), term in itertools.product(enumerate(names), features):
             part = f"transitions from {name}"
@@ -147,9 +156,10 @@ def test_default_start_reaches_maximum_with_its_standard_errors_and_past(name):
             moe.transition_matrix_[np.ix_(order, order)], model["transition_matrix"], atol=1e-5
         )
     if "past" in model:
-        past = model["past"]
-        assert_allclose(densities, past["predictive_log_density"], atol=1e-8)
+        # Estimates of several outcomes are known less exactly.
+        past, tol = model["past"], 1e-8 if y.ndim == 1 else 1e-5
+        assert_allclose(densities, past["predictive_log_density"], atol=tol)
         kinds = {"predicted": "past", "filtered": "now", "smoothed": "all"}
         for of_reference_, ours in kinds.items():
             proba = moe.responsibilities(X, y, given=ours, **series)[:, order]
-            assert_allclose(proba, past[of_reference_], atol=1e-8)
+            assert_allclose(proba, past[of_reference_], atol=tol)

@@ -15,7 +15,6 @@ ROWS = np.arange(N)
 TIES = np.where(np.flatnonzero(UNITS[7] == UNITS)[0] == ROWS, TIME[UNITS[7] == UNITS].max(), TIME)
 NO_TIME = np.where(ROWS == 3, np.nan, TIME)
 NO_DATES = np.where(ROWS == 3, np.datetime64("NaT"), np.datetime64("2020-01-01") + ROWS)
-JOINT = np.column_stack([with_holes(Y), Y])
 SOFTMAX, CONSTANT = regressor(gate="softmax"), regressor(gate="constant", gate_features=None)
 
 # Name of what is wrong, words of rule, value and remedy; the mixture, y, and what else is given.
@@ -75,10 +74,6 @@ FITS = {
     "no classes": (
         ("y must have values in some rows", "all are missing", "Pass observed y"),
         (classifier(), np.full(N, None), SERIES),
-    ),
-    "y missing in one output": (
-        ("y must be missing in all outputs", "row 0", "NaN"),
-        (regressor(), JOINT, SERIES),
     ),
     "time with a softmax gate": (
         ("time", 'gate="markov" only', "as a column of X"),

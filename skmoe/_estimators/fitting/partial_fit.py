@@ -14,6 +14,7 @@ from skmoe._data.rows import Rows, check_two_classes, concat
 from skmoe._estimators.fitting.problem import OF_USAGE, attributes_of_mixture, build_problem
 from skmoe._estimators.parameters.conflicts import (
     ESTIMATORS,
+    MISSING,
     STREAM,
     Choice,
     check_conflicts,
@@ -75,6 +76,11 @@ def classes_of_stream(classes: Any, fitted: Array | None) -> Array:
     return classes
 
 
+def _check_observed(y: Array) -> None:
+    if y.dtype.kind == "f" and np.isnan(y).any():
+        check_conflicts({MISSING: "y with missing values", STREAM: STREAM})
+
+
 @underflow_to_zero
 def fit_batch(
     estimator: Any, given: Rows, half_life: float | None, classes: Array | None = None
@@ -87,6 +93,7 @@ def fit_batch(
     state = getattr(estimator, "_training_state", None)
     if state is None:
         data = validate_training_data(estimator, params, given)
+        _check_observed(data.rows.y)
         data = present_rows(params, data._replace(options=FitOptions(classes=classes)))
         batch = _in_double_precision(data.rows)
         if not params.task.is_classification:
@@ -97,6 +104,7 @@ def fit_batch(
     else:
         _check_continued(estimator)
         rows, searches = estimator._checked(given, has_target=True), state.penalty_searches
+        _check_observed(rows.y)
         classes = getattr(estimator, "classes_", None)
         weight = params.task.row_weights(rows.y, classes, rows.weight)
         check_support(params, rows.y, weight)

@@ -44,6 +44,7 @@ from skmoe._estimators.parameters.parameters import (
     estimates,
     make_target,
 )
+from skmoe._estimators.parameters.parts import with_outcomes
 from skmoe._estimators.rows.first_pass import MAX_INIT_ROWS, first_pass, rows_in_blocks
 from skmoe._estimators.rows.training_data import (
     NO_OPTIONS,
@@ -138,6 +139,8 @@ def build_problem(
     else:
         if isinstance(given, Rows):
             given = validate_training_data(estimator, params, given)
+        if "output_names_" in given.attributes:
+            params = with_outcomes(params, given.rows.y, given.attributes["output_names_"])
         data = present_rows(params, given._replace(options=options))
     if options.previous is not None:
         data = _continue(params, data)
@@ -302,7 +305,7 @@ def _make_experts(
     if isinstance(family, Experts):
         return OwnExperts(family.with_options(found), n_experts, rows.expert_design.shape[1])
     if family is not None:
-        own: dict[str, Any] = {"slopes": data.slopes, "signs": data.signs}
+        own: dict[str, Any] = {"slopes": data.slopes, "signs": data.signs, "absent": data.absent}
         own["dispersion_columns"] = data.dispersion_columns
         if data.random_columns:
             is_shared = params.random_covariance == "shared"

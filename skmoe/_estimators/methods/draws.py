@@ -30,7 +30,10 @@ def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
     if not is_classifier(model):
         known = gate_prob, fitted.drawn_effects(rows, rng) if has_effects else None
         distribution = fitted.distribution(rows, model._single_output, *known)
-        return np.asarray(distribution.rvs(1, rng))[:, 0]
+        drawn = np.asarray(distribution.rvs(1, rng))[:, 0]
+        if not rows.y.dtype.names and np.isnan(rows.y).any():
+            drawn = np.where(np.isnan(rows.y).reshape(drawn.shape), np.nan, drawn)
+        return drawn
     levels = np.cumsum(fitted.predict(rows.X, gate_prob=gate_prob).T, axis=1)[:, :-1]
     for _ in range(MAX_DRAWS):
         codes = (rng.uniform(size=(len(levels), 1)) > levels).sum(axis=1)

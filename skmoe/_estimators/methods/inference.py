@@ -799,8 +799,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), of which each row knows that of earlier
-            rows, as in `predict`.
+            What is known of the target, NaN elsewhere, as in `predict`.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial, wraps
 from importlib import import_module
 from inspect import signature
@@ -19,15 +19,15 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe._data.blocks import chunk_sizes, chunks_of
 from skmoe._data.checks import shown
 from skmoe._data.encoding import encode, numeric_names
+from skmoe._data.outcomes import check_no_missing
 from skmoe._data.rows import (
     RowRules,
     Rows,
     check_target,
     checked_rows,
-    index_rows,
     is_dask,
 )
-from skmoe._data.series import misses_y
+from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import named_estimator, transform_by, typical_model
 from skmoe._data.units import check_gate_columns, encode_units
 from skmoe._estimators.methods.input_steps import InputSteps
@@ -42,6 +42,7 @@ from skmoe._inference.labels import (
     Labels,
     default_expert_names,
     feature_labels,
+    output_labels,
     printable_name,
 )
 from skmoe._mixture.fitted import FittedMixture
@@ -93,16 +94,27 @@ def score_of_prediction(estimator: Any, prediction: Any, y: Any, sample_weight: 
     prediction, y, weight = (
         values.compute() if is_dask(values) else values for values in (prediction, y, sample_weight)
     )
+    score_fn = accuracy_score if is_classifier(estimator) else r2_score
+    values = np.asarray(y)
+    has_several = np.shape(prediction)[1:] not in ((), (1,)) and values.shape == prediction.shape
     fitted = estimator._fitted
-    if fitted.mixture.gate.persists or fitted.preprocessor.counts_units:  # y may be missing
-        kept = np.flatnonzero(~misses_y(y))
+    may_miss = fitted.mixture.gate.persists or fitted.preprocessor.counts_units or has_several
+    if not may_miss or values.dtype.kind not in "fO":
+        check_target(y, is_classifier(estimator))
+        if values.dtype.kind == "f":
+            check_no_missing(np.isnan(values))
+        return float(score_fn(y, prediction, sample_weight=weight))
+    # Of each output, where it is observed.
+    scores, weight = [], np.ones(len(prediction)) if weight is None else np.asarray(weight)
+    entries, predicted = (v.reshape(len(prediction), -1) for v in (values, prediction))
+    for j, missing in enumerate(is_missing(entries).T):
+        kept = np.flatnonzero(~missing)
         if not len(kept):
             raise ValueError("y must have values in some rows; all are missing. Pass observed y.")
-        values = prediction, y, weight
-        prediction, y, weight = (v if v is None else index_rows(v, kept) for v in values)
-    check_target(y, is_classifier(estimator))
-    score_fn = accuracy_score if is_classifier(estimator) else r2_score
-    return float(score_fn(y, prediction, sample_weight=weight))
+        own = entries[kept, j].tolist()
+        check_target(own, is_classifier(estimator))
+        scores.append(score_fn(own, predicted[kept, j], sample_weight=weight[kept]))
+    return float(np.mean(scores))
 
 
 # --- chunks -----------------------------------------------------------------------------------
@@ -190,8 +202,7 @@ def labels_of(estimator: Any) -> Labels:
     classes = [str(label) for label in getattr(estimator, "classes_", ())]
     responses = classes[1:] if len(classes) == 2 else classes  # log odds of the second of two
     if not classes:
-        n_outputs = len(estimator._fitted.preprocessor.target_scaling.center)
-        responses = [f"y{j}" for j in range(n_outputs)]
+        responses = getattr(estimator, "output_names_", ["y"])
     names = getattr(estimator, "feature_names_in_", None)
     features = feature_labels(names, estimator.n_features_in_)
     gate_features = list(estimator.gate_feature_names_)
@@ -312,6 +323,7 @@ class NewRowsMixin:
             classes=getattr(self, "classes_", None),
             of_series=model.gate.persists,
             of_effects=preprocessor.counts_units,
+            of_outcomes=isinstance(getattr(self, "family", None), Mapping),
         )
         rows = checked_rows(given, rules, has_target)
         if rows.unit is not None and model.gate.depends_on_features:
@@ -338,6 +350,10 @@ class NewRowsMixin:
             self._check_series(given)
             self._warn_of_missing(method, given, "offset", "units", "var_weights", *others)
         rows = self._checked(given, has_target=True)
+        if others and rows.y.dtype.kind == "f" and np.isnan(rows.y).any():
+            # Those of a fit do not count where all outputs are missing.
+            is_empty = np.isnan(rows.y).all(axis=1)
+            rows = rows._replace(weight=np.where(is_empty, 0.0, rows.weight))
         if rows.unit is None:
             return rows, None
         rows = rows.of_positive_weight()
@@ -364,34 +380,43 @@ class NewRowsMixin:
         """
         check_is_fitted(self)
         has_past, known, effects = self._fitted.mixture.gate.persists, None, None
-        if self._fitted.preprocessor.counts_units:
-            if given.y is not None and given.unit is None:
-                raise ValueError(
-                    "y must come with units, whose other rows it predicts. Pass units=..., one "
-                    "entry for each row of X, or leave y out for new units."
-                )
-            self._check_independent(given.time)
-        elif not has_past and not (given.y is given.unit is given.time is None):
-            self._check_independent(given.y, given.unit, given.time)
+        has_effects, has_target = self._fitted.preprocessor.counts_units, given.y is not None
+        if has_effects and has_target and given.unit is None:
+            raise ValueError(
+                "y must come with units, whose other rows it predicts. Pass units=..., one "
+                "entry for each row of X, or leave y out for new units."
+            )
+        if not has_past and not (given.y is given.unit is given.time is None):
+            self._check_known(given, gate_proba)
         elif has_past and gate_proba is None:
             self._check_series(given)
-        rows = self._checked(given, has_target=given.y is not None)
-        if given.y is not None and not has_past:
+        rows = self._checked(given, has_target)
+        if has_effects and has_target:
             of_units = rows._replace(unit=rows.unit_codes)
             known, effects = self._fitted.known_from_others(of_units)
+        elif has_target and not has_past and gate_proba is None:
+            known = self._fitted.known_gate(rows._replace(unit=rows.unit_codes))
         if gate_proba is None:
             return rows, self._fitted.known_from_past(rows)[0] if has_past else known, effects
         proba = np.asarray(gate_proba, dtype=np.float64)
         check_probabilities("gate_proba", proba, rows.n_rows, self._fitted.mixture.n_experts)
         return rows, (proba / proba.sum(axis=1, keepdims=True)).T, effects
 
-    def _check_independent(self, *past: Any) -> None:
-        """Neither y nor an order of the rows must be given, since they are independent."""
-        if any(values is not None for values in past):
+    def _check_known(self, given: Rows, gate_proba: Any) -> None:
+        """What is known of y must have something in common with what is not."""
+        n_outputs = len(output_labels(self))
+        is_known = given.y is not None and (given.unit is not None or n_outputs > 1)
+        is_known = self._fitted.preprocessor.counts_units or (is_known and gate_proba is None)
+        if given.time is not None or not is_known:
             raise ValueError(
                 'predictions take y, units and time only with gate="markov", where rows depend on '
-                "earlier ones, and y and units with random_features. For units with a history pass "
+                "earlier ones, and y with units, or of several outputs. Leave them out, or pass "
                 "gate_proba=responsibilities(X, y, units=units).rows(units)."
+            )
+        if hasattr(self, "expert_covariance_") and np.isnan(np.asarray(given.y, float)).any():
+            raise ValueError(
+                'predictions do not take y with covariance_type="full", where the means of some '
+                'outputs depend on others. Use covariance_type="diag".'
             )
 
     def _past(self, y: Any, units: Any, time: Any) -> dict[str, Any]:
@@ -449,7 +474,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
+            Observed target; NaN where some of several outputs, or rows of a unit, are missing.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None

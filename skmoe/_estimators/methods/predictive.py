@@ -52,9 +52,10 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), or of units with `random_features`; NaN
-            where it is not known. A row is predicted from earlier rows of its series, or from all
-            other rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. With `random_features` a row is predicted from
+            all other rows of its unit, and in series (`gate="markov"`) from earlier ones, never
+            from its own y. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Units of the rows, and their order, as in `fit`; for series and `random_features` only.
 
@@ -200,9 +201,10 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), or of units with `random_features`; NaN
-            where it is not known. A row is predicted from earlier rows of its series, or from all
-            other rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. With `random_features` a row is predicted from
+            all other rows of its unit, and in series (`gate="markov"`) from earlier ones, never
+            from its own y. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Units of the rows, and their order, as in `fit`; for series and `random_features` only.
         var_weights : array-like of shape (n_samples,), default=None
@@ -267,9 +269,10 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), or of units with `random_features`; NaN
-            where it is not known. A row is predicted from earlier rows of its series, or from all
-            other rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. With `random_features` a row is predicted from
+            all other rows of its unit, and in series (`gate="markov"`) from earlier ones, never
+            from its own y. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Units of the rows, and their order, as in `fit`; for series and `random_features` only.
         var_weights : array-like of shape (n_samples,), default=None
@@ -327,9 +330,10 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), or of units with `random_features`; NaN
-            where it is not known. A row is predicted from earlier rows of its series, or from all
-            other rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. With `random_features` a row is predicted from
+            all other rows of its unit, and in series (`gate="markov"`) from earlier ones, never
+            from its own y. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Units of the rows, and their order, as in `fit`; for series and `random_features` only.
         var_weights : array-like of shape (n_samples,), default=None
@@ -381,9 +385,10 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), or of units with `random_features`; NaN
-            where it is not known. A row is predicted from earlier rows of its series, or from all
-            other rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. With `random_features` a row is predicted from
+            all other rows of its unit, and in series (`gate="markov"`) from earlier ones, never
+            from its own y. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Units of the rows, and their order, as in `fit`; for series and `random_features` only.
         var_weights : array-like of shape (n_samples,), default=None
@@ -414,7 +419,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         self._warn_of_missing(method, rows, "offset")
         require_distribution(self._fitted.mixture.experts, method)
         rows, *known = self._with_gate(rows, gate_proba)
-        return self._fitted.distribution(rows, self._single_output, *known)
+        found = self._fitted.distribution(rows, self._single_output, *known)
+        found.output_names = getattr(self, "output_names_", ())
+        return found
 
 
 class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
@@ -450,8 +457,9 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. In series (`gate="markov"`) rows are predicted
+            from earlier ones only. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 
@@ -485,8 +493,9 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. In series (`gate="markov"`) rows are predicted
+            from earlier ones only. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 
@@ -518,8 +527,9 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target of series (`gate="markov"`), NaN where it is not known. A row is
-            predicted from earlier rows of its unit, never from its own y. None forecasts all rows.
+            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
+            from which the regime is known better. In series (`gate="markov"`) rows are predicted
+            from earlier ones only. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 

@@ -39,6 +39,8 @@ NOT_NORMAL = 'a family other than "normal" and "lognormal"'
 SIGNS, SLOPES = "monotonic_cst", "features of some experts"
 SHARED, DISPERSIONS = "shared_features", "dispersion_features"
 FULL, MARKOV = 'covariance_type="full"', 'gate="markov"'
+OUTCOMES, MISSING = "family as a dict", "missing values in some outputs"
+FEATURES_OF_OUTPUTS = "expert_features as a dict"
 EFFECTS, NO_UNITS = "random_features", "rows without units"
 TRANSFORMER, LIST = "a transformer in the gate", "a list as family or expert"
 
@@ -99,8 +101,20 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "rows of a series follow one another, and have one weight. "
         "Leave it out, use fit, or compare numbers of experts by held-out rows or their bic."
     ),
+    ((OUTCOMES, FEATURES_OF_OUTPUTS), (BLOCKS, STREAM, ESTIMATORS, OWN_DENSITY, BASE, FULL)): (
+        "outputs of different kinds are of linear experts, independent given the expert, with all "
+        'rows in memory. Use expert="linear", covariance_type="diag" and base=None, or one family.'
+    ),
+    ((MISSING,), (STREAM, ESTIMATORS, OWN_EXPERTS, BASE)): (
+        "they learn from all outputs of a row, and so does a stream. "
+        'Use fit with expert="linear" and base=None, or drop rows with missing values.'
+    ),
     ((EFFECTS,), (NO_UNITS,)): (
         "each unit has effects of its own. Pass units=, such as the persons of the rows."
+    ),
+    ((EFFECTS,), (FEATURES_OF_OUTPUTS, MISSING)): (
+        "effects are those of outputs with the same features and rows. "
+        "Use random_features=None, or one fit for each output."
     ),
     ((EFFECTS,), (FAMILY, CENSORED)): (
         "only of normal noise has the integral over the effects a closed form. Use "
@@ -269,6 +283,8 @@ OPTIONS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     (MARKOV, "gate", persists),
     (BASE, "base", _is_given),
     ('alpha="ard"', "alpha", _is("ard")),
+    (OUTCOMES, "family", lambda family: isinstance(family, Mapping)),
+    (FEATURES_OF_OUTPUTS, "expert_features", lambda features: isinstance(features, Mapping)),
     (SLOPES, "expert_features", is_for_each_expert),
     (SHARED, "shared_features", _is_given),
     (SLOPES, "shared_features", lambda features: isinstance(features, Mapping)),

@@ -50,7 +50,7 @@ from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
 from skmoe.distributions._mixtures import check_random_state
 from skmoe.experts._cross_fitted import CrossFittedExperts, MeanFamily
-from skmoe.experts._linear import EXPERTS
+from skmoe.experts._linear import EXPERTS, are_by_output, of_one_output
 from skmoe.families import Family
 from skmoe.gates import DEFAULT_GATE_ALPHA, ConstantGate, MarkovGate, SoftmaxGate
 from skmoe.protocols import Experts
@@ -155,6 +155,8 @@ def make_target(
         indicators = (np.arange(len(classes))[:, None] == rows.y).astype(np.float64)
         return TrainingTarget(rows.y, indicators, None)
     targets, weight = rows.y.reshape(rows.n_rows, -1), rows.weight
+    if targets.shape[1] > 1 and are_by_output(experts, targets):
+        return _target_of_outcomes(targets, rows, experts)
     censored = has_bounds(targets)
     outputs = point_values(targets) if censored else targets
     if scaling is None:
@@ -172,6 +174,20 @@ def make_target(
     elif experts is not None:
         standard = _standardised(experts.working_target(values), weight)
     return TrainingTarget(y, standard, identity_scaling(outputs.shape[1]))
+
+
+def _target_of_outcomes(targets: Array, rows: Rows, experts: Any) -> TrainingTarget:
+    """The target of outputs (n, m) in their own units, each by itself, where it is observed."""
+    found = np.zeros(targets.T.shape)
+    for j, values in enumerate(targets.T):
+        known = np.flatnonzero(~np.isnan(values))
+        own = of_one_output(experts, j)
+        given = Rows(values[known, None], values[known], rows.weight[known])
+        if rows.offset is not None and own.takes_offset:
+            offset = np.broadcast_to(rows.offset.T, targets.T.shape)[j]
+            given = given._replace(offset=offset[known])
+        found[j, known] = make_target(given, own, None, None).init_targets[0]
+    return TrainingTarget(by_output(targets), found, identity_scaling(len(found)))
 
 
 def estimates(

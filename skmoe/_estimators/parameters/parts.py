@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
 from skmoe._data.checks import check_columns, check_instance, is_integer, shown
+from skmoe._data.outcomes import by_column
 from skmoe._data.rows import Dataset
 from skmoe._data.sklearn_adapter import (
     LOSSES,
@@ -21,11 +23,17 @@ from skmoe._data.sklearn_adapter import (
 )
 from skmoe._estimators.parameters.conflicts import (
     AVERAGES,
+    BASE,
+    EFFECTS,
+    ESTIMATORS,
     FULL,
+    MISSING,
     NO_LOG_LINK,
     NOT_OF_AVERAGES,
     OFFSET,
+    OWN_EXPERTS,
     PARAMETRIC,
+    Choice,
     check_conflicts,
     is_for_each_expert,
     listed,
@@ -33,14 +41,18 @@ from skmoe._estimators.parameters.conflicts import (
 )
 from skmoe._numerics.typing import Array
 from skmoe.experts._cross_fitted import MeanFamily
-from skmoe.experts._linear import EXPERTS
+from skmoe.experts._linear import EXPERTS, LinearExperts
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.families import FAMILIES, Family, Normal, Ordinal
+from skmoe.families._product import Product
 from skmoe.gates import GATES, ConstantGate, MarkovGate, SoftmaxGate, gate_object
 from skmoe.protocols import Experts, Gate
 
 # Largest number of rows after rows are repeated by their weights.
 MAX_REPEATED_ROWS = 10_000_000
+
+# Other names of a family of the values 0 and 1.
+NAMES_OF_BINARY = ("binary", "bernoulli", "logistic")
 
 # Mean weight of the rows of a value of y, from which on values are counted as few.
 MIN_ROWS = 5.0
@@ -60,6 +72,8 @@ def check_length(name: str, value: Any, n_experts: int) -> None:
 
 def resolve_families(value: Any, n_experts: int) -> tuple[Family, ...]:
     """The conditional distribution of all experts, or of each if they differ."""
+    if isinstance(value, Mapping):
+        return (_product(value),)
     check_length("family", value, n_experts)
     families = tuple(map(_family, listed(value)))
     # Densities cannot be compared with probabilities, except for those of atoms such as zero.
@@ -80,10 +94,72 @@ def _family(value: Any) -> Family:
         return value
     if isinstance(value, str) and value in FAMILIES:
         return FAMILIES[value]()
+    if isinstance(value, str) and value in NAMES_OF_BINARY:
+        return Ordinal(values=(0.0, 1.0))
     raise ValueError(
-        f"family must be one of {sorted(FAMILIES)}, an object of skmoe.families such as "
-        f"StudentT(df=4), or a list with one of these for each expert; got {value!r}."
+        f'family must be one of {sorted(FAMILIES)}, "binary", an object of skmoe.families such as '
+        "StudentT(df=4), a list with one of these for each expert, or a dict with one for each "
+        f"column of y; got {value!r}."
     )
+
+
+def _product(value: Mapping[Any, Any]) -> Family:
+    """The families of several outcomes, by the names or numbers of their columns."""
+    for column, own in value.items():
+        if isinstance(own, list | tuple):
+            raise ValueError(
+                f"family as a dict must have one family for each column of y; got the list "
+                f"{shown(own)} for {shown(column)}. A list, with one family for each expert, is "
+                "that of all columns."
+            )
+    families = tuple(map(_family, value.values()))
+    without = [family.name for family in families if not family.link]
+    if without or not families:
+        raise ValueError(
+            "family as a dict must have families with a linear predictor; got "
+            f"{shown(without[0]) if without else 'an empty dict'}. Choose another family, such as "
+            '"normal", "poisson" or "binary".'
+        )
+    return Product(families, tuple(value))
+
+
+def with_outcomes(params: Any, y: Array, names: Sequence[str]) -> Any:
+    """Parameters whose experts have a family for each output (n, m), where they need one.
+
+    They do if families, or features, are given by output, if outputs are missing, and for families
+    of one output. A multivariate normal family takes missing outputs itself.
+    """
+    has_missing = y.dtype.kind == "f" and bool(np.isnan(y).any())
+    experts, found = params.family, []
+    if has_missing:
+        others: dict[str, Any] = {MISSING: "y with missing values"}
+        if not isinstance(experts, LinearExperts):
+            kind = ESTIMATORS if experts is None else OWN_EXPERTS
+            others[kind] = Choice(params.expert_parameter, params.expert)
+        if params.base is not None:
+            others[BASE] = Choice("base", params.base)
+        if params.random_features is not None:
+            others[EFFECTS] = Choice(EFFECTS, params.random_features)
+        check_conflicts(others)
+    if not isinstance(experts, LinearExperts):
+        return params
+    for family in experts.families:
+        families: Any = family.outcomes or (family,) * len(names)
+        if isinstance(family, Product) and family.names:
+            given = dict(zip(family.names, families, strict=True))
+            families = tuple(by_column("family", given, names))
+        is_one = all(own == families[0] for own in families)
+        needs = not is_one or len(names) > families[0].max_outputs
+        needs |= has_missing and experts.covariance_type == "diag"
+        needs |= isinstance(params.expert_features, Mapping)
+        if needs and len(names) > 1 and not families[0].link:
+            raise ValueError(
+                f"y must have no missing values under {params.family_name}, which has point masses "
+                "or a range of all outputs. Fit each output for itself, or use other families."
+            )
+        found.append(Product(families) if needs and len(names) > 1 else families[0])
+    experts = replace(experts, families=tuple(found))
+    return params._replace(family=experts, density=experts)
 
 
 # --- experts ----------------------------------------------------------------------------------
@@ -245,6 +321,17 @@ def resolve_gate(gate: Any, alpha: float | str | None, n_experts: int) -> Any:
 
 
 # --- slopes -----------------------------------------------------------------------------------
+
+
+def features_of_outputs(
+    given: Mapping[Any, Any], n_features: int, names: Array | None, outputs: Sequence[str]
+) -> Array:
+    """Features that have a slope in each output, boolean (m, p)."""
+    has_slope = np.zeros((len(outputs), n_features), dtype=bool)
+    for row, own in zip(has_slope, by_column("expert_features", given, outputs), strict=True):
+        columns = check_columns("expert_features", own, n_features, names, True)
+        row[slice(None) if columns is None else columns] = True
+    return has_slope
 
 
 def expert_columns(

@@ -6,7 +6,7 @@ Metadata of `fit` are routed to the experts.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +36,7 @@ from skmoe._data.encoding import (
     make_encoder,
     numeric_names,
 )
+from skmoe._data.outcomes import names_of_outputs
 from skmoe._data.preprocessing import Standardization, distinct_rows
 from skmoe._data.rows import (
     RowRules,
@@ -69,8 +70,11 @@ from skmoe._estimators.parameters.parts import (
     check_takes_averages,
     check_takes_offset,
     expert_columns,
+    features_of_outputs,
+    with_outcomes,
 )
 from skmoe._numerics.typing import Array, Design
+from skmoe.experts._linear import are_by_output, of_one_output
 
 # Codes of a status: no event or event.
 STATUS_CODES = [0.0, 1.0], [1.0, 2.0]
@@ -119,6 +123,7 @@ class TrainingData(NamedTuple):
     signs: tuple[int, ...] = ()  # of the slopes of the columns of the experts; () for any
     # Columns of that matrix with random effects: the last, for the intercept, and slopes.
     random_columns: tuple[int, ...] = ()
+    absent: tuple[tuple[int, ...], ...] = ()  # columns without a slope in each output
     encoder: Encoder | None = None
     routes: tuple[dict[str, str], ...] = ()  # of each given expert, arguments of fit and metadata
     options: FitOptions = NO_OPTIONS
@@ -221,6 +226,8 @@ def validate_training_data(
     of_series = params.gate.persists
     rules = RowRules(owner, params.task.is_classification, params.n_experts, is_first=True)
     rules = rules._replace(of_series=of_series) if of_series else rules
+    if isinstance(params.family_option, Mapping):
+        rules = rules._replace(of_outcomes=True)
     if params.random_features is not None:
         rules = rules._replace(of_effects=True)
     if params.uses_estimators:
@@ -237,6 +244,21 @@ def validate_training_data(
         rows = rows._replace(y=codes)
     else:
         attributes["_single_output"] = rows.y.ndim == 1
+        if rows.y.ndim == 2:
+            attributes["output_names_"] = names_of_outputs(given.y)
+            params = with_outcomes(params, rows.y, attributes["output_names_"])
+            rows = rows._replace(offset=offset_of_outcomes(params.family, rows.offset, rows.y))
+        elif isinstance(params.family_option, Mapping):
+            raise ValueError(
+                "family as a dict needs y of several columns, one for each of its entries; y has "
+                "one dimension. Pass a frame or an array of shape (n_samples, n_outputs)."
+            )
+        if rows.y.dtype.kind == "f" and (np.isnan(rows.y).any() or not rows.weight.all()):
+            # In series all outputs are missing where the weight is zero.
+            counts = np.isnan(rows.y).reshape(rows.n_rows, -1).sum(axis=0)
+            counts += of_series * np.count_nonzero(rows.weight == 0.0)
+            names = attributes.get("output_names_", ["y"])
+            attributes["n_missing_"] = dict(zip(names, counts.tolist(), strict=True))
         if not params.is_plain or has_bounds(rows.y):  # otherwise all numbers are possible
             check_support(params, rows.y, rows.weight)
         if has_bounds(rows.y):
@@ -292,10 +314,18 @@ def with_columns(
             "stationary distribution; they depend on features. Use gate_features=[], or "
             'initial="free".'
         )
+    has_slope: Array | None = None
+    if isinstance(params.expert_features, Mapping):
+        outputs = attributes.get("output_names_", ["y"])
+        has_slope = features_of_outputs(params.expert_features, n_features, names, outputs)
+        params = params._replace(expert_features=np.flatnonzero(has_slope.any(axis=0)))
     # Experts without features have means, or counts, that do not depend on them: latent classes.
     of_features = params.expert_features, params.shared_features, params.dispersion_features
     if any(features is not None for features in (*of_features, params.random_features)):
         columns, slopes, of_dispersion, of_effects = expert_columns(params, n_features, names)
+    absent: tuple[tuple[int, ...], ...] = ()
+    if has_slope is not None:
+        absent = tuple(tuple(np.flatnonzero(~row).tolist()) for row in has_slope[:, columns])
     signs: tuple[int, ...] = ()
     if params.monotonic_cst is not None:
         signs = check_signs(params.monotonic_cst, columns, n_features, names)
@@ -312,8 +342,21 @@ def with_columns(
     return TrainingData(
         *(rows, rows.X, init, attributes, {"gate": gate_columns, "mean": columns}),
         *(slopes, of_dispersion, signs, of_effects),
+        absent=absent,
         routes=make_routes(estimator, rows.metadata) if params.uses_estimators else (),
     )
+
+
+def offset_of_outcomes(experts: Any, offset: Any, y: Array) -> Any:
+    """Offsets of outcomes of different families: those under a log link have them."""
+    if offset is None or not (are_by_output(experts, y) and experts.families[0].outcomes):
+        return offset
+    is_log = np.array([f.link == "log" for f in experts.families[0].outcomes])
+    if offset.ndim == 1:
+        return offset[:, None] * is_log
+    if offset[:, ~is_log].any():
+        check_takes_offset("family", experts.families[0].name.split(", "), None)
+    return offset
 
 
 def check_support(params: FitParameters, y: Array, weight: Array) -> None:
@@ -321,6 +364,8 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
     family = params.density
     if family is None or params.task.is_classification:
         return
+    if y.ndim == 2 and are_by_output(family, y):
+        return _check_outcomes(params, y, weight)
     if not has_bounds(y):
         _check_no_status(params.family_name, family, y)
     obstacle = family.obstacle(np.atleast_2d(y.T))
@@ -345,6 +390,20 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
             'family="normal" for all numbers, "gamma" for positive ones, or a list with point '
             'masses, ["zero", "gamma"].'
         )
+
+
+def _check_outcomes(params: FitParameters, y: Array, weight: Array) -> None:
+    """Each output must be in the support of its family, where it is observed."""
+    experts, option = params.density, params.family_option
+    for j, values in enumerate(y.T):
+        known, own = ~np.isnan(values), of_one_output(experts, j)
+        values = np.where(known, values, values[known][:1])
+        named = option if not isinstance(option, Mapping) else own.families[0].name
+        of_output = params._replace(density=own, family_option=named)
+        try:
+            check_support(of_output, values, np.where(known, weight, 0.0))
+        except ValueError as error:
+            raise ValueError(f"Column {j} of y: {error}") from None
 
 
 def _check_no_status(named: str, family: Any, y: Array) -> None:
@@ -438,6 +497,8 @@ def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
     others = [] if rows.group is None else [encode_units(rows.group)[1]]
     others += [] if rows.offset is None else [*np.atleast_2d(rows.offset.T)]
     others += [] if rows.n_values is None else [rows.n_values]
+    if y.dtype.kind == "f" and np.isnan(y).any():
+        others, y = [*others, *np.isnan(y).T], np.nan_to_num(y)
     if data.encoder is not None:  # infrequent categories are merged in data.X
         others += [*category_codes(data.encoder, rows.X).T]
     ties = [] if rows.possible is None else [*rows.possible.T]

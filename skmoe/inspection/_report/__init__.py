@@ -276,7 +276,7 @@ def _calibration(report: panels.Report, rows: Rows) -> list[Picture]:
 def _calibration_of_classes(report: panels.Report, rows: Rows) -> str:
     """Observed shares of classes by bins of their probabilities; one of two has all information."""
     estimator, plt = report.mixture, import_pyplot("export_html")
-    past, known = subject.known_past(estimator, rows), ~misses_y(rows.y)
+    past, known = subject.known_past(estimator, rows), ~misses_y(rows.y, report.outputs[0])
     with plt.rc_context(STYLE), plt.ioff():
         figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
         for c in report.outputs:
@@ -381,7 +381,7 @@ def _simple_models(report: panels.Report, held_out: Rows) -> list[tuple[str, Any
     """
     estimator, rows = report.mixture, report.rows
     if subject.has_series(estimator):  # rows whose y is missing have nothing for the other models
-        rows = rows.take(np.flatnonzero(~misses_y(rows.y)))
+        rows = rows.take(np.flatnonzero(~misses_y(rows.y, report.outputs[0])))
     simple: Any = MixtureOfExpertsClassifier(1, random_state=0)
     if not is_classifier(estimator):
         family = getattr(estimator, "family", "normal")
@@ -414,7 +414,7 @@ def _scores(estimator: Any, rows: Rows, report: panels.Report) -> dict[str, floa
     """Scores by name: of classes, of times of events, or of the mean and of the distribution."""
     weight, given = rows.weight, {} if rows.offset is None else {"offset": rows.offset}
     of_means = {} if rows.n_values is None else {"var_weights": rows.n_values}
-    past, known = subject.known_past(estimator, rows), ~misses_y(rows.y)
+    past, known = subject.known_past(estimator, rows), ~misses_y(rows.y, report.outputs[0])
     weight = weight if weight is None else np.asarray(weight)[known]
     if is_classifier(estimator):
         proba, classes = estimator.predict_proba(rows.X, **past)[known], estimator.classes_
@@ -608,7 +608,7 @@ def export_html(
 
     inputs = panels.make_inputs(estimator, X, row, None if note else features)
     own_rows = subject.positive_rows(Rows(inputs.X, *belongs))
-    known = np.flatnonzero(~misses_y(own_rows.y))
+    known = np.flatnonzero(~misses_y(own_rows.y, outputs[0]))
     if len(known) < own_rows.n_rows:
         own_rows, resp = own_rows.take(known), resp[known]
     of_user = report._replace(mixture=inputs.mixture, rows=own_rows)
@@ -628,7 +628,7 @@ def export_html(
         "pictures": make_pictures(report),
         "panel": panel,
         "scores": None if held_out is None else describe_scores(report, held_out),
-        "n_held_out": 0 if held_out is None else (~misses_y(held_out.y)).sum(),
+        "n_held_out": 0 if held_out is None else (~misses_y(held_out.y, outputs[0])).sum(),
         "date": date.today().isoformat(),
         "version": import_module("skmoe").__version__,
     }

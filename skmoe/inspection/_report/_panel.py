@@ -223,8 +223,7 @@ def find_formulas(
         values = as_numbers(table)
         if values is None or not hasattr(estimator, "expert_coef_"):
             return None
-        block = labels.linear_predictors(estimator)[0]
-        of_mean = labels.coefficients_of(estimator, block)[:, report.outputs[0]]
+        of_mean = labels.coefficients_of_means(estimator)[:, report.outputs[0]]
         experts = _linear_function(columns, of_mean @ values.T)
         found = [
             _tabulate(Expert(report, k, of_mean[k], table, values), _ends(own, features))
@@ -336,10 +335,10 @@ class Expert(NamedTuple):
         distribution = self.report.distribution(table, gate_proba=equal)
         if distribution is None:
             return None
-        found = distribution.as_components()
+        found = distribution.marginal(self.report.outputs[0]).as_components()
         blocks = [part.block() for part in getattr(found, "parts", (found,))]
         components = [
-            (functions, [values[:, c, self.report.outputs[0]] for values in parameters])
+            (functions, [values[:, c, 0] for values in parameters])
             for functions, parameters in blocks
             for c in range(parameters[0].shape[1])
         ]

@@ -42,7 +42,7 @@ Scorer = Callable[..., float]
 def _scorer(score: Callable[..., float]) -> Scorer:
     """A scorer from a function of predictive distributions, y and weights."""
 
-    @requests_metadata("offset", "units", "time")
+    @requests_metadata("offset", "units", "time", "var_weights")
     @wraps(score, [name for name in WRAPPER_ASSIGNMENTS if name != "__annotations__"])
     def scorer(
         estimator: Any,
@@ -53,16 +53,18 @@ def _scorer(score: Callable[..., float]) -> Scorer:
         offset: Any = None,
         units: Any = None,
         time: Any = None,
+        var_weights: Any = None,
     ) -> float:
         series = {"y": y, "units": units, "time": time}
-        dist = _answer(estimator, X, "predict_dist", offset=offset, series=series)
+        given = {"offset": offset, "var_weights": var_weights}
+        dist = _answer(estimator, X, "predict_dist", series=series, **given)
         return score(dist, y, _observed_weight(estimator, y, sample_weight))
 
     del vars(scorer)["__wrapped__"]  # whose parameters are others
     return scorer
 
 
-@requests_metadata("offset", "units", "time")
+@requests_metadata("offset", "units", "time", "var_weights")
 def log_density_scorer(
     estimator: Any,
     X: Any,
@@ -72,6 +74,7 @@ def log_density_scorer(
     offset: Any = None,
     units: Any = None,
     time: Any = None,
+    var_weights: Any = None,
 ) -> float:
     """Mean log density of y, or log probability of classes: the negative of the log loss.
 
@@ -96,6 +99,8 @@ def log_density_scorer(
         `GroupKFold` with the units as groups.
     time : array-like of shape (n_samples,), default=None
         Order of the rows of series (`gate="markov"`), whose score is that one step ahead.
+    var_weights : array-like of shape (n_samples,), default=None
+        Numbers of values of which each y is the mean.
 
     Returns
     -------
@@ -131,7 +136,8 @@ def log_density_scorer(
     >>> bool(search.fit(X, y).best_score_ < 0)
     True
     """
-    weight, given = _observed_weight(estimator, y, sample_weight), {"offset": offset}
+    weight = _observed_weight(estimator, y, sample_weight)
+    given = {"offset": offset, "var_weights": var_weights}
     if units is not None and not has_series(split_pipeline(estimator)[1]):  # of units
         given, weight = given | {"units": units, "sample_weight": sample_weight}, None
     series = {"units": units, "time": time}
@@ -162,6 +168,8 @@ def neg_crps_scorer(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
         Offset of the linear predictors of the experts.
     units, time : array-like of shape (n_samples,), default=None
         Series of the rows and their order, for `gate="markov"`: the score is that one step ahead.
+    var_weights : array-like of shape (n_samples,), default=None
+        Numbers of values of which each y is the mean.
 
     Returns
     -------
@@ -213,6 +221,8 @@ def neg_energy_score_scorer(dist: PredictiveDistribution, y: Any, weight: Any) -
         Offset of the linear predictors of the experts.
     units, time : array-like of shape (n_samples,), default=None
         Series of the rows and their order, for `gate="markov"`: the score is that one step ahead.
+    var_weights : array-like of shape (n_samples,), default=None
+        Numbers of values of which each y is the mean.
 
     Returns
     -------

@@ -68,7 +68,7 @@ def chunk_sizes(values: Any) -> tuple[int, ...] | None:
 
 
 # Entries of a block, of which all but X and y may be None.
-ENTRIES = ("X", "y", "sample_weight", "offset", "units", "known_experts")
+ENTRIES = ("X", "y", "sample_weight", "offset", "units", "known_experts", "var_weights")
 
 # Bytes of the features of a block, where arrays are split into blocks.
 BLOCK_BYTES = 2**24
@@ -86,10 +86,10 @@ class RowBlocks:
     ----------
     factory : callable
         Called without arguments at the start of each pass; returns an iterable of tuples, of
-        `(X, y)` and up to four more: `(X, y, sample_weight, offset, units, known_experts)`, of
-        which all but X and y may be None. All passes must give the same rows, and all blocks must
-        have the same columns and dtype, and all an offset or none. The rows of a unit must be next
-        to each other in one block.
+        `(X, y)` and up to five more: `(X, y, sample_weight, offset, units, known_experts,
+        var_weights)`, of which all but X and y may be None. All passes must give the same rows, and
+        all blocks must have the same columns and dtype, and all an offset or none. The rows of a
+        unit must be next to each other in one block.
 
     Examples
     --------
@@ -121,6 +121,7 @@ class RowBlocks:
         offset: Any = None,
         units: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
     ) -> Self:
         """Blocks of arrays that are read when they are sliced, such as memory maps.
 
@@ -138,6 +139,8 @@ class RowBlocks:
             Units of the rows, as in `fit`, which must be next to each other.
         known_experts : array of shape (n_samples,) or (n_samples, n_experts), default=None
             Experts of rows for which they are known, as in `fit`.
+        var_weights : array of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean, as in `fit`.
 
         Returns
         -------
@@ -162,7 +165,7 @@ class RowBlocks:
                 "X must be an array that is read when it is sliced, such as a memory map; got "
                 f"{type(X).__name__}. Pass it to fit as it is, or yield its parts in RowBlocks."
             )
-        arrays = X, y, sample_weight, offset, units, known_experts
+        arrays = X, y, sample_weight, offset, units, known_experts, var_weights
         for name, values in zip(ENTRIES, arrays, strict=True):
             if values is not None and len(values) != len(X):
                 raise ValueError(
@@ -187,6 +190,7 @@ class RowBlocks:
         offset: str | list[str] | None = None,
         units: str | None = None,
         known_experts: str | list[str] | None = None,
+        var_weights: str | None = None,
     ) -> Self:
         """Blocks of the row groups of Parquet files, read through pyarrow.
 
@@ -205,6 +209,8 @@ class RowBlocks:
             Column of the units. No unit may be in two row groups.
         known_experts : str or list of str, default=None
             Column of the numbers of known experts, or one of booleans for each expert.
+        var_weights : str, default=None
+            Column of the numbers of values of which each y is the mean.
 
         Returns
         -------
@@ -213,7 +219,7 @@ class RowBlocks:
         """
         parquet = import_parquet("RowBlocks.from_parquet")
         files = list(paths) if isinstance(paths, list | tuple) else [paths]
-        columns = [target, sample_weight, offset, units, known_experts]
+        columns = [target, sample_weight, offset, units, known_experts, var_weights]
         no_features = [
             name
             for names in columns

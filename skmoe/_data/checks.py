@@ -266,6 +266,36 @@ def check_weights(sample_weight: Any, n_rows: int, *, may_be_zero: bool = False)
     return weight
 
 
+def check_frequencies(test: str, sample_weight: Any) -> None:
+    """The weights of a test must be whole numbers, of which likelihoods are those of rows."""
+    weight = numbers("sample_weight", sample_weight)
+    wrong = np.flatnonzero(weight != np.round(weight))
+    if len(wrong):
+        raise ValueError(
+            f"sample_weight must hold whole numbers for {test}, the frequencies of rows, of which "
+            f"there is a likelihood; row {wrong[0]} has weight {weight.ravel()[wrong[0]]:g}. For "
+            'sampling weights use inference(X, y, method="sandwich", cluster=..., strata=...) and '
+            "its wald_test; for averages of several values pass var_weights instead."
+        )
+
+
+def check_var_weights(var_weights: Any, n_rows: int) -> Array | None:
+    """Numbers of values (n,) of which each y is the mean: positive; None if all are one."""
+    values = numbers("var_weights", var_weights, "Pass the number of values of each row.")
+    if values.shape != (n_rows,):
+        raise ValueError(
+            f"var_weights must have one entry for each of the {n_rows} rows of X, in one "
+            f"dimension; got shape {values.shape}."
+        )
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0.0)))
+    if len(wrong):
+        raise ValueError(
+            "var_weights must be positive and finite, the numbers of values of which each y is the "
+            f"mean; row {wrong[0]} holds {values[wrong[0]]:g}. Drop rows without values."
+        )
+    return None if (values == 1.0).all() else values
+
+
 def check_total_weight(name: str, weight: Array) -> None:
     """The sum of the weights, and sums of weighted squares, must be finite."""
     largest = float(weight.max(initial=0.0))
@@ -309,7 +339,7 @@ def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]
                 f"{name} must have one entry for each of the {n_rows} rows of X; got shape "
                 f"{values.shape}."
             )
-        if name in ("groups", "units", "cluster", "time"):
+        if name in ("groups", "units", "cluster", "strata", "time"):
             check_labels(name, values)
     return arrays
 

@@ -37,6 +37,7 @@ class Preprocessor(NamedTuple):
     uses_raw_features: bool = False  # whether experts are fitted to the features as given
     encoder: Encoder | None = None  # for data frames with categories or missing values
     extra_features: ExtraFeatures | None = None  # of base model and gate transformer
+    log_n: float = 0.0  # of the mean number of values of which y is the mean
     feature_range: Any = None  # smallest and largest value (2, p) of each column of X
     counts_units: bool = False  # whether weights, equal in the rows of a unit, are those of units
 
@@ -98,8 +99,12 @@ class Preprocessor(NamedTuple):
                 expert_design = OffsetDesign(expert_design, by_output(rows.offset))
         possible = None if rows.possible is None else by_output(rows.possible)
         series = None if rows.series is None else make_series(rows.series, rows.weight)
+        log_n = None
+        if rows.n_values is not None or self.log_n:
+            n_values = np.ones(rows.n_rows) if rows.n_values is None else rows.n_values
+            log_n = np.log(n_values) - self.log_n
         parts = gate_design, expert_design, target, rows.weight
-        return Dataset(*parts, possible=possible, series=series)
+        return Dataset(*parts, possible=possible, series=series, log_n=log_n)
 
     # --- units ---
 

@@ -28,6 +28,7 @@ from skmoe._data.checks import (
     check_metadata,
     check_offset,
     check_total_weight,
+    check_var_weights,
     check_weights,
     has_bounds,
     shown,
@@ -75,6 +76,7 @@ ARGUMENTS = {
     "unit": "units",
     "time": "time",
     "possible": "known_experts",
+    "n_values": "var_weights",
 }
 
 
@@ -91,10 +93,10 @@ class Rows(NamedTuple):
     # Experts that may have generated each row: `known_experts` of `fit`, and once validated boolean
     # (n, K), the same in all rows of a unit. None if nothing is known.
     possible: Any = None
-    # Where rows follow one another in time: what orders them, and once validated their ranks and
-    # the number of the series of each.
+    # What orders the rows of series, and once validated their ranks and the series of each.
     time: Any = None
     series: Any = None
+    n_values: Any = None  # of which each y is the mean; None for one
 
     @property
     def n_rows(self) -> int:
@@ -176,7 +178,7 @@ class Rows(NamedTuple):
 
 
 # Values of rows that lack a field which other rows have.
-ABSENT = {"weight": 1.0, "offset": 0.0, "possible": True}
+ABSENT = {"weight": 1.0, "offset": 0.0, "possible": True, "n_values": 1.0}
 
 # Fields of rows with an entry for each row.
 BY_ROW = tuple(name for name in Rows._fields if name != "metadata")
@@ -270,6 +272,7 @@ class Dataset(NamedTuple):
     units: Units | None = None  # whose rows have one latent expert; None for each row its own
     possible: Array | None = None  # experts of each row (K, n) or unit (K, U); None for all
     series: Units | None = None  # whose rows follow one another in time
+    log_n: Array | None = None  # logs of the numbers of values, relative to those of the fit
 
     @property
     def n_rows(self) -> int:
@@ -328,8 +331,8 @@ class Dataset(NamedTuple):
             units = units.take(kept, factor * units.weight[kept])
         possible = None if self.possible is None else self.possible[:, kept]
         weight = factor * self.weight[index]
-        y = self.y[..., index]
-        return Dataset(gate_design, expert_design, y, weight, units, possible, series)
+        y, log_n = self.y[..., index], None if self.log_n is None else self.log_n[index]
+        return Dataset(gate_design, expert_design, y, weight, units, possible, series, log_n)
 
 
 def split_into_blocks(rows: Any, size: int | None = None) -> Any:
@@ -451,6 +454,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     if given.offset is not None:
         offset = check_offset(given.offset, n_rows, n_outputs)
         offset = offset if np.any(offset) else None
+    n_values = None if given.n_values is None else check_var_weights(given.n_values, n_rows)
     named = {"units": given.unit, "known_experts": given.possible, "groups": given.group}
     named["time"] = given.time
     metadata: dict[str, Array] = {}
@@ -480,7 +484,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             weight = np.where(missing, 0.0, weight)
         elif missing.any() and y is not None:
             y[missing] = np.nan
-    return Rows(X, y, weight, offset, unit, group, metadata, possible, time, series)
+    return Rows(X, y, weight, offset, unit, group, metadata, possible, time, series, n_values)
 
 
 # --- features -------------------------------------------------------------------------------------

@@ -395,6 +395,7 @@ class BaseMixtureOfExperts(BaseMixture):
         units: Any = None,
         time: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
         **fit_params: Any,
     ) -> Self:
         """Fit the mixture by EM.
@@ -412,9 +413,8 @@ class BaseMixtureOfExperts(BaseMixture):
             one of several outputs, or in rows of a unit, and contributes nothing.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequencies of the rows: a row of weight two counts as two rows, of weight zero as none.
-            Sampling weights, and numbers of values of which y is the average, have the same
-            coefficients. For their standard errors use `inference` with `method="sandwich"` and
-            `cluster=np.arange(n_samples)`.
+            Sampling weights have the same coefficients. For their standard errors use `inference`
+            with `method="sandwich"`, `cluster` and `strata`.
         groups : array-like of shape (n_samples,), default=None
             Labels of groups, such as hospitals, whose rows are kept in one fold. For fits with
             folds: experts that are estimators, a base, or `n_experts="auto"`.
@@ -437,6 +437,10 @@ class BaseMixtureOfExperts(BaseMixture):
             Experts of rows for which they are known: integers, with -1 where nothing is known. Or
             booleans, True for the experts that are possible. The experts keep these numbers. A unit
             is known if one of its rows is. See "Known experts" in the user guide.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers n of values of which each y is the mean, such as claims of an average cost: the
+            variance, and so the dispersion of the family, is divided by n [1]_. For the families
+            "normal", "gamma", "inverse_gaussian" and "tweedie". None for one.
         **fit_params : dict of array-like of shape (n_samples,)
             Metadata for the fits of experts that are estimators, cut to the rows of each fit.
 
@@ -474,6 +478,11 @@ class BaseMixtureOfExperts(BaseMixture):
             estimator with a loss for counts, positive targets or quantiles, but has normal noise:
             use `family`.
 
+        References
+        ----------
+        .. [1] B. Jorgensen (1987), "Exponential dispersion models", Journal of the Royal
+           Statistical Society B 49, 127-162.
+
         Examples
         --------
         >>> import numpy as np
@@ -484,4 +493,4 @@ class BaseMixtureOfExperts(BaseMixture):
         (True, True)
         """
         rows = Rows(X, y, sample_weight, offset, units, groups, fit_params, known_experts, time)
-        return self._fit(rows)
+        return self._fit(rows._replace(n_values=var_weights))

@@ -32,7 +32,7 @@ from skmoe._inference.inference import (
 )
 from skmoe._inference.labels import Labels
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.information import EIGENVALUE_TOL, newton_step
+from skmoe._mixture.information import EIGENVALUE_TOL, Clusters, newton_step
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
@@ -370,12 +370,11 @@ def observed_errors(
     data: Data,
     coefficients: Inference,
     is_sandwich: bool,
-    clusters: Array | None,
+    clusters: Clusters | None,
 ) -> tuple[Inference, bool]:
     """The coefficients with errors by the observed information, or by the sandwich covariance.
 
-    `clusters` has the number of the cluster of each row or unit for the latter. Returned is also
-    whether the information is indefinite, as it is at no maximum.
+    Returned is also whether the information is indefinite, as it is at no maximum.
     """
     mixture, theta, _ = fitted
     step = newton_step(mixture, theta, [data], is_sandwich, clusters)
@@ -390,15 +389,9 @@ def observed_errors(
     least = max(EIGENVALUE_TOL * weight.sum(), np.finfo(float).tiny)
     matrix, is_unknown, is_indefinite = _inverse(observed, scores, known, invariant, least)
     method = "sandwich covariance" if is_sandwich else "observed information"
-    if clusters is not None:  # the factor of few clusters of a linear regression in statsmodels
-        n_clusters = len(np.unique(clusters))
-        method += f", {n_clusters} clusters"
-        is_slope = ~known
-        for listed in blocks:
-            is_slope[listed.coordinates] &= not listed.block.is_dispersion
-        n_rows, n_coefficients = weight.sum(), int(is_slope.sum())
-        matrix *= n_clusters / (n_clusters - 1.0) * (n_rows - 1.0)
-        matrix /= max(n_rows - n_coefficients, 1.0)
+    if clusters is not None:
+        n_strata = int(clusters.strata.max()) + 1
+        method += f", {len(clusters.strata)} clusters" + f", {n_strata} strata" * (n_strata > 1)
     derivatives = derivatives_of(blocks, theta[first])
     size = np.abs(derivatives)
     involved = size > DERIVATIVE_RTOL * size.max(axis=1, keepdims=True)

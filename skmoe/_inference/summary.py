@@ -98,7 +98,13 @@ SINGULAR_TOL = 1e-7
 MAX_COLUMNS_NAMED = 6
 
 # What weights are taken for.
-WEIGHTS = "Weights are frequencies: a {0} of weight 2 counts as two {0}s."
+WEIGHTS = {
+    "frequencies": "Weights are frequencies: a {0} of weight 2 counts as two {0}s.",
+    "sampling": "Weights are sampling weights, on whose unit standard errors do not depend. The "
+    "log-likelihood and criteria do.",
+    "averages": "Weights are numbers of values, of which each y is the average. Dispersions are "
+    "those of one value.",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -388,7 +394,7 @@ class Findings(NamedTuple):
     gate_reference: int
     coefficients: Inference | None = None
     statistics: FitStatistics | None = None  # with the data of the fit
-    has_weights: bool = False  # whether some are not one
+    weights: Sequence[str] = ()  # for what they are taken, if some are not one
     difference: str = ""  # of the data from those of the fit
     obstacle: str = ""  # why there are no standard errors
 
@@ -482,8 +488,8 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
         facts["correlation in units"] = f"{correlation:.2f}"
     if statistics is None:
         return facts
-    if found.has_weights:
-        facts["weights"] = "frequencies"
+    if found.weights:
+        facts["weights"] = ", ".join(found.weights)
     numbers = statistics.numbers
     facts["log-likelihood"] = format_number(numbers["log_likelihood"], 6)
     # The likelihood of estimators for the rows of their fit is optimistic.
@@ -511,7 +517,7 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
     ties = getattr(estimator, "n_experts_ties_", ())
     notes += [describe_ties(ties)] if len(ties) > 1 else []
     counted = "unit" if hasattr(estimator, "random_covariance_") else "row"
-    notes += [WEIGHTS.format(counted)] if found.has_weights else []
+    notes += [WEIGHTS[kind].format(counted) for kind in found.weights]
     notes += [found.difference] if found.difference else []
     # Experts that the rows do not need, and those of a spurious maximum.
     if statistics is not None and len(names) > 1:

@@ -628,6 +628,7 @@ class Experts(LinearPart):
             value = np.exp(theta[where.stop - 1])
             if number == 0:
                 value = value * np.resize(family.dispersion_unit, shape[1])[output]
+                value = value * np.exp(units.log_n)
                 value = value * unit[output] ** 2 if family.standardizes_target else value
             values.setdefault(dispersion, np.full(shape, np.nan))[k, output] = value
             if role == DISPERSION:

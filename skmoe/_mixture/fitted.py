@@ -71,7 +71,9 @@ class FittedMixture(NamedTuple):
         """
         parts = [
             self._mean(data, log_gate) + added
-            for data, added, log_gate in self._gated_blocks(X, offset, gate_prob, effects)
+            for data, added, log_gate in self._gated_blocks(
+                Rows(X, offset=offset), gate_prob, effects
+            )
         ]
         return np.concatenate(parts, axis=-1)
 
@@ -214,8 +216,7 @@ class FittedMixture(NamedTuple):
     @underflow_to_zero
     def distribution(
         self,
-        X: Any,
-        offset: Array | None,
+        rows: Rows,
         single_output: bool,
         gate_prob: Array | None = None,
         effects: Effects | None = None,
@@ -225,9 +226,10 @@ class FittedMixture(NamedTuple):
         Probabilities (K, n) of the experts replace those of the gate, if given. Without effects
         units are new ones.
         """
+        rows = Rows(rows.X, offset=rows.offset, n_values=rows.n_values)
         blocks = [
             (np.exp(log_gate), self._components(data, added, log_gate))
-            for data, added, log_gate in self._gated_blocks(X, offset, gate_prob, effects)
+            for data, added, log_gate in self._gated_blocks(rows, gate_prob, effects)
         ]
         weights = np.concatenate([prob for prob, _ in blocks], axis=1)
         components = [
@@ -257,13 +259,13 @@ class FittedMixture(NamedTuple):
         return np.concatenate([block_fn(self.data(rows), added) for rows, added in blocks], axis=-1)
 
     def _gated_blocks(
-        self, X: Any, offset: Array | None, gate_prob: Array | None, effects: Effects | None
+        self, rows: Rows, gate_prob: Array | None, effects: Effects | None
     ) -> Iterator[tuple[Data, Any, Array]]:
         """Blocks of rows, what is added to means, and log probabilities (K, n) of the experts."""
         start = 0
-        for rows, added in self.preprocessor.transform_blocks(Rows(X, offset=offset)):
-            end = start + len(rows.weight)
-            data = self.data(rows)
+        for block, added in self.preprocessor.transform_blocks(rows):
+            end = start + len(block.weight)
+            data = self.data(block)
             if effects is not None:
                 data = data.replace(known=tuple(own[..., start:end] for own in effects))
             given = None if gate_prob is None else log_probability(gate_prob[:, start:end])

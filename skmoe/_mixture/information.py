@@ -15,6 +15,8 @@ References
    Journal of the Royal Statistical Society B 44, 226-233.
 .. [2] M. Jamshidian and R. I. Jennrich (1997), "Acceleration of the EM algorithm by using
    quasi-Newton methods", Journal of the Royal Statistical Society B 59, 569-587.
+.. [3] D. A. Binder (1983), "On the variances of asymptotically normal estimators from complex
+   surveys", International Statistical Review 51, 279-292.
 """
 
 from __future__ import annotations
@@ -50,17 +52,37 @@ class Information(NamedTuple):
     expert_weight: Array  # weight of the rows of each expert, (K,)
 
 
+class Clusters(NamedTuple):
+    """Clusters of rows or units, which depend on each other, in the strata of a sample."""
+
+    codes: Array  # number of the cluster of each row or unit
+    strata: Array  # number of the stratum of each cluster
+
+    def products(self, scores: Array) -> Array:
+        """Sum of the outer products of the scores (C, D) of clusters, from the means of strata.
+
+        With the factor n / (n - 1) of a stratum of n clusters it estimates the variance of the sum
+        of the scores [3]_.
+        """
+        sizes = np.bincount(self.strata)
+        means = np.zeros((len(sizes), scores.shape[1]))
+        np.add.at(means, self.strata, scores / sizes[self.strata, None])
+        deviation = scores - means[self.strata]
+        factor = sizes / (sizes - 1.0)
+        return np.asarray((factor[self.strata] * deviation.T) @ deviation)
+
+
 def observed_information(
     mixture: Mixture,
     theta: Array,
     blocks: Any,
     with_scores: bool = False,
-    clusters: Array | None = None,
+    clusters: Clusters | None = None,
 ) -> Information:
     """Information at coefficients (D,).
 
-    Scores are computed on request, and are summed over rows (or units) with the same number in
-    `clusters`, which need rows in memory.
+    Scores are computed on request, and are summed over the rows (or units) of clusters, which need
+    rows in memory.
     """
     by_rows = not mixture.own and not with_scores
     sums: Any
@@ -70,10 +92,11 @@ def observed_information(
         sums = sum_over_blocks(partial(_of_units, mixture, theta, with_scores), blocks)
     else:
         sizes = np.cumsum([len(block.rows.gate_weight) for block in blocks])
-        of_blocks = [np.append(own, clusters.max()) for own in np.split(clusters, sizes[:-1])]
+        last = len(clusters.strata) - 1
+        of_blocks = [np.append(own, last) for own in np.split(clusters.codes, sizes[:-1])]
         of_block = partial(_of_units, mixture, theta, True)
         sums = reduce(add_fields, map(of_block, blocks, of_blocks))
-        sums = (*sums[:2], sums[2].T @ sums[2], *sums[3:])
+        sums = (*sums[:2], clusters.products(sums[2]), *sums[3:])
     hessian = mixture.prior.hessian(theta)
     for part, where in mixture.own:
         hessian[where, where] = part.penalty_hessian(theta[where])

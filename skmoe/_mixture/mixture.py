@@ -322,6 +322,8 @@ class Group:
         if self.limits is not None:
             t, (low, high) = self.roles.index(DISPERSION), self.limits.of_new_rows
             etas[t] = np.clip(etas[t], low, high)
+        if data.rows.log_n is not None and self.family.is_dispersion_model:
+            etas[1] = etas[1] - data.rows.log_n
         return etas
 
     def excess_of_rows(self, theta: Array) -> Array:

@@ -74,6 +74,9 @@ class Family(ABC):
     # Whether the first dispersion parameter is a factor of the variance: the information about the
     # linear predictor is proportional to its inverse, and so is the penalty on the slopes.
     has_scale: ClassVar[bool] = False
+    # Whether it is an exponential dispersion model: the mean of n values has the same distribution,
+    # with the first dispersion parameter divided by n.
+    is_dispersion_model: ClassVar[bool] = False
     # Whether the largest scale is relative to the variance of y.
     widens_bounds: ClassVar[bool] = True
     # Whether the distribution has a density, and values at which it has positive probability

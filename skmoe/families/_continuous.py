@@ -69,6 +69,7 @@ class Normal(LocationScale):
     """
 
     name: ClassVar[str] = "normal"
+    is_dispersion_model: ClassVar[bool] = True
     dispersions = (Dispersion("log(noise variance)", "noise_variance_", name="noise variance"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_VARIANCE_BOUNDS,)
     roles: ClassVar[tuple[str, ...]] = ("mean", "dispersion")

@@ -45,6 +45,7 @@ class Gamma(Positive):
     """
 
     name: ClassVar[str] = "gamma"
+    is_dispersion_model: ClassVar[bool] = True
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information."""
@@ -209,6 +210,7 @@ class PowerVariance(Positive):
     of their means, so that a fit does not depend on the units of y.
     """
 
+    is_dispersion_model: ClassVar[bool] = True
     max_predictor: ClassVar[float] = 200.0
     n_moving: ClassVar[int] = 0
 
@@ -257,10 +259,8 @@ class Tweedie(PowerVariance):
     point mass at zero. Amounts of one output only.
 
     With `offset=np.log(exposure)` the variance of the amount is :math:`\phi (e \mu)^p`. Insurers
-    usually fit amounts per unit of exposure, with the exposure as weight, whose variance is
-    :math:`\phi \mu^p / e`: `fit(X, amount / exposure, sample_weight=exposure)`. The slopes of the
-    two differ. Standard errors of the second are those of `inference` with `method="sandwich"` and
-    a cluster for each row.
+    usually fit amounts per unit of exposure, whose variance is :math:`\phi \mu^p / e`:
+    `fit(X, amount / exposure, var_weights=exposure)`. The slopes of the two differ.
 
     Parameters
     ----------

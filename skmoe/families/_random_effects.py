@@ -61,6 +61,7 @@ class RandomEffects(Normal):
 
     couples_rows: ClassVar[bool] = True
     takes_bounds: ClassVar[bool] = False
+    is_dispersion_model: ClassVar[bool] = False
     has_dispersion: ClassVar[bool] = False
 
     columns: tuple[int, ...] = (-1,)

@@ -133,6 +133,7 @@ class CalibrationDisplay(draw.Display):
         offset: Any = None,
         units: Any = None,
         time: Any = None,
+        var_weights: Any = None,
         ax: Any = None,
     ) -> Self:
         """Draw the calibration of a fitted mixture for regression.
@@ -155,6 +156,8 @@ class CalibrationDisplay(draw.Display):
             Units of the rows, as in `fit`, to whose gate the rows belong; None for rows.
         time : array-like of shape (n_samples,), default=None
             Order of the rows of a series, as in `fit` with `gate="markov"`.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean, as in `fit`.
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
 
@@ -180,7 +183,8 @@ class CalibrationDisplay(draw.Display):
         output = subject.check_target(estimator, target, X)
         check_integer("n_bins", n_bins, least=2)
         gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
-        distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
+        given = {"offset": offset, "gate_proba": gate, "var_weights": var_weights}
+        distribution = estimator.predict_dist(X, **given)
         bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}
         pit = subject.one_target(distribution.cdf(bounds["upper"]), output, 1)
         left = subject.one_target(distribution.cdf_left(bounds["lower"]), output, 1)

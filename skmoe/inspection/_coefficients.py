@@ -140,6 +140,7 @@ class CoefficientsDisplay(draw.DisplayOfFeatures):
         time: Any = None,
         offset: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
         features: Any = None,
         max_features: int = 12,
         target: Any = None,
@@ -171,6 +172,8 @@ class CoefficientsDisplay(draw.DisplayOfFeatures):
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the rows, as in `fit`.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean, as in `fit`.
         features : array-like, default=None
             Features to draw, in this order: names, indices or a boolean mask; None for those with
             the largest coefficients, the largest first.
@@ -218,7 +221,7 @@ class CoefficientsDisplay(draw.DisplayOfFeatures):
         check_flag("standardize", standardize)
         check_level(level, may_be_none=True)
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-        rows = subject.positive_rows(given)
+        rows = subject.positive_rows(given._replace(n_values=var_weights))
         indices = subject.check_targets(estimator, target, rows.X)
         indices = indices[len(indices) > 1 :]  # log odds of several classes are against the first
         blocks = linear_predictors(estimator)
@@ -521,6 +524,7 @@ class SegmentProfileDisplay(draw.DisplayOfFeatures):
         time: Any = None,
         offset: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
         features: Any = None,
         max_features: int = 12,
         ax: Any = None,
@@ -546,6 +550,8 @@ class SegmentProfileDisplay(draw.DisplayOfFeatures):
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the rows, as in `fit`.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean, as in `fit`.
         features : array-like, default=None
             Features to draw, in this order: names, indices or a boolean mask; None for those with
             the largest differences, in the order of X.
@@ -573,7 +579,7 @@ class SegmentProfileDisplay(draw.DisplayOfFeatures):
         chosen = subject.check_features("features", features, estimator)
         check_integer("max_features", max_features, least=1)
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-        rows = subject.positive_rows(given)
+        rows = subject.positive_rows(given._replace(n_values=var_weights))
         resp, shares = subject.responsibilities_of_rows(estimator, rows)
         columns = profile_columns(rows, resp, chosen)
         profile = np.array([column.difference for column in columns])

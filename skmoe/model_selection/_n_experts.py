@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from skmoe._data.checks import check_integer, check_n_jobs, shown
+from skmoe._data.checks import check_frequencies, check_integer, check_n_jobs, shown
 from skmoe._data.rows import Rows
 from skmoe._estimators.parameters.conflicts import (
     ESTIMATORS,
@@ -52,6 +52,7 @@ def n_experts_test(
     sample_weight: Any = None,
     units: Any = None,
     offset: Any = None,
+    var_weights: Any = None,
     n_experts: int | None = None,
     n_bootstrap: int = 99,
     n_exceedances: int | None = 10,
@@ -89,6 +90,8 @@ def n_experts_test(
         expert. None for a unit of each row.
     offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         Offset of the linear predictors, as in `fit`.
+    var_weights : array-like of shape (n_samples,), default=None
+        Numbers of values of which each y is the mean, as in `fit`.
     n_experts : int, default=None
         Number of experts K of the null hypothesis, at least 1; None for that of the estimator.
     n_bootstrap : int, default=99
@@ -179,7 +182,7 @@ def n_experts_test(
     """
     check_is_mixture("estimator", estimator)
     X, estimator = without_steps(estimator, X, y, units)[:2]
-    given = Rows(X, y, sample_weight, offset, units)
+    given = Rows(X, y, sample_weight, offset, units, n_values=var_weights)
     check_integer("n_bootstrap", n_bootstrap, least=1)
     if n_exceedances is not None:
         check_integer("n_exceedances", n_exceedances, least=1)
@@ -236,14 +239,8 @@ def _validated(estimator: Any, n_experts: Any, given: Rows) -> tuple[Any, Traini
         require_distribution(params.family, TEST)
     data = validate_training_data(more, params, given)
     merge_copies(params, present_rows(params, data))  # refuses more experts than distinct rows
-    weight, counts = data.rows.weight, data.rows.weight.astype(int)
-    if (counts != weight).any():
-        row = int((counts != weight).argmax())
-        raise ValueError(
-            f"sample_weight must hold integers, which count the rows that {TEST} draws; row {row} "
-            f"has weight {weight[row]:g}. Leave weights out that do not count rows."
-        )
-    index = np.repeat(np.arange(len(weight)), counts)
+    check_frequencies(TEST, data.rows.weight)
+    index = np.repeat(np.arange(data.rows.n_rows), data.rows.weight.astype(int))
     return more.set_params(n_experts=fewer), data.select(index, np.ones(len(index)))
 
 
@@ -257,6 +254,7 @@ def n_experts_table(
     offset: Any = None,
     units: Any = None,
     time: Any = None,
+    var_weights: Any = None,
     groups: Any = None,
     init: Any = "search",
     n_bootstrap: int | None = None,
@@ -287,6 +285,8 @@ def n_experts_table(
         criteria, entropy, shares and probabilities.
     time : array-like of shape (n_samples,), default=None
         Order of the rows of series, as in `fit` with `gate="markov"`.
+    var_weights : array-like of shape (n_samples,), default=None
+        Numbers of values of which each y is the mean, as in `fit`.
     groups : array-like of shape (n_samples,), default=None
         Groups of the rows, as in `fit`, for the folds of a `base`.
     init : str or None, default="search"
@@ -402,7 +402,7 @@ def n_experts_table(
     numbers = sorted({check_integer("n_experts", number, least=1) for number in listed})
     if n_bootstrap is not None:
         check_integer("n_bootstrap", n_bootstrap, least=1)
-    rows = Rows(X, y, sample_weight, offset, units, time=time)
+    rows = Rows(X, y, sample_weight, offset, units, time=time, n_values=var_weights)
     given, in_folds = rows.arguments, {} if groups is None else {"groups": groups}
     fits, statistics, p_values = [], [], []
     for number in numbers:

@@ -33,6 +33,7 @@ def likelihood_ratio_test(
     time: Any = None,
     offset: Any = None,
     known_experts: Any = None,
+    var_weights: Any = None,
 ) -> NestedModelsTest:
     """Likelihood-ratio test of a mixture against a larger one with the same number of experts.
 
@@ -57,7 +58,7 @@ def likelihood_ratio_test(
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Target; labels for a classifier.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights, which count rows.
+        Whole numbers, which count rows. For sampling weights use `Inference.wald_test`.
     units : array-like of shape (n_samples,), default=None
         Units of the rows, as in `fit`.
     time : array-like of shape (n_samples,), default=None
@@ -67,6 +68,8 @@ def likelihood_ratio_test(
         Offset of the linear predictors, as in `fit`.
     known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
         Experts of rows of which they are known, as in `fit`.
+    var_weights : array-like of shape (n_samples,), default=None
+        Numbers of values of which each y is the mean, as in `fit`.
 
     Returns
     -------
@@ -125,7 +128,7 @@ def likelihood_ratio_test(
     X, smaller, pipeline = without_steps(smaller, X, y, units)
     larger = larger if pipeline is None else larger.steps[-1][1]
     rows = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-    test = likelihood_ratio(smaller, larger, rows)
+    test = likelihood_ratio(smaller, larger, rows._replace(n_values=var_weights))
     test.estimators = [with_mixture(pipeline, fitted) for fitted in test.estimators]
     return test
 

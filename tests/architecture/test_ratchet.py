@@ -72,6 +72,14 @@ FEATURES = {
         "_estimators/fitting/problem.py:_continue",
         "_estimators/fitting/problem.py:_warm_start",
     ],
+    "averages": [
+        "_data/checks.py:check_var_weights",
+        "_estimators/parameters/parts.py:check_takes_averages",
+    ],
+    "designs of samples": [
+        "_inference/designs.py:clusters_of",
+        "_mixture/information.py:Clusters.products",
+    ],
     "metadata": ["_estimators/rows/training_data.py:make_routes"],
     "outcomes of different kinds, and missing y": [
         "_data/outcomes.py",

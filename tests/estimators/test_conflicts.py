@@ -75,6 +75,7 @@ PARAMETERS = {
     "experts with neither an identity nor a log link": {"family": "ordinal"},
     "estimators as experts under a log link": {"expert": "tree", "family": "gamma"},
     "experts with another link than log, or none": {"family": "ordinal"},
+    "families of which averages have another distribution": {"family": "poisson"},
     "parametric experts without a base": {},
     "experts that are no estimators": {},
     "class_weight": {"class_weight": {0: 1.0, 1: 2.0}},
@@ -85,6 +86,7 @@ ARGUMENTS = {
     "blocks of rows": {"X": BLOCKS, "y": None},
     "an argument with a value for each row": {"sample_weight": np.ones(40)},
     "an offset": {"offset": np.zeros(40)},
+    "var_weights": {"var_weights": 1.0 + GROUPS},
     "an offset of each output": {"offset": np.zeros((40, 2)), "y": np.column_stack([COUNTS] * 2)},
     "groups": {"groups": GROUPS},
     "random_features": {"units": GROUPS},
@@ -112,6 +114,7 @@ USES = {
 FURTHER = {
     ("estimators as experts", "an offset of each output"): {"family": "poisson"},
     ("a base", "an offset of each output"): {"family": "poisson"},
+    ("var_weights", "censored y"): {"family": "gamma"},
 }
 
 

@@ -101,7 +101,7 @@ def test_mixtures_of_other_packages_need_not_take_an_offset():
 
 def test_scorers_request_what_they_take_by_metadata_routing():
     for name, scorer in SCORERS.items():
-        expected = {"offset": True, "units": True, "time": True}
+        expected = dict.fromkeys(["offset", "units", "time", "var_weights"], True)
         assert scorer.get_metadata_routing().score.requests == expected, name
 
 

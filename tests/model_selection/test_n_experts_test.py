@@ -294,7 +294,7 @@ REFUSED_ARGUMENTS = [
     ({"n_jobs": 0}, "n_jobs", (0,)),
     ({"verbose": -1}, "verbose", (-1,)),
     ({"random_state": "x"}, "random_state", ("x",)),
-    ({"sample_weight": np.full(40, 0.5)}, "sample_weight", ("integers", "row 0", "0.5")),
+    ({"sample_weight": np.full(40, 0.5)}, "sample_weight", ("whole numbers", "row 0", "0.5")),
     ({"offset": np.zeros(40)}, "offset", ()),
     ({"units": np.zeros(39)}, "units", ("39",)),
 ]

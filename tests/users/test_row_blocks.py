@@ -264,7 +264,7 @@ SECOND_BLOCK = {
     "offset": (lambda X, y: (X, y, None, y), "block 1 must be like", "shape None", "zeros"),
     "a list": (lambda X, y: [X, y], "block 1 must be a tuple (X, y)", "list"),
     "one entry": (lambda X, y: (X,), "block 1 must be a tuple (X, y)", "tuple"),
-    "seven entries": (lambda X, y: (X, y, *[None] * 5), "block 1 must be a tuple", "tuple"),
+    "eight entries": (lambda X, y: (X, y, *[None] * 6), "block 1 must be a tuple", "tuple"),
     "known experts": (lambda X, y: (X, y, *[None] * 3, y), "block 1: known_experts must", "float"),
 }
 

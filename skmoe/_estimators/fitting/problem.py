@@ -218,6 +218,9 @@ def _assemble(
         feature_range=feature_range,
         counts_units=bool(data.random_columns),
     )
+    if data.rows.n_values is not None:
+        n_values = np.average(data.rows.n_values, weights=data.rows.weight)
+        preprocessor = preprocessor._replace(log_n=float(np.log(n_values)))
     seed = int(check_random_state(params.random_state).randint(MAX_SEED))
     n_numbers = params.n_experts * data.X.shape[0] * (data.X.shape[1] + 1)
     has_many = n_numbers <= MAX_SMALL or data.random_columns  # regimes overlap

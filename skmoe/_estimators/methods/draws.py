@@ -29,7 +29,7 @@ def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
         gate_prob = np.eye(fitted.mixture.n_experts)[:, draw_experts(fitted, rows, rng)]
     if not is_classifier(model):
         known = gate_prob, fitted.drawn_effects(rows, rng) if has_effects else None
-        distribution = fitted.distribution(rows.X, rows.offset, model._single_output, *known)
+        distribution = fitted.distribution(rows, model._single_output, *known)
         drawn = np.asarray(distribution.rvs(1, rng))[:, 0]
         if not rows.y.dtype.names and np.isnan(rows.y).any():
             drawn = np.where(np.isnan(rows.y).reshape(drawn.shape), np.nan, drawn)

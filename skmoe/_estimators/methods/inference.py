@@ -17,18 +17,16 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.censored_targets import check_numbers_of, point_values
+from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import (
     check_choice,
     check_integer,
     check_level,
     is_integer,
-    shown,
 )
 from skmoe._data.preprocessing import predict_base
 from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import count_parameters
-from skmoe._data.units import encode_units
 from skmoe._estimators.methods.draws import copies_of, draw_experts, draw_target
 from skmoe._estimators.methods.new_rows import ExpertNamesMixin, NewRowsMixin, labels_of
 from skmoe._inference.coefficients import (
@@ -39,6 +37,7 @@ from skmoe._inference.coefficients import (
     observed_errors,
     require_distribution,
 )
+from skmoe._inference.designs import clusters_of, kinds_of_weights, warn_of_weights
 from skmoe._inference.effects import (
     AverageEffects,
     Explanation,
@@ -63,7 +62,7 @@ from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import log_normalise, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._mixtures import check_random_state
-from skmoe.exceptions import WeightsWarning, warn_user
+from skmoe.exceptions import warn_user
 from skmoe.protocols import Block
 
 COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
@@ -71,16 +70,15 @@ COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
 # Arguments of the fit that methods about it need, besides an offset and units.
 WEIGHING = ("sample_weight", "known_experts")
 
+# Arguments of the design of a sample.
+DESIGN = ("cluster", "strata")
+
 # Relative difference of the sums of the same weights that is attributed to round-off.
 SAME_WEIGHT_RTOL = 1e-6
 
 # Relative difference of the lower bounds per row of the same rows that is attributed to round-off,
 # also of features in single precision.
 SAME_ROWS_RTOL = 1e-5
-
-
-# Mean weights beyond which rows of a continuous y are hardly so many equal rows.
-MAX_MEAN_FREQUENCY = 2.0
 
 
 class InferenceOptions(NamedTuple):
@@ -123,11 +121,9 @@ def infer_coefficients(
         check_integer("n_bootstrap", options.n_bootstrap, least=2)
         if not is_classifier(estimator):
             require_distribution(estimator._fitted.mixture.experts, "the bootstrap")
-    clusters = None
-    if "cluster" in rows.validated.metadata:
-        clusters = _clusters(rows.validated, options.method)
+    clusters = clusters_of(rows.validated, options.method) if rows.validated.metadata else None
     if clusters is None and not np.isin(rows.validated.weight, [0.0, 1.0]).all():
-        _warn_of_weights(name, rows.validated)
+        warn_of_weights(name, rows.validated)
     in_units, labels = estimator._in_units(estimator._fitted), labels_of(estimator)
     coefficients = list_coefficients(in_units, vars(estimator), labels, options.gate_reference)
     if options.method == "bootstrap":
@@ -146,51 +142,6 @@ def infer_coefficients(
             ConvergenceWarning,
         )
     return found
-
-
-def _warn_of_weights(name: str, rows: Rows) -> None:
-    """A warning of weights that are hardly the numbers of rows for which they are taken."""
-    y, n_rows, total = point_values(rows.y), rows.n_rows, rows.weight.sum()
-    is_far = not 1.0 / MAX_MEAN_FREQUENCY <= total / n_rows <= MAX_MEAN_FREQUENCY
-    if (rows.weight != np.round(rows.weight)).any():
-        reason = "they are not whole numbers"
-    elif is_far and (y != np.round(y)).any():
-        reason = f"their sum, {total:g}, is far from the number of rows, {n_rows}"
-    else:
-        return
-    labels = "np.arange(len(y))" if rows.unit is None else "units"
-    warn_user(
-        f"{name} took sample_weight as frequencies, a weight of 2 as two rows; {reason}. If "
-        "they are sampling weights, or numbers of values of which y is the average, standard "
-        "errors, p-values and criteria are wrong. For right standard errors pass "
-        f'method="sandwich", cluster={labels}.',
-        WeightsWarning,
-    )
-
-
-def _clusters(rows: Rows, method: str) -> Array:
-    """Number of the cluster of each row or unit, for the sandwich."""
-    if method != "sandwich":
-        raise ValueError(
-            f'cluster needs method="sandwich", whose scores are summed over the rows of a cluster; '
-            f'got method={method!r}. Use method="sandwich", or leave cluster out.'
-        )
-    distinct, codes = encode_units(rows.metadata["cluster"])
-    if len(distinct) < 2:
-        raise ValueError(
-            f"cluster must have at least two distinct labels; got one, {shown(distinct[0])}. Leave "
-            "it out if the rows are independent."
-        )
-    if rows.unit is None:
-        return codes
-    _, first = np.unique(rows.unit, return_index=True)
-    cut = codes != codes[first][rows.unit]
-    if cut.any():
-        raise ValueError(
-            f"cluster must keep the rows of a unit together; row {int(cut.argmax())} is in another "
-            "cluster than the first row of its unit. Use coarser clusters."
-        )
-    return codes[first]
 
 
 def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
@@ -404,6 +355,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         time: Any = None,
         cluster: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
+        strata: Any = None,
     ) -> Inference:
         """Standard errors, p-values and confidence intervals of the coefficients.
 
@@ -431,9 +384,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target of the fit.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the fit, which are frequencies. For the standard errors of sampling weights,
-            and of averages of y with the numbers of values as weights, use `method="sandwich"` and
-            `cluster=np.arange(n_samples)`.
+            Weights of the fit, which are frequencies, or with `cluster` or `strata` the sampling
+            weights of a survey. If these have neither, use `cluster=np.arange(n_samples)`.
         method : {"observed", "sandwich", "bootstrap"}, default="observed"
             Method of the covariance, see above.
         gate_reference : int, default=0
@@ -456,10 +408,15 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         cluster : array-like of shape (n_samples,), default=None
             For `method="sandwich"`: labels of clusters, such as schools or customers, whose rows
             may depend on each other in ways that the mixture does not model [4]_. None for rows, or
-            units, that are independent. The covariance has the factor G / (G - 1) *
-            (n - 1) / (n - k) for G clusters, n rows and k coefficients, as in statsmodels.
+            units, that are independent. The covariance has the factor G / (G - 1) for G clusters,
+            as `svyglm` in R; statsmodels has (n - 1) / (n - k) besides.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the fit. The bootstrap draws those of rows with one possible expert.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean; None for one.
+        strata : array-like of shape (n_samples,), default=None
+            For `method="sandwich"`: labels of the strata of a sample, each with two clusters or
+            more. Clusters are those of a stratum; None are rows, or units.
 
         Returns
         -------
@@ -513,9 +470,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         options = InferenceOptions(
             method, gate_reference, n_bootstrap, random_state, n_jobs, verbose
         )
-        clusters = {} if cluster is None else {"cluster": cluster}
-        given = Rows(X, y, sample_weight, offset, units, None, clusters, known_experts, time)
-        rows = rows_of_fit(self, "inference", given)
+        named = zip(DESIGN, (cluster, strata), strict=True)
+        design = {name: labels for name, labels in named if labels is not None}
+        given = Rows(X, y, sample_weight, offset, units, None, design, known_experts, time)
+        rows = rows_of_fit(self, "inference", given._replace(n_values=var_weights))
         return infer_coefficients(self, "inference", rows, options)
 
     # --- summary ---
@@ -533,6 +491,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
         **inference: Any,
     ) -> Summary:
         """Experts, gate, criteria and coefficients of the fit, as a text.
@@ -560,8 +519,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Order of the rows of series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the fit.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean; None for one.
         **inference : dict
-            Parameters of `inference`, such as `method` and `cluster`.
+            Parameters of `inference`, such as `method`, `cluster` and `strata`.
 
         Returns
         -------
@@ -602,7 +563,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         check_gate_reference(gate_reference, self.n_experts_)
         if (X is None) != (y is None):
             raise ValueError("summary needs both X and y, the data of the fit, or neither.")
-        others = sample_weight, offset, units, known_experts, time
+        others = sample_weight, offset, units, known_experts, time, var_weights
         if X is None and (inference or any(values is not None for values in others)):
             raise ValueError(
                 "summary needs X and y, the data of the fit, for weights, offset, units, known "
@@ -612,20 +573,20 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         in_units, labels = self._in_units(self._fitted), labels_of(self)
         found = Findings(self, in_units, labels, gate_reference)
         if X is not None:
-            cluster = inference.pop("cluster", None)
-            clusters = {} if cluster is None else {"cluster": cluster}
-            given = Rows(X, y, sample_weight, offset, units, None, clusters, known_experts, time)
-            rows = rows_of_fit(self, "summary", given)
+            design = {name: inference.pop(name) for name in DESIGN if name in inference}
+            given = Rows(X, y, sample_weight, offset, units, None, design, known_experts, time)
+            rows = rows_of_fit(self, "summary", given._replace(n_values=var_weights))
+            is_plain = np.isin(rows.validated.weight, [0.0, 1.0]).all() and var_weights is None
+            counts_units = self._fitted.preprocessor.counts_units
             found = found._replace(
                 statistics=fit_statistics(
-                    *(rows.posterior, rows.validated, self.n_parameters_),
-                    self._fitted.preprocessor.counts_units,
+                    rows.posterior, rows.validated, self.n_parameters_, counts_units
                 ),
-                has_weights=not np.isin(rows.validated.weight, [0.0, 1.0]).all(),
+                weights=() if is_plain else kinds_of_weights(rows.validated, counts_units),
                 difference=rows.difference,
                 obstacle=obstacle,
             )
-            if inference or clusters or not obstacle:
+            if inference or design or not obstacle:
                 options = InferenceOptions(gate_reference=gate_reference, **inference)
                 result = infer_coefficients(self, "summary", rows, options)
                 found = found._replace(coefficients=result)
@@ -648,6 +609,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
     ) -> float:
         """Akaike's information criterion (AIC); smaller is better.
 
@@ -669,6 +631,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Order of the rows of series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the fit.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean; None for one.
 
         Returns
         -------
@@ -696,6 +660,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         True
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+        given = given._replace(n_values=var_weights)
         return self._criteria("aic", given).numbers["aic"]
 
     def bic(
@@ -708,6 +673,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
     ) -> float:
         """Bayesian information criterion (BIC, Schwarz 1978); smaller is better.
 
@@ -730,6 +696,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Order of the rows of series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the fit.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean; None for one.
 
         Returns
         -------
@@ -744,6 +712,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             log density of held-out rows (`score_samples`) instead.
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+        given = given._replace(n_values=var_weights)
         return self._criteria("bic", given).numbers["bic"]
 
     def icl(
@@ -756,6 +725,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         units: Any = None,
         time: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
     ) -> float:
         """Integrated completed likelihood (Biernacki, Celeux and Govaert 2000); smaller is better.
 
@@ -777,6 +747,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Order of the rows of series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the fit.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean; None for one.
 
         Returns
         -------
@@ -790,6 +762,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             log density of held-out rows (`score_samples`) instead.
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+        given = given._replace(n_values=var_weights)
         return self._criteria("icl", given).numbers["icl"]
 
     def _criteria(self, criterion: str, given: Rows) -> FitStatistics:

@@ -34,7 +34,7 @@ from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.methods.series import has_series
 from skmoe._estimators.parameters.conflicts import KNOWN_EXPERTS, Choice, check_conflicts
 from skmoe._estimators.parameters.parameters import check_probabilities
-from skmoe._estimators.parameters.parts import check_takes_offset
+from skmoe._estimators.parameters.parts import check_takes_averages, check_takes_offset
 from skmoe._estimators.rows.training_data import TrainingState
 from skmoe._inference.coefficients import ALL_EXPERTS, GATE
 from skmoe._inference.inference import UnitResponsibilities
@@ -55,13 +55,14 @@ ASSUMED = {
     "offset": "the offset is 0",
     "units": "each row is taken as a unit of its own",
     "known_experts": "every expert is possible for each row",
+    "var_weights": "each y is one value, not a mean",
 }
 
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 
 # Arguments of methods with an entry for each row, which are cut into the chunks of X.
-ROW_ARGUMENTS = ("y", "offset", "gate_proba", "known_experts")
+ROW_ARGUMENTS = ("y", "offset", "gate_proba", "known_experts", "var_weights")
 
 
 def supports_dask(method: MethodT) -> MethodT:
@@ -129,7 +130,8 @@ def _map_chunks(
     dask, array = import_module("dask"), import_module("dask.array")
     # A call with few rows raises the errors of wrong columns, and gives the shape of the results.
     few_rows = _meta_rows(X)
-    of_row = {"offset": np.zeros(few_rows.shape[0])} if "offset" in by_row else {}
+    neutral = {"offset": np.zeros, "var_weights": np.ones}
+    of_row = {name: fill(few_rows.shape[0]) for name, fill in neutral.items() if name in by_row}
     if "y" in by_row:
         of_row["y"] = estimator.predict(few_rows)
     example = getattr(estimator, name)(few_rows, **of_row, **options)
@@ -305,6 +307,8 @@ class NewRowsMixin:
         model, _, preprocessor = self._fitted
         if given.offset is not None:
             check_takes_offset(*self._expert_parameter, model.experts)
+        if given.n_values is not None:
+            check_takes_averages(*self._expert_parameter, model.experts)
         if given.possible is not None and model.top_k is not None:
             check_conflicts({"top_k": Choice("top_k", model.top_k), KNOWN_EXPERTS: KNOWN_EXPERTS})
         encoder, scaling = preprocessor.encoder, preprocessor.target_scaling
@@ -344,7 +348,7 @@ class NewRowsMixin:
         """
         if self._row_arguments:
             self._check_series(given)
-            self._warn_of_missing(method, given, "offset", "units", *others)
+            self._warn_of_missing(method, given, "offset", "units", "var_weights", *others)
         rows = self._checked(given, has_target=True)
         if others and rows.y.dtype.kind == "f" and np.isnan(rows.y).any():
             # Those of a fit do not count where all outputs are missing.
@@ -456,6 +460,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         sample_weight: Any = None,
         time: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
         given: str = "now",
     ) -> Any:
         """Probability that each expert generated each observed row, or unit, given its own y.
@@ -481,6 +486,8 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
             Order of the rows of a series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Experts of rows for which they are known, as in `fit`.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean, as in `fit`; None for one.
         given : {"now", "past", "all"}, default="now"
             What is known of a series (`gate="markov"`): its rows up to the row itself (filtered
             probabilities), those before it (predicted), or all of them (smoothed).
@@ -510,6 +517,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         True
         """
         observed = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+        observed = observed._replace(n_values=var_weights)
         if given not in GIVEN or (given != "now" and not has_series(self)):
             raise ValueError(
                 f'given must be "past", "now" or "all" with gate="markov", and "now" with another '
@@ -536,6 +544,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         sample_weight: Any = None,
         time: Any = None,
         known_experts: Any = None,
+        var_weights: Any = None,
     ) -> Array:
         """Log density of the observed target given its features, or log probability of its class.
 
@@ -559,6 +568,8 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
             Order of the rows of a series, as in `fit` with `gate="markov"`.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Experts of rows for which they are known, as in `fit`.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean, as in `fit`; None for one.
 
         Returns
         -------
@@ -595,6 +606,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
             past = {"units": units, "time": time} if has_series(self) else {}
             y = self.predict(X, **given, **past)
         observed = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+        observed = observed._replace(n_values=var_weights)
         rows, _ = self._checked_units("score_samples", observed)
         if rows.series is not None:
             return self._fitted.known_from_past(rows)[2]
@@ -602,7 +614,14 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
 
     @available_if(has_series)
     def decode(
-        self, X: Any, y: Any, *, offset: Any = None, units: Any = None, time: Any = None
+        self,
+        X: Any,
+        y: Any,
+        *,
+        offset: Any = None,
+        units: Any = None,
+        time: Any = None,
+        var_weights: Any = None,
     ) -> Array:
         """Most probable path of experts of each series, given all of its rows [1]_.
 
@@ -620,6 +639,8 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
             Offset of the linear predictors, as in `fit`; None for 0.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit`.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean, as in `fit`; None for one.
 
         Returns
         -------
@@ -643,6 +664,6 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         >>> bool(np.diff(moe.decode(X, y)).astype(bool).sum() == 2)
         True
         """
-        observed = Rows(X, y, offset=offset, unit=units, time=time)
+        observed = Rows(X, y, offset=offset, unit=units, time=time, n_values=var_weights)
         rows, _ = self._checked_units("decode", observed)
         return self._fitted.decoded(rows)

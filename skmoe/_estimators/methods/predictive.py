@@ -103,6 +103,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         offset: Any = None,
         units: Any = None,
         time: Any = None,
+        var_weights: Any = None,
     ) -> float:
         """Coefficient of determination of the predicted means; of censored y the concordance.
 
@@ -123,6 +124,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Units of the rows, and their order, as in `fit`, for series (`gate="markov"`) and with
             `random_features`. Each row is predicted from earlier rows of its series, or from the
             others of its unit; those whose y is NaN do not count.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is the mean: squared errors are multiplied by them.
 
         Returns
         -------
@@ -136,6 +139,10 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             return self._concordance(self._checked(given, has_target=True), given)
         self._warn_of_missing("score", Rows(X, y, offset=offset), "offset")
         past = self._past(y, units, time)
+        if var_weights is not None:
+            sample_weight = np.multiply(
+                1.0 if sample_weight is None else sample_weight, var_weights
+            )
         return score_of_prediction(self, self.predict(X, offset=offset, **past), y, sample_weight)
 
     def _concordance(self, rows: Rows, given: Rows) -> float:
@@ -147,7 +154,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         past = self._past(given.y, given.unit, given.time)
         last = point_values(bounds[weight > 0.0]).max(axis=0)
         horizon = self._squeeze_outputs(np.broadcast_to(last, bounds.shape))
-        known = given.X, past.get("y"), given.offset, past["units"], past["time"]
+        known = given.X, past.get("y"), given.offset, past["units"], past["time"], None
         distribution = self._distribution("score", known, None)
         means = distribution.restricted_mean(horizon).reshape(bounds.shape)
         outputs = zip(bounds["lower"].T, bounds["upper"].T, means.T, strict=True)
@@ -173,6 +180,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         y: Any = None,
         units: Any = None,
         time: Any = None,
+        var_weights: Any = None,
     ) -> PredictiveDistribution:
         """Distribution of y for each row, given its features and, in a series, earlier rows.
 
@@ -199,6 +207,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             from its own y. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Units of the rows, and their order, as in `fit`; for series and `random_features` only.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is to be the mean, as in `fit`; None for one.
 
         Returns
         -------
@@ -225,7 +235,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         >>> dist.mean.round(1), dist.interval(0.9).shape
         (array([2., 2.]), (2, 2))
         """
-        return self._distribution("predict_dist", (X, y, offset, units, time), gate_proba)
+        return self._distribution(
+            "predict_dist", (X, y, offset, units, time, var_weights), gate_proba
+        )
 
     @supports_dask
     def predict_interval(
@@ -238,6 +250,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         y: Any = None,
         units: Any = None,
         time: Any = None,
+        var_weights: Any = None,
     ) -> Array:
         """Central interval of y, given the features of a row and, in a series, earlier rows.
 
@@ -262,6 +275,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             from its own y. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Units of the rows, and their order, as in `fit`; for series and `random_features` only.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is to be the mean, as in `fit`; None for one.
 
         Returns
         -------
@@ -285,7 +300,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         """
         check_coverage(coverage)
         return self._distribution(
-            "predict_interval", (X, y, offset, units, time), gate_proba
+            "predict_interval", (X, y, offset, units, time, var_weights), gate_proba
         ).interval(coverage)
 
     @supports_dask
@@ -299,6 +314,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         y: Any = None,
         units: Any = None,
         time: Any = None,
+        var_weights: Any = None,
     ) -> Array:
         """Quantiles of y, given the features of a row and, in a series, earlier rows.
 
@@ -320,6 +336,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             from its own y. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Units of the rows, and their order, as in `fit`; for series and `random_features` only.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is to be the mean, as in `fit`; None for one.
 
         Returns
         -------
@@ -332,9 +350,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         ValueError
             If a probability is outside (0, 1), or the experts have no predictive distribution.
         """
-        return self._distribution("predict_quantile", (X, y, offset, units, time), gate_proba).ppf(
-            q
-        )
+        return self._distribution(
+            "predict_quantile", (X, y, offset, units, time, var_weights), gate_proba
+        ).ppf(q)
 
     def sample(
         self,
@@ -347,6 +365,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         y: Any = None,
         units: Any = None,
         time: Any = None,
+        var_weights: Any = None,
     ) -> Array:
         """Random draws of y, given the features of a row and, in a series, earlier rows.
 
@@ -372,6 +391,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             from its own y. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Units of the rows, and their order, as in `fit`; for series and `random_features` only.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each y is to be the mean, as in `fit`; None for one.
 
         Returns
         -------
@@ -385,18 +406,20 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             distribution.
         """
         n_samples = check_integer("n_samples", n_samples, least=1)
-        distribution = self._distribution("sample", (X, y, offset, units, time), gate_proba)
+        distribution = self._distribution(
+            "sample", (X, y, offset, units, time, var_weights), gate_proba
+        )
         return np.asarray(distribution.rvs(n_samples, random_state))
 
     def _distribution(
         self, method: str, given: tuple[Any, ...], gate_proba: Any
     ) -> PredictiveDistribution:
-        X, y, offset, units, time = given
-        rows = Rows(X, y, offset=offset, unit=units, time=time)
+        X, y, offset, units, time, n_values = given
+        rows = Rows(X, y, offset=offset, unit=units, time=time, n_values=n_values)
         self._warn_of_missing(method, rows, "offset")
         require_distribution(self._fitted.mixture.experts, method)
         rows, *known = self._with_gate(rows, gate_proba)
-        found = self._fitted.distribution(rows.X, rows.offset, self._single_output, *known)
+        found = self._fitted.distribution(rows, self._single_output, *known)
         found.output_names = getattr(self, "output_names_", ())
         return found
 

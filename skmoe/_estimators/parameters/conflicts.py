@@ -30,7 +30,8 @@ SELECTION = "n_experts that the fit selects"
 ESTIMATORS, INIT, BASE = "estimators as experts", "init as an array", "a base"
 OWN_EXPERTS, OWN_DENSITY = "experts of your own", "an expert with a density of its own"
 KNOWN_EXPERTS = "known_experts"
-CENSORED, OFFSET = "censored y", "an offset"
+CENSORED, OFFSET, AVERAGES = "censored y", "an offset", "var_weights"
+NOT_OF_AVERAGES = "families of which averages have another distribution"
 ENTRY = "y with delayed entry"
 NO_LOG_LINK = "experts with another link than log, or none"
 FAMILY, FAMILIES = 'a family other than "normal"', "a list of different families"
@@ -124,7 +125,10 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "regimes have no sum. Use one of both, such as random_features=[] with a regime for each "
         'unit, gate="softmax".'
     ),
-    ((EFFECTS,), (ESTIMATORS, OWN_DENSITY, BASE, FULL, DISPERSIONS, STREAM, TEST, "top_k")): (
+    (
+        (EFFECTS,),
+        (ESTIMATORS, OWN_DENSITY, BASE, FULL, DISPERSIONS, AVERAGES, STREAM, TEST, "top_k"),
+    ): (
         "effects are those of linear experts with noise of one variance, fitted to all rows. "
         'Use expert="linear" without it, or random_features=None.'
     ),
@@ -189,6 +193,12 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
     ((OFFSET,), (NO_LOG_LINK,)): (
         'an offset needs experts with a log link, such as family="poisson". '
         "Choose such a family, subtract it from y under an identity link, or fit without offset."
+    ),
+    ((AVERAGES,), (NOT_OF_AVERAGES, BASE, CENSORED)): (
+        "the mean of n values must have the same distribution, with the dispersion divided by n. "
+        'Use family="normal", "gamma", "inverse_gaussian" or "tweedie", with base=None, '
+        'covariance_type="diag" and y as numbers; for mean counts their sums, with '
+        "offset=np.log(n)."
     ),
     ((ESTIMATORS, BASE), ("an offset of each output",)): (
         "estimators take an offset of shape (n_samples,), the same for all outputs. "

@@ -22,11 +22,14 @@ from skmoe._data.sklearn_adapter import (
     takes_weights,
 )
 from skmoe._estimators.parameters.conflicts import (
+    AVERAGES,
     BASE,
     EFFECTS,
     ESTIMATORS,
+    FULL,
     MISSING,
     NO_LOG_LINK,
+    NOT_OF_AVERAGES,
     OFFSET,
     OWN_EXPERTS,
     PARAMETRIC,
@@ -267,6 +270,16 @@ def check_takes_offset(parameter: str, expert: Any, density: Experts | MeanFamil
         link = "" if density is None else density.link
         has = f"the link {link!r}" if link else "no log link"
         check_conflicts({OFFSET: "offset", NO_LOG_LINK: f"{parameter}={expert!r}, which has {has}"})
+
+
+def check_takes_averages(parameter: str, expert: Any, density: Any) -> None:
+    """Averages of values must have the distribution of the values, with less dispersion."""
+    families = getattr(density, "families", ())
+    is_joint = getattr(density, "covariance_type", "diag") == "full"
+    if is_joint or not families or not all(each.is_dispersion_model for each in families):
+        names = " and ".join(dict.fromkeys(type(each).__name__ for each in families))
+        shown = f"the family {names}" if names else f"{parameter}={expert!r}"
+        check_conflicts({AVERAGES: AVERAGES, NOT_OF_AVERAGES: FULL if is_joint else shown})
 
 
 def accepts_missing(expert: Any) -> bool:

@@ -42,7 +42,7 @@ from skmoe._data.rows import (
 from skmoe._data.units import check_gate_columns, encode_units, unit_runs
 from skmoe._estimators.parameters.conflicts import BLOCKS, EFFECTS, NO_UNITS, check_conflicts
 from skmoe._estimators.parameters.parameters import FitParameters, identity_scaling
-from skmoe._estimators.parameters.parts import check_takes_offset
+from skmoe._estimators.parameters.parts import check_takes_averages, check_takes_offset
 from skmoe._estimators.rows.training_data import (
     TrainingData,
     check_support,
@@ -133,6 +133,8 @@ class BlockSource(BaseEstimator):
         try:
             if given.offset is not None:
                 check_takes_offset(params.expert_parameter, params.expert, params.density)
+            if given.n_values is not None:
+                check_takes_averages(params.expert_parameter, params.expert, params.density)
             of_series = params.gate.persists
             rules = rules._replace(classes=self.classes, of_series=of_series)
             if params.random_features is not None:
@@ -213,13 +215,13 @@ def rows_of_block(index: int, block: Any) -> Rows:
     """The entries of a block as they are given."""
     if not isinstance(block, tuple) or len(block) not in range(2, len(ENTRIES) + 1):
         raise ValueError(
-            f"block {index} must be a tuple (X, y), followed by sample_weight, offset, units and "
-            f"known_experts, if there are any; got {type(block).__name__}. Yield such tuples from "
-            "the factory."
+            f"block {index} must be a tuple (X, y), followed by sample_weight, offset, units, "
+            f"known_experts and var_weights, if there are any; got {type(block).__name__}. Yield "
+            "such tuples from the factory."
         )
     entries: Any = (*block, *[None] * (len(ENTRIES) - len(block)))
-    X, y, weight, offset, unit, possible = entries
-    return Rows(X, y, weight, offset, unit, possible=possible)
+    X, y, weight, offset, unit, possible, n_values = entries
+    return Rows(X, y, weight, offset, unit, possible=possible, n_values=n_values)
 
 
 # --- the first pass -----------------------------------------------------------------------------

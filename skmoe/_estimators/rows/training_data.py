@@ -48,6 +48,7 @@ from skmoe._data.rows import (
 )
 from skmoe._data.units import check_gate_columns, check_init_of_units, encode_units, unit_runs
 from skmoe._estimators.parameters.conflicts import (
+    AVERAGES,
     BLOCKS,
     CENSORED,
     ENTRY,
@@ -66,6 +67,7 @@ from skmoe._estimators.parameters.parameters import (
 )
 from skmoe._estimators.parameters.parts import (
     accepts_missing,
+    check_takes_averages,
     check_takes_offset,
     expert_columns,
     features_of_outputs,
@@ -197,6 +199,7 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
         "groups": given.group is not None and "groups",
         "an offset of each output": several and f"offset of shape {np.shape(given.offset)}",
         KNOWN_EXPERTS: given.possible is not None and KNOWN_EXPERTS,
+        AVERAGES: given.n_values is not None and AVERAGES,
         BLOCKS: in_blocks and f"X as {BLOCKS} ({type(given.X).__name__})",
         NO_UNITS: not in_blocks and given.unit is None and NO_UNITS,
         "an argument with a value for each row": of_blocks and by_row and by_row[-1],
@@ -212,11 +215,13 @@ def validate_training_data(
     `groups` are those of a selection, whose fits take none.
     """
     is_plain = params.is_plain and isinstance(given.X, np.ndarray) and not has_bounds(given.y)
-    others = given.group, given.possible, given.offset
+    others = given.group, given.possible, given.offset, given.n_values
     if not is_plain or given.metadata or any(values is not None for values in others):
         check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
     if given.offset is not None:
         check_takes_offset(params.expert_parameter, params.expert, params.density)
+    if given.n_values is not None:
+        check_takes_averages(params.expert_parameter, params.expert, params.density)
     owner = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
     of_series = params.gate.persists
     rules = RowRules(owner, params.task.is_classification, params.n_experts, is_first=True)
@@ -263,7 +268,7 @@ def validate_training_data(
     if rows.possible is not None:
         attributes["n_known_"] = rows.n_known
     attributes["_row_arguments"] = ()
-    by_row = given.weight, given.offset, given.unit, given.possible, given.time
+    by_row = given.weight, given.offset, given.unit, given.possible, given.time, given.n_values
     if any(values is not None for values in by_row):
         attributes["_row_arguments"] = tuple(sorted(given.effective_arguments(rows)))
     data = with_columns(estimator, params, rows, attributes)
@@ -491,6 +496,7 @@ def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
         return data
     others = [] if rows.group is None else [encode_units(rows.group)[1]]
     others += [] if rows.offset is None else [*np.atleast_2d(rows.offset.T)]
+    others += [] if rows.n_values is None else [rows.n_values]
     if y.dtype.kind == "f" and np.isnan(y).any():
         others, y = [*others, *np.isnan(y).T], np.nan_to_num(y)
     if data.encoder is not None:  # infrequent categories are merged in data.X

@@ -17,7 +17,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.checks import shown
+from skmoe._data.checks import check_frequencies, shown
 from skmoe._data.rows import Rows
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.methods.draws import draw_target
@@ -189,6 +189,8 @@ class Structure(NamedTuple):
 def likelihood_ratio(smaller: Any, larger: Any, rows: Rows) -> NestedModelsTest:
     """The test for two mixtures and the rows of their fits."""
     X, y = rows.X, rows.y
+    if rows.weight is not None:
+        check_frequencies(NESTED, rows.weight)
     persist = [gate_object(one.gate).persists for one in (smaller, larger)]
     # Without persistence the rows of a series are independent: they are no units.
     independent = rows._replace(unit=None, time=None) if any(persist) else rows

@@ -233,6 +233,7 @@ def make_pictures(report: panels.Report) -> list[Picture]:
         pictures += _calibration(report, held_out)
     if estimator.n_experts_ > 1:
         options = {"sample_weight": rows.weight, "known_experts": rows.possible}
+        options["var_weights"] = rows.n_values
         options["max_features"] = report.max_features
         seen = "Features by experts. The texts above have the coefficients."
         with warnings.catch_warnings():
@@ -265,8 +266,9 @@ def _calibration(report: panels.Report, rows: Rows) -> list[Picture]:
         source = _calibration_of_classes(report, rows)
         return [Picture(title=title, source=source, alternative=seen)]
     seen = "Histogram of probability integral transforms, and coverage of intervals."
+    options = {"target": report.outputs[0], "var_weights": rows.n_values}
     try:
-        return [draw(title, seen, CalibrationDisplay, estimator, rows, target=report.outputs[0])]
+        return [draw(title, seen, CalibrationDisplay, estimator, rows, **options)]
     except (AttributeError, ValueError):
         return []
 
@@ -400,7 +402,8 @@ def _simple_models(report: panels.Report, held_out: Rows) -> list[tuple[str, Any
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                model.fit(table, rows.y, offset=rows.offset, sample_weight=rows.weight)
+                given = {"sample_weight": rows.weight, "var_weights": rows.n_values}
+                model.fit(table, rows.y, offset=rows.offset, **given)
             except (TypeError, ValueError):
                 continue
         found.append((name, model, held_out._replace(X=new)))
@@ -410,6 +413,7 @@ def _simple_models(report: panels.Report, held_out: Rows) -> list[tuple[str, Any
 def _scores(estimator: Any, rows: Rows, report: panels.Report) -> dict[str, float]:
     """Scores by name: of classes, of times of events, or of the mean and of the distribution."""
     weight, given = rows.weight, {} if rows.offset is None else {"offset": rows.offset}
+    of_means = {} if rows.n_values is None else {"var_weights": rows.n_values}
     past, known = subject.known_past(estimator, rows), ~misses_y(rows.y, report.outputs[0])
     weight = weight if weight is None else np.asarray(weight)[known]
     if is_classifier(estimator):
@@ -437,7 +441,7 @@ def _scores(estimator: Any, rows: Rows, report: panels.Report) -> dict[str, floa
     predicted = subject.one_target(estimator.predict(rows.X, **given, **past), index, 1)[known]
     scores = {name: of(y, predicted, sample_weight=weight) for name, of in OF_MEANS.items()}
     try:
-        distribution = estimator.predict_dist(rows.X, offset=rows.offset, **past)
+        distribution = estimator.predict_dist(rows.X, **given, **past, **of_means)
     except (AttributeError, ValueError):
         return scores
     observed = np.asarray(rows.y, dtype=float)
@@ -468,6 +472,8 @@ def export_html(
     time: Any = None,
     time_held_out: Any = None,
     known_experts: Any = None,
+    var_weights: Any = None,
+    var_weights_held_out: Any = None,
     target: Any = None,
     row: int | None = None,
     coverage: float = 0.9,
@@ -520,6 +526,8 @@ def export_html(
         Order of the rows of a unit, as in `fit` with `gate="markov"`.
     known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
         Known experts of the rows, as in `fit`.
+    var_weights, var_weights_held_out : array-like, default=None
+        Numbers of values of which each y is the mean, as in `fit`. The panel is for one value.
     target : class label or int, default=None
         The class that is drawn, or the index of the output that is described. None for the second
         of two classes, all of several, or the only output.
@@ -584,13 +592,14 @@ def export_html(
     if row is not None:
         row = check_integer("row", row, least=0, most=X_own.shape[0] - 1)
     given = Rows(X_held_out, y_held_out, sample_weight_held_out, offset_held_out, units_held_out)
-    held_out = check_held_out(estimator, view, given._replace(time=time_held_out))
+    given = given._replace(time=time_held_out, n_values=var_weights_held_out)
+    held_out = check_held_out(estimator, view, given)
     outputs = subject.check_targets(view, target, X_own)
     name = "time" if horizon is not None else subject.target_name(view, y, outputs[0])
     name = getattr(y, "name", None) or "the class" if is_classifier(view) else name
     name = labels.printable_name(str(name))
     has_offset, belongs = offset is not None, (y, sample_weight, offset, units)
-    given = Rows(X_own, *belongs, possible=known_experts, time=time)
+    given = Rows(X_own, *belongs, possible=known_experts, time=time, n_values=var_weights)
     rows = subject.positive_rows(given)
     resp, shares = subject.responsibilities_of_rows(view, rows)
     shown_name = name + subject.PER_EXPOSURE * (has_offset and horizon is None)

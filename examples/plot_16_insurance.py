@@ -46,9 +46,9 @@ print("visits per year by expert:", frequency.predict_experts(X).mean(axis=0).ro
 # were 50 rows with the same average: 95 % intervals then cover 45 %, and here 95 % (simulations).
 
 seen = train[train["visits"] > 0]
-data, n = (X.loc[seen.index], seen["cost"] / seen["visits"]), seen["visits"]
-price = MixtureOfExpertsRegressor(1, family="gamma").fit(*data, var_weights=n)
-errors = price.inference(*data, var_weights=n)
+data, visits = (X.loc[seen.index], seen["cost"] / seen["visits"]), seen["visits"]
+price = MixtureOfExpertsRegressor(1, family="gamma").fit(*data, var_weights=visits)
+errors = price.inference(*data, var_weights=visits)
 print(errors.to_frame().filter(like="coins", axis=0).iloc[:, :2])
 
 # %%
@@ -58,13 +58,11 @@ print(errors.to_frame().filter(like="coins", axis=0).iloc[:, :2])
 
 new = new.assign(rate=frequency.predict(X_new), price=price.predict(X_new))
 left, middle, right = (plt.subplots(figsize=(5, 4), layout="constrained")[1] for _ in range(3))
-counts = np.arange(41)
-shares = [(new["visits"] == value).mean() for value in counts]
-left.bar(counts, shares, color="#CCCCCC", label="observed")
+n = np.arange(41)
+left.bar(n, [(new["visits"] == value).mean() for value in n], color="#CCCCCC", label="observed")
 for k, colour in [(1, "C1"), (4, "C0")]:
     dist = models["poisson", k].predict_dist(X_new, offset=np.log(new["years"]))
-    pmf = dist.pmf(counts[None]).mean(axis=0)
-    left.plot(counts, pmf, color=colour, label=f"Poisson experts: {k}")
+    left.plot(n, dist.pmf(n[None]).mean(axis=0), color=colour, label=f"Poisson experts: {k}")
 for k, (name, per, by) in enumerate([("visits", "years", "rate"), ("cost", "visits", "price")]):
     sums = new.assign(expected=new[by] * new[per]).groupby(np.expm1(X_new["coins"]).round()).sum()
     ratios = sums[[name, "expected"]].div(sums[per], axis=0)

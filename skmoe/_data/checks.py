@@ -282,6 +282,7 @@ def check_frequencies(test: str, sample_weight: Any) -> None:
 def check_var_weights(var_weights: Any, n_rows: int) -> Array | None:
     """Numbers of values (n,) of which each y is the mean: positive; None if all are one."""
     values = numbers("var_weights", var_weights, "Pass the number of values of each row.")
+    values = np.full(n_rows, float(values)) if values.ndim == 0 else values
     if values.shape != (n_rows,):
         raise ValueError(
             f"var_weights must have one entry for each of the {n_rows} rows of X, in one "

@@ -125,6 +125,8 @@ def test_densities_responsibilities_and_distributions_of_two_experts():
         assert_allclose(dist.var, within + between)
         assert_allclose(moe.predict_interval(X, 0.8, **given), dist.interval(0.8))
         assert_allclose(moe.predict_quantile(X, 0.3, **given), dist.ppf(0.3))
+    dist = moe.predict_dist(X[:5], var_weights=10)
+    assert_allclose(dist.std, moe.predict_dist(X[:5], var_weights=np.full(5, 10.0)).std)
     draws = moe.sample(X, n_samples=4000, random_state=0, var_weights=n)
     assert_allclose(draws.std(axis=1), moe.predict_dist(X, var_weights=n).std, rtol=0.2)
 

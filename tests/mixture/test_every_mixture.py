@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe._mixture.em import em, side_by_side
-from skmoe._mixture.information import end_at_maximum, observed_information
+from skmoe._mixture.information import Clusters, end_at_maximum, observed_information
 from support.mixtures import (
     CASES,
     OF_USERS,
@@ -139,10 +139,10 @@ def test_information_by_scores_of_rows_is_the_same(name):
     by_rows = observed_information(mixture, theta, blocks, with_scores=True)
     assert_allclose(by_rows.observed, by_pairs.observed, rtol=1e-8, atol=1e-8)
     assert_allclose(by_rows.gradient, by_pairs.gradient, rtol=1e-8, atol=1e-8)
-    clusters = np.arange(len(own.rows.gate_weight)) % 7
-    [expected] = [
-        sum(np.outer(g, g) for g in _gradients_of_clusters(mixture, theta, own.rows, clusters))
-    ]
+    codes = np.arange(len(own.rows.gate_weight)) % 7
+    scores = np.array([*_gradients_of_clusters(mixture, theta, own.rows, codes)])
+    expected = 7.0 * np.cov(scores, rowvar=False)
+    clusters = Clusters(codes, np.zeros(7, dtype=int))
     of_clusters = observed_information(mixture, theta, blocks, clusters=clusters).scores
     if mixture.balance:
         return  # the prior of the usage has no rows

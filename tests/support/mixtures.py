@@ -260,6 +260,8 @@ def _cases_of_users():
 class Units:
     """A preprocessor that has changed no units."""
 
+    log_n = 0.0  # of the values of which y is the mean
+
     def __init__(self, n_outputs):
         self.target_scaling = no_scaling(n_outputs)
 

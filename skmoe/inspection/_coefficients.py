@@ -67,6 +67,10 @@ class CoefficientsDisplay(draw.DisplayOfFeatures):
     ----------
     feature_names : list of str of length n_shown
         Names of the features that are drawn.
+    n_columns : int, default=None
+        Number of features of which the largest are drawn; None if all are.
+    feature_note : str, default=""
+        What the features are, if they are not those of the input of a pipeline.
     expert_names : list of str of length n_experts
         Names of the experts.
     coefficients : ndarray of shape (n_shown, n_experts)
@@ -84,10 +88,6 @@ class CoefficientsDisplay(draw.DisplayOfFeatures):
         Confidence of the intervals.
     step : str, default="SD"
         Step of the features to which the coefficients belong.
-    n_columns : int, default=None
-        Number of features of which the largest are drawn; None if all are.
-    feature_note : str, default=""
-        What the features are, if they are not those of the input of a pipeline.
 
     Attributes
     ----------
@@ -465,18 +465,18 @@ class SegmentProfileDisplay(draw.DisplayOfFeatures):
     ----------
     feature_names : list of str of length n_shown
         Names of the features that are drawn.
+    n_columns : int, default=None
+        Number of features of which the largest are drawn; None if all are.
+    feature_note : str, default=""
+        What the features are, if they are not those of the input of a pipeline.
     expert_names : list of str of length n_experts
         Names of the experts.
     shares : ndarray of shape (n_experts,)
         Mean responsibility of each expert, over rows or units.
     profile : ndarray of shape (n_shown, n_experts)
         Mean over the rows of the expert minus mean over all rows, in standard deviations.
-    n_columns : int, default=None
-        Number of features of which the largest are drawn; None if all are.
     of_units : bool, default=False
         Whether the shares are those of units.
-    feature_note : str, default=""
-        What the features are, if they are not those of the input of a pipeline.
 
     Attributes
     ----------

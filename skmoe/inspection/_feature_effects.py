@@ -62,12 +62,12 @@ class ImportanceDisplay(draw.DisplayOfFeatures):
     ----------
     feature_names : list of str of length n_shown
         Names of the features, from top to bottom.
-    both, experts, gate : ndarray of shape (n_shown, n_repeats)
-        Importances, in nats per row, or unit.
     n_columns : int, default=None
         Number of features of which the most important are drawn; None if all are.
     feature_note : str, default=""
         What the features are, if they are not those of the input of a pipeline.
+    both, experts, gate : ndarray of shape (n_shown, n_repeats)
+        Importances, in nats per row, or unit.
     of_units : bool, default=False
         Whether the importances are in nats per unit.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 import numpy as np
-from scipy.special import expit, log_expit, logit
+from scipy.special import exp1, expit, log_expit, logit
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions._components import ComponentFunctions, Components
@@ -83,9 +83,14 @@ class LogLogisticComponents(namedtuple("_Fields", "weight scale shape"), Compone
 STEP_OF_LOGS = 0.2
 LOG_HAZARDS = np.arange(-45.0, 5.0, STEP_OF_LOGS)
 
+# Largest hazard of which the exponential is finite.
+MAX_HAZARD_OF_FORMULA = 500.0
+
 
 def gompertz_moment(scale: Array, hazard: Array, power: int = 1) -> Array:
-    """Moments, by the trapezoidal rule in the logarithm of the cumulative hazard."""
+    """Moments: the mean in closed form, others by a sum over logs of the cumulative hazard."""
+    if power == 1 and np.max(hazard, initial=0.0) < MAX_HAZARD_OF_FORMULA:
+        return np.asarray(scale * (np.exp(hazard) * exp1(hazard)))
     total: Array | float = 0.0
     for log_hazard in LOG_HAZARDS:
         own = np.exp(log_hazard)

@@ -537,8 +537,8 @@ def _is_separated(
     zero, rows do not count.
     """
     mixture, theta, _ = fitted
-    information = np.full((len(weight), 1), np.inf)
-    if mixture.experts.can_separate:
+    information = np.full((len(weight), sum(len(listed.unit) for listed in blocks)), np.inf)
+    if any(not group.family.is_continuous for group in mixture.experts.groups):
         of_experts = mixture.split(theta)[0]
         resp = mixture.responsibilities(theta[None], data)[0][:, 0]
         own = data.rows.row_responsibilities(resp) * data.rows.weight
@@ -549,13 +549,14 @@ def _is_separated(
         proba = np.exp(mixture.log_gate(theta[None], data)[:, 0])
         of_gates = [(proba * (1.0 - proba) * data.rows.gate_weight).sum(axis=1)]
         of_gates = of_gates if mixture.gate.depends_on_features else [np.inf]
-    found = []
+    left, found = [*information], []  # of the responses of each expert, in the order of its blocks
     for listed in blocks:
         rows: Any = np.inf if listed.expert is None else weight[listed.expert]
         if listed.expert is None:
             rows = of_gates.pop(0)
         elif listed.block.is_main:
-            rows = np.minimum(rows, information[listed.expert])
+            own, left[listed.expert] = np.split(left[listed.expert], [len(listed.unit)])
+            rows = np.minimum(rows, own)
         few = np.broadcast_to(rows < 1 + len(listed.columns), len(listed.unit))
         few = few if listed.reference is None else few | few[listed.reference]
         found.append(few[listed.response])

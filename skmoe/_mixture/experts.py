@@ -652,12 +652,14 @@ class Experts(LinearPart):
         """Information about the intercept of each response of each expert, (K, V).
 
         `weight` (K, n) is that of rows. A row counts for a logit by p (1 - p): not at all where the
-        choice is certain.
+        choice is certain. Densities are never certain.
         """
         contrasts = contrasts_of(self.families[0])
         n_vectors = self.n_outputs if contrasts is None else len(contrasts)
         found = np.full((self.n_experts, n_vectors), np.inf)
         for k, group, family, eta in self.of_experts(theta, data, range(self.n_experts)):
+            if family.is_continuous:
+                continue
             family, y, _ = self.target(group, data)
             n_means = group.roles.count(MEAN)
             terms: Any = family.derivatives(y, eta) if n_means else [0, 0, {}]

@@ -12,7 +12,9 @@ from skmoe.distributions._components import JointComponents as JointComponents
 from skmoe.distributions._components import concatenate_rows as concatenate_rows
 from skmoe.distributions._continuous import BetaComponents as BetaComponents
 from skmoe.distributions._continuous import GammaComponents, NormalComponents
+from skmoe.distributions._continuous import GompertzComponents as GompertzComponents
 from skmoe.distributions._continuous import InverseGaussianComponents as InverseGaussianComponents
+from skmoe.distributions._continuous import LogLogisticComponents as LogLogisticComponents
 from skmoe.distributions._continuous import LogNormalComponents as LogNormalComponents
 from skmoe.distributions._continuous import PositiveTweedieComponents as PositiveTweedieComponents
 from skmoe.distributions._continuous import StudentTComponents as StudentTComponents
@@ -27,8 +29,6 @@ from skmoe.distributions._mixtures import (
     predictive_distribution,
 )
 from skmoe.distributions._mixtures import check_coverage as check_coverage
-from skmoe.distributions._times import GompertzComponents as GompertzComponents
-from skmoe.distributions._times import LogLogisticComponents as LogLogisticComponents
 
 # Those of the other families serve these families; they can be imported, too.
 __all__ = [

@@ -188,6 +188,11 @@ class CalibrationDisplay(draw.Display):
         bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}
         pit = subject.one_target(distribution.cdf(bounds["upper"]), output, 1)
         left = subject.one_target(distribution.cdf_left(bounds["lower"]), output, 1)
+        entry = entries(y)
+        if entry is not None:  # y is larger than its entry
+            before = subject.one_target(distribution.cdf(entry), output, 1)
+            after = subject.one_target(distribution.sf(entry), output, 1)
+            pit, left = ((values - before) / after for values in (pit, left))
         known = np.isfinite(pit)  # some y may be missing
         pit, left = pit[known], left[known]
         return cls(pit=pit, pit_left=left, n_bins=n_bins).plot(ax)

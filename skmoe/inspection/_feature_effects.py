@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils import Bunch
 
+from skmoe._data.censored_targets import check_no_entry
 from skmoe._data.checks import check_choice, check_columns, check_integer, check_real, check_weights
 from skmoe._data.rows import Rows, index_rows
 from skmoe._data.series import misses_y
@@ -316,6 +317,7 @@ def _scores(estimator: Any, rows: Rows) -> Callable[[Any], Array]:
 
     Those of series are given earlier rows; rows whose y is missing do not count.
     """
+    check_no_entry("permutation_importance_by_part", rows.y)
     weight = None if rows.unit is not None else subject.row_weights(rows)
     if subject.has_series(estimator):
         weight = subject.row_weights(rows) * ~misses_y(rows.y)

@@ -7,11 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.stats import kstest
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks, right_censored
 from skmoe.gates import SoftmaxGate
-from skmoe.inspection import SurvivalDisplay
+from skmoe.inspection import (
+    CalibrationDisplay,
+    SurvivalDisplay,
+    permutation_importance_by_part,
+)
 from skmoe.metrics import concordance_index
 from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
@@ -187,6 +192,20 @@ def test_curve_of_kaplan_and_meier_counts_those_at_risk(fitted):
     assert_allclose(display.mixture[-1], moe.predict_dist(X).sf(display.times[-1]).mean())
 
 
+def test_a_right_model_is_calibrated_where_short_times_are_missing():
+    """Probabilities of times are uniform given that the event came after the entry."""
+    rng = np.random.default_rng(4)
+    X, entry = rng.normal(size=(6000, 1)), rng.uniform(0.0, 3.0, size=6000)
+    time = np.exp(1.0 + 0.3 * X[:, 0]) * rng.weibull(2.0, size=6000)
+    seen = time > entry
+    y = right_censored(time[seen], np.ones(seen.sum()), entry=entry[seen])
+    moe = mixture(1).fit(X[seen], y)
+    pit = CalibrationDisplay.from_estimator(moe, X[seen], y).pit
+    assert kstest(pit, "uniform").pvalue > 0.05
+    without = moe.predict_dist(X[seen]).cdf(time[seen])
+    assert kstest(without, "uniform").pvalue < 1e-9
+
+
 REFUSED = {
     "after": (
         lambda: right_censored([1.0, 2.0], [1, 0], entry=[0.0, 2.0]),
@@ -198,6 +217,13 @@ REFUSED = {
     "concordance": (
         lambda: concordance_index(simulated(50)[1], np.ones(50)),
         "concordance_index",
+        "delayed entry",
+    ),
+    "importance": (
+        lambda: permutation_importance_by_part(
+            mixture(1).fit(*simulated(50)[:2]), *simulated(50)[:2]
+        ),
+        "permutation_importance_by_part",
         "delayed entry",
     ),
     "series": (

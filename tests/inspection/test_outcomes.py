@@ -132,7 +132,7 @@ def of_rows():
     return regressor().fit(X, y), X, y, regime + rng.normal(size=200)
 
 
-def same(one, other, **options):
+def assert_same(one, other, **options):
     assert_allclose(other.estimates, one.estimates, **options)
     assert_allclose(other.standard_errors, one.standard_errors, **options)
 
@@ -142,7 +142,7 @@ def test_rows_of_weight_two_are_there_twice():
     weight = np.r_[np.full(50, 2.0), np.zeros(20), np.ones(130)]
     rows = np.repeat(np.arange(200), weight.astype(int))
     whole = distal_outcome(moe, X[rows], y[rows], outcome[rows])
-    same(whole, distal_outcome(moe, X, y, outcome, sample_weight=weight), rtol=1e-10)
+    assert_same(whole, distal_outcome(moe, X, y, outcome, sample_weight=weight), rtol=1e-10)
 
 
 def test_the_order_of_rows_and_the_numbers_of_regimes_do_not_matter():
@@ -151,7 +151,7 @@ def test_the_order_of_rows_and_the_numbers_of_regimes_do_not_matter():
     found = distal_outcome(moe, X, y, outcome, units=units)
     order = np.random.default_rng(0).permutation(len(y))
     given = X[order], y[order], outcome[order]
-    same(found, distal_outcome(moe, *given, units=units[order]), rtol=1e-10)
+    assert_same(found, distal_outcome(moe, *given, units=units[order]), rtol=1e-10)
     resp = moe.responsibilities(X, y, units=units).rows(units)
     other = regressor(3, **options_of_people(), init=resp[:, ::-1]).fit(X, y, units=units)
     reversed_ = distal_outcome(other, X, y, outcome, units=units)
@@ -165,10 +165,10 @@ def test_numbers_frames_and_pipelines_have_the_same_table():
     frame = pd.DataFrame(X, columns=["a", "b"])
     named = regressor().fit(frame, y)
     for given in (pd.Series(outcome, index=np.arange(200)[::-1]), pl.Series(outcome)):
-        same(found, distal_outcome(named, frame, y, given), rtol=1e-6)
+        assert_same(found, distal_outcome(named, frame, y, given), rtol=1e-6)
     piped = make_pipeline(StandardScaler(), regressor()).fit(X, y)
-    same(found, distal_outcome(piped, X, y, outcome), rtol=1e-3)
-    same(found, pickle.loads(pickle.dumps(found)))
+    assert_same(found, distal_outcome(piped, X, y, outcome), rtol=1e-3)
+    assert_same(found, pickle.loads(pickle.dumps(found)))
     scaled = distal_outcome(moe, X, y, 5.0 - 1e3 * outcome)
     assert_allclose(scaled.estimates, 5.0 - 1e3 * found.estimates)
     assert_allclose(scaled.standard_errors, 1e3 * found.standard_errors)

@@ -162,6 +162,22 @@ def test_weight_two_is_the_row_twice(moe, patients):
     )
 
 
+def test_an_outcome_that_is_certain_in_a_regime_is_named_and_has_no_standard_error():
+    """The others of the regime have theirs, as has the outcome in the other regime."""
+    rng = np.random.default_rng(0)
+    regime, X = rng.integers(2, size=400), rng.normal(size=(400, 1))
+    smokes = np.where(regime == 1, rng.integers(2, size=400), 0)
+    y = np.column_stack([8.0 * regime + X[:, 0] + rng.normal(size=400), smokes])
+    moe = MixtureOfExpertsRegressor(2, family={0: "normal", 1: "binary"}, random_state=0)
+    inference = moe.fit(X, y).inference(X, y)
+    certain = moe.expert_names_[int(np.argmin(moe.expert_intercept_[:, 0]))]
+    found = {term[:2] for term, why in zip(inference.terms, inference.reasons, strict=True) if why}
+    assert found == {(certain, "y1")}
+    assert set(inference.reasons) == {"", "separated"}
+    known = np.array(inference.reasons) == ""
+    assert (inference.standard_errors[known] < 1.0).all()
+
+
 def test_units_of_measurement_make_no_difference(moe, patients):
     scaled = patients.y.assign(
         bmi=1e4 + 1e3 * patients.y["bmi"], survival=365.0 * patients.y["survival"]

@@ -15,6 +15,7 @@ from skmoe.gates import SoftmaxGate
 from skmoe.inspection import (
     CalibrationDisplay,
     SurvivalDisplay,
+    export_html,
     permutation_importance_by_part,
 )
 from skmoe.metrics import concordance_index
@@ -168,6 +169,8 @@ def test_rows_of_a_person_are_one_row_that_was_cut(family):
     total = whole.score_samples(X, y).sum()
     assert_allclose(moe.score_samples(X[rows], cut, units=rows).sum(), total, atol=1e-5)
     assert moe.inference(X[rows], cut, units=rows).max_shift < 0.01
+    # They have one time, whose parts are no residuals that could be correlated.
+    assert "correlat" not in str(moe.summary(X[rows], cut, units=rows))
 
 
 def test_the_paths_of_users(fitted):
@@ -204,6 +207,19 @@ def test_a_right_model_is_calibrated_where_short_times_are_missing():
     assert kstest(pit, "uniform").pvalue > 0.05
     without = moe.predict_dist(X[seen]).cdf(time[seen])
     assert kstest(without, "uniform").pvalue < 1e-9
+
+
+def test_a_report_has_the_log_density_of_held_out_rows(tmp_path):
+    """Other scores have no place for an entry."""
+    X, y, _ = simulated()
+    kept, held_out = slice(0, 300), slice(300, None)
+    moe = mixture().fit(X[kept], y[kept])
+    path = tmp_path / "report.html"
+    export_html(moe, X[kept], y[kept], path, X_held_out=X[held_out], y_held_out=y[held_out])
+    page, score = path.read_text("utf-8"), moe.score_samples(X[held_out], y[held_out]).mean()
+    assert "Mean log density" in page
+    assert "Concordance" not in page
+    assert f"{abs(score):.3g}" in page
 
 
 REFUSED = {

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.censored_targets import point_values
+from skmoe._data.censored_targets import has_entry, point_values
 from skmoe._data.checks import has_bounds
 from skmoe._data.encoding import numeric_names
 from skmoe._data.preprocessing import (
@@ -525,9 +525,10 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
         bounds, n_times, *others = zip(first, *found.maxima[1:], strict=True)
         values = tuple(total_weight * (bound - log_jacobian) for bound in bounds)
         maxima = Maxima(values, n_times, others[0], found.counted, found.kept, others[1])
-    has_units = problem.em_problem.rows_in_memory.units is not None
-    is_modelled = problem.preprocessor.counts_units or problem.stacked_experts is not None
-    if has_units and not is_modelled:
+    rows = problem.em_problem.rows_in_memory
+    # Random effects are such correlations, and start-stop rows of a person have one time.
+    has_none = problem.preprocessor.counts_units or problem.stacked_experts is not None
+    if rows.units is not None and not has_none and not has_entry(rows.y):
         blocks = blocks_of(run.mixture, problem.em_problem.rows)
         dependence = unit_correlation(run.mixture, run.theta, blocks)
         attributes["residual_correlation_"] = dependence.value

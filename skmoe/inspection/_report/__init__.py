@@ -426,8 +426,8 @@ def _scores(estimator: Any, rows: Rows, report: panels.Report) -> dict[str, floa
             "Log loss": metrics.log_loss(y, proba, sample_weight=weight, labels=classes),
             "Brier score": np.average(brier, weights=weight),
         }
-    if has_bounds(rows.y) and past:
-        densities = estimator.score_samples(rows.X, **given, **past)
+    if has_bounds(rows.y) and (past or targets.has_entry(rows.y)):
+        densities = estimator.score_samples(rows.X, **{"y": rows.y} | given | past)
         return {LOG_DENSITY: float(np.average(densities, weights=weight))}
     if has_bounds(rows.y):
         scorers = make_survival_scorers()

@@ -86,9 +86,9 @@ def load_doctor_visits(*, return_X_y: bool = False, as_frame: bool = False) -> A
         it has ``education`` (years, of who decides) and ``income`` (dollars of the time). The state
         before the experiment is in ``diseases`` (chronic), ``limited`` (physically) and ``health``
         (index, 0 to 100), where the source imputed what was missing. ``units`` is the person,
-        ``time`` the year of the experiment, 1 to 5. ``frame``, ``feature_names``,
-        ``target_names``, ``filename`` and ``DESCR``, this text, are those of scikit-learn's
-        loaders.
+        ``time`` the year of the experiment, 1 to 5, and ``admissions`` another outcome, stays in
+        hospital. ``frame``, ``feature_names``, ``target_names``, ``filename`` and ``DESCR``, this
+        text, are those of scikit-learn's loaders.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def load_doctor_visits(*, return_X_y: bool = False, as_frame: bool = False) -> A
     >>> visits.data.shape, int(visits.target.sum()), len(set(visits.units))
     ((7920, 10), 22989, 1584)
     """
-    apart = {"units": "person", "time": "year"}
+    apart = {"units": "person", "time": "year", "admissions": "admissions"}
     return _load(load_doctor_visits, "visits", apart, return_X_y, as_frame)
 
 

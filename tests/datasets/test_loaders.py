@@ -14,7 +14,12 @@ from skmoe.data import right_censored
 # Of each loader: rows and features, the sum of the target, sums of the columns that are no
 # features, and the licence. The sums were computed from the files of the sources.
 TABLES = {
-    "doctor_visits": ((7920, 10), 22989, {"units": 2544678155, "time": 23760}, "public domain"),
+    "doctor_visits": (
+        (7920, 10),
+        22989,
+        {"units": 2544678160, "time": 23760, "admissions": 886},
+        "public domain",
+    ),
     "us_economy": ((203, 11), 1194.6, {"time": 402802.75}, "public domain"),
     "hiv_trial": ((2139, 13), 1880391 + 521, {"arm": 3253, "cd4_week_20": 794226}, "CC BY 4.0"),
     "property_fund": (

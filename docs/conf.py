@@ -3,7 +3,6 @@
 import re
 import runpy
 import sys
-from configparser import ConfigParser
 from pathlib import Path
 
 from numpydoc.xref import DEFAULT_LINKS
@@ -35,9 +34,7 @@ exclude_patterns = ["_build", "_ext", "_static", "_templates"]
 templates_path = ["_templates"]
 
 # The address of the repository is in setup.cfg, and nowhere else.
-metadata = ConfigParser()
-metadata.read(ROOT / "setup.cfg", "utf-8")
-project_urls = dict(re.findall(r"^(.+?) = (\S+)$", metadata["metadata"]["project_urls"], re.M))
+project_urls = runpy.run_path(str(HERE / "write_release.py"))["project_urls"]()
 repository_url = project_urls.get("Source", "")
 
 # Headings of Markdown pages are link targets.

@@ -1,6 +1,6 @@
 """Displays of a mixture: regimes, gate, experts, coefficients, importances, a prediction and more.
 
-Draws the diabetes table of scikit-learn into one file. Needs matplotlib: pip install skmoe[plot]
+Draws the diabetes table of scikit-learn into one file. Needs matplotlib.
 """
 
 import sys

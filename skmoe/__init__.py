@@ -8,7 +8,7 @@ from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._moved import MOVED
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 __all__ = [
     "GatedStackingClassifier",

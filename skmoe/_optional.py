@@ -14,8 +14,8 @@ def _import(package: str, extra: str, caller: str) -> Any:
     except ImportError as error:
         missing = (error.name or package).split(".")[0]  # it may be one that the package needs
         raise ImportError(
-            f"{caller} needs {missing}, which is not installed. Install it: "
-            f'pip install "skmoe[{extra}]", or in a copy of the repository pip install ".[{extra}]"'
+            f"{caller} needs {missing}, which is not installed. Install it: pip install {missing}, "
+            f'or in a copy of the repository pip install ".[{extra}]"'
         ) from error
 
 

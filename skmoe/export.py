@@ -66,7 +66,7 @@ def to_onnx(model: Any, X: Any = None, **options: Any) -> Any:
     Raises
     ------
     ImportError
-        If skl2onnx is not installed: `pip install "skmoe[onnx]"`.
+        If skl2onnx is not installed: `pip install skl2onnx`.
     ValueError
         If the experts cannot be converted, as estimators cannot, or if there is a base model or a
         gate with a transformer.
@@ -102,7 +102,7 @@ def register_converters() -> None:
     Raises
     ------
     ImportError
-        If skl2onnx is not installed: `pip install "skmoe[onnx]"`.
+        If skl2onnx is not installed: `pip install skl2onnx`.
 
     See Also
     --------

@@ -76,11 +76,7 @@ def _summary_in_html(estimator: Any) -> str:
 
 
 class BaseMixture(
-    ReportingMixin,
-    ExpertsReprMixin,
-    CallbackSupportMixin,
-    ObservedRowsMixin,
-    BaseEstimator,
+    ReportingMixin, ExpertsReprMixin, CallbackSupportMixin, ObservedRowsMixin, BaseEstimator
 ):
     """Base class of mixtures of experts and of stacks: what a fitted gate with experts can do."""
 
@@ -137,12 +133,7 @@ class BaseMixture(
         self.__dict__ = kept | attributes
 
     @with_callbacks
-    def _fit(
-        self,
-        given: Any,
-        *,
-        ends_at_maximum: bool = True,
-    ) -> Any:
+    def _fit(self, given: Any, *, ends_at_maximum: bool = True) -> Any:
         """`fit` of `Rows`, or of validated `TrainingData`."""
         if self._input is not None:
             self._check_is_whole("a fit")

@@ -1,8 +1,8 @@
-"""Displays of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), exports and results.
+"""Displays of fitted mixtures, by matplotlib, exports and results.
 
-`export_text` and `export_mermaid` write text, and `export_html` a page, by Jinja2
-(`pip install skmoe[report]`). `average_effects`, `treatment_effects`, `distal_outcome` and
-`permutation_importance_by_part` return tables.
+`export_text` and `export_mermaid` write text, and `export_html` a page, by Jinja2.
+`average_effects`, `treatment_effects`, `distal_outcome` and `permutation_importance_by_part` return
+tables.
 
 The displays follow those of scikit-learn: `from_estimator` computes and draws, `plot` draws again,
 and arrays and artists are attributes. Properties of an artist are changed by its method `set`.

@@ -72,6 +72,10 @@ FEATURES = {
         "_estimators/fitting/problem.py:_continue",
         "_estimators/fitting/problem.py:_warm_start",
     ],
+    "versions of files": [
+        "_estimators/rows/training_data.py:TrainingState.__reduce__",
+        "_estimators/rows/training_data.py:_read_state",
+    ],
     "averages": [
         "_data/checks.py:check_var_weights",
         "_estimators/parameters/parts.py:check_takes_averages",

@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 
 from support.sources import (
+    PACKAGE,
     TESTS,
     SyntaxTrees,
     functions,
@@ -89,3 +90,13 @@ def test_generators_are_made_so_that_data_can_be_perturbed():
     for name in TREES:
         imported = {f"{origin}.{item}" for origin, item in imports(TREES[name])}
         assert "numpy.random.default_rng" not in imported, name
+
+
+def test_texts_are_read_and_written_as_utf_8():
+    """The default is another on some systems."""
+    for folder in (PACKAGE, TESTS, TESTS.parent / "docs", TESTS.parent / "examples"):
+        for name, tree in SyntaxTrees(folder, ("_build/", "api/", "gallery/")).items():
+            for node in nodes_of(tree):
+                called = isinstance(node, ast.Call) and getattr(node.func, "attr", None)
+                if called in ("read_text", "write_text"):
+                    assert "'utf-8'" in ast.unparse(node), f"{name}, line {node.lineno}"

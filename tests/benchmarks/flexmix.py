@@ -419,7 +419,7 @@ def compared(problem, n_seeds):
         run_in_r(problem, folder, n_seeds)
         theirs = pd.read_csv(folder / "fits.csv")
         start = pd.read_csv(folder / "posterior.csv").to_numpy()
-        version = (folder / "version").read_text().strip()
+        version = (folder / "version").read_text("utf-8").strip()
     start = np.tile(start, (len(rows.y) // len(table), 1))
     _, continued, *_ = fitted(problem, rows, init=start, n_init=1)
     ours = pd.DataFrame([fit[1:] for fit in fits], columns=["loglik", "df", "seconds"])

@@ -164,7 +164,7 @@ def main():
     arguments = parser.parse_args()
     known = {}
     if arguments.known and arguments.known.exists():
-        known = json.loads(arguments.known.read_text())
+        known = json.loads(arguments.known.read_text("utf-8"))
     print("| problem | K |" + "".join(f" {name} |" for name in arguments.strategies))
     print("|---|---|" + "---|" * len(arguments.strategies))
     means = []
@@ -182,7 +182,7 @@ def main():
         means.append(np.column_stack([hits, results[..., 1].mean(axis=1)]))
         print_line(f"{name} | {moe.n_experts}", means[-1])
         if arguments.known:
-            arguments.known.write_text(json.dumps(known, indent=1))
+            arguments.known.write_text(json.dumps(known, indent=1), "utf-8")
     print_line("**all** | ", np.mean(means, axis=0))
 
 

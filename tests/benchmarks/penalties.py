@@ -60,7 +60,7 @@ def keel_tables(folder):
     """Tables in files with one row a line; rows with missing values are left out."""
     for name in sorted(KEEL):
         (path,) = list(folder.rglob(f"{name}.dat"))[:1]
-        lines = [line for line in path.read_text().splitlines() if line and line[0] != "@"]
+        lines = [line for line in path.read_text("utf-8").splitlines() if line and line[0] != "@"]
         values = np.char.strip(np.array(list(csv.reader(lines)), dtype=str))
         values = values[~np.isin(values, ["?", "<null>"]).any(axis=1)]
         yield name, np.hstack([numbers(column) for column in values.T[:-1]]), values[:, -1]

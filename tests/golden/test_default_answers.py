@@ -103,7 +103,7 @@ def answers(case):
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.filterwarnings("ignore::skmoe.exceptions.CollapsedExpertsWarning")
 def test_default_answers_are_those_of_the_file(case):
-    expected, found = json.loads(FILE.read_text())[case], answers(case)
+    expected, found = json.loads(FILE.read_text("utf-8"))[case], answers(case)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, **TOLERANCE, err_msg=name)
@@ -111,7 +111,7 @@ def test_default_answers_are_those_of_the_file(case):
 
 @pytest.mark.parametrize("name", ["two regimes", "two regimes, number found"])
 def test_the_noise_of_clear_regimes_is_the_true_one(name):
-    expected = json.loads(FILE.read_text())[name]
+    expected = json.loads(FILE.read_text("utf-8"))[name]
     std = np.sqrt(expected["noise_variance_"])
     weighted = np.average(std, weights=expected["shares"]) if len(std) > 2 else std
     np.testing.assert_allclose(weighted, 0.3, rtol=0.1)
@@ -124,4 +124,4 @@ if __name__ == "__main__":
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = {case: answers(case) for case in CASES}
-    FILE.write_text(json.dumps(found, indent=1) + "\n")
+    FILE.write_text(json.dumps(found, indent=1) + "\n", "utf-8")

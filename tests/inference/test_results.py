@@ -69,7 +69,7 @@ def test_results_have_a_frame_and_a_text(name, monkeypatch):
             assert shown._repr_html_().startswith("<pre>")
     monkeypatch.setitem(sys.modules, "pandas", None)
     assert str(shown) == text
-    assert_refused(refusal(shown.to_frame), f"{type(shown).__name__}.to_frame", "skmoe[frames]")
+    assert_refused(refusal(shown.to_frame), f"{type(shown).__name__}.to_frame", ".[frames]")
     if has_page:
         page = shown._repr_html_()
         assert page.startswith("<pre>")

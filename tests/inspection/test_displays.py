@@ -240,7 +240,7 @@ def test_without_matplotlib_the_extra_is_named(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError) as caught:
         draw(name, "lines", moe)
-    assert_refused(str(caught.value), f"{name}.from_estimator", "matplotlib", "skmoe[plot]")
+    assert_refused(str(caught.value), f"{name}.from_estimator", "matplotlib", ".[plot]")
 
 
 # --- arguments ------------------------------------------------------------------------------------

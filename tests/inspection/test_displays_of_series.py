@@ -14,13 +14,17 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.export import to_onnx
 from skmoe.inspection import (
     CalibrationDisplay,
+    CoefficientsDisplay,
     CourseDisplay,
     ExpertsDisplay,
     GateDisplay,
+    ImportanceDisplay,
     PredictionDisplay,
+    RegimesDisplay,
     ResponsibilitiesDisplay,
     RootogramDisplay,
     SegmentProfileDisplay,
+    TrajectoriesDisplay,
     average_effects,
     export_html,
     export_mermaid,
@@ -169,7 +173,25 @@ def test_what_a_course_refuses(options, words):
     assert_refused(message, *words)
 
 
+def test_a_course_is_one_of_series_and_trajectories_are_none():
+    other = fit_quietly(MixtureOfExpertsRegressor(2, max_iter=5, **SHORT), X, Y)
+    message = refusal(CourseDisplay.from_estimator, other, X, Y)
+    assert_refused(message, "CourseDisplay", 'gate="markov"', "TrajectoriesDisplay")
+    message = refusal(TrajectoriesDisplay.from_estimator, regressor(), X, Y, units=UNITS)
+    assert "CourseDisplay" in message or "time" in message
+
+
 # --- other displays -------------------------------------------------------------------------------
+
+OBSERVED = [CalibrationDisplay, CoefficientsDisplay, ExpertsDisplay, ImportanceDisplay]
+OBSERVED += [PredictionDisplay, RegimesDisplay, ResponsibilitiesDisplay, SegmentProfileDisplay]
+
+
+@pytest.mark.parametrize("kind", OBSERVED, ids=lambda kind: kind.__name__)
+def test_displays_of_observed_rows_take_series(kind):
+    assert kind.from_estimator(regressor(), X, Y, **PAST).figure_.axes
+    message = refusal(kind.from_estimator, regressor(), X, Y, units=UNITS)
+    assert_refused(message, "time must be given for new rows", "Pass time=...")
 
 
 @pytest.mark.parametrize("row", [0, 5, 17])
@@ -256,7 +278,21 @@ def test_explanations_are_weighted_by_what_the_past_says():
     assert_allclose(found.slope, found.gate @ moe.expert_coef_)
 
 
-def test_average_effects_are_those_of_the_long_run_with_standard_errors():
+@pytest.mark.parametrize("feature", [0, 1])
+def test_average_effects_on_the_mean_are_those_of_the_long_run(feature):
+    moe, found, step = regressor(), average_effects(regressor(), X), 1e-5
+
+    def mean(rows):
+        long_run = np.linalg.matrix_power(transitions(moe, rows), 5000)[:, 0]
+        return (long_run * moe.predict_experts(rows)).sum(axis=1).mean()
+
+    move = step * np.eye(2)[feature]
+    terms = [tuple(term) for term in found.terms]
+    effect = found.estimates[terms.index(("mixture", "", f"x{feature}"))]
+    assert effect == pytest.approx((mean(X + move) - mean(X - move)) / (2.0 * step), abs=1e-4)
+
+
+def test_average_effects_on_the_gate_are_those_of_the_long_run_with_standard_errors():
     moe = regressor()
     inference = moe.inference(X, Y, **PAST)
     found = average_effects(moe, X, what="gate", inference=inference)
@@ -309,6 +345,7 @@ def test_the_report_has_a_section_about_time(task, tmp_path):
         moe, y = classifier(), np.where(Y > 2.5, "worn", "good")
     if task == "one series":
         (moe, table, y), past = one_series(), {}
+        y = np.where(np.arange(len(y)) % 7 == 0, np.nan, y)
     if past:
         late = UNITS > 3
         held = {"X_held_out": X[late], "y_held_out": y[late], "units_held_out": UNITS[late]}
@@ -320,6 +357,7 @@ def test_the_report_has_a_section_about_time(task, tmp_path):
     plain = " ".join(re.sub("<[^>]*>", " ", section).split())
     duration = 1.0 / (1.0 - moe.transition_matrix_[0, 0])
     assert f"{duration:.3g}" in plain
+    assert all(f"{100 * share:.0f} %" in plain for share in moe.transition_matrix_.ravel())
     assert "The course of one unit" in plain
     assert ("Effects on leaving a group" in plain) == (task != "one series")
     if task == "regressor":

@@ -103,16 +103,6 @@ def test_files_that_developers_look_for_exist():
     assert [name for name in named if not any((folder / name).exists() for folder in folders)] == []
 
 
-def test_the_version_is_told_once():
-    version = skmoe.__version__
-    changelog = (ROOT / "docs" / "changelog.md").read_text("utf-8")
-    citation = (ROOT / "CITATION.cff").read_text("utf-8")
-    date = re.search(rf"^## {re.escape(version)} \((\d{{4}}-\d\d-\d\d)\)$", changelog, re.M)
-    assert date, f"the changelog has no dated heading for {version}"
-    assert f"version: {version}\n" in citation
-    assert f"date-released: {date[1]}\n" in citation
-
-
 def test_supported_versions_are_those_that_are_tested():
     """The oldest that the page names are those of the constraints and of the metadata."""
     page = (ROOT / "docs" / "user_guide" / "saving.md").read_text("utf-8")

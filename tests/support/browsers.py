@@ -10,7 +10,8 @@ ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--dis
 def start_browser(log):
     """The driver of a headless Chromium that keeps a log; tests are skipped where there is none."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
-    chromium, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
     if not (chromium and driver):
         pytest.skip("chromium and chromedriver are not installed")
     options = webdriver.ChromeOptions()

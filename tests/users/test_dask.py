@@ -31,12 +31,15 @@ MOE = MixtureOfExpertsRegressor(2, **SHORT, **FIXED)
 
 @pytest.fixture(scope="module")
 def client():
-    """Workers are forked from a process that has imported the package once for all of them."""
+    """Where there is fork, from a process that has imported the package once for all workers."""
     distributed = pytest.importorskip("distributed")
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+    can_fork = "forkserver" in multiprocessing.get_all_start_methods()
+    method = "forkserver" if can_fork else "spawn"
+    with dask.config.set({"distributed.worker.multiprocessing-method": method}):
         distributed.utils.get_mp_context()  # sets modules of its own, the first time
-        multiprocessing.set_forkserver_preload(["distributed", "pandas", "skmoe"])
+        if can_fork:
+            multiprocessing.set_forkserver_preload(["distributed", "pandas", "skmoe"])
         with (
             distributed.LocalCluster(**options, processes=True) as cluster,
             distributed.Client(cluster) as client,
@@ -76,7 +79,8 @@ def test_only_sums_and_the_first_chunk_reach_the_client(client):
 
 def test_a_killed_worker_loses_nothing(client):
     workers = client.run(os.getpid)
-    kill = lambda: os.kill(min(workers.values()), signal.SIGKILL)  # noqa: E731
+    by = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has one signal for both
+    kill = lambda: os.kill(min(workers.values()), by)  # noqa: E731
     blocks = ChunksThatStayOnWorkers(dask_blocks(*chunks_of(X, Y)).blocks, kill)
     long = clone(MOE).set_params(max_iter=5)
     moe = fit_quietly(clone(long), blocks)

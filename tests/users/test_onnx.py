@@ -251,4 +251,4 @@ def test_skl2onnx_and_a_fit_are_needed(call, monkeypatch):
     with pytest.raises(NotFittedError):
         to_onnx(MixtureOfExpertsRegressor(), X[:1])
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
-    assert_refused(refusal(call), "", "skl2onnx", 'pip install "skmoe[onnx]"')
+    assert_refused(refusal(call), "", "skl2onnx", 'pip install ".[onnx]"')

@@ -199,7 +199,7 @@ def test_scripts_of_users_pass_strict_type_checks(tmp_path, pytestconfig):
     pytest.importorskip("mypy")
     cache = pytestconfig.cache.mkdir("mypy")  # what else is checked are numpy and the package
     assert (INSTALLED / "skmoe" / "py.typed").exists()
-    (tmp_path / "script.py").write_text(USER_SCRIPT)
+    (tmp_path / "script.py").write_text(USER_SCRIPT, "utf-8")
     environment = dict(os.environ)
     if "site-packages" not in INSTALLED.parts:
         environment["MYPYPATH"] = str(INSTALLED)

@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import skmoe
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.experts import LinearExperts
 from skmoe.export import trusted_types
@@ -142,6 +144,13 @@ def test_a_mixture_that_was_read_goes_on_from_where_it_was():
     moe = fit_quietly(regressor(warm_start=True, tol=0.0), X, Y)
     read = fit_quietly(pickle.loads(pickle.dumps(moe)), X, Y)
     assert_array_equal(read.predict(X), fit_quietly(moe, X, Y).predict(X))
+
+
+def test_a_file_of_another_version_warns():
+    content, version = pickle.dumps(fitted("columns")[0]), skmoe.__version__
+    other = version[:-1] + "x"
+    with pytest.warns(InconsistentVersionWarning, match=f"skmoe from version {other} when"):
+        pickle.loads(content.replace(version.encode(), other.encode()))
 
 
 def test_files_are_small_and_keep_attributes_of_a_user():

@@ -160,4 +160,4 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     message = refusal(RowBlocks.from_parquet, "rows.parquet", "y")
-    assert_refused(message, "RowBlocks.from_parquet needs pyarrow", "skmoe[parquet]")
+    assert_refused(message, "RowBlocks.from_parquet needs pyarrow", ".[parquet]")

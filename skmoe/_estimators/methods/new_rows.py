@@ -20,13 +20,7 @@ from skmoe._data.blocks import chunk_sizes, chunks_of
 from skmoe._data.checks import shown
 from skmoe._data.encoding import encode, numeric_names
 from skmoe._data.outcomes import check_no_missing
-from skmoe._data.rows import (
-    RowRules,
-    Rows,
-    check_target,
-    checked_rows,
-    is_dask,
-)
+from skmoe._data.rows import RowRules, Rows, check_target, checked_rows, is_dask
 from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import named_estimator, transform_by, typical_model
 from skmoe._data.units import check_gate_columns, encode_units

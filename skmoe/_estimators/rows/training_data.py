@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Any, NamedTuple
+from warnings import warn
 
 import numpy as np
 from scipy import sparse
 from sklearn import get_config
+from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.multiclass import check_classification_targets
@@ -94,6 +97,23 @@ class TrainingState(NamedTuple):
     total_weight: float = 0.0  # of the rows of a fit
     spikes: tuple[int, ...] = ()  # experts that fit a few rows nearly exactly
     unit_correlation: Any = None  # UnitCorrelation of a fit with units
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles have the version of skmoe that writes them."""
+        return _read_state, (import_module("skmoe").__version__, *self)
+
+
+def _read_state(written: str, *fields: Any) -> TrainingState:
+    """The state of a pickle, with a warning if another version of skmoe has written it."""
+    version = import_module("skmoe").__version__
+    if written != version:
+        mismatch = InconsistentVersionWarning(
+            estimator_name="of skmoe",
+            current_sklearn_version=version,
+            original_sklearn_version=written,
+        )
+        warn(mismatch, stacklevel=2)
+    return TrainingState(*fields)
 
 
 class FitOptions(NamedTuple):

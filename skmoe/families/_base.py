@@ -83,6 +83,8 @@ class Family(ABC):
     # instead. At the atoms of one expert the densities of the others are zero.
     is_continuous: ClassVar[bool] = True
     atoms: ClassVar[tuple[float, ...]] = ()
+    # The range of values, of a family without predictors, of which an interval may have a part.
+    ends: Any = ()
     # Distance of a log dispersion from its lower bound up to which the likelihood is constant.
     flat_margin: ClassVar[float] = 0.0
     # Whether values far from the others are expected, which must not rule the initialisation.

@@ -423,6 +423,11 @@ class Uniform(WithoutPredictor):
         low, high = (tuple(end.tolist()) for end in ends)
         return replace(self, low=low, high=high)
 
+    @property
+    def ends(self) -> tuple[Array, ...]:
+        """Lower and upper bound of a known range."""
+        return self._range() if self.low else ()
+
     def _range(self) -> tuple[Array, Array]:
         """Lower and upper bound, (1,), or those of each output, (m, 1)."""
         low, high = np.array(self.low), np.array(self.high)

@@ -33,7 +33,7 @@ def of_target(family: Family, y: Array) -> Family:
     if not has_bounds(y):
         return family
     kind = AfterEntry if has_entry(y) else Censored
-    return kind(family)  # type: ignore[abstract]
+    return kind(family)
 
 
 def has_atom_of_others(family: Family, y: Array, families: Iterable[Family]) -> Array:
@@ -168,6 +168,10 @@ class AfterEntry(Censored):
     The probability of that divides the density. The information is that of the density alone.
     """
 
+    def in_support(self, y: Array) -> Array:
+        """Also whether the entry is possible, or at the end of the support."""
+        return super().in_support(y) & super().in_support(later_than(y["entry"]))
+
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Those of bounds, less those of the probability to be larger."""
         rows = np.flatnonzero(y["entry"] > -np.inf)
@@ -180,7 +184,7 @@ class AfterEntry(Censored):
             both[..., rows] -= of_entry
             return both
 
-        density = Censored(self.family)  # type: ignore[abstract]
+        density = Censored(self.family)
         terms, of_entry = density.derivatives(y, eta), density.derivatives(after, at_rows)
         yield less(next(terms), next(of_entry))
         yield [less(*pair) for pair in zip(next(terms), next(of_entry), strict=True)]

@@ -270,8 +270,8 @@ REFUSED = {
         lambda: mixture(1).fit(
             np.ones((2, 1)), right_censored([1.0, 2.0], [1, 1], entry=[0.0, -1.0])
         ),
-        "entry",
-        "that of row 1 is -1",
+        "y must hold positive numbers",
+        "row 1 holds 2, entry -1",
     ),
     "score": (
         lambda: mixture().fit(*simulated(50)[:2]).score(*simulated(50)[:2]),

@@ -36,7 +36,6 @@ from skmoe._data.encoding import (
     make_encoder,
     numeric_names,
 )
-from skmoe._data.entries import later_than
 from skmoe._data.outcomes import names_of_outputs
 from skmoe._data.preprocessing import Standardization, distinct_rows
 from skmoe._data.rows import (
@@ -76,7 +75,6 @@ from skmoe._estimators.parameters.parts import (
 )
 from skmoe._numerics.typing import Array, Design
 from skmoe.experts._linear import are_by_output, of_one_output
-from skmoe.families._censored import of_target
 
 # Codes of a status: no event or event.
 STATUS_CODES = [0.0, 1.0], [1.0, 2.0]
@@ -381,7 +379,8 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
         row = int(outside[0])
         values = np.atleast_1d(point_values(y)[row])
         remedy = "Correct the target"
-        if family.takes_offset and family.in_support(np.round(values)[:, None]).all():
+        is_rate = family.takes_offset and not has_bounds(y)
+        if is_rate and family.in_support(np.round(values)[:, None]).all():
             remedy = (
                 "If y holds rates, such as claims per year, pass the counts, with "
                 "offset=np.log(exposure) and without the exposure as sample_weight"
@@ -392,22 +391,6 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
             'family="normal" for all numbers, "gamma" for positive ones, or a list with point '
             'masses, ["zero", "gamma"].'
         )
-    if has_entry(y):
-        _check_entries(params, y)
-
-
-def _check_entries(params: FitParameters, y: Array) -> None:
-    """Times of entry must be possible times, or the ends of those, of all families."""
-    after = later_than(y["entry"])
-    for family in params.density.families:
-        possible = of_target(family, after).in_support(np.atleast_2d(after.T)).all(axis=0)
-        if family.link and not possible.all():
-            row = int(np.argmin(possible))
-            raise ValueError(
-                f"entry must hold {family.support} for {params.family_name}, their limit, or minus "
-                f"infinity; that of row {row} is {np.atleast_1d(y['entry'][row])[0]:g}. "
-                "Use -np.inf for rows that are observed from the start."
-            )
 
 
 def _check_outcomes(params: FitParameters, y: Array, weight: Array) -> None:

@@ -83,9 +83,8 @@ FAMILIES["geometric"] = Geometric
 for family in ("poisson", "geometric", "negative_binomial", ["zero", "geometric"]):
     moe = MixtureOfExpertsRegressor(2, family=family, random_state=0).fit(X, y)
     low, high = moe.predict_interval(X, coverage=0.9).T
-    print(
-        f"{family!s:<22} BIC {moe.bic(X, y):.0f}, {((low <= y) & (y <= high)).mean():.0%} covered"
-    )
+    covered = ((low <= y) & (y <= high)).mean()
+    print(f"{family!s:<22} BIC {moe.bic(X, y):.0f}, {covered:.0%} covered")
 
 # %%
 # Further facts of a family have comments in ``skmoe/families/_base.py``. A positive dispersion is a

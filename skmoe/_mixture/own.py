@@ -1,6 +1,6 @@
-"""Experts and gates of users in a mixture, see "Write your own family, gate and experts".
+"""Experts and gates of users in a mixture.
 
-Their coefficients are the arrays of their parameters, one after the other.
+See "Write your own family, gate and experts" in the tutorials. Their coefficients are the arrays of their parameters, one after the other.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def to_onnx(model: Any, X: Any = None, **options: Any) -> Any:
         contain `initial_types`.
     **options : dict
         Passed to `skl2onnx.to_onnx`; with `options={"zipmap": False}` the probabilities of a
-        classifier are an array.
+        classifier are an array, as they must be in double precision.
 
     Returns
     -------

@@ -110,8 +110,8 @@ class SoftmaxGate(_LogitGate):
     transformer : transformer or None, default=None
         Transformer of the gate's features (`gate_features`), such as `SplineTransformer()` for
         curved borders between the experts. It is fitted with the mixture; its output columns are
-        named in `gate_feature_names_`. None for linear borders. See "Nonlinear borders" in the user
-        guide.
+        named in `gate_feature_names_`. None for linear borders. See "What to tune first" in the
+        user guide.
     top_k : int or None, default=None
         Largest number of experts with a positive weight for a row, in training and in prediction.
         None is all of them, and so is a number that is not below that of the experts.

@@ -382,14 +382,14 @@ class Part(ABC):  # noqa: B024
 class Experts(Part):
     """A family of experts: the conditional density of y given the features, for each expert.
 
-    An object of a subclass is a value of the parameter `expert`. See "Write your own expert" in the
-    documentation.
+    An object of a subclass is a value of the parameter `expert`. See "Write your own family,
+    gate and experts" in the tutorials.
 
     Examples
     --------
     >>> from skmoe.protocols import Experts
     >>> sorted(Experts.__abstractmethods__)  # what a subclass must have
-    ['init_params', 'log_prob', 'm_step', 'mean', 'n_parameters', 'statistics']
+    ['init_params', 'log_prob', 'm_step', 'mean', 'statistics']
     """
 
     # Whether y holds class codes of shape (n,), so that the family serves the classifier.
@@ -448,14 +448,14 @@ class Experts(Part):
         `step` is one. EM goes a part of the way where all of it would lower the lower bound.
         """
 
-    @abstractmethod
+    # --- defaults ---
+
     def n_parameters(self, params: Any) -> float:
         """Number of free parameters, for information criteria; NaN if it cannot be counted.
 
-        Slopes that are zero for all experts, as those of constant columns, are none.
+        Slopes that are zero for all experts, as those of constant columns, are none. Default: all.
         """
-
-    # --- defaults ---
+        return sum(map(np.size, params))
 
     def hessian(self, params: Any, design: Design, y: Array, resp: Array) -> Any:
         """Negative Hessian of the expected log-likelihood, summed over the rows.
@@ -499,8 +499,8 @@ class Experts(Part):
 class Gate(Part):
     """A gate that can be fitted: a model whose target is the index of the expert.
 
-    An object of a subclass is a value of the parameter `gate`. See "Write your own expert" in the
-    documentation.
+    An object of a subclass is a value of the parameter `gate`. See "Write your own family,
+    gate and experts" in the tutorials.
 
     Examples
     --------

@@ -297,7 +297,9 @@ def shown_target(entry: Any) -> str:
     if not has_bounds(entry):
         return ", ".join(f"{value:g}" for value in np.atleast_1d(entry))
     pairs = zip(np.atleast_1d(entry["lower"]), np.atleast_1d(entry["upper"]), strict=True)
-    return ", ".join(f"{low:g}" if low == high else f"{low:g} to {high:g}" for low, high in pairs)
+    shown = [f"{low:g}" if low == high else f"{low:g} to {high:g}" for low, high in pairs]
+    start = np.atleast_1d(entry["entry"]) if has_entry(entry) else ()
+    return ", ".join(shown + [f"entry {time:g}" for time in start])
 
 
 # --- values -----------------------------------------------------------------------------------

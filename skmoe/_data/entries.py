@@ -21,6 +21,14 @@ from skmoe._data.rows import Dataset
 from skmoe._numerics.typing import Array
 
 
+def later_than(entry: Array) -> Array:
+    """Bounds of values that are larger than an entry, which has a probability if it is a count."""
+    after = np.empty(np.shape(entry), dtype=BOUNDS)
+    after["lower"] = np.where(entry > -np.inf, np.nextafter(entry, np.inf), entry)
+    after["upper"] = np.inf
+    return after
+
+
 def apart_from_entry(rows: Dataset) -> tuple[Dataset, Dataset, Array]:
     """Rows without the entries that are apart, rows of these, and their numbers (of units).
 
@@ -42,7 +50,5 @@ def apart_from_entry(rows: Dataset) -> tuple[Dataset, Dataset, Array]:
     kept = first[numbers]
     own = rows if units is None else rows._replace(gate_design=rows.gate_design[units.codes])
     own = own._replace(units=None, possible=None).take(kept)
-    after = np.empty(own.y.shape, dtype=BOUNDS)
-    after["lower"], after["upper"] = own.y["entry"], np.inf
-    weight = -rows.gate_weight[numbers]
-    return rows._replace(y=y), own._replace(y=after, weight=weight), numbers
+    own = own._replace(y=later_than(own.y["entry"]), weight=-rows.gate_weight[numbers])
+    return rows._replace(y=y), own, numbers

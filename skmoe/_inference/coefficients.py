@@ -43,7 +43,6 @@ from skmoe.protocols import (
     EffectCovariance,
     LinearPredictor,
     Measure,
-    Part,
 )
 
 INTERCEPT = "(Intercept)"
@@ -318,16 +317,17 @@ MAX_TERMS = 5000
 
 
 def require_distribution(part: Any, what: str) -> None:
-    """Raise ValueError if experts of a user lack the distribution that the method `what` needs.
+    """Raise ValueError if a family, or experts, lack the distribution that `what` needs.
 
     They are those of a mixture, or what the user gave.
     """
-    own = getattr(part, "own", part)
-    if isinstance(own, Part) and not callable(getattr(own, "components", None)):
-        raise ValueError(
-            f"{what} needs a predictive distribution; {type(own).__name__} has no method "
-            "components (see skmoe.protocols.Experts). Use score_samples for log densities."
-        )
+    for own in getattr(part, "families", ()) or (getattr(part, "own", part),):
+        if getattr(own, "components", None) is None:
+            raise ValueError(
+                f"{what} needs a predictive distribution; {type(own).__name__} has no method "
+                'components (see "Write your own family, gate and experts" in the tutorials). '
+                "Use score_samples for log densities."
+            )
 
 
 def missing_for_inference(fitted: FittedMixture, n_terms: float) -> str:

@@ -67,12 +67,9 @@ class Shown(NamedTuple):
 class LinearPart:
     """What gate and experts with linear predictors have in common."""
 
-    is_linear = True
-    has_derivatives = True
-    has_distribution = True
-    needs_all_rows = False
+    is_linear = has_derivatives = True
+    needs_all_rows = shared_dispersion = False
     families: Sequence[Any] = ()
-    shared_dispersion = False
     # Coordinate of the log scale of each expert and output, -1 without one, (K, m), and of that to
     # which the precision of each coefficient is relative, (D,).
     scale_index = np.full((1, 1), -1)
@@ -401,6 +398,11 @@ class Experts(LinearPart):
         return np.asarray(possible)
 
     can_collapse = True
+
+    @property
+    def has_distribution(self) -> bool:
+        """Whether the distributions of all experts are known."""
+        return all(family.components for family in self.families)
 
     def by_expert(self, theta: Array) -> Array:
         """Coefficients of each expert, (K, q), if experts can have any order."""

@@ -1,6 +1,6 @@
-"""Experts and gates of users in a mixture, see "Write your own expert" in the documentation.
+"""Experts and gates of users in a mixture.
 
-Their coefficients are the arrays of their parameters, one after the other.
+See "Write your own family, gate and experts" in the tutorials. Their coefficients are the arrays of their parameters, one after the other.
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ class OwnSums(NamedTuple):
 class OwnPart:
     """What experts and gates of users have in common."""
 
-    is_linear = False
-    has_derivatives = False
-    needs_all_rows = False
+    is_linear = has_derivatives = needs_all_rows = False
     flat = 0.0
 
     def __init__(self, own: Any, n_experts: int, n_columns: int) -> None:
@@ -192,10 +190,8 @@ class OwnExperts(OwnPart):
         density of an expert depends on its own ones only.
         """
         index = self.by_expert(np.arange(self.size)).astype(int)
-        steps, changes = (
-            DERIVATIVE_STEP * (1.0 + np.abs(theta)),
-            np.zeros((index.shape[1], self.size)),
-        )
+        steps = DERIVATIVE_STEP * (1.0 + np.abs(theta))
+        changes = np.zeros((index.shape[1], self.size))
         for i, coefficients in enumerate(index.T):
             changes[i, coefficients] = steps[coefficients]
 

@@ -780,7 +780,7 @@ def predictive_distribution(
     """Predictive distribution of a mixture of experts.
 
     The method `predict_dist` of the regressor calls it. You need it for components that you make
-    yourself: see "Write your own expert" in the documentation.
+    yourself: see "Write your own family, gate and experts" in the tutorials.
 
     Parameters
     ----------

@@ -133,7 +133,7 @@ class LinearExperts(Facts):
             link=link,
             standardizes_target=standard and not atoms and families == own,
             takes_offset="log" in {f.link for f in families} if own != families else link == "log",
-            takes_bounds=all(family.takes_bounds for family in own) and not is_joint,
+            takes_bounds=all(f.takes_bounds and f.components for f in own) and not is_joint,
             has_scale=any(family.has_scale for family in families),
             option_for_parts=next((f.option_for_parts for f in families if f.option_for_parts), ""),
         )

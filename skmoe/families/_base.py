@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod, update_abstractmethods
+from abc import ABC
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from scipy.special import expit, logit
 
 from skmoe._numerics.typing import TINY, Array
 from skmoe.protocols import Dispersion, LinearPredictor, Measure
@@ -25,6 +26,13 @@ LOG_DISPERSION_BOUNDS = (float(np.log(1e-6)), float(np.log(1e3)))
 # Second derivatives, or a curvature, by the pairs (t, u), t <= u, of predictors; zeros left out.
 Curvature = dict[tuple[int, int], Any]
 
+# The link of a mean, which is finite also where all values are 0, or 1, and its inverse.
+LINKS: dict[str, Any] = {
+    "identity": (np.positive, np.positive),
+    "log": (lambda mean: np.log(np.maximum(mean, TINY)), np.exp),
+    "logit": (lambda mean: logit(np.clip(mean, 1e-15, 1.0 - 1e-15)), expit),
+}
+
 # Key of what is added to the curvature of the mean where rows are not independent.
 RANK: Any = "rank"
 
@@ -39,8 +47,9 @@ class Family(ABC):
     element by element: each of the T arrays is (..., n), or (..., 1) where it is the same for all
     rows, and broadcasts with y. The leading axes of all of them are the same.
 
-    A family has either `log_prob` or `derivatives`. Whatever else is missing is found from
-    differences. See "Write your own expert" in the documentation.
+    A family has a `name`, and `log_prob` or `derivatives`. Whatever else is missing is found from
+    the link or from differences. Without `components` there are no distributions of y. See "Write
+    your own family, gate and experts" in the tutorials.
 
     Examples
     --------
@@ -83,6 +92,8 @@ class Family(ABC):
     # instead. At the atoms of one expert the densities of the others are zero.
     is_continuous: ClassVar[bool] = True
     atoms: ClassVar[tuple[float, ...]] = ()
+    # The range of values, of a family without predictors, of which an interval may have a part.
+    ends: Any = ()
     # Distance of a log dispersion from its lower bound up to which the likelihood is constant.
     flat_margin: ClassVar[float] = 0.0
     # Whether values far from the others are expected, which must not rule the initialisation.
@@ -98,6 +109,7 @@ class Family(ABC):
     takes_bounds: ClassVar[bool] = True
     n_moving: ClassVar[int] = 0
     # Largest absolute value of the linear predictor, for which the mean and its sums stay finite.
+    # Default: 230 under a log link.
     max_predictor: ClassVar[float] = np.inf
     # An example with what must be given if not all rows are in memory; "" for nothing.
     option_for_parts: Any = ""
@@ -105,8 +117,16 @@ class Family(ABC):
     # dispersions have no unit: initial values, bounds and priors are the same for all units of y.
     # A family whose dispersion has one takes it from the outputs in `fitted_to`.
     dispersion_unit: Any = 1.0
-    # Largest root mean square change of the linear predictors in one Newton step.
+    # Largest root mean square change of the linear predictors in one Newton step. Default: 1 under
+    # a log link.
     max_step: ClassVar[float] = np.inf
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A log link has a bound and a largest step, unless the class has others."""
+        super().__init_subclass__(**options)
+        if vars(cls).get("link") == "log":
+            cls.max_predictor = vars(cls).get("max_predictor", 230.0)
+            cls.max_step = vars(cls).get("max_step", 1.0)
 
     # --- facts that may depend on options ---
 
@@ -181,9 +201,13 @@ class Family(ABC):
         """Values whose relation to the features is about linear, for the initialisation."""
         return y
 
-    @abstractmethod
     def start(self, y: Array, weight: Array) -> Array:
-        """Predictors (T,) without features that fit one output (n,) in the support."""
+        """Predictors (T,) without features that fit one output (n,) in the support.
+
+        Default: the link of the mean of y, and dispersions of one.
+        """
+        mean = LINKS[self.link][0](np.average(y, weights=weight))
+        return np.array([mean, *[0.0] * len(self.dispersions)])
 
     # --- the density ---
 
@@ -222,9 +246,9 @@ class Family(ABC):
 
     # --- moments ---
 
-    @abstractmethod
     def mean(self, eta: Sequence[Array]) -> Array:
-        """Mean of y."""
+        """Mean of y. Default: by the link."""
+        return np.asarray(LINKS[self.link][1](eta[0]))
 
     def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
         """Derivatives (T) of the mean by the predictors; zero is a number. Default: differences."""
@@ -239,9 +263,8 @@ class Family(ABC):
         at_zero = self.mean([np.zeros(1), *eta[1:]])
         return np.log(mean) - np.log(at_zero) if self.link == "log" else mean - at_zero
 
-    @abstractmethod
-    def components(self, eta: Sequence[Array]) -> Any:
-        """The distribution of y, of predictors (n,) or (m, n), as mixture of one component."""
+    # Method with the distribution of y, of predictors (n,) or (m, n), as mixture of one component.
+    components: Any = None
 
 
 def score(family: Family, y: Array, eta: Sequence[Array]) -> Sequence[Array]:
@@ -280,7 +303,6 @@ def of_others(kind: Any, source: str, names: Iterable[str]) -> None:
     """Facts and methods of a class of families that are those of the family in a field."""
     for name in names:
         setattr(kind, name, property(attrgetter(f"{source}.{name}")))
-    update_abstractmethods(kind)
 
 
 def of_output(family: Any, output: int) -> Any:
@@ -302,39 +324,29 @@ def log_variance_of(values: Array, weight: Array) -> float:
     return float(np.log(variance)) if variance > TINY else 0.0
 
 
-def log_mean_of(y: Array, weight: Array) -> float:
-    """Logarithm of the mean of non-negative values (n,)."""
-    return float(np.log(max(np.average(y, weights=weight), TINY)))
-
-
-class LogLink(Family):
-    """Families whose mean is the exponential of the linear predictor."""
-
-    link: ClassVar[str] = "log"
-    max_step: ClassVar[float] = 1.0
-
-    def mean(self, eta: Sequence[Array]) -> Array:
-        """Exponential of the linear predictor."""
-        return np.exp(eta[0])
-
-    def start(self, y: Array, weight: Array) -> Array:
-        """Logarithm of the mean, and dispersions of one."""
-        return np.array([log_mean_of(y, weight), *[0.0] * len(self.dispersions)])
-
-
-class Positive(LogLink):
+class Positive(Family):
     """Positive values whose logarithm, or whose mean, is the linear predictor plus noise."""
 
+    link: ClassVar[str] = "log"
     support: ClassVar[str] = "positive numbers"
-    max_predictor: ClassVar[float] = 230.0
     n_moving: ClassVar[int] = 1
     has_scale: ClassVar[bool] = True
     dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
+    has_zero: ClassVar[bool] = False
+    # The components, from the exponential of the predictor and this power of the dispersion.
+    distribution: ClassVar[Any] = None
+    power: ClassVar[float] = 1.0
+
+    def components(self, eta: Sequence[Array]) -> Any:
+        """The distribution of the class."""
+        predictor, *log_dispersion = as_outputs(eta)
+        power = np.exp(self.power * (log_dispersion[0] if log_dispersion else np.zeros(())))
+        return self.distribution.single(np.exp(predictor), power)
 
     def in_support(self, y: Array) -> Array:
-        """Positive numbers."""
-        return y > 0.0
+        """Positive numbers, and zero if it is one of the values."""
+        return y >= 0.0 if self.has_zero else y > 0.0
 
     def working_target(self, y: Array) -> Array:
         """Logarithm; half of the smallest positive number of an output stands for the others.

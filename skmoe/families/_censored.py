@@ -12,6 +12,7 @@ import numpy as np
 
 from skmoe._data.censored_targets import has_entry, is_exact, point_values
 from skmoe._data.checks import has_bounds
+from skmoe._data.entries import later_than
 from skmoe._numerics.typing import TINY, Array
 from skmoe.families._base import Curvature, Family, along, of_others
 
@@ -32,7 +33,7 @@ def of_target(family: Family, y: Array) -> Family:
     if not has_bounds(y):
         return family
     kind = AfterEntry if has_entry(y) else Censored
-    return kind(family)  # type: ignore[abstract]
+    return kind(family)
 
 
 def has_atom_of_others(family: Family, y: Array, families: Iterable[Family]) -> Array:
@@ -82,12 +83,16 @@ class Censored(Family):
         if self.family.atoms:
             inside = [(lower <= atom) & (atom <= upper) for atom in self.family.atoms]
             return np.asarray(np.any(inside, axis=0))
+        if self.family.ends:
+            low, high = self.family.ends
+            return np.asarray((lower <= high) & (low <= upper))
         possible = np.isneginf(lower) | self._is_in_closure(lower, np.inf)
         possible &= np.isposinf(upper) | self._is_in_closure(upper, -np.inf)
         return np.where(is_exact(y), self.family.in_support(lower), possible)
 
     def _is_in_closure(self, bound: Array, inside: float) -> Array:
-        return self.family.in_support(bound) | self.family.in_support(np.nextafter(bound, inside))
+        near = bound, np.nextafter(bound, inside), np.nextafter(bound, -inside)
+        return np.any([self.family.in_support(value) for value in near], axis=0)
 
     def working_target(self, y: Array) -> Array:
         """That of one value of each interval."""
@@ -163,11 +168,14 @@ class AfterEntry(Censored):
     The probability of that divides the density. The information is that of the density alone.
     """
 
+    def in_support(self, y: Array) -> Array:
+        """Also whether the entry is possible, or at the end of the support."""
+        return super().in_support(y) & super().in_support(later_than(y["entry"]))
+
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Those of bounds, less those of the probability to be larger."""
         rows = np.flatnonzero(y["entry"] > -np.inf)
-        after = np.empty(len(rows), dtype=y.dtype)
-        after["lower"], after["upper"] = y["entry"][rows], np.inf
+        after = later_than(y["entry"][rows])
         at_rows = [own if np.shape(own)[-1] == 1 else own[..., rows] for own in eta]
 
         def less(found: Any, of_entry: Any) -> Array:
@@ -176,7 +184,7 @@ class AfterEntry(Censored):
             both[..., rows] -= of_entry
             return both
 
-        density = Censored(self.family)  # type: ignore[abstract]
+        density = Censored(self.family)
         terms, of_entry = density.derivatives(y, eta), density.derivatives(after, at_rows)
         yield less(next(terms), next(of_entry))
         yield [less(*pair) for pair in zip(next(terms), next(of_entry), strict=True)]
@@ -224,7 +232,7 @@ def _of_intervals(family: Family, y: Array, values: Array, eta: list[Array]) -> 
     # Hazards at the bounds times the changes of y there, and the slopes of the density.
     hazards: list[tuple[list[Array], Sequence[Array]]] = []
     for bound, sign in ((y["lower"], 1.0), (y["upper"], -1.0)) if n_moving else ():
-        present = np.isfinite(bound) & family.in_support(bound)
+        present = np.isfinite(bound) & family.in_support(np.nextafter(bound, -sign * np.inf))
         if not present.any():
             continue
         value, is_log = np.where(present, bound, 1.0), family.link == "log"

@@ -44,10 +44,6 @@ class LocationScale(Family):
         variance = np.average(np.square(y - mean), weights=weight)
         return np.array([mean, np.log(variance) if variance > TINY else 0.0])
 
-    def mean(self, eta: Sequence[Array]) -> Array:
-        """The linear predictor."""
-        return eta[0]
-
 
 @dataclass(frozen=True)
 class Normal(LocationScale):
@@ -348,10 +344,6 @@ class Beta(Family):
         }
         yield information
 
-    def mean(self, eta: Sequence[Array]) -> Array:
-        """The logistic function of the linear predictor."""
-        return expit(eta[0])
-
     def components(self, eta: Sequence[Array]) -> parts.BetaComponents:
         """The beta distribution."""
         predictor, log_dispersion = as_outputs(eta)
@@ -423,23 +415,22 @@ class Uniform(WithoutPredictor):
         low, high = (tuple(end.tolist()) for end in ends)
         return replace(self, low=low, high=high)
 
-    def _range(self) -> tuple[Array, Array]:
-        """Lower and upper bound, (1,), or those of each output, (m, 1)."""
-        low, high = np.array(self.low), np.array(self.high)
+    @property
+    def ends(self) -> tuple[Array, Array]:
+        """Lower and upper bound, (1,), or those of each output, (m, 1); any before the fit."""
+        low, high = np.array(self.low or (-np.inf,)), np.array(self.high or (np.inf,))
         if len(low) > 1:
             low, high = low[:, None], high[:, None]
         return low, np.where(high > low, high, low + 1.0)
 
     def in_support(self, y: Array) -> Array:
         """Numbers in the range; all before the fit."""
-        if not self.low:
-            return np.ones(y.shape, dtype=bool)
-        low, high = self._range()
+        low, high = self.ends
         return np.asarray((y >= low) & (y <= high))
 
     def log_prob(self, y: Array, eta: Sequence[Array]) -> Array:
         """Minus the log of the width of the range."""
-        return parts.UNIFORM.log_pdf(y, *self._range())
+        return parts.UNIFORM.log_pdf(y, *self.ends)
 
     @property
     def equation(self) -> str:
@@ -450,10 +441,9 @@ class Uniform(WithoutPredictor):
 
     def mean(self, eta: Sequence[Array]) -> Array:
         """Middle of the range."""
-        low, high = self._range()
-        return 0.5 * (low + high)
+        return np.asarray(0.5 * sum(self.ends))
 
     def components(self, eta: Sequence[Array]) -> parts.UniformComponents:
         """The uniform distribution, of one row."""
-        low, high = (end.reshape(-1, 1) for end in self._range())
+        low, high = (end.reshape(-1, 1) for end in self.ends)
         return parts.UniformComponents.single(low, high)

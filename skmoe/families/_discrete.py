@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import digamma, expit, gammaln
 
 from skmoe._numerics.special import trigamma
-from skmoe._numerics.typing import TINY, Array
+from skmoe._numerics.typing import Array
 from skmoe.distributions import (
     NegativeBinomialComponents,
     OrdinalComponents,
@@ -23,16 +23,16 @@ from skmoe.families._base import (
     LOG_DISPERSION_BOUNDS,
     Curvature,
     Family,
-    LogLink,
     WithoutPredictor,
     as_outputs,
 )
 from skmoe.protocols import Dispersion, Measure
 
 
-class _CountFamily(LogLink):
+class _CountFamily(Family):
     """What families of counts share."""
 
+    link: ClassVar[str] = "log"
     support: ClassVar[str] = "counts, which are non-negative integers,"
     is_count: ClassVar[bool] = True
     is_continuous: ClassVar[bool] = False
@@ -244,9 +244,7 @@ class Ordinal(Family):
 
     def start(self, y: Array, weight: Array) -> Array:
         """Log odds of more than the first value, and thresholds at a distance of one."""
-        share = weight[y > self.values[0]].sum() / weight.sum()
-        log_odds = np.log(max(share, TINY**0.1) / max(1.0 - share, TINY**0.1))
-        return np.array([log_odds, *[0.0] * len(self.dispersions)])
+        return super().start(np.asarray(y > self.values[0], dtype=float), weight)
 
     @cached_property  # each iteration of EM needs them, many times
     def dispersions(self) -> tuple[Dispersion, ...]:

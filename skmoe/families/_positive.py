@@ -16,7 +16,7 @@ from skmoe._numerics.special import log_sum, moments_of_index, shape_of_jumps, t
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _continuous as parts
 from skmoe.distributions._components import NestedComponents
-from skmoe.families._base import Positive, as_outputs, log_mean_of
+from skmoe.families._base import Family, Positive, as_outputs
 from skmoe.families._continuous import LogNormal
 from skmoe.protocols import Dispersion, Measure
 
@@ -46,6 +46,8 @@ class Gamma(Positive):
     """
 
     name: ClassVar[str] = "gamma"
+    distribution: ClassVar[Any] = parts.GammaComponents
+    power: ClassVar[float] = -1.0
     is_dispersion_model: ClassVar[bool] = True
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
@@ -65,11 +67,6 @@ class Gamma(Positive):
         of_shape = np.square(shape) * trigamma(shape) - shape
         yield {(0, 0): shape, (1, 1): of_shape}
         yield {(0, 0): -shape - excess, (0, 1): -excess, (1, 1): -of_shape - ratio}
-
-    def components(self, eta: Sequence[Array]) -> parts.GammaComponents:
-        """The gamma distribution."""
-        predictor, log_dispersion = as_outputs(eta)
-        return parts.GammaComponents.single(np.exp(predictor), np.exp(-log_dispersion))
 
 
 TIME_RATIO = Measure("time ratio", "times")
@@ -112,6 +109,8 @@ class Weibull(Positive):
     """
 
     name: ClassVar[str] = "weibull"
+    distribution: ClassVar[Any] = parts.WeibullComponents
+    power: ClassVar[float] = -0.5
     # With the slope b of the log of times and the shape s, exp(-b s) multiplies the hazard.
     measures = (
         TIME_RATIO,
@@ -149,11 +148,6 @@ class Weibull(Positive):
         """The scale times a gamma function."""
         return np.exp(eta[0] + gammaln(1.0 + np.exp(0.5 * eta[1])))
 
-    def components(self, eta: Sequence[Array]) -> parts.WeibullComponents:
-        """The Weibull distribution."""
-        predictor, log_dispersion = as_outputs(eta)
-        return parts.WeibullComponents.single(np.exp(predictor), np.exp(-0.5 * log_dispersion))
-
 
 # Variance of standard logistic noise, and its information about the log of the root of the
 # dispersion.
@@ -189,6 +183,8 @@ class LogLogistic(Positive):
     """
 
     name: ClassVar[str] = "loglogistic"
+    distribution: ClassVar[Any] = parts.LogLogisticComponents
+    power: ClassVar[float] = -0.5
     # With the slope b of the log of times and the shape s, exp(-b s) multiplies the odds.
     measures = (
         TIME_RATIO,
@@ -227,11 +223,6 @@ class LogLogistic(Positive):
     def mean(self, eta: Sequence[Array]) -> Array:
         """That of the distribution."""
         return parts.loglogistic_mean(np.exp(eta[0]), np.exp(-0.5 * eta[1]))
-
-    def components(self, eta: Sequence[Array]) -> parts.LogLogisticComponents:
-        """The log-logistic distribution."""
-        predictor, log_dispersion = as_outputs(eta)
-        return parts.LogLogisticComponents.single(np.exp(predictor), np.exp(-0.5 * log_dispersion))
 
 
 # Time in units of its scale beyond which the hazard is linear in it, and its largest logarithm:
@@ -281,20 +272,18 @@ class Gompertz(Positive):
     """
 
     name: ClassVar[str] = "gompertz"
+    distribution: ClassVar[Any] = parts.GompertzComponents
     measures = (TIME_RATIO,)
     log_dispersion_bounds = ((float(np.log(1e-8)), float(np.log(1e2))),)
     equation: ClassVar[str] = "scale of {response} = exp({predictor})"
     support: ClassVar[str] = "numbers from 0 on"
+    has_zero: ClassVar[bool] = True
     max_predictor: ClassVar[float] = 200.0
     has_scale: ClassVar[bool] = False
 
-    def in_support(self, y: Array) -> Array:
-        """Numbers from 0 on."""
-        return y >= 0.0
-
     def start(self, y: Array, weight: Array) -> Array:
         """The scale with the mean of the values, for a dispersion of one."""
-        return np.array([log_mean_of(y, weight) - np.log(INITIAL_MEAN), 0.0])
+        return Family.start(self, y, weight) - np.log([INITIAL_MEAN, 1.0])
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information, from a table by the log of the dispersion."""
@@ -316,11 +305,6 @@ class Gompertz(Positive):
     def mean(self, eta: Sequence[Array]) -> Array:
         """The scale times a function of the dispersion."""
         return np.exp(eta[0]) * parts.gompertz_moment(np.ones(()), np.exp(eta[1]), 1)
-
-    def components(self, eta: Sequence[Array]) -> parts.GompertzComponents:
-        """The Gompertz distribution."""
-        predictor, log_dispersion = as_outputs(eta)
-        return parts.GompertzComponents.single(np.exp(predictor), np.exp(log_dispersion))
 
 
 @dataclass(frozen=True)
@@ -348,15 +332,13 @@ class Exponential(Positive):
     """
 
     name: ClassVar[str] = "exponential"
+    distribution: ClassVar[Any] = parts.WeibullComponents
     measures = (TIME_RATIO, Measure("hazard ratio", "the hazard", -1.0))
     support: ClassVar[str] = "numbers from 0 on"
+    has_zero: ClassVar[bool] = True
     has_scale: ClassVar[bool] = False
     dispersions: ClassVar[tuple[Dispersion, ...]] = ()
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = ()
-
-    def in_support(self, y: Array) -> Array:
-        """Numbers from 0 on."""
-        return y >= 0.0
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information of one."""
@@ -365,10 +347,6 @@ class Exponential(Positive):
         yield (ratio - 1.0,)
         yield {(0, 0): 1.0}
         yield {(0, 0): -ratio}
-
-    def components(self, eta: Sequence[Array]) -> parts.WeibullComponents:
-        """The Weibull distribution of shape one."""
-        return parts.WeibullComponents.single(np.exp(as_outputs(eta)[0]), np.ones(()))
 
 
 @dataclass(frozen=True)
@@ -462,6 +440,7 @@ class Tweedie(PowerVariance):
     takes_bounds: ClassVar[bool] = False
     max_outputs: ClassVar[float] = 1
     support: ClassVar[str] = "numbers from 0 on"
+    has_zero: ClassVar[bool] = True
     atoms: ClassVar[tuple[float, ...]] = (0.0,)
 
     power: float = 1.5  # type: ignore[misc]
@@ -469,10 +448,6 @@ class Tweedie(PowerVariance):
     def check_options(self) -> None:
         """The power is between 1 and 2."""
         check_real("power", self.power, least=MIN_POWER, most=MAX_POWER)
-
-    def in_support(self, y: Array) -> Array:
-        """Numbers from 0 on."""
-        return y >= 0.0
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information about the mean, absolute observed one about the dispersion."""

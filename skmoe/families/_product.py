@@ -203,11 +203,11 @@ def of_observed(family: Any, y: Array, possible: Array) -> tuple[Any, Array, Arr
     """
     missing, of_rest = np.isnan(y), family
     if y.ndim == 1:
-        of_rest = Observed(family, ~missing)  # type: ignore[abstract]
+        of_rest = Observed(family, ~missing)
         y = np.where(missing, y[possible][0] if possible.any() else 1.0, y)
     else:
         kinds, codes = np.unique(missing, axis=1, return_inverse=True)
         each = [(np.flatnonzero(~own), codes.ravel() == i) for i, own in enumerate(kinds.T)]
         patterns = tuple((kept, np.flatnonzero(rows)) for kept, rows in each if len(kept))
-        of_rest = ObservedJointly(family, patterns)  # type: ignore[abstract]
+        of_rest = ObservedJointly(family, patterns)
     return of_rest, y, possible | missing

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy.stats import kstest
+from scipy.stats import kstest, poisson
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks, right_censored
@@ -222,6 +222,20 @@ def test_a_report_has_the_log_density_of_held_out_rows(tmp_path):
     assert f"{abs(score):.3g}" in page
 
 
+def test_counts_without_zeros_are_those_that_enter_at_zero():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 1))
+    y = rng.poisson(np.exp(0.3 * X[:, 0])).astype(float)
+    X, y = X[y > 0], y[y > 0]
+    truncated = right_censored(y, np.ones(len(y)), entry=np.zeros(len(y)))
+    moe = MixtureOfExpertsRegressor(1, family="poisson", **EXACT).fit(X, truncated)
+    inference = moe.inference(X, truncated)
+    assert np.abs((inference.estimates - [0.0, 0.3]) / inference.standard_errors).max() < 2.5
+    mean = np.exp(moe.expert_intercept_ + X @ moe.expert_coef_[0])
+    expected = poisson.logpmf(y, mean) - poisson.logsf(0, mean)
+    assert_allclose(moe.score_samples(X, truncated), expected)
+
+
 REFUSED = {
     "after": (
         lambda: right_censored([1.0, 2.0], [1, 0], entry=[0.0, 2.0]),
@@ -251,6 +265,13 @@ REFUSED = {
         lambda: mixture(gate=SoftmaxGate(balance=0.1)).fit(*simulated(50)[:2]),
         "y with delayed entry",
         "gate.balance=0.1",
+    ),
+    "before the support": (
+        lambda: mixture(1).fit(
+            np.ones((2, 1)), right_censored([1.0, 2.0], [1, 1], entry=[0.0, -1.0])
+        ),
+        "y must hold positive numbers",
+        "row 1 holds 2, entry -1",
     ),
     "score": (
         lambda: mixture().fit(*simulated(50)[:2]).score(*simulated(50)[:2]),

@@ -16,8 +16,9 @@ PAGES = {
     "user guide": sorted((ROOT / "docs" / "user_guide").glob("*.md")),
     "documentation": sorted((ROOT / "docs").glob("*.md")),
     "gallery": sorted((ROOT / "examples").glob("plot_*.py")),
+    "tutorials": sorted((ROOT / "examples" / "tutorials").glob("plot_*.py")),
 }
-REFERENCE = re.compile(r'"([^"]+)" in the (user guide|documentation|gallery)')
+REFERENCE = re.compile(r'"([^"]+)" in the (user guide|documentation|gallery|tutorials)')
 # In a parameter the place is left out.
 WITHOUT_PLACE = re.compile(r'[Ss]ee "([A-Z][^"]+)"(?! in the )(?!, and)')
 

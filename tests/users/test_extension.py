@@ -1,8 +1,8 @@
 """Experts and gates of one's own, and those of the examples, do what the documentation says."""
 
+import ast
 import inspect
 import pickle
-import runpy
 import sys
 import types
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks, interval_censored
 from skmoe.export import to_onnx
-from skmoe.families import FAMILIES, Gamma
+from skmoe.families import FAMILIES
 from skmoe.gates import GATES
 from skmoe.inspection import CoefficientsDisplay, export_html, export_text
 from skmoe.protocols import Experts, Gate, LinearPredictor
@@ -195,103 +195,76 @@ def test_streams_and_bases_are_refused_by_name():
     assert_refused(message, "conversion to ONNX needs", 'expert="linear"', "ExponentialExperts()")
 
 
-# --- the family and the experts of the examples ---
+# --- the family, the gate and the experts of the tutorial ---
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture
-def family(monkeypatch):
-    """The class, which is in the registry until the end of the test."""
-    monkeypatch.setitem(FAMILIES, "waiting_time", None)  # so that the entry goes again
-    module = types.ModuleType("waiting_time_family")
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    source = (EXAMPLES / "waiting_time_family.py").read_text("utf-8")
-    exec(compile(source, module.__name__, "exec"), vars(module))
-    return module.WaitingTime
+TUTORIAL = Path(__file__).parents[2] / "examples" / "tutorials" / "plot_6_own_parts.py"
 
 
-def waiting_times(n_rows):
+@pytest.fixture(scope="module")
+def tutorial():
+    """The classes of the tutorial, without its fits; their names leave the registries again."""
+    module = types.ModuleType("own_parts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, module.__name__, module)
+        patch.setitem(FAMILIES, "geometric", None)  # so that the entries go again
+        patch.setitem(GATES, "dirichlet", None)
+        tree = ast.parse(TUTORIAL.read_text("utf-8"))
+        kinds = ast.Import, ast.ImportFrom, ast.ClassDef
+        tree.body = [
+            node
+            for node in tree.body
+            if isinstance(node, kinds) or ast.unparse(node).startswith(("FAMILIES[", "GATES["))
+        ]
+        exec(compile(tree, module.__name__, "exec"), vars(module))
+        yield module
+
+
+def visits(n_rows):
     rng = np.random.default_rng(0)
     X = rng.uniform(-2, 2, size=(n_rows, 2))
-    return X, rng.exponential(np.exp(1 + np.abs(X[:, 0])))
+    return X, rng.geometric(1 / (1 + np.exp(1 + np.abs(X[:, 0])))) - 1.0
 
 
 FIXED = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "random_state": 0}
 
 
-def test_score_of_the_example_is_the_derivative_of_its_density(family):
-    rng, step = np.random.default_rng(0), 1e-6
-    y, predictor = rng.exponential(size=(1, 50)), 0.5 * rng.normal(size=(2, 1, 50))
-    up, down = (family().log_prob(y, [predictor + sign * step]) for sign in (1, -1))
-    logs, (score,), _ = family().derivatives(y, [predictor])
-    assert_allclose(score, (up - down) / (2 * step), rtol=1e-6, atol=1e-7)
-    assert_allclose(logs, stats.expon(scale=np.exp(predictor)).logpdf(y))
-    assert_allclose(logs, Gamma().log_prob(y, [predictor, np.zeros(1)]))
-
-
-def test_family_of_the_example_has_all_that_registered_families_have(family):
-    X, y = waiting_times(600)
-    moe = MixtureOfExpertsRegressor(2, family="waiting_time", **FIXED).fit(X, y)
-    assert_allclose(np.sort(moe.expert_coef_[:, 0]), [-1, 1], atol=0.25)
+def test_a_family_is_one_method_whose_derivatives_are_differences(tutorial):
+    y, eta = np.arange(6.0), 0.5 * np.random.default_rng(0).normal(size=(2, 1, 6))
+    family, mean = tutorial.JustGeometric(), np.exp(eta)
+    logs, (score,), _ = family.derivatives(y, [eta])
+    assert_allclose(logs, stats.nbinom(1, 1 / (1 + mean)).logpmf(y))
+    assert_allclose(score, (y - mean) / (1 + mean), atol=1e-8)
+    X, y = visits(600)
+    moe = MixtureOfExpertsRegressor(2, family=family, **FIXED).fit(X, y)
+    assert_allclose(np.sort(moe.expert_coef_[:, 0]), [-1, 1], atol=0.35)
     assert min(np.diff(moe.lower_bounds_)) > -1e-10
-    same = MixtureOfExpertsRegressor(2, family=family(), **FIXED).fit(X, y)
-    assert_array_equal(same.expert_coef_, moe.expert_coef_)
-    assert_allclose(moe.predict_dist(X).logpdf(y), moe.score_samples(X, y))
-    low, high = moe.predict_interval(X, coverage=0.9).T
-    assert 0.86 < ((low <= y) & (y <= high)).mean() < 0.94
     assert np.isfinite(moe.inference(X, y).standard_errors).all()
-    read = pickle.loads(pickle.dumps(moe))
-    assert_array_equal(read.predict(X), moe.predict(X))
-    zeros = X, np.where(X[:, 1] > 1, 0.0, y)
-    mixed = MixtureOfExpertsRegressor(2, family=["zero", family()], **FIXED).fit(*zeros)
-    assert_allclose(mixed.weights_[0], 0.25, atol=0.05)
-    streamed = MixtureOfExpertsRegressor(2, family=family(), **FIXED).partial_fit(X, y)
-    assert streamed.n_parameters_ == moe.n_parameters_
-    refused = MixtureOfExpertsRegressor(2, family="waiting_time")
-    assert_fit_refused(refused, (X, -y), "y must hold positive numbers", 'family="waiting_time"')
-
-
-def test_examples_of_a_family_and_of_experts_are_the_same_model(family):
-    experts = runpy.run_path(str(EXAMPLES / "waiting_time_expert.py"))["WaitingTimeExperts"]
-    X, y = waiting_times(300)
-    init = np.column_stack([X[:, 0] > 0, X[:, 0] <= 0]).astype(float)
-    options = FIXED | {"tol": 1e-10, "max_iter": 2000, "init": init}
-    one = MixtureOfExpertsRegressor(2, family=family(), **options).fit(X, y)
-    two = MixtureOfExpertsRegressor(2, expert=experts(alpha=0.1), **options).fit(X, y)
-    assert_allclose(one.expert_coef_, two.expert_coef_, rtol=1e-3, atol=1e-3)
-    by_family, by_experts = (moe.inference(X, y).standard_errors for moe in (one, two))
-    assert_allclose(by_experts, by_family, rtol=1e-3)
-
-
-def test_experts_of_the_documentation():
-    experts = runpy.run_path(str(EXAMPLES / "waiting_time_expert.py"))["WaitingTimeExperts"]
-    rng = np.random.default_rng(0)
-    X = rng.uniform(-1, 1, size=(800, 2))
-    log_mean = np.where(X[:, 0] < 0, 1 + 1.5 * X[:, 1], 4 - X[:, 1])
-    y = rng.exponential(np.exp(log_mean))
-    options = {"expert": experts(alpha=0.1), "n_init": 1, "random_state": 0, "gate_alpha": 1.0}
-    moe = MixtureOfExpertsRegressor(2, **options).fit(X, y)
-    assert_allclose(np.sort(moe.expert_coef_[:, 1]), [-1.0, 1.5], atol=0.2)
-    assert np.diff(moe.lower_bounds_).min() > -1e-10
-    logs = stats.expon.logpdf(y[:, None], scale=moe.predict_experts(X))
-    expected = np.log((moe.predict_gate(X) * np.exp(logs)).sum(axis=1))
-    assert_allclose(moe.score_samples(X, y), expected)
-    # The unit of time adds a constant to the intercepts.
-    in_ms = MixtureOfExpertsRegressor(2, **options).fit(X, 1000 * y)
-    assert_allclose(in_ms.expert_coef_, moe.expert_coef_, atol=1e-5)
-    assert_allclose(in_ms.expert_intercept_, moe.expert_intercept_ + np.log(1000), atol=1e-5)
-    both = np.column_stack([y, y[::-1]])[:100]
-    assert clone(in_ms).fit(X[:100], both).expert_coef_.shape == (2, 2, 2)
-    assert_fit_refused(clone(in_ms), (X, y - y[0]), "y", "positive numbers", "row 0 holds 0")
+    assert "ratio of means" in str(moe.summary(X, y))
+    constant, units = clone(moe).set_params(gate="constant"), np.arange(600) // 2
+    assert "geometric" in str(constant.fit(X, y, units=units).summary(X, y, units=units))
     message = refusal(moe.predict_interval, X)
-    assert_refused(message, "predict_interval", "WaitingTimeExperts", "components")
+    assert_refused(message, "predict_interval", "JustGeometric", "components")
+    censored = interval_censored(y, np.where(y > 3, np.inf, y))
+    assert_fit_refused(moe, (X, censored), "family", "JustGeometric", "censored y")
 
 
-def test_gate_of_the_documentation(monkeypatch):
-    monkeypatch.setitem(GATES, "dirichlet", None)
-    gate = runpy.run_path(str(EXAMPLES / "dirichlet_gate.py"))["DirichletGate"]
-    monkeypatch.setitem(GATES, "dirichlet", gate)
+def test_the_family_of_the_tutorial_has_all_that_registered_families_have(tutorial, monkeypatch):
+    X, y = visits(600)
+    moe = MixtureOfExpertsRegressor(2, family="geometric", **FIXED).fit(X, y)
+    assert_allclose(moe.predict_dist(X).logpmf(y), moe.score_samples(X, y))
+    low, high = moe.predict_interval(X, coverage=0.9).T
+    assert 0.88 < ((low <= y) & (y <= high)).mean() < 0.96
+    same = pickle.loads(pickle.dumps(moe))
+    assert_array_equal(same.predict(X), moe.predict(X))
+    zeros = X, np.where(X[:, 1] > 1, 0.0, y)
+    mixed = MixtureOfExpertsRegressor(2, family=["zero", "geometric"], **FIXED).fit(*zeros)
+    assert 0.15 < mixed.weights_[0] < 0.35
+    streamed = MixtureOfExpertsRegressor(2, family="geometric", **FIXED).partial_fit(X, y)
+    assert streamed.n_parameters_ == moe.n_parameters_
+    assert_fit_refused(moe, (X, -y - 1), "y must hold counts", 'family="geometric"')
+
+
+def test_the_gate_of_the_tutorial_has_a_prior(tutorial):
     X, y = crossing_lines()
     options = {"n_init": 1, "random_state": 0, "alpha": 0.1}
     weak, strong = (
@@ -304,6 +277,25 @@ def test_gate_of_the_documentation(monkeypatch):
     assert_allclose(strong.weights_, 0.5, atol=1e-3)
     assert np.diff(weak.lower_bounds_).min() > -1e-10
     assert_refused(refusal(weak.inference, X, y), "inference", "DirichletGate", "your own")
+
+
+def test_the_experts_of_the_tutorial_are_von_mises_distributions(tutorial):
+    rng, X = np.random.default_rng(0), np.linspace(-1, 1, 600)[:, None]
+    y = np.where(X[:, 0] > 0, rng.vonmises(1, 8, size=600), rng.vonmises(-2, 2, size=600))
+    moe = MixtureOfExpertsRegressor(2, expert=tutorial.VonMises(), gate_alpha=0.1, random_state=0)
+    moe.fit(X, y)
+    assert np.diff(moe.lower_bounds_).min() > -1e-10
+    pairs = zip(moe.concentration_, moe.direction_, strict=True)
+    logs = np.stack([stats.vonmises(*pair).logpdf(y) for pair in pairs], axis=1)
+    expected = np.log((moe.predict_gate(X) * np.exp(logs)).sum(axis=1))
+    assert_allclose(moe.score_samples(X, y), expected)
+    order, halves = np.argsort(moe.direction_), (y[X[:, 0] <= 0], y[X[:, 0] > 0])
+    exact = [stats.vonmises.fit(half, fscale=1)[0] for half in halves]
+    assert_allclose(moe.concentration_[order], exact, rtol=0.05)
+    table = moe.inference(X, y).to_frame()
+    errors = table.xs("log(concentration)", level="term")["standard error"].to_numpy()
+    assert_allclose(errors, np.sqrt(2 / 300), rtol=0.3)  # of large concentrations
+    assert_fit_refused(clone(moe), (X, y + 4), "y must hold angles", "-pi to pi")
 
 
 def test_a_family_of_forty_lines_has_what_the_registered_ones_have(monkeypatch, tmp_path):

@@ -399,7 +399,8 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
         row = int(outside[0])
         values = np.atleast_1d(point_values(y)[row])
         remedy = "Correct the target"
-        if family.takes_offset and family.in_support(np.round(values)[:, None]).all():
+        is_rate = family.takes_offset and not has_bounds(y)
+        if is_rate and family.in_support(np.round(values)[:, None]).all():
             remedy = (
                 "If y holds rates, such as claims per year, pass the counts, with "
                 "offset=np.log(exposure) and without the exposure as sample_weight"

@@ -308,6 +308,11 @@ def has_entry(y: Any) -> bool:
     return has_bounds(y) and "entry" in y.dtype.names
 
 
+def has_intervals(y: Any) -> bool:
+    """Whether some values are between two bounds that differ."""
+    return has_bounds(y) and bool((np.isfinite(y["upper"] - y["lower"]) & ~is_exact(y)).any())
+
+
 def is_exact(y: Array) -> Array:
     """Which entries are values, and not intervals."""
     if not has_bounds(y):

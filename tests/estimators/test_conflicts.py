@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.data import RowBlocks, right_censored
+from skmoe.data import RowBlocks, interval_censored, right_censored
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
 from skmoe.model_selection import likelihood_ratio_test, n_experts_test
@@ -98,6 +98,11 @@ ARGUMENTS = {
     "metadata": {"cost": np.ones(40)},
     "y with delayed entry": {
         "y": right_censored(COUNTS + 1.0, np.arange(40) % 2, entry=0.5 * np.ones(40))
+    },
+    "y between two bounds": {"y": interval_censored(COUNTS + 1.0, COUNTS + 2.0)},
+    "delayed entry of units": {
+        "y": right_censored(COUNTS + 1.0, np.arange(40) % 2, entry=0.5 * np.ones(40)),
+        "units": np.arange(40),
     },
     "censored y": {"y": right_censored(COUNTS + 1.0, np.arange(40) % 2)},
     "missing values in some outputs": {"y": np.column_stack([Y, np.where(Y > 0, Y, np.nan)])},

@@ -32,7 +32,8 @@ OWN_EXPERTS, OWN_DENSITY = "experts of your own", "an expert with a density of i
 KNOWN_EXPERTS = "known_experts"
 CENSORED, OFFSET, AVERAGES = "censored y", "an offset", "var_weights"
 NOT_OF_AVERAGES = "families of which averages have another distribution"
-ENTRY = "y with delayed entry"
+ENTRY, INTERVALS = "y with delayed entry", "y between two bounds"
+ENTRY_OF_UNITS = "delayed entry of units"
 NO_LOG_LINK = "experts with another link than log, or none"
 FAMILY, FAMILIES = 'a family other than "normal"', "a list of different families"
 NOT_NORMAL = 'a family other than "normal" and "lognormal"'
@@ -59,9 +60,13 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "gates are nested if the features of one are those of the other and more. "
         "Use gates without a transformer, or compare the models by their bic."
     ),
-    ((TEST,), ("class_weight", CENSORED)): (
-        "targets are drawn, which have values, and classes of equal weight. "
+    ((TEST,), ("class_weight",)): (
+        "targets are drawn, of classes of equal weight. "
         "Leave it out, or compare held-out log densities."
+    ),
+    ((TEST,), (INTERVALS, ENTRY_OF_UNITS)): (
+        "targets are drawn, and how other times would have been observed is not known. "
+        "Compare numbers of experts by their bic, or by held-out log densities."
     ),
     ((SELECTION, TEST), (INIT, LIST, SLOPES)): (
         "each of a given number of experts has a part of it. "

@@ -10,16 +10,17 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.checks import check_metadata, check_n_jobs, shown
+from skmoe._data.checks import check_integer, check_metadata, check_n_jobs, shown
 from skmoe._data.rows import Rows, index_rows
 from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._data.steps import UnitPipeline
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.methods.input_steps import fitted_to, held_out_folds, mixture_of
-from skmoe._estimators.selection.likelihood_ratio import likelihood_ratio
+from skmoe._estimators.selection.likelihood_ratio import BootstrapOptions, likelihood_ratio
 from skmoe._inference.comparisons import NestedModelsTest
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
+from skmoe.distributions._mixtures import check_random_state
 
 
 def likelihood_ratio_test(
@@ -34,6 +35,9 @@ def likelihood_ratio_test(
     offset: Any = None,
     known_experts: Any = None,
     var_weights: Any = None,
+    n_bootstrap: int = 99,
+    random_state: Any = None,
+    n_jobs: int | None = None,
 ) -> NestedModelsTest:
     """Likelihood-ratio test of a mixture against a larger one with the same number of experts.
 
@@ -41,6 +45,14 @@ def likelihood_ratio_test(
     expert or the gate lacks, shared slopes, shared or constant dispersions, independent outputs.
     Under the smaller model twice the difference of the log-likelihoods has about a chi-squared
     distribution [1]_, with as many degrees of freedom as the larger model has parameters more.
+
+    The larger model may also have one expert more, of a single value: "never", "zero" or "one", as
+    in `family=["never", "weibull"]` against `n_experts=1, family="weibull"`. Then the test asks
+    whether there are cured rows, or more zeros than the others explain. A probability of zero lies
+    on the border of the parameters. Under `gate="constant"` the statistic has the distribution with
+    all degrees of freedom in one half of all tables, and with one fewer in the other half [2]_,
+    [3]_. Under a gate with features targets are drawn from the smaller model, and censored as those
+    of the rows [4]_. The result also says whether the follow-up is long enough for cures [5]_.
 
     Both models are fitted by maximum likelihood: penalties and priors of the estimators do not
     count. Each is fitted from its own starts, and from the responsibilities of the other. See
@@ -70,6 +82,13 @@ def likelihood_ratio_test(
         Experts of rows of which they are known, as in `fit`.
     var_weights : array-like of shape (n_samples,), default=None
         Numbers of values of which each y is the mean, as in `fit`.
+    n_bootstrap : int, default=99
+        Largest number of drawn targets, for an expert of a single value whose probability depends
+        on features. The test stops at ten statistics as large as that of the data.
+    random_state : int, RandomState instance or None, default=None
+        Source of randomness of the draws.
+    n_jobs : int, default=None
+        Draws to fit in parallel; -1 for all processors, None for one.
 
     Returns
     -------
@@ -100,6 +119,15 @@ def likelihood_ratio_test(
     ----------
     .. [1] S. S. Wilks (1938), "The large-sample distribution of the likelihood ratio for testing
        composite hypotheses", Annals of Mathematical Statistics 9, 60-62.
+    .. [2] S. G. Self and K.-Y. Liang (1987), "Asymptotic properties of maximum likelihood
+       estimators and likelihood ratio tests under nonstandard conditions", Journal of the American
+       Statistical Association 82, 605-610.
+    .. [3] R. A. Maller and X. Zhou (1996), "Survival Analysis with Long-Term Survivors", Wiley,
+       chapter 5.
+    .. [4] A. C. Davison and D. V. Hinkley (1997), "Bootstrap Methods and their Application",
+       Cambridge University Press, section 7.3.
+    .. [5] R. A. Maller and S. Zhou (1994), "Testing for sufficient follow-up and outliers in
+       survival data", Journal of the American Statistical Association 89, 1499-1506.
 
     Examples
     --------
@@ -113,6 +141,18 @@ def likelihood_ratio_test(
     >>> smaller = MixtureOfExpertsRegressor(2, gate="constant", random_state=0, shared_features=[0])
     >>> likelihood_ratio_test(smaller, larger, X, y)
     Likelihood-ratio statistic ..., degrees of freedom 1, p = ...
+
+    Are there cured rows among times of which one in five is infinite?
+
+    >>> from skmoe.data import right_censored
+    >>> cured, end = rng.random(300) < 0.2, rng.uniform(1, 4, size=300)
+    >>> time = np.where(cured, np.inf, rng.weibull(1.5, size=300))
+    >>> seen = right_censored(np.minimum(time, end), time <= end)
+    >>> cure = MixtureOfExpertsRegressor(2, family=["never", "weibull"], gate="constant")
+    >>> likelihood_ratio_test(MixtureOfExpertsRegressor(1, family="weibull"), cure, X, seen)
+    Likelihood-ratio statistic ..., p = ..., by the mean of those of 0 and 1 degrees of freedom.
+    The model without "never" is rejected at the level of 5 %.
+    The follow-up is long enough for a plateau (Maller and Zhou 1994: alpha = ...).
     """
     for name, estimator in (("smaller", smaller), ("larger", larger)):
         check_is_mixture(name, estimator)
@@ -128,7 +168,10 @@ def likelihood_ratio_test(
     X, smaller, pipeline = without_steps(smaller, X, y, units)
     larger = larger if pipeline is None else larger.steps[-1][1]
     rows = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-    test = likelihood_ratio(smaller, larger, rows._replace(n_values=var_weights))
+    check_integer("n_bootstrap", n_bootstrap, least=1)
+    seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+    options = BootstrapOptions(n_bootstrap, seed, check_n_jobs(n_jobs))
+    test = likelihood_ratio(smaller, larger, rows._replace(n_values=var_weights), options)
     test.estimators = [with_mixture(pipeline, fitted) for fitted in test.estimators]
     return test
 

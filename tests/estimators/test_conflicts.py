@@ -99,7 +99,9 @@ ARGUMENTS = {
     "y with delayed entry": {
         "y": right_censored(COUNTS + 1.0, np.arange(40) % 2, entry=0.5 * np.ones(40))
     },
-    "y between two bounds": {"y": interval_censored(COUNTS + 1.0, COUNTS + 2.0)},
+    "y between two bounds": {
+        "y": interval_censored(COUNTS + 1.0, np.where(GROUPS, COUNTS + 2.0, np.inf))
+    },
     "delayed entry of units": {
         "y": right_censored(COUNTS + 1.0, np.arange(40) % 2, entry=0.5 * np.ones(40)),
         "units": np.arange(40),
@@ -113,6 +115,11 @@ ARGUMENTS = {
 USES = {
     "n_experts_test": lambda moe, data: n_experts_test(moe, **data, n_bootstrap=1),
     "likelihood_ratio_test": lambda moe, data: likelihood_ratio_test(moe, moe, **data),
+    "likelihood_ratio_test of a value with features in its gate": lambda moe, data: (
+        likelihood_ratio_test(
+            regressor(n_experts=1, family="weibull"), regressor(family=["never", "weibull"]), **data
+        )
+    ),
     "partial_fit": lambda moe, data: moe.partial_fit(**data),
 }
 # What else a pair needs.

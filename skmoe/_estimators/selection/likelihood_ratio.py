@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from itertools import permutations
 from typing import Any, NamedTuple
 
@@ -17,15 +18,24 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 
+from skmoe._data.censored_targets import bounds_of, missed_events
 from skmoe._data.checks import check_frequencies, shown
 from skmoe._data.rows import Rows
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.methods.draws import draw_target
-from skmoe._estimators.parameters.conflicts import NESTED, check_conflicts, chosen_options
+from skmoe._estimators.parameters.conflicts import (
+    DRAWN,
+    NESTED,
+    check_conflicts,
+    chosen_options,
+    listed,
+)
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.n_experts import Trial, fit_trial
 from skmoe._inference.comparisons import NestedModelsTest
-from skmoe.exceptions import warn_user
+from skmoe.exceptions import CollapsedExpertsWarning, warn_user
+from skmoe.families import FAMILIES
+from skmoe.families._discrete import PointMass
 from skmoe.gates import gate_object
 from skmoe.protocols import LinearPredictor
 
@@ -172,6 +182,11 @@ SAME = ("expert", "family", "class_weight")
 # Penalties of maximum likelihood, which keep matrices regular.
 NO_PENALTY = 1e-9
 
+# Draws with a statistic at least as large as that of the data after which a test stops, and share
+# of rows that may be of an expert of a single value from which its fit starts.
+MAX_LARGER = 10
+SHARE_OF_MASS = 0.5
+
 # Largest number of experts of which all orders are tried.
 MAX_ORDERED = 4
 
@@ -185,42 +200,116 @@ class Structure(NamedTuple):
     gate_kind: str  # of its class and options
     is_ordered: bool  # whether experts have different slopes
 
+    def without_expert(self, number: int) -> Structure:
+        """That of the other experts, of which those after it have the number before."""
+        own = {
+            (k - (k > number), v, name, feature): where
+            for (k, v, name, feature), where in self.coordinates.items()
+        }
+        return self._replace(coordinates=own)
 
-def likelihood_ratio(smaller: Any, larger: Any, rows: Rows) -> NestedModelsTest:
+
+class BootstrapOptions(NamedTuple):
+    """Parameters of draws for a statistic without a known distribution."""
+
+    n_bootstrap: int
+    seed: int
+    n_jobs: int | None
+
+
+class Pair(NamedTuple):
+    """Two mixtures of which one contains the other, and what their fits have in common."""
+
+    models: tuple[Any, Any]
+    persist: list[bool]
+    free: bool  # whether experts of the smaller model have an order, and those of the larger none
+    mass: int | None  # expert of a single value that the smaller model has not
+
+
+def likelihood_ratio(
+    smaller: Any, larger: Any, rows: Rows, options: BootstrapOptions
+) -> NestedModelsTest:
     """The test for two mixtures and the rows of their fits."""
-    X, y = rows.X, rows.y
     if rows.weight is not None:
         check_frequencies(NESTED, rows.weight)
     persist = [gate_object(one.gate).persists for one in (smaller, larger)]
-    # Without persistence the rows of a series are independent: they are no units.
-    independent = rows._replace(unit=None, time=None) if any(persist) else rows
-    tables = [rows if own else independent for own in persist]
-    arguments = [table.arguments for table in tables]
-
-    def log_likelihood(fitted: Any, given: Any) -> float:
-        return float(fitted.n_parameters_ - 0.5 * fitted.aic(X, y, **given))
-
-    pair = [_with_maximum_likelihood(*one) for one in zip((smaller, larger), tables, strict=True)]
-    _check_same(*pair)
-    structures = [_structure(*one) for one in zip(pair, tables, strict=True)]
+    tables = _tables(rows, persist)
+    models = [_with_maximum_likelihood(*one) for one in zip((smaller, larger), tables, strict=True)]
+    mass = _further_mass(*models)
+    _check_same(models[0], models[1], mass)
+    structures = [_structure(*one) for one in zip(models, tables, strict=True)]
+    if mass is not None:
+        structures[1] = structures[1].without_expert(mass)
     _check_nested(*structures)
     if persist[0] and not persist[1]:
         raise ValueError(
             'larger must contain smaller, whose gate="markov" it lacks. Exchange the models.'
         )
-    fits = [one.fit(X, y, **given) for one, given in zip(pair, arguments, strict=True)]
+    free = structures[0].is_ordered and not structures[1].is_ordered and rows.possible is None
+    pair = Pair((models[0], models[1]), persist, free, mass)
+    if mass is None or not structures[1].gate:
+        return _of_maxima(pair, rows)
+    # Slopes of the probability of a value that no row has are not identified.
+    params = models[1]._validate_parameters()
+    check_conflicts({DRAWN: DRAWN} | chosen_rows(params, rows))
+    if rows.weight is not None:
+        index = np.repeat(np.arange(len(rows.weight)), np.asarray(rows.weight, dtype=int))
+        rows = rows.take(index)._replace(weight=None)
+    test = _of_maxima(pair, rows)
+    null = test.estimators[0]
+    seen = null._checked_units(NESTED, rows)[0]
+    seeds = np.random.SeedSequence(options.seed).spawn(options.n_bootstrap)
+    draw, jobs = partial(_of_draw, pair, rows, null, seen), (options.n_jobs, 0)
+    drawn, test.p_value = draw_sequentially(draw, seeds, MAX_LARGER, test.statistic, jobs)
+    test.replicates = np.array([one.statistic for one in drawn])
+    return test
+
+
+def _of_draw(
+    pair: Pair, rows: Rows, null: Any, seen: Rows, seed: np.random.SeedSequence
+) -> NestedModelsTest:
+    """The test of a target that is drawn from the fit of the smaller model."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        drawn = draw_target(null, seen, np.random.RandomState(np.random.MT19937(seed)))
+        return _of_maxima(pair, rows._replace(y=drawn))
+
+
+def _tables(rows: Rows, persist: Sequence[bool]) -> list[Rows]:
+    """The rows of each model: without persistence those of a series are independent."""
+    independent = rows._replace(unit=None, time=None) if any(persist) else rows
+    return [rows if own else independent for own in persist]
+
+
+def _of_maxima(pair: Pair, rows: Rows) -> NestedModelsTest:
+    """The statistic of the larger maxima of both models, from their starts and from each other."""
+    X, y = rows.X, rows.y
+    arguments = [table.arguments for table in _tables(rows, pair.persist)]
+
+    def log_likelihood(fitted: Any, given: Any) -> float:
+        return float(fitted.n_parameters_ - 0.5 * fitted.aic(X, y, **given))
+
+    with warnings.catch_warnings():
+        if pair.mass is not None:  # an expert without rows is the smaller model
+            warnings.simplefilter("ignore", CollapsedExpertsWarning)
+        fits = [one.fit(X, y, **given) for one, given in zip(pair.models, arguments, strict=True)]
     reached = [log_likelihood(*one) for one in zip(fits, arguments, strict=True)]
     # Each may have missed the maximum that corresponds to that of the other.
-    free = structures[0].is_ordered and not structures[1].is_ordered
-    free = free and rows.possible is None
     for target, source in ((0, 1), (1, 0)):
-        known = {"given": "all"} if persist[source] else {}
+        known = {"given": "all"} if pair.persist[source] else {}
         known |= {k: v for k, v in arguments[source].items() if k != "sample_weight"}
         resp = fits[source].responsibilities(X, y, **known)
         resp = resp if isinstance(resp, np.ndarray) else resp.rows(rows.unit)
+        if pair.mass is not None and target == 0:
+            at_mass = resp[:, pair.mass] > 0.0
+            resp = np.delete(resp, pair.mass, axis=1) + NO_PENALTY
+            resp /= resp.sum(axis=1, keepdims=True)
+        elif pair.mass is not None:
+            share = SHARE_OF_MASS * at_mass
+            resp = np.insert(resp * (1.0 - share[:, None]), pair.mass, share, axis=1)
         # Experts of one model may be those of the other in any order.
         numbers = range(resp.shape[1])
-        in_all_orders = free and target == 0 and len(numbers) <= MAX_ORDERED
+        in_all_orders = pair.free and target == 0 and len(numbers) <= MAX_ORDERED
         for order in map(list, permutations(numbers) if in_all_orders else [numbers]):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -236,13 +325,27 @@ def likelihood_ratio(smaller: Any, larger: Any, rows: Rows) -> NestedModelsTest:
             "statistic is not that of the maxima. Increase max_iter.",
             ConvergenceWarning,
         )
-    test = NestedModelsTest(fits, reached)
+    missed = None
+    if pair.mass is not None and np.inf in fits[1].families_[pair.mass].atoms:
+        missed = missed_events(bounds_of(y), rows.weight)
+    test = NestedModelsTest(fits, reached, pair.mass, missed)
     if test.df < 1:
         raise ValueError(
             f"larger must have more parameters than smaller; both have {test.n_parameters[0]:g}. "
             "Give the larger model further features, or free what the smaller one shares."
         )
     return test
+
+
+def _further_mass(smaller: Any, larger: Any) -> int | None:
+    """The only expert of `larger` that `smaller` has not, if it has a single value as "never"."""
+    given, own = (listed(getattr(one, "family", None)) for one in (larger, smaller))
+    own = own if len(own) > 1 else own * smaller.n_experts
+    for k, family in enumerate(given):
+        kind = FAMILIES.get(family, PointMass) if isinstance(family, str) else type(family)
+        if issubclass(kind, PointMass) and repr([*given[:k], *given[k + 1 :]]) == repr(own):
+            return k
+    return None
 
 
 def _with_maximum_likelihood(estimator: Any, rows: Rows) -> Any:
@@ -257,19 +360,21 @@ def _with_maximum_likelihood(estimator: Any, rows: Rows) -> Any:
     return clone(estimator).set_params(**penalties, gate=gate, warm_start=False)
 
 
-def _check_same(smaller: Any, larger: Any) -> None:
-    """The models must be of one class, with the same experts, of which there are as many."""
-    if smaller.n_experts != larger.n_experts:
+def _check_same(smaller: Any, larger: Any, mass: int | None) -> None:
+    """The models must be of one class, with the same experts, but for one of a single value."""
+    if smaller.n_experts != larger.n_experts and mass is None:
         raise ValueError(
             f"larger must have the n_experts={smaller.n_experts} of smaller; got "
             f"{larger.n_experts}. The statistic of a further expert has no chi-squared "
-            "distribution: use n_experts_test."
+            "distribution: use n_experts_test. That of an expert of a single value has, as in "
+            'larger with family=["never", "weibull"] and smaller with n_experts=1, '
+            'family="weibull".'
         )
     if type(smaller) is not type(larger):
         raise ValueError(
             f"larger must be a {type(smaller).__name__} as smaller is; got {type(larger).__name__}."
         )
-    for name in SAME:
+    for name in SAME if mass is None else set(SAME) - {"family"}:
         value, other = (getattr(one, name, None) for one in (smaller, larger))
         if repr(value) != repr(other):
             raise ValueError(
@@ -287,6 +392,7 @@ def _structure(model: Any, rows: Rows) -> Structure:
         list(range(data.attributes["n_features_in_"])) if chosen is None else list(chosen)
         for chosen in (data.columns["mean"], data.columns["gate"])
     )
+    has_features = params.gate.depends_on_features
     coordinates: dict[tuple[int, int, str, int | None], int] = {}
     no_feature: list[int | None] = [None]
     for k in range(params.n_experts):
@@ -301,7 +407,7 @@ def _structure(model: Any, rows: Rows) -> Structure:
                         coordinates[k, v, name, feature] = coordinate
     return Structure(
         coordinates,
-        {int(j) for j in of_gate} if params.gate.depends_on_features else set(),
+        {int(j) for j in of_gate} if params.n_experts > 1 and has_features else set(),
         joblib.hash(params.gate),
         not experts.are_exchangeable,
     )

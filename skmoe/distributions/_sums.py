@@ -142,9 +142,9 @@ def quantiles(components: Sequence[Component], levels: Array) -> Array:
     return found.reshape(len(levels), n_rows)
 
 
-def upper_quantiles(components: Sequence[Component], levels: Array) -> Array:
-    """Values (r,) beyond which the probability is a level (r,)."""
-    return _quantiles(_stacked(components), levels, lower=False)
+def tail_quantiles(components: Sequence[Component], levels: Array, lower: bool) -> Array:
+    """Values (r,) up to which, or beyond which, the probability is a level (r,)."""
+    return _quantiles(_stacked(components), levels, lower)
 
 
 def _stacked(components: Sequence[Component]) -> list[Component]:

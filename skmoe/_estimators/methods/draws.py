@@ -26,7 +26,7 @@ from skmoe._data.units import encode_units
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array
-from skmoe.distributions._sums import upper_quantiles
+from skmoe.distributions._sums import tail_quantiles
 
 # Draws of a target until it has all classes.
 MAX_DRAWS = 100
@@ -65,7 +65,7 @@ def _as_observed(drawn: Array, distribution: Any, rows: Rows, rng: np.random.Ran
     found = y.copy()
     if entry is not None:
         level = rng.uniform(size=drawn.shape) * distribution.sf(entry.reshape(drawn.shape))
-        flat = upper_quantiles(distribution._flat_components(), level.ravel())
+        flat = tail_quantiles(distribution._flat_components(), level.ravel(), lower=False)
         drawn = flat.reshape(drawn.shape)
     for j in np.ndindex(drawn.shape[1:]):
         own = (slice(None), *j)

@@ -324,7 +324,7 @@ class NestedModelsTest:
         name = self.estimators[1].families_[self._mass].name
         how = f"the mean of those of {self.df - 1} and {self.df} degrees of freedom"
         if self.replicates is not None:
-            how = f"{len(self.replicates)} bootstrap samples"
+            how = f"{len(self.replicates)} bootstrap sample{'s' * (len(self.replicates) > 1)}"
         less = "not " if self.p_value >= LEVEL else ""
         lines = [
             f"Likelihood-ratio statistic {self.statistic:.4g}, p = {self.p_value:.3g}, by {how}.",

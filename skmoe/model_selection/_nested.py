@@ -36,6 +36,7 @@ def likelihood_ratio_test(
     known_experts: Any = None,
     var_weights: Any = None,
     n_bootstrap: int = 99,
+    n_exceedances: int | None = 10,
     random_state: Any = None,
     n_jobs: int | None = None,
 ) -> NestedModelsTest:
@@ -84,7 +85,10 @@ def likelihood_ratio_test(
         Numbers of values of which each y is the mean, as in `fit`.
     n_bootstrap : int, default=99
         Largest number of drawn targets, for an expert of a single value whose probability depends
-        on features. The test stops at ten statistics as large as that of the data.
+        on features.
+    n_exceedances : int or None, default=10
+        Number of drawn targets with a statistic at least as large as that of the data after which
+        the test stops, as in `n_experts_test`; None draws all of them.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of the draws.
     n_jobs : int, default=None
@@ -169,8 +173,10 @@ def likelihood_ratio_test(
     larger = larger if pipeline is None else larger.steps[-1][1]
     rows = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
     check_integer("n_bootstrap", n_bootstrap, least=1)
+    if n_exceedances is not None:
+        check_integer("n_exceedances", n_exceedances, least=1)
     seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
-    options = BootstrapOptions(n_bootstrap, seed, check_n_jobs(n_jobs))
+    options = BootstrapOptions(n_bootstrap, n_exceedances, seed, check_n_jobs(n_jobs))
     test = likelihood_ratio(smaller, larger, rows._replace(n_values=var_weights), options)
     test.estimators = [with_mixture(pipeline, fitted) for fitted in test.estimators]
     return test

@@ -182,9 +182,7 @@ SAME = ("expert", "family", "class_weight")
 # Penalties of maximum likelihood, which keep matrices regular.
 NO_PENALTY = 1e-9
 
-# Draws with a statistic at least as large as that of the data after which a test stops, and share
-# of rows that may be of an expert of a single value from which its fit starts.
-MAX_LARGER = 10
+# Share of rows that may be of an expert of a single value from which its fit starts.
 SHARE_OF_MASS = 0.5
 
 # Largest number of experts of which all orders are tried.
@@ -213,6 +211,7 @@ class BootstrapOptions(NamedTuple):
     """Parameters of draws for a statistic without a known distribution."""
 
     n_bootstrap: int
+    n_exceedances: int | None
     seed: int
     n_jobs: int | None
 
@@ -260,7 +259,9 @@ def likelihood_ratio(
     seen = null._checked_units(NESTED, rows)[0]
     seeds = np.random.SeedSequence(options.seed).spawn(options.n_bootstrap)
     draw, jobs = partial(_of_draw, pair, rows, null, seen), (options.n_jobs, 0)
-    drawn, test.p_value = draw_sequentially(draw, seeds, MAX_LARGER, test.statistic, jobs)
+    drawn, test.p_value = draw_sequentially(
+        draw, seeds, options.n_exceedances, test.statistic, jobs
+    )
     test.replicates = np.array([one.statistic for one in drawn])
     return test
 

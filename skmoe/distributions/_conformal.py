@@ -73,7 +73,7 @@ def conformalize(
     array([[ 98., 349.],
            [156., 327.]])
     """
-    if not isinstance(dist, PredictiveDistribution) or not dist._single:
+    if not isinstance(dist, PredictiveDistribution) or dist.mean.ndim > 1:
         raise ValueError(
             f"dist must be the distribution of one output, as of predict_dist; got {dist!r}. "
             "Adjust each output by itself: dist.marginal(0)."

@@ -10,17 +10,16 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.checks import check_integer, check_metadata, check_n_jobs, shown
+from skmoe._data.checks import check_metadata, check_n_jobs, shown
 from skmoe._data.rows import Rows, index_rows
 from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._data.steps import UnitPipeline
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.methods.input_steps import fitted_to, held_out_folds, mixture_of
-from skmoe._estimators.selection.likelihood_ratio import BootstrapOptions, likelihood_ratio
+from skmoe._estimators.selection.likelihood_ratio import check_draws, likelihood_ratio
 from skmoe._inference.comparisons import NestedModelsTest
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
-from skmoe.distributions._mixtures import check_random_state
 
 
 def likelihood_ratio_test(
@@ -53,7 +52,8 @@ def likelihood_ratio_test(
     on the border of the parameters. Under `gate="constant"` the statistic has the distribution with
     all degrees of freedom in one half of all tables, and with one fewer in the other half [2]_,
     [3]_. Under a gate with features targets are drawn from the smaller model, and censored as those
-    of the rows [4]_. The result also says whether the follow-up is long enough for cures [5]_.
+    of the rows [4]_. The result also has a check whether the
+    follow-up is long enough for cures [5]_: it is rough, and often too optimistic.
 
     Both models are fitted by maximum likelihood: penalties and priors of the estimators do not
     count. Each is fitted from its own starts, and from the responsibilities of the other. See
@@ -69,7 +69,7 @@ def likelihood_ratio_test(
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Features.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Target; labels for a classifier.
+        Target, also censored; labels for a classifier.
     sample_weight : array-like of shape (n_samples,), default=None
         Whole numbers, which count rows. For sampling weights use `Inference.wald_test`.
     units : array-like of shape (n_samples,), default=None
@@ -172,12 +172,9 @@ def likelihood_ratio_test(
     X, smaller, pipeline = without_steps(smaller, X, y, units)
     larger = larger if pipeline is None else larger.steps[-1][1]
     rows = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-    check_integer("n_bootstrap", n_bootstrap, least=1)
-    if n_exceedances is not None:
-        check_integer("n_exceedances", n_exceedances, least=1)
-    seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
-    options = BootstrapOptions(n_bootstrap, n_exceedances, seed, check_n_jobs(n_jobs))
-    test = likelihood_ratio(smaller, larger, rows._replace(n_values=var_weights), options)
+    rows, n_jobs = rows._replace(n_values=var_weights), check_n_jobs(n_jobs)
+    seeds = check_draws(n_bootstrap, n_exceedances, random_state)[1]
+    test = likelihood_ratio((smaller, larger), rows, seeds, n_exceedances, n_jobs)
     test.estimators = [with_mixture(pipeline, fitted) for fitted in test.estimators]
     return test
 

@@ -380,7 +380,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
           It is valid under a misspecified model [2]_.
         - "bootstrap" draws targets from the fitted mixture, refits it from its parameters under the
           same penalties and matches the experts [3]_. It is slower, and does not need a large
-          number of rows.
+          number of rows. Drawn times are censored as those of the rows: where the event was seen,
+          the end of the observation is drawn from its Kaplan-Meier estimate beyond it [5]_. Rows,
+          or units, are resampled where y lies between two bounds, or rows of units enter later:
+          how drawn values would be observed is not known.
 
         The estimates are those of the fit. Given other rows, the first two methods invert the
         information of these rows there. Slopes of linearly dependent columns, such as indicators of
@@ -465,6 +468,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         .. [3] G. J. McLachlan and D. Peel (2000), "Finite Mixture Models", Wiley, chapter 2.16.
         .. [4] K.-Y. Liang and S. L. Zeger (1986), "Longitudinal data analysis using generalized
            linear models", Biometrika 73, 13-22.
+        .. [5] A. C. Davison and D. V. Hinkley (1997), "Bootstrap Methods and their Application",
+           Cambridge University Press, sections 3.5 and 7.3.
 
         Examples
         --------

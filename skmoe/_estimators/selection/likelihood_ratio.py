@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.censored_targets import bounds_of, missed_events
-from skmoe._data.checks import check_frequencies, shown
+from skmoe._data.checks import check_frequencies, check_integer, shown
 from skmoe._data.rows import Rows
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.methods.draws import draw_target
@@ -33,6 +33,7 @@ from skmoe._estimators.parameters.conflicts import (
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.n_experts import Trial, fit_trial
 from skmoe._inference.comparisons import NestedModelsTest
+from skmoe.distributions._mixtures import check_random_state
 from skmoe.exceptions import CollapsedExpertsWarning, warn_user
 from skmoe.families import FAMILIES
 from skmoe.families._discrete import PointMass
@@ -139,6 +140,17 @@ class LikelihoodRatioTest:
         return max(fits, key=Trial.log_likelihood)
 
 
+def check_draws(
+    n_bootstrap: Any, n_exceedances: Any, random_state: Any
+) -> tuple[int, list[np.random.SeedSequence]]:
+    """A seed, and one of each draw."""
+    check_integer("n_bootstrap", n_bootstrap, least=1)
+    if n_exceedances is not None:
+        check_integer("n_exceedances", n_exceedances, least=1)
+    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    return seed, np.random.SeedSequence(seed).spawn(n_bootstrap)
+
+
 def draw_sequentially(
     draw: Any, seeds: Sequence[Any], most: int | None, observed: float, jobs: tuple[Any, int]
 ) -> tuple[list[LikelihoodRatio], float]:
@@ -193,124 +205,109 @@ class Structure(NamedTuple):
     """What a mixture estimates."""
 
     # Expert, number of the response, parameter and feature of each coefficient, and its coordinate.
-    coordinates: dict[tuple[int, int, str, int | None], int]
+    coordinates: dict[Any, int]
     gate: set[int]  # features of the gate
     gate_kind: str  # of its class and options
     is_ordered: bool  # whether experts have different slopes
 
     def without_expert(self, number: int) -> Structure:
         """That of the other experts, of which those after it have the number before."""
-        own = {
-            (k - (k > number), v, name, feature): where
-            for (k, v, name, feature), where in self.coordinates.items()
-        }
+        own = {(k - (k > number), *key): i for (k, *key), i in self.coordinates.items()}
         return self._replace(coordinates=own)
 
 
-class BootstrapOptions(NamedTuple):
-    """Parameters of draws for a statistic without a known distribution."""
-
-    n_bootstrap: int
-    n_exceedances: int | None
-    seed: int
-    n_jobs: int | None
-
-
-class Pair(NamedTuple):
-    """Two mixtures of which one contains the other, and what their fits have in common."""
-
-    models: tuple[Any, Any]
-    persist: list[bool]
-    free: bool  # whether experts of the smaller model have an order, and those of the larger none
-    mass: int | None  # expert of a single value that the smaller model has not
-
-
 def likelihood_ratio(
-    smaller: Any, larger: Any, rows: Rows, options: BootstrapOptions
+    models: Sequence[Any], rows: Rows, seeds: Sequence[Any], n_exceedances: int | None, n_jobs: Any
 ) -> NestedModelsTest:
-    """The test for two mixtures and the rows of their fits."""
+    """The test for a smaller and a larger mixture, and the rows of their fits.
+
+    The seeds are those of draws, where the distribution of the statistic is not known.
+    """
     if rows.weight is not None:
         check_frequencies(NESTED, rows.weight)
-    persist = [gate_object(one.gate).persists for one in (smaller, larger)]
-    tables = _tables(rows, persist)
-    models = [_with_maximum_likelihood(*one) for one in zip((smaller, larger), tables, strict=True)]
+    tables = _tables(models, rows)
+    models = [_with_maximum_likelihood(*one) for one in zip(models, tables, strict=True)]
     mass = _further_mass(*models)
     _check_same(models[0], models[1], mass)
     structures = [_structure(*one) for one in zip(models, tables, strict=True)]
     if mass is not None:
         structures[1] = structures[1].without_expert(mass)
     _check_nested(*structures)
-    if persist[0] and not persist[1]:
+    if _persists(models[0]) and not _persists(models[1]):
         raise ValueError(
             'larger must contain smaller, whose gate="markov" it lacks. Exchange the models.'
         )
     free = structures[0].is_ordered and not structures[1].is_ordered and rows.possible is None
-    pair = Pair((models[0], models[1]), persist, free, mass)
     if mass is None or not structures[1].gate:
-        return _of_maxima(pair, rows)
+        return _test(models, rows, free, mass)
     # Slopes of the probability of a value that no row has are not identified.
-    params = models[1]._validate_parameters()
-    check_conflicts({DRAWN: DRAWN} | chosen_rows(params, rows))
+    check_conflicts({DRAWN: DRAWN} | chosen_rows(models[1]._validate_parameters(), rows))
     if rows.weight is not None:
         index = np.repeat(np.arange(len(rows.weight)), np.asarray(rows.weight, dtype=int))
         rows = rows.take(index)._replace(weight=None)
-    test = _of_maxima(pair, rows)
-    null = test.estimators[0]
-    seen = null._checked_units(NESTED, rows)[0]
-    seeds = np.random.SeedSequence(options.seed).spawn(options.n_bootstrap)
-    draw, jobs = partial(_of_draw, pair, rows, null, seen), (options.n_jobs, 0)
-    drawn, test.p_value = draw_sequentially(
-        draw, seeds, options.n_exceedances, test.statistic, jobs
-    )
+    test = _test(models, rows, free, mass)
+    draw = partial(_test_of_draw, test.estimators[0], models, rows, free, mass)
+    jobs = n_jobs, 0
+    drawn, test.p_value = draw_sequentially(draw, seeds, n_exceedances, test.statistic, jobs)
     test.replicates = np.array([one.statistic for one in drawn])
     return test
 
 
-def _of_draw(
-    pair: Pair, rows: Rows, null: Any, seen: Rows, seed: np.random.SeedSequence
+def _persists(model: Any) -> bool:
+    return bool(gate_object(model.gate).persists)
+
+
+def _tables(models: Sequence[Any], rows: Rows) -> list[Rows]:
+    """The rows of each model: without persistence those of a series are independent."""
+    independent = rows
+    if any(map(_persists, models)):
+        independent = rows._replace(unit=None, time=None)
+    return [rows if _persists(model) else independent for model in models]
+
+
+def _test_of_draw(
+    null: Any, models: Sequence[Any], rows: Rows, free: bool, mass: int, seed: Any
 ) -> NestedModelsTest:
     """The test of a target that is drawn from the fit of the smaller model."""
+    rng = np.random.RandomState(np.random.MT19937(seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        drawn = draw_target(null, seen, np.random.RandomState(np.random.MT19937(seed)))
-        return _of_maxima(pair, rows._replace(y=drawn))
+        drawn = draw_target(null, null._checked_units(NESTED, rows)[0], rng)
+        return _test(models, rows._replace(y=drawn), free, mass)
 
 
-def _tables(rows: Rows, persist: Sequence[bool]) -> list[Rows]:
-    """The rows of each model: without persistence those of a series are independent."""
-    independent = rows._replace(unit=None, time=None) if any(persist) else rows
-    return [rows if own else independent for own in persist]
+def _test(models: Sequence[Any], rows: Rows, free: bool, mass: int | None) -> NestedModelsTest:
+    """The test by the larger maxima of both models, from their starts and from each other.
 
-
-def _of_maxima(pair: Pair, rows: Rows) -> NestedModelsTest:
-    """The statistic of the larger maxima of both models, from their starts and from each other."""
+    `free` is true if experts of the smaller model have an order, and those of the larger none. The
+    smaller model lacks the expert with the number `mass`, which has a single value.
+    """
     X, y = rows.X, rows.y
-    arguments = [table.arguments for table in _tables(rows, pair.persist)]
+    arguments = [table.arguments for table in _tables(models, rows)]
 
     def log_likelihood(fitted: Any, given: Any) -> float:
         return float(fitted.n_parameters_ - 0.5 * fitted.aic(X, y, **given))
 
     with warnings.catch_warnings():
-        if pair.mass is not None:  # an expert without rows is the smaller model
+        if mass is not None:  # without rows of this expert the models are the same
             warnings.simplefilter("ignore", CollapsedExpertsWarning)
-        fits = [one.fit(X, y, **given) for one, given in zip(pair.models, arguments, strict=True)]
+        fits = [one.fit(X, y, **given) for one, given in zip(models, arguments, strict=True)]
     reached = [log_likelihood(*one) for one in zip(fits, arguments, strict=True)]
     # Each may have missed the maximum that corresponds to that of the other.
     for target, source in ((0, 1), (1, 0)):
-        known = {"given": "all"} if pair.persist[source] else {}
+        known = {"given": "all"} if _persists(models[source]) else {}
         known |= {k: v for k, v in arguments[source].items() if k != "sample_weight"}
         resp = fits[source].responsibilities(X, y, **known)
         resp = resp if isinstance(resp, np.ndarray) else resp.rows(rows.unit)
-        if pair.mass is not None and target == 0:
-            at_mass = resp[:, pair.mass] > 0.0
-            resp = np.delete(resp, pair.mass, axis=1) + NO_PENALTY
+        if mass is not None and target == 0:
+            share = SHARE_OF_MASS * (resp[:, [mass]] > 0.0)
+            resp = np.delete(resp, mass, axis=1) + NO_PENALTY
             resp /= resp.sum(axis=1, keepdims=True)
-        elif pair.mass is not None:
-            share = SHARE_OF_MASS * at_mass
-            resp = np.insert(resp * (1.0 - share[:, None]), pair.mass, share, axis=1)
+        elif mass is not None:
+            resp = np.insert(resp * (1.0 - share), [mass], share, axis=1)
         # Experts of one model may be those of the other in any order.
         numbers = range(resp.shape[1])
-        in_all_orders = pair.free and target == 0 and len(numbers) <= MAX_ORDERED
+        in_all_orders = free and target == 0 and len(numbers) <= MAX_ORDERED
         for order in map(list, permutations(numbers) if in_all_orders else [numbers]):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -327,9 +324,9 @@ def _of_maxima(pair: Pair, rows: Rows) -> NestedModelsTest:
             ConvergenceWarning,
         )
     missed = None
-    if pair.mass is not None and np.inf in fits[1].families_[pair.mass].atoms:
+    if mass is not None and np.inf in fits[1].families_[mass].atoms:
         missed = missed_events(bounds_of(y), rows.weight)
-    test = NestedModelsTest(fits, reached, pair.mass, missed)
+    test = NestedModelsTest(fits, reached, mass, missed)
     if test.df < 1:
         raise ValueError(
             f"larger must have more parameters than smaller; both have {test.n_parameters[0]:g}. "
@@ -394,7 +391,7 @@ def _structure(model: Any, rows: Rows) -> Structure:
         for chosen in (data.columns["mean"], data.columns["gate"])
     )
     has_features = params.gate.depends_on_features
-    coordinates: dict[tuple[int, int, str, int | None], int] = {}
+    coordinates: dict[Any, int] = {}
     no_feature: list[int | None] = [None]
     for k in range(params.n_experts):
         for block, where in experts.shown(k):

@@ -275,9 +275,10 @@ class NestedModelsTest:
         Probability of a statistic at least as large under the smaller model.
     replicates : ndarray of shape (n_replicates,) or None
         Statistics of bootstrap samples; None where the distribution of the statistic is known.
-    missed_events : float or None
+    missed_events : float
         Of a test of an expert that never has the event: probability of so few events shortly
-        before the last one if the follow-up were too short. Below 0.05 it is long enough.
+        before the last one if the follow-up were too short. Below 0.05 it is long enough. NaN of
+        other tests.
     log_likelihoods : ndarray of shape (2,)
         Largest log-likelihoods of the smaller and of the larger model.
     n_parameters : ndarray of shape (2,)
@@ -299,16 +300,10 @@ class NestedModelsTest:
     """
 
     replicates: Array | None = None
+    missed_events = np.nan
 
-    def __init__(
-        self,
-        estimators: Sequence[Any],
-        log_likelihoods: Sequence[float],
-        mass: int | None = None,
-        missed: float | None = None,
-    ) -> None:
-        self.estimators = list(estimators)
-        self._mass, self.missed_events = mass, missed
+    def __init__(self, estimators: Sequence[Any], log_likelihoods: Any, mass: int | None) -> None:
+        self.estimators, self._mass = list(estimators), mass
         self.log_likelihoods = np.array(log_likelihoods)
         self.n_parameters = np.array([fitted.n_parameters_ for fitted in estimators])
         self.statistic = max(2.0 * float(np.diff(self.log_likelihoods)[0]), 0.0)
@@ -330,7 +325,7 @@ class NestedModelsTest:
             f"Likelihood-ratio statistic {self.statistic:.4g}, p = {self.p_value:.3g}, by {how}.",
             f'The model without "{name}" is {less}rejected at the level of {100 * LEVEL:g} %.',
         ]
-        if self.missed_events is not None and not np.isnan(self.missed_events):
+        if np.isfinite(self.missed_events):
             enough = "" if self.missed_events < LEVEL else "not "
             lines.append(
                 f"The follow-up is {enough}long enough for a plateau (Maller and Zhou 1994: "

@@ -115,11 +115,6 @@ ARGUMENTS = {
 USES = {
     "n_experts_test": lambda moe, data: n_experts_test(moe, **data, n_bootstrap=1),
     "likelihood_ratio_test": lambda moe, data: likelihood_ratio_test(moe, moe, **data),
-    "likelihood_ratio_test of a value with features in its gate": lambda moe, data: (
-        likelihood_ratio_test(
-            regressor(n_experts=1, family="weibull"), regressor(family=["never", "weibull"]), **data
-        )
-    ),
     "partial_fit": lambda moe, data: moe.partial_fit(**data),
 }
 # What else a pair needs.

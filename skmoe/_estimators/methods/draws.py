@@ -61,39 +61,32 @@ def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
 
 def _as_observed(drawn: Array, distribution: Any, rows: Rows, rng: np.random.RandomState) -> Array:
     """Drawn values (n,) or (n, m) with the bounds that would be known of them."""
-    y, entry = rows.y.reshape(drawn.shape), entries(rows.y)
-    found = y.copy()
+    y = rows.y.reshape(drawn.shape)
+    found, entry = y.copy(), entries(y)
     if entry is not None:
-        level = rng.uniform(size=drawn.shape) * distribution.sf(entry.reshape(drawn.shape))
+        level = rng.uniform(size=drawn.shape) * distribution.sf(entry)
         flat = tail_quantiles(distribution._flat_components(), level.ravel(), lower=False)
         drawn = flat.reshape(drawn.shape)
+    weight = np.ones(len(drawn)) if rows.weight is None else rows.weight
     for j in np.ndindex(drawn.shape[1:]):
         own = (slice(None), *j)
-        values, low, high = drawn[own], y["lower"][own], y["upper"][own]
-        start = None if entry is None else entry.reshape(drawn.shape)[own]
-        end = _ends(values, low, high, start, rows.weight, rng)
-        limit = -_ends(-values, -high, -low, None, rows.weight, rng)
+        values, (low, high) = drawn[own], (y[name][own] for name in ("lower", "upper"))
+        end = _ends(values, (low, high, entries(y[own])), weight, rng)
+        limit = -_ends(-values, (-high, -low, None), weight, rng)
         found["lower"][own] = np.where(values < limit, -np.inf, np.minimum(values, end))
         found["upper"][own] = np.where(values > end, np.inf, np.maximum(values, limit))
     return found
 
 
-def _ends(
-    drawn: Array,
-    lower: Array,
-    upper: Array,
-    entry: Array | None,
-    weight: Array | None,
-    rng: np.random.RandomState,
-) -> Array:
-    """Ends (n,) of the observations of rows, of which an infinite value has a finite one."""
+def _ends(values: Array, bounds: Any, weight: Array, rng: np.random.RandomState) -> Array:
+    """Ends (n,) of the observations of rows with bounds, at which infinite values are unknown."""
+    lower, upper, entry = bounds
     is_lost = np.isposinf(upper)
     if not is_lost.any():
-        return np.full(len(drawn), np.inf)
+        return np.full(len(values), np.inf)
     time = np.where(is_lost, lower, upper)
-    weight = np.ones(len(drawn)) if weight is None else weight
     end = EventTable.of(time, ~is_lost, weight, entry).draw_end(time, rng)
-    last = np.where(np.isposinf(drawn), time.max(), np.inf)
+    last = np.where(np.isposinf(values), time.max(), np.inf)
     return np.where(is_lost, time, np.minimum(end, last))
 
 

@@ -25,7 +25,6 @@ PARAMETRIC = (LinearExperts, LogisticExperts, Experts)
 NORMAL: tuple[Family, ...] = (Normal(),)
 
 BLOCKS, STREAM = "blocks of rows", "partial_fit"
-DRAWN = "likelihood_ratio_test of a value with features in its gate"
 TEST, NESTED = "n_experts_test", "likelihood_ratio_test"
 SELECTION = "n_experts that the fit selects"
 ESTIMATORS, INIT, BASE = "estimators as experts", "init as an array", "a base"
@@ -65,10 +64,9 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "targets are drawn, of classes of equal weight. "
         "Leave it out, or compare held-out log densities."
     ),
-    ((TEST, DRAWN), (INTERVALS, ENTRY_OF_UNITS)): (
+    ((TEST,), (INTERVALS, ENTRY_OF_UNITS)): (
         "targets are drawn, and how other times would have been observed is not known. "
-        'Use gate="constant" in a test of one value such as "never", or compare by bic or held-out '
-        "log densities."
+        "Compare the models by their bic, or by held-out log densities."
     ),
     ((SELECTION, TEST), (INIT, LIST, SLOPES)): (
         "each of a given number of experts has a part of it. "

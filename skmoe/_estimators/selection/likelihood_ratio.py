@@ -24,8 +24,8 @@ from skmoe._data.rows import Rows
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.methods.draws import draw_target
 from skmoe._estimators.parameters.conflicts import (
-    DRAWN,
     NESTED,
+    TEST,
     check_conflicts,
     chosen_options,
     listed,
@@ -241,7 +241,10 @@ def likelihood_ratio(
     if mass is None or not structures[1].gate:
         return _test(models, rows, free, mass)
     # Slopes of the probability of a value that no row has are not identified.
-    check_conflicts({DRAWN: DRAWN} | chosen_rows(models[1]._validate_parameters(), rows))
+    check_conflicts(
+        {TEST: f"{NESTED} with features in the gate"}
+        | chosen_rows(models[1]._validate_parameters(), rows)
+    )
     if rows.weight is not None:
         index = np.repeat(np.arange(len(rows.weight)), np.asarray(rows.weight, dtype=int))
         rows = rows.take(index)._replace(weight=None)
@@ -323,10 +326,9 @@ def _test(models: Sequence[Any], rows: Rows, free: bool, mass: int | None) -> Ne
             "statistic is not that of the maxima. Increase max_iter.",
             ConvergenceWarning,
         )
-    missed = None
+    test = NestedModelsTest(fits, reached, mass)
     if mass is not None and np.inf in fits[1].families_[mass].atoms:
-        missed = missed_events(bounds_of(y), rows.weight)
-    test = NestedModelsTest(fits, reached, mass, missed)
+        test.missed_events = missed_events(bounds_of(y), rows.weight)
     if test.df < 1:
         raise ValueError(
             f"larger must have more parameters than smaller; both have {test.n_parameters[0]:g}. "

@@ -258,7 +258,7 @@ def times_and_events(use: str, y: ArrayLike, *, may_enter: bool = False) -> tupl
     return bounds["lower"], is_exact(bounds)
 
 
-def missed_events(y: Array, weight: Array | None) -> float:
+def missed_events(y: Array, weight: Any) -> float:
     """Probability of so few events shortly before the last one, if more of them could come [1]_.
 
     They are those that came later than the last event less the time that was observed after it. NaN
@@ -269,12 +269,15 @@ def missed_events(y: Array, weight: Array | None) -> float:
     .. [1] R. A. Maller and S. Zhou (1994), "Testing for sufficient follow-up and outliers in
        survival data", Journal of the American Statistical Association 89, 1499-1506.
     """
-    event, weight = np.isfinite(y["upper"]), np.ones(len(y)) if weight is None else weight
+    event, weight = (
+        np.isfinite(y["upper"]),
+        np.ones(len(y)) if weight is None else np.asarray(weight),
+    )
     if has_intervals(y) or not event.any():
         return np.nan
     time = np.where(event, y["upper"], y["lower"])
     is_late = event & (time > 2.0 * time[event].max() - time.max())
-    return float((1.0 - weight[is_late].sum() / np.sum(weight)) ** np.sum(weight))
+    return float((1.0 - weight[is_late].sum() / weight.sum()) ** weight.sum())
 
 
 def check_some_known(y: Array, weight: Array) -> None:

@@ -269,10 +269,8 @@ def missed_events(y: Array, weight: Any) -> float:
     .. [1] R. A. Maller and S. Zhou (1994), "Testing for sufficient follow-up and outliers in
        survival data", Journal of the American Statistical Association 89, 1499-1506.
     """
-    event, weight = (
-        np.isfinite(y["upper"]),
-        np.ones(len(y)) if weight is None else np.asarray(weight),
-    )
+    event = np.isfinite(y["upper"])
+    weight = np.ones(len(y)) if weight is None else np.asarray(weight)
     if has_intervals(y) or not event.any():
         return np.nan
     time = np.where(event, y["upper"], y["lower"])

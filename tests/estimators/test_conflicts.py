@@ -102,7 +102,7 @@ ARGUMENTS = {
     "y between two bounds": {
         "y": interval_censored(COUNTS + 1.0, np.where(GROUPS, COUNTS + 2.0, np.inf))
     },
-    "delayed entry of units": {
+    "delayed entry of units, or of several outputs": {
         "y": right_censored(COUNTS + 1.0, np.arange(40) % 2, entry=0.5 * np.ones(40)),
         "units": np.arange(40),
     },

@@ -64,14 +64,13 @@ def _as_observed(drawn: Array, distribution: Any, rows: Rows, rng: np.random.Ran
     y = rows.y.reshape(drawn.shape)
     found, entry = y.copy(), entries(y)
     if entry is not None:
-        level = rng.uniform(size=drawn.shape) * distribution.sf(entry)
-        flat = tail_quantiles(distribution._flat_components(), level.ravel(), lower=False)
-        drawn = flat.reshape(drawn.shape)
+        level = rng.uniform(size=len(drawn)) * distribution.sf(entry)
+        drawn = tail_quantiles(distribution._flat_components(), level, lower=False)
     weight = np.ones(len(drawn)) if rows.weight is None else rows.weight
     for j in np.ndindex(drawn.shape[1:]):
         own = (slice(None), *j)
         values, (low, high) = drawn[own], (y[name][own] for name in ("lower", "upper"))
-        end = _ends(values, (low, high, entries(y[own])), weight, rng)
+        end = _ends(values, (low, high, entry), weight, rng)
         limit = -_ends(-values, (-high, -low, None), weight, rng)
         found["lower"][own] = np.where(values < limit, -np.inf, np.minimum(values, end))
         found["upper"][own] = np.where(values > end, np.inf, np.maximum(values, limit))
@@ -128,10 +127,10 @@ def _draw_paths(fitted: FittedMixture, rows: Rows, rng: np.random.RandomState) -
 def are_resampled(rows: Rows) -> bool:
     """Whether rows are resampled, since it is not known how drawn targets would be observed.
 
-    These are intervals, which end at inspections, and rows of a unit, or of a known expert, that
-    enter later.
+    These are intervals, which end at inspections, and later entries of rows of a unit, of a known
+    expert, or with several outputs.
     """
-    is_alone = rows.unit is None and rows.possible is None
+    is_alone = rows.unit is None and rows.possible is None and rows.y.size == rows.n_rows
     return has_intervals(rows.y) or (has_entry(rows.y) and not is_alone)
 
 

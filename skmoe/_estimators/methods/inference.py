@@ -382,8 +382,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
           same penalties and matches the experts [3]_. It is slower, and does not need a large
           number of rows. Drawn times are censored as those of the rows: where the event was seen,
           the end of the observation is drawn from its Kaplan-Meier estimate beyond it [5]_. Rows,
-          or units, are resampled where y lies between two bounds, or rows of units enter later:
-          how drawn values would be observed is not known.
+          or units, are resampled where y lies between two bounds, or rows of units or several
+          outputs enter later: how drawn values would be observed is not known.
 
         The estimates are those of the fit. Given other rows, the first two methods invert the
         information of these rows there. Slopes of linearly dependent columns, such as indicators of

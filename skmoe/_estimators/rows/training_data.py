@@ -183,7 +183,9 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
         CENSORED: is_censored and "censored y",
         INTERVALS: is_censored and has_intervals(given.y) and INTERVALS,
         ENTRY: has_entry(given.y) and "y with delayed entry",
-        ENTRY_OF_UNITS: has_entry(given.y) and given.unit is not None and ENTRY_OF_UNITS,
+        ENTRY_OF_UNITS: has_entry(given.y)
+        and (given.unit is not None or given.y.size > len(given.y))
+        and ENTRY_OF_UNITS,
         "experts without probabilities of intervals": (
             family is not None and not family.takes_bounds and params.family_name
         ),

@@ -314,17 +314,17 @@ class NestedModelsTest:
             self.p_value = float(0.5 * (self.p_value + fewer))
 
     def __repr__(self) -> str:
-        if self._mass is None:
-            return describe_test("Likelihood-ratio", self, "The smaller model is")
-        name = self.estimators[1].families_[self._mass].name
-        how = f"the mean of those of {self.df - 1} and {self.df} degrees of freedom"
+        subject = "The smaller model is"
+        if self._mass is not None:
+            subject = f'The model without "{self.estimators[1].families_[self._mass].name}" is'
+        lines = [describe_test("Likelihood-ratio", self, subject)]
         if self.replicates is not None:
-            how = f"{len(self.replicates)} bootstrap sample{'s' * (len(self.replicates) > 1)}"
-        less = "not " if self.p_value >= LEVEL else ""
-        lines = [
-            f"Likelihood-ratio statistic {self.statistic:.4g}, p = {self.p_value:.3g}, by {how}.",
-            f'The model without "{name}" is {less}rejected at the level of {100 * LEVEL:g} %.',
-        ]
+            lines.append(f"The p-value is that of a bootstrap with {len(self.replicates)} draws.")
+        elif self._mass is not None:
+            lines.append(
+                f"The p-value is the mean of those of {self.df - 1} and {self.df} degrees of "
+                "freedom: a probability of zero is on the border."
+            )
         if np.isfinite(self.missed_events):
             enough = "" if self.missed_events < LEVEL else "not "
             lines.append(

@@ -21,6 +21,9 @@ from skmoe._inference.comparisons import NestedModelsTest
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 
+# Number of draws where the distribution of a statistic is not known.
+N_BOOTSTRAP = 99
+
 
 def likelihood_ratio_test(
     smaller: Any,
@@ -34,7 +37,7 @@ def likelihood_ratio_test(
     offset: Any = None,
     known_experts: Any = None,
     var_weights: Any = None,
-    n_bootstrap: int = 99,
+    n_bootstrap: int | None = None,
     n_exceedances: int | None = 10,
     random_state: Any = None,
     n_jobs: int | None = None,
@@ -51,8 +54,9 @@ def likelihood_ratio_test(
     whether there are cured rows, or more zeros than the others explain. A probability of zero lies
     on the border of the parameters. Under `gate="constant"` the statistic has the distribution with
     all degrees of freedom in one half of all tables, and with one fewer in the other half [2]_,
-    [3]_. Under a gate with features targets are drawn from the smaller model, and censored as those
-    of the rows [4]_. The result also has a check whether the
+    [3]_. After a long follow-up the test is then conservative: pass `n_bootstrap`. Under a gate
+    with features targets are always drawn from the smaller model, and censored as the rows are
+    [4]_. The result also has a check whether the
     follow-up is long enough for cures [5]_: it is rough, and often too optimistic.
 
     Both models are fitted by maximum likelihood: penalties and priors of the estimators do not
@@ -83,9 +87,10 @@ def likelihood_ratio_test(
         Experts of rows of which they are known, as in `fit`.
     var_weights : array-like of shape (n_samples,), default=None
         Numbers of values of which each y is the mean, as in `fit`.
-    n_bootstrap : int, default=99
-        Largest number of drawn targets, for an expert of a single value whose probability depends
-        on features.
+    n_bootstrap : int or None, default=None
+        Largest number of targets that are drawn from the smaller model, for a p-value by the
+        bootstrap. None: 99 where the distribution of the statistic is not known, and no draws
+        elsewhere.
     n_exceedances : int or None, default=10
         Number of drawn targets with a statistic at least as large as that of the data after which
         the test stops, as in `n_experts_test`; None draws all of them.
@@ -154,8 +159,8 @@ def likelihood_ratio_test(
     >>> seen = right_censored(np.minimum(time, end), time <= end)
     >>> cure = MixtureOfExpertsRegressor(2, family=["never", "weibull"], gate="constant")
     >>> likelihood_ratio_test(MixtureOfExpertsRegressor(1, family="weibull"), cure, X, seen)
-    Likelihood-ratio statistic ..., p = ..., by the mean of those of 0 and 1 degrees of freedom.
-    The model without "never" is rejected at the level of 5 %.
+    Likelihood-ratio statistic ..., p = ... The model without "never" is rejected at the level of...
+    The p-value is the mean of those of 0 and 1 degrees of freedom: ...
     The follow-up is long enough for a plateau (Maller and Zhou 1994: alpha = ...).
     """
     for name, estimator in (("smaller", smaller), ("larger", larger)):
@@ -173,8 +178,9 @@ def likelihood_ratio_test(
     larger = larger if pipeline is None else larger.steps[-1][1]
     rows = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
     rows, n_jobs = rows._replace(n_values=var_weights), check_n_jobs(n_jobs)
-    seeds = check_draws(n_bootstrap, n_exceedances, random_state)[1]
-    test = likelihood_ratio((smaller, larger), rows, seeds, n_exceedances, n_jobs)
+    is_asked = n_bootstrap is not None
+    seeds = check_draws(n_bootstrap if is_asked else N_BOOTSTRAP, n_exceedances, random_state)[1]
+    test = likelihood_ratio((smaller, larger), rows, (seeds, n_exceedances, n_jobs), is_asked)
     test.estimators = [with_mixture(pipeline, fitted) for fitted in test.estimators]
     return test
 

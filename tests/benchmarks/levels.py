@@ -19,12 +19,12 @@ LEVEL = 0.05
 DRAWS = {"n_bootstrap": 19, "n_exceedances": 1}
 
 
-def simulate(n_rows, seed, separation=0.0):
+def simulate(n_rows, seed, separation=0.0, longest=4.0):
     """Weibull times of two regimes, the same for a separation of zero, with ends of observation."""
     rng = np.random.default_rng(seed)
     X, regime = rng.normal(size=(n_rows, 1)), rng.integers(0, 2, size=n_rows)
     time = np.exp(0.5 * X[:, 0] + separation * regime) * rng.weibull(1.5, size=n_rows)
-    end = rng.uniform(0.5, 4.0, size=n_rows) * np.exp(separation)
+    end = rng.uniform(0.5, longest, size=n_rows) * np.exp(separation)
     return X, right_censored(np.minimum(time, end), time <= end)
 
 
@@ -45,10 +45,16 @@ def slopes(seed):
     return likelihood_ratio_test(*pair, *simulate(400, seed, separation=2.5)).p_value
 
 
-def cured(seed):
+def cured(seed, longest=1.5, **options):
     """No cured rows against a constant share."""
     pair = times(1), times(2, family=["never", "weibull"])
-    return likelihood_ratio_test(*pair, *simulate(200, seed)).p_value
+    table = simulate(200, seed, longest=longest)
+    return likelihood_ratio_test(*pair, *table, **options).p_value
+
+
+def cured_after_long_follow_up(seed):
+    """The same where nearly all events are seen, and information on cures has no bound."""
+    return cured(seed, longest=4.0)
 
 
 def cured_by_features(seed):
@@ -61,6 +67,7 @@ TESTS = {
     "n_experts_test, 1 against 2": number_of_regimes,
     "likelihood_ratio_test, equal slopes": slopes,
     "likelihood_ratio_test, no cured rows": cured,
+    "the same, long follow-up": cured_after_long_follow_up,
     "the same, cured by features": cured_by_features,
 }
 

@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
@@ -115,6 +116,9 @@ ARGUMENTS = {
 USES = {
     "n_experts_test": lambda moe, data: n_experts_test(moe, **data, n_bootstrap=1),
     "likelihood_ratio_test": lambda moe, data: likelihood_ratio_test(moe, moe, **data),
+    "likelihood_ratio_test by draws": lambda moe, data: likelihood_ratio_test(
+        clone(moe).set_params(gate_features=[0]), moe, **data, n_bootstrap=1
+    ),
     "partial_fit": lambda moe, data: moe.partial_fit(**data),
 }
 # What else a pair needs.

@@ -25,6 +25,7 @@ PARAMETRIC = (LinearExperts, LogisticExperts, Experts)
 NORMAL: tuple[Family, ...] = (Normal(),)
 
 BLOCKS, STREAM = "blocks of rows", "partial_fit"
+DRAWN = "likelihood_ratio_test by draws"
 TEST, NESTED = "n_experts_test", "likelihood_ratio_test"
 SELECTION = "n_experts that the fit selects"
 ESTIMATORS, INIT, BASE = "estimators as experts", "init as an array", "a base"
@@ -64,7 +65,7 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "targets are drawn, of classes of equal weight. "
         "Leave it out, or compare held-out log densities."
     ),
-    ((TEST,), (INTERVALS, ENTRY_OF_UNITS)): (
+    ((TEST, DRAWN), (INTERVALS, ENTRY_OF_UNITS)): (
         "targets are drawn, and how other times would have been observed is not known. "
         "Compare the models by their bic, or by held-out log densities."
     ),
@@ -102,7 +103,7 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "the blocks of a RowBlocks hold it. "
         "Leave it at None, and yield it with (X, y) from the factory."
     ),
-    ((MARKOV,), ("class_weight", STREAM, TEST)): (
+    ((MARKOV,), ("class_weight", STREAM, TEST, DRAWN)): (
         "rows of a series follow one another, and have one weight. "
         "Leave it out, use fit, or compare numbers of experts by held-out rows or their bic."
     ),
@@ -132,7 +133,7 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
     ),
     (
         (EFFECTS,),
-        (ESTIMATORS, OWN_DENSITY, BASE, FULL, DISPERSIONS, AVERAGES, STREAM, TEST, "top_k"),
+        (ESTIMATORS, OWN_DENSITY, BASE, FULL, DISPERSIONS, AVERAGES, STREAM, TEST, DRAWN, "top_k"),
     ): (
         "effects are those of linear experts with noise of one variance, fitted to all rows. "
         'Use expert="linear" without it, or random_features=None.'

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import joblib
 import numpy as np
 from joblib import effective_n_jobs
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -24,8 +24,8 @@ from skmoe._data.rows import Rows
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.methods.draws import draw_target
 from skmoe._estimators.parameters.conflicts import (
+    DRAWN,
     NESTED,
-    TEST,
     check_conflicts,
     chosen_options,
     listed,
@@ -217,11 +217,12 @@ class Structure(NamedTuple):
 
 
 def likelihood_ratio(
-    models: Sequence[Any], rows: Rows, seeds: Sequence[Any], n_exceedances: int | None, n_jobs: Any
+    models: Sequence[Any], rows: Rows, draws: tuple[Any, int | None, Any], is_asked: bool
 ) -> NestedModelsTest:
     """The test for a smaller and a larger mixture, and the rows of their fits.
 
-    The seeds are those of draws, where the distribution of the statistic is not known.
+    Draws have seeds, a number of exceedances and one of jobs. They are asked for, or needed where
+    the distribution of the statistic is not known.
     """
     if rows.weight is not None:
         check_frequencies(NESTED, rows.weight)
@@ -238,20 +239,18 @@ def likelihood_ratio(
             'larger must contain smaller, whose gate="markov" it lacks. Exchange the models.'
         )
     free = structures[0].is_ordered and not structures[1].is_ordered and rows.possible is None
-    if mass is None or not structures[1].gate:
-        return _test(models, rows, free, mass)
     # Slopes of the probability of a value that no row has are not identified.
-    check_conflicts(
-        {TEST: f"{NESTED} with features in the gate"}
-        | chosen_rows(models[1]._validate_parameters(), rows)
-    )
+    if not is_asked and (mass is None or not structures[1].gate):
+        return _test(models, rows, free, mass)
+    given = chosen_options(models[1]) | chosen_rows(models[1]._validate_parameters(), rows)
+    check_conflicts({DRAWN: DRAWN} | given)
+    seeds, n_exceedances, n_jobs = draws
     if rows.weight is not None:
         index = np.repeat(np.arange(len(rows.weight)), np.asarray(rows.weight, dtype=int))
         rows = rows.take(index)._replace(weight=None)
     test = _test(models, rows, free, mass)
     draw = partial(_test_of_draw, test.estimators[0], models, rows, free, mass)
-    jobs = n_jobs, 0
-    drawn, test.p_value = draw_sequentially(draw, seeds, n_exceedances, test.statistic, jobs)
+    drawn, test.p_value = draw_sequentially(draw, seeds, n_exceedances, test.statistic, (n_jobs, 0))
     test.replicates = np.array([one.statistic for one in drawn])
     return test
 
@@ -269,13 +268,14 @@ def _tables(models: Sequence[Any], rows: Rows) -> list[Rows]:
 
 
 def _test_of_draw(
-    null: Any, models: Sequence[Any], rows: Rows, free: bool, mass: int, seed: Any
+    null: Any, models: Sequence[Any], rows: Rows, free: bool, mass: int | None, seed: Any
 ) -> NestedModelsTest:
     """The test of a target that is drawn from the fit of the smaller model."""
     rng = np.random.RandomState(np.random.MT19937(seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         drawn = draw_target(null, null._checked_units(NESTED, rows)[0], rng)
+        drawn = null.classes_[drawn] if is_classifier(null) else drawn
         return _test(models, rows._replace(y=drawn), free, mass)
 
 

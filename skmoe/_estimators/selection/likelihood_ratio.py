@@ -36,6 +36,7 @@ from skmoe._inference.comparisons import NestedModelsTest
 from skmoe.distributions._mixtures import check_random_state
 from skmoe.exceptions import CollapsedExpertsWarning, warn_user
 from skmoe.families import FAMILIES
+from skmoe.families._censored import of_target
 from skmoe.families._discrete import PointMass
 from skmoe.gates import gate_object
 from skmoe.protocols import LinearPredictor
@@ -249,7 +250,7 @@ def likelihood_ratio(
         index = np.repeat(np.arange(len(rows.weight)), np.asarray(rows.weight, dtype=int))
         rows = rows.take(index)._replace(weight=None)
     test = _test(models, rows, free, mass)
-    draw = partial(_test_of_draw, test.estimators[0], models, rows, free, mass)
+    draw = partial(_ratio_of_draw, test.estimators, models, rows, free, mass)
     drawn, test.p_value = draw_sequentially(draw, seeds, n_exceedances, test.statistic, (n_jobs, 0))
     test.replicates = np.array([one.statistic for one in drawn])
     return test
@@ -267,16 +268,20 @@ def _tables(models: Sequence[Any], rows: Rows) -> list[Rows]:
     return [rows if _persists(model) else independent for model in models]
 
 
-def _test_of_draw(
-    null: Any, models: Sequence[Any], rows: Rows, free: bool, mass: int | None, seed: Any
-) -> NestedModelsTest:
-    """The test of a target that is drawn from the fit of the smaller model."""
-    rng = np.random.RandomState(np.random.MT19937(seed))
+def _ratio_of_draw(
+    fits: Sequence[Any], models: Any, rows: Rows, free: bool, mass: int | None, seed: Any
+) -> LikelihoodRatio:
+    """The ratio of a target that is drawn from the fit of the smaller model."""
+    null, rng = fits[0], np.random.RandomState(np.random.MT19937(seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         drawn = draw_target(null, null._checked_units(NESTED, rows)[0], rng)
         drawn = null.classes_[drawn] if is_classifier(null) else drawn
-        return _test(models, rows._replace(y=drawn), free, mass)
+        family = None if mass is None else fits[1].families_[mass]
+        if family is not None and not of_target(family, drawn).in_support(drawn).any():
+            return LikelihoodRatio((np.nan, np.nan), 0.0, False, True)  # no row has the value
+        test = _test(models, rows._replace(y=drawn), free, mass)
+    return LikelihoodRatio(tuple(test.log_likelihoods), test.statistic, False, True)
 
 
 def _test(models: Sequence[Any], rows: Rows, free: bool, mass: int | None) -> NestedModelsTest:

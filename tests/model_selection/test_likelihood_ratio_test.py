@@ -181,6 +181,10 @@ def test_a_cure_that_depends_on_features_is_tested_by_draws():
     assert result.statistic > result.replicates.max()
     assert result.p_value == 0.5
     assert "bootstrap with 1 draws" in repr(result)
+    # A draw in which no time is censored has no cured row.
+    rare = right_censored(TIME[:40], TIME[:40] < TIME[:40].max())
+    found = likelihood_ratio_test(*pair, X[:40, :1], rare, **options)
+    assert_allclose(found.replicates, [0.0])
     inspected = interval_censored(y["lower"], np.where(y["upper"] < 0.9, 1.0, y["upper"]))
     message = refusal(likelihood_ratio_test, *pair, X[:, :1], inspected)
     assert_refused(message, "likelihood_ratio_test by draws", "two bounds", "bic")

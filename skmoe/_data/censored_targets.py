@@ -258,6 +258,26 @@ def times_and_events(use: str, y: ArrayLike, *, may_enter: bool = False) -> tupl
     return bounds["lower"], is_exact(bounds)
 
 
+def missed_events(y: Array, weight: Any) -> float:
+    """Probability of so few events shortly before the last one, if more of them could come [1]_.
+
+    They are those that came later than the last event less the time that was observed after it. NaN
+    for intervals.
+
+    References
+    ----------
+    .. [1] R. A. Maller and S. Zhou (1994), "Testing for sufficient follow-up and outliers in
+       survival data", Journal of the American Statistical Association 89, 1499-1506.
+    """
+    event = np.isfinite(y["upper"])
+    weight = np.ones(len(y)) if weight is None else np.asarray(weight)
+    if has_intervals(y) or not event.any():
+        return np.nan
+    time = np.where(event, y["upper"], y["lower"])
+    is_late = event & (time > 2.0 * time[event].max() - time.max())
+    return float((1.0 - weight[is_late].sum() / weight.sum()) ** weight.sum())
+
+
 def check_some_known(y: Array, weight: Array) -> None:
     """Some values must be bounded from above, and some from below."""
     present = y[weight > 0.0]
@@ -308,6 +328,11 @@ def shown_target(entry: Any) -> str:
 def has_entry(y: Any) -> bool:
     """Whether some rows may be observed from a time on only."""
     return has_bounds(y) and "entry" in y.dtype.names
+
+
+def has_intervals(y: Any) -> bool:
+    """Whether some values are between two bounds that differ."""
+    return has_bounds(y) and bool((np.isfinite(y["upper"] - y["lower"]) & ~is_exact(y)).any())
 
 
 def is_exact(y: Array) -> Array:

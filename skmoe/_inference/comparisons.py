@@ -272,8 +272,13 @@ class NestedModelsTest:
     df : int
         Difference of the numbers of parameters.
     p_value : float
-        Probability of a statistic at least as large under the smaller model, by the chi-squared
-        distribution.
+        Probability of a statistic at least as large under the smaller model.
+    replicates : ndarray of shape (n_replicates,) or None
+        Statistics of bootstrap samples; None where the distribution of the statistic is known.
+    missed_events : float
+        Of a test of an expert that never has the event: probability of so few events shortly
+        before the last one if the follow-up were too short. Below 0.05 it is long enough. NaN of
+        other tests.
     log_likelihoods : ndarray of shape (2,)
         Largest log-likelihoods of the smaller and of the larger model.
     n_parameters : ndarray of shape (2,)
@@ -294,13 +299,36 @@ class NestedModelsTest:
     1
     """
 
-    def __init__(self, estimators: Sequence[Any], log_likelihoods: Sequence[float]) -> None:
-        self.estimators = list(estimators)
+    replicates: Array | None = None
+    missed_events = np.nan
+
+    def __init__(self, estimators: Sequence[Any], log_likelihoods: Any, mass: int | None) -> None:
+        self.estimators, self._mass = list(estimators), mass
         self.log_likelihoods = np.array(log_likelihoods)
         self.n_parameters = np.array([fitted.n_parameters_ for fitted in estimators])
         self.statistic = max(2.0 * float(np.diff(self.log_likelihoods)[0]), 0.0)
         self.df = int(np.diff(self.n_parameters)[0])
         self.p_value = float(chdtrc(self.df, self.statistic))
+        if mass is not None:  # its probability is not negative
+            fewer = chdtrc(self.df - 1, self.statistic) if self.df > 1 else self.statistic == 0.0
+            self.p_value = float(0.5 * (self.p_value + fewer))
 
     def __repr__(self) -> str:
-        return describe_test("Likelihood-ratio", self, "The smaller model is")
+        subject = "The smaller model is"
+        if self._mass is not None:
+            subject = f'The model without "{self.estimators[1].families_[self._mass].name}" is'
+        lines = [describe_test("Likelihood-ratio", self, subject)]
+        if self.replicates is not None:
+            lines.append(f"The p-value is that of a bootstrap with {len(self.replicates)} draws.")
+        elif self._mass is not None:
+            lines.append(
+                f"The p-value is the mean of those of {self.df - 1} and {self.df} degrees of "
+                "freedom: a probability of zero is on the border."
+            )
+        if np.isfinite(self.missed_events):
+            enough = "" if self.missed_events < LEVEL else "not "
+            lines.append(
+                f"The follow-up is {enough}long enough for a plateau (Maller and Zhou 1994: "
+                f"alpha = {self.missed_events:.2g})."
+            )
+        return "\n".join(lines)

@@ -52,9 +52,20 @@ class EventTable(NamedTuple):
 
     def observed_share(self, time: Any, *, before: bool = False) -> Array:
         """Estimate of the probability that an observation lasts beyond `time`, or up to it."""
-        remaining = _product_limit(self.lost, self.at_risk - self.events)
         side: Any = "left" if before else "right"
-        return np.append(1.0, remaining)[np.searchsorted(self.times, time, side)]
+        return np.append(1.0, self._observed)[np.searchsorted(self.times, time, side)]
+
+    def draw_end(self, time: Array, rng: np.random.RandomState) -> Array:
+        """Ends of observations that last until `time`, from their estimated distribution.
+
+        What is left of it after the last time is infinite.
+        """
+        level = rng.uniform(size=time.shape) * self.observed_share(time, before=True)
+        return np.append(self.times, np.inf)[np.searchsorted(-self._observed, -level)]
+
+    @property
+    def _observed(self) -> Array:
+        return _product_limit(self.lost, self.at_risk - self.events)
 
 
 def _product_limit(leaving: Array, at_risk: Array) -> Array:

@@ -10,6 +10,7 @@ from skmoe._moved import earlier_names
 from skmoe.distributions._components import ComponentFunctions, Components
 from skmoe.distributions._components import JointComponents as JointComponents
 from skmoe.distributions._components import concatenate_rows as concatenate_rows
+from skmoe.distributions._conformal import ConformalDistribution, conformalize
 from skmoe.distributions._continuous import BetaComponents as BetaComponents
 from skmoe.distributions._continuous import GammaComponents, NormalComponents
 from skmoe.distributions._continuous import GompertzComponents as GompertzComponents
@@ -34,10 +35,12 @@ from skmoe.distributions._mixtures import check_coverage as check_coverage
 __all__ = [
     "ComponentFunctions",
     "Components",
+    "ConformalDistribution",
     "GammaComponents",
     "NormalComponents",
     "PoissonComponents",
     "PredictiveDistribution",
+    "conformalize",
     "predictive_distribution",
 ]
 

@@ -37,6 +37,20 @@ def check_coverage(coverage: Any) -> float:
     return float(coverage)
 
 
+def check_quantiles(q: Any) -> Array:
+    """Quantiles must be of probabilities in (0, 1): one of them, or a list."""
+    try:
+        probs = np.asarray(q, dtype=float)
+    except (TypeError, ValueError):
+        probs = np.empty(0)
+    if probs.ndim > 1 or not probs.size or not ((probs > 0.0) & (probs < 1.0)).all():
+        raise ValueError(
+            f"q must be a probability in (0, 1), or a list of them; got {q!r}. For 95 % use "
+            "0.95; the quantiles of 0 and 1 can be infinite."
+        )
+    return probs
+
+
 def check_random_state(random_state: Any) -> np.random.RandomState:
     """The random state of a parameter `random_state`."""
     try:
@@ -698,15 +712,7 @@ class PredictiveDistribution:
         ValueError
             If a probability is outside (0, 1).
         """
-        try:
-            probs = np.asarray(q, dtype=float)
-        except (TypeError, ValueError):
-            probs = np.empty(0)
-        if probs.ndim > 1 or not probs.size or not ((probs > 0.0) & (probs < 1.0)).all():
-            raise ValueError(
-                f"q must be a probability in (0, 1), or a list of them; got {q!r}. For 95 % use "
-                "0.95; the quantiles of 0 and 1 can be infinite."
-            )
+        probs = check_quantiles(q)
         found = sums.quantiles(self._flat_components(), np.atleast_1d(probs))
         found = found.reshape(probs.size, len(self.weights), self._n_outputs).swapaxes(0, 1)
         found = found[..., 0] if self._single else found

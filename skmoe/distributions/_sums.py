@@ -142,6 +142,11 @@ def quantiles(components: Sequence[Component], levels: Array) -> Array:
     return found.reshape(len(levels), n_rows)
 
 
+def tail_quantiles(components: Sequence[Component], levels: Array, lower: bool) -> Array:
+    """Values (r,) up to which, or beyond which, the probability is a level (r,)."""
+    return _quantiles(_stacked(components), levels, lower)
+
+
 def _stacked(components: Sequence[Component]) -> list[Component]:
     """Components of each family as one, of weights and parameters (C, r)."""
     alike: dict[tuple[int, int], list[Component]] = {}

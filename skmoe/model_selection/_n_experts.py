@@ -31,10 +31,13 @@ from skmoe._estimators.rows.training_data import (
     present_rows,
     validate_training_data,
 )
-from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest, draw_sequentially
+from skmoe._estimators.selection.likelihood_ratio import (
+    LikelihoodRatioTest,
+    check_draws,
+    draw_sequentially,
+)
 from skmoe._inference.coefficients import require_distribution
 from skmoe._inference.comparisons import NExpertsTable, NExpertsTest
-from skmoe.distributions._mixtures import check_random_state
 from skmoe.exceptions import NumberOfExpertsWarning, warn_user
 from skmoe.model_selection._nested import check_is_mixture, with_mixture, without_steps
 from skmoe.protocols import Experts
@@ -154,6 +157,10 @@ def n_experts_test(
     until less than 0.02 of the log-likelihood remain to be gained, or `tol` per row if that is
     less. The time is about `2 * n_bootstrap` fits.
 
+    Drawn times are censored as those of the rows: where the event was seen, the end of the
+    observation is drawn from its Kaplan-Meier estimate beyond it, the same for all rows [4]_. Times
+    between two inspections, and rows of units that enter later, have no test.
+
     References
     ----------
     .. [1] G. J. McLachlan (1987), "On bootstrapping the likelihood ratio test statistic for the
@@ -163,6 +170,8 @@ def n_experts_test(
     .. [3] K. L. Nylund, T. Asparouhov and B. O. Muthen (2007), "Deciding on the number of classes
        in latent class analysis and growth mixture modeling", Structural Equation Modeling 14,
        535-569.
+    .. [4] A. C. Davison and D. V. Hinkley (1997), "Bootstrap Methods and their Application",
+       Cambridge University Press, sections 3.5 and 7.3.
 
     Examples
     --------
@@ -183,14 +192,10 @@ def n_experts_test(
     check_is_mixture("estimator", estimator)
     X, estimator = without_steps(estimator, X, y, units)[:2]
     given = Rows(X, y, sample_weight, offset, units, n_values=var_weights)
-    check_integer("n_bootstrap", n_bootstrap, least=1)
-    if n_exceedances is not None:
-        check_integer("n_exceedances", n_exceedances, least=1)
+    seed, seeds = check_draws(n_bootstrap, n_exceedances, random_state)
     n_jobs, verbose = check_n_jobs(n_jobs), check_verbose("verbose", verbose)
-    generator = check_random_state(random_state)
     tested, data = _validated(estimator, n_experts, given)
     test = LikelihoodRatioTest(tested, data.rows.n_rows)
-    seed = int(generator.randint(np.iinfo(np.int32).max))
     null = test.fit_null(data, seed)
     observed = test.ratio(null, data, seed)
     if not observed.converged:
@@ -199,7 +204,6 @@ def n_experts_test(
             "the statistics may be too small. Increase max_iter.",
             ConvergenceWarning,
         )
-    seeds = np.random.SeedSequence(seed).spawn(n_bootstrap)
     draw, jobs = partial(test.replicate, null, data), (n_jobs, verbose)
     replicates, p_value = draw_sequentially(draw, seeds, n_exceedances, observed.statistic, jobs)
     n_failed = sum(replicate.is_failed for replicate in replicates)

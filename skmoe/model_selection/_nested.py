@@ -16,10 +16,13 @@ from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._data.steps import UnitPipeline
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.methods.input_steps import fitted_to, held_out_folds, mixture_of
-from skmoe._estimators.selection.likelihood_ratio import likelihood_ratio
+from skmoe._estimators.selection.likelihood_ratio import check_draws, likelihood_ratio
 from skmoe._inference.comparisons import NestedModelsTest
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
+
+# Number of draws where the distribution of a statistic is not known.
+N_BOOTSTRAP = 99
 
 
 def likelihood_ratio_test(
@@ -34,6 +37,10 @@ def likelihood_ratio_test(
     offset: Any = None,
     known_experts: Any = None,
     var_weights: Any = None,
+    n_bootstrap: int | None = None,
+    n_exceedances: int | None = 10,
+    random_state: Any = None,
+    n_jobs: int | None = None,
 ) -> NestedModelsTest:
     """Likelihood-ratio test of a mixture against a larger one with the same number of experts.
 
@@ -41,6 +48,16 @@ def likelihood_ratio_test(
     expert or the gate lacks, shared slopes, shared or constant dispersions, independent outputs.
     Under the smaller model twice the difference of the log-likelihoods has about a chi-squared
     distribution [1]_, with as many degrees of freedom as the larger model has parameters more.
+
+    The larger model may also have one expert more, of a single value: "never", "zero" or "one", as
+    in `family=["never", "weibull"]` against `n_experts=1, family="weibull"`. Then the test asks
+    whether there are cured rows, or more zeros than the others explain. A probability of zero lies
+    on the border of the parameters. Under `gate="constant"` the statistic has the distribution with
+    all degrees of freedom in one half of all tables, and with one fewer in the other half [2]_,
+    [3]_. After a long follow-up the test is then conservative: pass `n_bootstrap`. Under a gate
+    with features targets are always drawn from the smaller model, and censored as the rows are
+    [4]_. The result also has a check whether the
+    follow-up is long enough for cures [5]_: it is rough, and often too optimistic.
 
     Both models are fitted by maximum likelihood: penalties and priors of the estimators do not
     count. Each is fitted from its own starts, and from the responsibilities of the other. See
@@ -56,7 +73,7 @@ def likelihood_ratio_test(
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Features.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Target; labels for a classifier.
+        Target, also censored; labels for a classifier.
     sample_weight : array-like of shape (n_samples,), default=None
         Whole numbers, which count rows. For sampling weights use `Inference.wald_test`.
     units : array-like of shape (n_samples,), default=None
@@ -70,6 +87,17 @@ def likelihood_ratio_test(
         Experts of rows of which they are known, as in `fit`.
     var_weights : array-like of shape (n_samples,), default=None
         Numbers of values of which each y is the mean, as in `fit`.
+    n_bootstrap : int or None, default=None
+        Largest number of targets that are drawn from the smaller model, for a p-value by the
+        bootstrap. None: 99 where the distribution of the statistic is not known, and no draws
+        elsewhere.
+    n_exceedances : int or None, default=10
+        Number of drawn targets with a statistic at least as large as that of the data after which
+        the test stops, as in `n_experts_test`; None draws all of them.
+    random_state : int, RandomState instance or None, default=None
+        Source of randomness of the draws.
+    n_jobs : int, default=None
+        Draws to fit in parallel; -1 for all processors, None for one.
 
     Returns
     -------
@@ -100,6 +128,15 @@ def likelihood_ratio_test(
     ----------
     .. [1] S. S. Wilks (1938), "The large-sample distribution of the likelihood ratio for testing
        composite hypotheses", Annals of Mathematical Statistics 9, 60-62.
+    .. [2] S. G. Self and K.-Y. Liang (1987), "Asymptotic properties of maximum likelihood
+       estimators and likelihood ratio tests under nonstandard conditions", Journal of the American
+       Statistical Association 82, 605-610.
+    .. [3] R. A. Maller and X. Zhou (1996), "Survival Analysis with Long-Term Survivors", Wiley,
+       chapter 5.
+    .. [4] A. C. Davison and D. V. Hinkley (1997), "Bootstrap Methods and their Application",
+       Cambridge University Press, section 7.3.
+    .. [5] R. A. Maller and S. Zhou (1994), "Testing for sufficient follow-up and outliers in
+       survival data", Journal of the American Statistical Association 89, 1499-1506.
 
     Examples
     --------
@@ -113,6 +150,18 @@ def likelihood_ratio_test(
     >>> smaller = MixtureOfExpertsRegressor(2, gate="constant", random_state=0, shared_features=[0])
     >>> likelihood_ratio_test(smaller, larger, X, y)
     Likelihood-ratio statistic ..., degrees of freedom 1, p = ...
+
+    Are there cured rows among times of which one in five is infinite?
+
+    >>> from skmoe.data import right_censored
+    >>> cured, end = rng.random(300) < 0.2, rng.uniform(1, 4, size=300)
+    >>> time = np.where(cured, np.inf, rng.weibull(1.5, size=300))
+    >>> seen = right_censored(np.minimum(time, end), time <= end)
+    >>> cure = MixtureOfExpertsRegressor(2, family=["never", "weibull"], gate="constant")
+    >>> likelihood_ratio_test(MixtureOfExpertsRegressor(1, family="weibull"), cure, X, seen)
+    Likelihood-ratio statistic ..., p = ... The model without "never" is rejected at the level of...
+    The p-value is the mean of those of 0 and 1 degrees of freedom: ...
+    The follow-up is long enough for a plateau (Maller and Zhou 1994: alpha = ...).
     """
     for name, estimator in (("smaller", smaller), ("larger", larger)):
         check_is_mixture(name, estimator)
@@ -128,7 +177,10 @@ def likelihood_ratio_test(
     X, smaller, pipeline = without_steps(smaller, X, y, units)
     larger = larger if pipeline is None else larger.steps[-1][1]
     rows = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-    test = likelihood_ratio(smaller, larger, rows._replace(n_values=var_weights))
+    rows, n_jobs = rows._replace(n_values=var_weights), check_n_jobs(n_jobs)
+    is_asked = n_bootstrap is not None
+    seeds = check_draws(n_bootstrap if is_asked else N_BOOTSTRAP, n_exceedances, random_state)[1]
+    test = likelihood_ratio((smaller, larger), rows, (seeds, n_exceedances, n_jobs), is_asked)
     test.estimators = [with_mixture(pipeline, fitted) for fitted in test.estimators]
     return test
 

@@ -67,6 +67,8 @@ FEATURES = {
     "experts and gates of users": ["_mixture/own.py", "protocols.py"],
     "many coefficients": ["_numerics/linalg.py:conjugate_gradients"],
     "tests of the number of experts": ["_estimators/selection/likelihood_ratio.py"],
+    "targets drawn from a fit": ["_estimators/methods/draws.py"],
+    "conformal distributions": ["distributions/_conformal.py"],
     "streams": ["_mixture/stream.py", "_estimators/fitting/partial_fit.py"],
     "warm starts": [
         "_estimators/fitting/problem.py:_continue",

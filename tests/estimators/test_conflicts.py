@@ -6,11 +6,12 @@ from itertools import product
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.data import RowBlocks, right_censored
+from skmoe.data import RowBlocks, interval_censored, right_censored
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
 from skmoe.model_selection import likelihood_ratio_test, n_experts_test
@@ -99,6 +100,13 @@ ARGUMENTS = {
     "y with delayed entry": {
         "y": right_censored(COUNTS + 1.0, np.arange(40) % 2, entry=0.5 * np.ones(40))
     },
+    "y between two bounds": {
+        "y": interval_censored(COUNTS + 1.0, np.where(GROUPS, COUNTS + 2.0, np.inf))
+    },
+    "delayed entry of units, or of several outputs": {
+        "y": right_censored(COUNTS + 1.0, np.arange(40) % 2, entry=0.5 * np.ones(40)),
+        "units": np.arange(40),
+    },
     "censored y": {"y": right_censored(COUNTS + 1.0, np.arange(40) % 2)},
     "missing values in some outputs": {"y": np.column_stack([Y, np.where(Y > 0, Y, np.nan)])},
     "class_weight": {"y": CLASSES},
@@ -108,6 +116,9 @@ ARGUMENTS = {
 USES = {
     "n_experts_test": lambda moe, data: n_experts_test(moe, **data, n_bootstrap=1),
     "likelihood_ratio_test": lambda moe, data: likelihood_ratio_test(moe, moe, **data),
+    "likelihood_ratio_test by draws": lambda moe, data: likelihood_ratio_test(
+        clone(moe).set_params(gate_features=[0]), moe, **data, n_bootstrap=1
+    ),
     "partial_fit": lambda moe, data: moe.partial_fit(**data),
 }
 # What else a pair needs.

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.data import interval_censored, left_censored, right_censored
 from skmoe.inspection import average_effects
 from support.fits import fit_quietly
 from support.heteroscedastic import HeteroscedasticExperts
@@ -42,6 +43,49 @@ def in_units():
     return moe, X, y, {"units": units}
 
 
+# Times of which few are observed, so that errors without censoring would be far smaller.
+TIMES = {"family": "weibull", "dispersion_prior": 0.0} | OPTIONS
+
+
+def times(n_rows=150):
+    rng = np.random.default_rng(0)
+    X, end = rng.normal(size=(n_rows, 1)), rng.uniform(0.0, 0.9, size=n_rows)
+    time = np.exp(0.3 * X[:, 0]) * rng.weibull(1.5, size=n_rows)
+    return X, np.minimum(time, end), time <= end
+
+
+def of_later_entry():
+    """Half of the rows enter late, and one in five has the event."""
+    X, time, event = times(400)
+    entry = np.where(np.arange(400) % 2, 0.3, 0.0)
+    kept = time > entry
+    y = right_censored(time[kept], event[kept], entry=entry[kept])
+    return MixtureOfExpertsRegressor(1, **TIMES), X[kept], y, {}
+
+
+def of_the_smallest():
+    """Logarithms of times, of which most lie below a limit that differs between rows."""
+    X, time, is_seen = times()
+    y = left_censored(-np.log(time), is_seen)
+    return MixtureOfExpertsRegressor(1, **OPTIONS), X, y, {}
+
+
+def inspected():
+    """Times between inspections, which are resampled."""
+    X, time, event = times()
+    lower, upper = np.floor(5 * time) / 5, np.where(event, np.ceil(5 * time) / 5, np.inf)
+    return MixtureOfExpertsRegressor(1, **TIMES), X, interval_censored(lower, upper), {}
+
+
+def start_stop():
+    """Two rows of each unit, of which the second one enters when the first ends."""
+    X, time, event = times()
+    unit, entry = np.repeat(np.arange(150), 2), np.column_stack([0 * time, time / 2]).ravel()
+    end, last = np.column_stack([time / 2, time]).ravel(), np.arange(300) % 2 == 1
+    y = right_censored(end, last & np.repeat(event, 2), entry=entry)
+    return MixtureOfExpertsRegressor(1, **TIMES), np.repeat(X, 2, axis=0), y, {"units": unit}
+
+
 @cache
 def bootstrapped(make):
     moe, X, y, given = make()
@@ -50,7 +94,10 @@ def bootstrapped(make):
     return moe, X, y, given, moe.inference(X, y, **given, **options)
 
 
-@pytest.mark.parametrize("make", [lines, classes, counts, in_units])
+CENSORED = of_later_entry, of_the_smallest, inspected, start_stop
+
+
+@pytest.mark.parametrize("make", [lines, classes, counts, in_units, *CENSORED])
 def test_the_bootstrap_agrees_with_the_information(make):
     moe, X, y, given, drawn = bootstrapped(make)
     ratio = drawn.standard_errors / moe.inference(X, y, **given).standard_errors
@@ -58,6 +105,16 @@ def test_the_bootstrap_agrees_with_the_information(make):
     assert 0.6 < np.median(ratio) < 1.5
     assert 0.3 < np.nanmin(ratio) < np.nanmax(ratio) < 2.5
     assert_array_equal(drawn.reasons, [""] * len(drawn.terms))
+    is_resampled = make in (inspected, start_stop)
+    assert drawn.method.startswith("nonparametric" if is_resampled else "parametric")
+
+
+@pytest.mark.parametrize("make", CENSORED)
+def test_drawn_times_are_observed_as_the_rows_are(make):
+    """Else the refits would be off; their mean has an error of a quarter."""
+    drawn = bootstrapped(make)[-1]
+    bias = (drawn.replicates.mean(axis=0) - drawn.estimates) / drawn.standard_errors
+    assert np.abs(bias).max() < 0.9
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.optimize import minimize
 from scipy.stats import chi2
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, SplineTransformer, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.data import interval_censored, right_censored
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
 from skmoe.model_selection import likelihood_ratio_test
@@ -113,8 +115,116 @@ def test_classes_and_units_have_a_test():
     assert result.statistic >= 0.0
 
 
+# --- an expert of a single value ---
+
+END = np.random.default_rng(3).uniform(0.5, 4.0, size=200)
+TIME = np.exp(0.3 * X[:, 0]) * np.random.default_rng(4).weibull(1.5, size=200)
+IS_CURED = np.random.default_rng(5).random(200) < 0.15
+
+
+def seen(time):
+    return right_censored(np.minimum(time, END), time <= END)
+
+
+def cure(family="weibull", **options):
+    """The model without cured rows, and with them."""
+    larger = regressor(family=["never", family], **{"gate": "constant"} | options)
+    return regressor(n_experts=1, family=family), larger
+
+
+def test_cured_rows_are_found_with_half_of_the_chi_squared_probability():
+    """The likelihoods of exponential times without features have two parameters."""
+    y = seen(np.where(IS_CURED, np.inf, TIME))
+    time, event = y["lower"], np.isfinite(y["upper"])
+    rate = event.sum() / time.sum()
+    without = event.sum() * np.log(rate) - rate * time.sum()
+
+    def loss(theta):
+        share, rate = 1.0 / (1.0 + np.exp(-theta[0])), np.exp(theta[1])
+        densities = event * rate + ~event
+        others = (1.0 - share) * densities * np.exp(-rate * time)
+        return -np.log(others + share * ~event).sum()
+
+    best = -minimize(loss, [-1.0, 0.0], tol=1e-10).fun
+    result = likelihood_ratio_test(*cure("exponential"), np.zeros((200, 1)), y)
+    assert_allclose(result.log_likelihoods, [without, best], atol=1e-5)
+    assert result.df == 1
+    assert result.p_value == pytest.approx(0.5 * chi2.sf(result.statistic, 1))
+    assert result.replicates is None
+    # Events after twice the last one less the last time of all.
+    late = event & (time > 2.0 * time[event].max() - time.max())
+    assert result.missed_events == pytest.approx((1.0 - late.mean()) ** 200)
+    words = (
+        'without "never" is rejected',
+        "mean of those of 0 and 1",
+        "follow-up is not long enough",
+    )
+    for word in words:
+        assert word in repr(result)
+
+
+def test_without_cured_rows_the_statistic_is_zero():
+    """Times of a rising hazard, of which the end is seen."""
+    rng = np.random.default_rng(0)
+    time = rng.weibull(1.5, size=200)
+    result = likelihood_ratio_test(*cure(), X[:, :1], right_censored(time, time > 0.2))
+    assert (result.statistic, result.p_value) == (0.0, 1.0)
+    assert "not rejected" in repr(result)
+
+
+def test_a_cure_that_depends_on_features_is_tested_by_draws():
+    y = seen(np.where(IS_CURED, np.inf, TIME))
+    options, pair = {"n_bootstrap": 1, "random_state": 0}, cure("exponential", gate="softmax")
+    result = likelihood_ratio_test(*pair, X[:, :1], y, **options)
+    assert result.df == 2
+    assert result.replicates.shape == (1,)
+    assert result.statistic > result.replicates.max()
+    assert result.p_value == 0.5
+    assert "bootstrap with 1 draws" in repr(result)
+    # A draw in which no time is censored has no cured row.
+    rare = right_censored(TIME[:40], TIME[:40] < TIME[:40].max())
+    found = likelihood_ratio_test(*pair, X[:40, :1], rare, **options)
+    assert_allclose(found.replicates, [0.0])
+    inspected = interval_censored(y["lower"], np.where(y["upper"] < 0.9, 1.0, y["upper"]))
+    message = refusal(likelihood_ratio_test, *pair, X[:, :1], inspected)
+    assert_refused(message, "likelihood_ratio_test by draws", "two bounds", "bic")
+    # Of a constant share the distribution is known.
+    found = likelihood_ratio_test(*cure(), X[:, :1], inspected)
+    assert found.p_value < 1e-6
+    assert np.isnan(found.missed_events)
+
+
+def test_further_zeros_are_tested_beside_other_parameters():
+    """The statistic has one and two degrees of freedom."""
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(np.exp(0.5 * X[:, 0])) * (rng.random(200) < 0.7)
+    larger = regressor(family=["zero", "poisson"], gate="constant")
+    smaller = regressor(n_experts=1, family="poisson", expert_features=[0, 1])
+    result = likelihood_ratio_test(smaller, larger, X, counts)
+    assert result.df == 2
+    expected = 0.5 * chi2.sf(result.statistic, 1) + 0.5 * chi2.sf(result.statistic, 2)
+    assert result.p_value == pytest.approx(expected)
+    assert 'without "zero" is rejected' in repr(result)
+    assert np.isnan(result.missed_events)
+
+
+def test_censored_times_of_two_regimes_have_a_test():
+    y = seen(np.where(REGIME, 0.2, 3.0) * TIME)
+    given = {"family": "weibull", "gate": "constant", "expert_features": [0]}
+    result = likelihood_ratio_test(
+        regressor(**given, shared_features=[0]), regressor(**given), X, y
+    )
+    assert result.df == 1
+    assert result.p_value > 0.01
+
+
 REFUSED = [
-    (regressor(), regressor(n_experts=3), ["n_experts=2", "n_experts_test"]),
+    (regressor(), regressor(n_experts=3), ["n_experts=2", "n_experts_test", "never"]),
+    (
+        regressor(n_experts=1, family="gamma"),
+        regressor(family=["zero", "weibull"]),
+        ["n_experts=1", 'family="weibull"'],
+    ),
     (regressor(), regressor(family="student_t"), ["family", "bic"]),
     (regressor(monotonic_cst=[1, 0, 0]), regressor(), ["monotonic_cst"]),
     (regressor(), regressor(), ["more parameters"]),

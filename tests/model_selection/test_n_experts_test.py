@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.data import RowBlocks
+from skmoe.data import RowBlocks, right_censored
 from skmoe.gates import SoftmaxGate
 from skmoe.inspection import NExpertsTest
 from skmoe.model_selection import n_experts_test
@@ -90,6 +90,19 @@ def test_two_regimes_are_found():
     for number, log_likelihood in ((1, fewer), (2, more)):
         moe = regressor(n_experts=number, tol=1e-8, max_iter=1000, **FIXED).fit(X, y)
         assert log_likelihood == pytest.approx(moe.score_samples(X, y).sum(), abs=0.1)
+
+
+def test_regimes_of_censored_times_are_found():
+    """Some rows are observed from an entry on only."""
+    rng = np.random.default_rng(0)
+    time = np.where(rng.random(150) < 0.5, 4.0, 0.4) * rng.weibull(3.0, size=150)
+    end, entry = rng.uniform(0.3, 5.0, size=150), np.where(np.arange(150) % 2, 0.1, 0.0)
+    kept = np.minimum(time, end) > entry
+    y = right_censored(np.minimum(time, end)[kept], (time <= end)[kept], entry=entry[kept])
+    moe, X = regressor(family="exponential", gate="constant"), rng.normal(size=(len(y), 1))
+    result = n_experts_test(moe, X, y, n_bootstrap=2, random_state=0)
+    assert result.statistic > 10.0 + result.replicates.max()
+    assert result.p_value == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import (
     check_choice,
     check_integer,
@@ -27,7 +26,13 @@ from skmoe._data.checks import (
 from skmoe._data.preprocessing import predict_base
 from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import count_parameters
-from skmoe._estimators.methods.draws import copies_of, draw_experts, draw_target
+from skmoe._estimators.methods.draws import (
+    are_resampled,
+    copies_of,
+    draw_experts,
+    draw_target,
+    resampled,
+)
 from skmoe._estimators.methods.new_rows import ExpertNamesMixin, NewRowsMixin, labels_of
 from skmoe._inference.coefficients import (
     derivatives_of,
@@ -182,8 +187,10 @@ def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
 def _bootstrap(
     estimator: Any, rows: Rows, options: InferenceOptions, coefficients: Inference
 ) -> Inference:
-    """Errors by refits to targets that are drawn from the fit, with matched experts."""
-    check_numbers_of('method="bootstrap", which draws y,', rows.y)
+    """Errors by refits to targets that are drawn from the fit, with matched experts.
+
+    Rows are resampled in place of targets where drawn ones could not be observed as those are.
+    """
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     counts, drawn = rows.weight.astype(int), rows
     if (counts == rows.weight).all():  # rows of integer weight are as many rows
@@ -201,7 +208,7 @@ def _bootstrap(
     replicates = coefficients.estimates + changes @ derivatives.T
     return replace(
         coefficients,
-        method=f"parametric bootstrap, {len(refits)} refits",
+        method=f"{'non' * are_resampled(rows)}parametric bootstrap, {len(refits)} refits",
         full_covariance=np.atleast_2d(np.cov(replicates, rowvar=False)),
         replicates=replicates,
         theta=theta,
@@ -216,12 +223,15 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
     The experts are matched by their responsibilities for the rows and the target of the fit.
     """
     rng, fitted = np.random.RandomState(np.random.MT19937(seed)), estimator._fitted
-    if drawn.possible is not None:  # where one expert is possible, it is drawn from the gate
+    is_resampled = are_resampled(drawn)
+    if is_resampled:
+        drawn = resampled(drawn, rng)
+    elif drawn.possible is not None:  # where one expert is possible, it is drawn from the gate
         experts = draw_experts(fitted, drawn._replace(possible=None), rng)
         is_known = drawn.possible.sum(axis=1) == 1
         own = np.eye(drawn.possible.shape[1], dtype=bool)[experts]
         drawn = drawn._replace(possible=np.where(is_known[:, None], own, drawn.possible))
-    target = draw_target(estimator, drawn, rng)
+    target = drawn.y if is_resampled else draw_target(estimator, drawn, rng)
     target = target if is_classifier(estimator) else target.reshape(len(target), -1)
     weight = np.ones(drawn.n_rows) if drawn.weight is None else drawn.weight
     weight = estimator._effective_weight(target, weight)
@@ -370,7 +380,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
           It is valid under a misspecified model [2]_.
         - "bootstrap" draws targets from the fitted mixture, refits it from its parameters under the
           same penalties and matches the experts [3]_. It is slower, and does not need a large
-          number of rows.
+          number of rows. Drawn times are censored as those of the rows: where the event was seen,
+          the end of the observation is drawn from its Kaplan-Meier estimate beyond it [5]_. Rows,
+          or units, are resampled where y lies between two bounds, or rows of units or several
+          outputs enter later: how drawn values would be observed is not known.
 
         The estimates are those of the fit. Given other rows, the first two methods invert the
         information of these rows there. Slopes of linearly dependent columns, such as indicators of
@@ -455,6 +468,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         .. [3] G. J. McLachlan and D. Peel (2000), "Finite Mixture Models", Wiley, chapter 2.16.
         .. [4] K.-Y. Liang and S. L. Zeger (1986), "Longitudinal data analysis using generalized
            linear models", Biometrika 73, 13-22.
+        .. [5] A. C. Davison and D. V. Hinkley (1997), "Bootstrap Methods and their Application",
+           Cambridge University Press, sections 3.5 and 7.3.
 
         Examples
         --------

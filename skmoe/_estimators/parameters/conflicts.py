@@ -25,6 +25,7 @@ PARAMETRIC = (LinearExperts, LogisticExperts, Experts)
 NORMAL: tuple[Family, ...] = (Normal(),)
 
 BLOCKS, STREAM = "blocks of rows", "partial_fit"
+DRAWN = "likelihood_ratio_test by draws"
 TEST, NESTED = "n_experts_test", "likelihood_ratio_test"
 SELECTION = "n_experts that the fit selects"
 ESTIMATORS, INIT, BASE = "estimators as experts", "init as an array", "a base"
@@ -32,7 +33,8 @@ OWN_EXPERTS, OWN_DENSITY = "experts of your own", "an expert with a density of i
 KNOWN_EXPERTS = "known_experts"
 CENSORED, OFFSET, AVERAGES = "censored y", "an offset", "var_weights"
 NOT_OF_AVERAGES = "families of which averages have another distribution"
-ENTRY = "y with delayed entry"
+ENTRY, INTERVALS = "y with delayed entry", "y between two bounds"
+ENTRY_OF_UNITS = "delayed entry of units, or of several outputs"
 NO_LOG_LINK = "experts with another link than log, or none"
 FAMILY, FAMILIES = 'a family other than "normal"', "a list of different families"
 NOT_NORMAL = 'a family other than "normal" and "lognormal"'
@@ -59,9 +61,13 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "gates are nested if the features of one are those of the other and more. "
         "Use gates without a transformer, or compare the models by their bic."
     ),
-    ((TEST,), ("class_weight", CENSORED)): (
-        "targets are drawn, which have values, and classes of equal weight. "
+    ((TEST,), ("class_weight",)): (
+        "targets are drawn, of classes of equal weight. "
         "Leave it out, or compare held-out log densities."
+    ),
+    ((TEST, DRAWN), (INTERVALS, ENTRY_OF_UNITS)): (
+        "targets are drawn, and how other times would have been observed is not known. "
+        "Compare the models by their bic, or by held-out log densities."
     ),
     ((SELECTION, TEST), (INIT, LIST, SLOPES)): (
         "each of a given number of experts has a part of it. "
@@ -97,7 +103,7 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "the blocks of a RowBlocks hold it. "
         "Leave it at None, and yield it with (X, y) from the factory."
     ),
-    ((MARKOV,), ("class_weight", STREAM, TEST)): (
+    ((MARKOV,), ("class_weight", STREAM, TEST, DRAWN)): (
         "rows of a series follow one another, and have one weight. "
         "Leave it out, use fit, or compare numbers of experts by held-out rows or their bic."
     ),
@@ -127,7 +133,7 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
     ),
     (
         (EFFECTS,),
-        (ESTIMATORS, OWN_DENSITY, BASE, FULL, DISPERSIONS, AVERAGES, STREAM, TEST, "top_k"),
+        (ESTIMATORS, OWN_DENSITY, BASE, FULL, DISPERSIONS, AVERAGES, STREAM, TEST, DRAWN, "top_k"),
     ): (
         "effects are those of linear experts with noise of one variance, fitted to all rows. "
         'Use expert="linear" without it, or random_features=None.'

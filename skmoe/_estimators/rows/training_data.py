@@ -25,6 +25,7 @@ from skmoe._data.censored_targets import (
     checked_bounds,
     entries,
     has_entry,
+    has_intervals,
     interval_keys,
     point_values,
     shown_target,
@@ -55,7 +56,9 @@ from skmoe._estimators.parameters.conflicts import (
     BLOCKS,
     CENSORED,
     ENTRY,
+    ENTRY_OF_UNITS,
     ESTIMATORS,
+    INTERVALS,
     KNOWN_EXPERTS,
     NO_UNITS,
     Choice,
@@ -198,7 +201,11 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     by_row = [f"{k} as {type(v).__name__}" for k, v in (y_of_blocks | given.arguments).items()]
     options = {
         CENSORED: is_censored and "censored y",
+        INTERVALS: is_censored and has_intervals(given.y) and INTERVALS,
         ENTRY: has_entry(given.y) and "y with delayed entry",
+        ENTRY_OF_UNITS: has_entry(given.y)
+        and (given.unit is not None or given.y.size > len(given.y))
+        and ENTRY_OF_UNITS,
         "experts without probabilities of intervals": (
             family is not None and not family.takes_bounds and params.family_name
         ),

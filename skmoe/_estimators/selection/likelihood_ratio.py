@@ -7,25 +7,37 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from itertools import permutations
 from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
 from joblib import effective_n_jobs
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.checks import check_frequencies, shown
+from skmoe._data.censored_targets import bounds_of, missed_events
+from skmoe._data.checks import check_frequencies, check_integer, shown
 from skmoe._data.rows import Rows
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.methods.draws import draw_target
-from skmoe._estimators.parameters.conflicts import NESTED, check_conflicts, chosen_options
+from skmoe._estimators.parameters.conflicts import (
+    DRAWN,
+    NESTED,
+    check_conflicts,
+    chosen_options,
+    listed,
+)
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.n_experts import Trial, fit_trial
 from skmoe._inference.comparisons import NestedModelsTest
-from skmoe.exceptions import warn_user
+from skmoe.distributions._mixtures import check_random_state
+from skmoe.exceptions import CollapsedExpertsWarning, warn_user
+from skmoe.families import FAMILIES
+from skmoe.families._censored import of_target
+from skmoe.families._discrete import PointMass
 from skmoe.gates import gate_object
 from skmoe.protocols import LinearPredictor
 
@@ -129,6 +141,17 @@ class LikelihoodRatioTest:
         return max(fits, key=Trial.log_likelihood)
 
 
+def check_draws(
+    n_bootstrap: Any, n_exceedances: Any, random_state: Any
+) -> tuple[int, list[np.random.SeedSequence]]:
+    """A seed, and one of each draw."""
+    check_integer("n_bootstrap", n_bootstrap, least=1)
+    if n_exceedances is not None:
+        check_integer("n_exceedances", n_exceedances, least=1)
+    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    return seed, np.random.SeedSequence(seed).spawn(n_bootstrap)
+
+
 def draw_sequentially(
     draw: Any, seeds: Sequence[Any], most: int | None, observed: float, jobs: tuple[Any, int]
 ) -> tuple[list[LikelihoodRatio], float]:
@@ -172,6 +195,9 @@ SAME = ("expert", "family", "class_weight")
 # Penalties of maximum likelihood, which keep matrices regular.
 NO_PENALTY = 1e-9
 
+# Share of rows that may be of an expert of a single value from which its fit starts.
+SHARE_OF_MASS = 0.5
+
 # Largest number of experts of which all orders are tried.
 MAX_ORDERED = 4
 
@@ -180,44 +206,113 @@ class Structure(NamedTuple):
     """What a mixture estimates."""
 
     # Expert, number of the response, parameter and feature of each coefficient, and its coordinate.
-    coordinates: dict[tuple[int, int, str, int | None], int]
+    coordinates: dict[Any, int]
     gate: set[int]  # features of the gate
     gate_kind: str  # of its class and options
     is_ordered: bool  # whether experts have different slopes
 
+    def without_expert(self, number: int) -> Structure:
+        """That of the other experts, of which those after it have the number before."""
+        own = {(k - (k > number), *key): i for (k, *key), i in self.coordinates.items()}
+        return self._replace(coordinates=own)
 
-def likelihood_ratio(smaller: Any, larger: Any, rows: Rows) -> NestedModelsTest:
-    """The test for two mixtures and the rows of their fits."""
-    X, y = rows.X, rows.y
+
+def likelihood_ratio(
+    models: Sequence[Any], rows: Rows, draws: tuple[Any, int | None, Any], is_asked: bool
+) -> NestedModelsTest:
+    """The test for a smaller and a larger mixture, and the rows of their fits.
+
+    Draws have seeds, a number of exceedances and one of jobs. They are asked for, or needed where
+    the distribution of the statistic is not known.
+    """
     if rows.weight is not None:
         check_frequencies(NESTED, rows.weight)
-    persist = [gate_object(one.gate).persists for one in (smaller, larger)]
-    # Without persistence the rows of a series are independent: they are no units.
-    independent = rows._replace(unit=None, time=None) if any(persist) else rows
-    tables = [rows if own else independent for own in persist]
-    arguments = [table.arguments for table in tables]
+    tables = _tables(models, rows)
+    models = [_with_maximum_likelihood(*one) for one in zip(models, tables, strict=True)]
+    mass = _further_mass(*models)
+    _check_same(models[0], models[1], mass)
+    structures = [_structure(*one) for one in zip(models, tables, strict=True)]
+    if mass is not None:
+        structures[1] = structures[1].without_expert(mass)
+    _check_nested(*structures)
+    if _persists(models[0]) and not _persists(models[1]):
+        raise ValueError(
+            'larger must contain smaller, whose gate="markov" it lacks. Exchange the models.'
+        )
+    free = structures[0].is_ordered and not structures[1].is_ordered and rows.possible is None
+    # Slopes of the probability of a value that no row has are not identified.
+    if not is_asked and (mass is None or not structures[1].gate):
+        return _test(models, rows, free, mass)
+    given = chosen_options(models[1]) | chosen_rows(models[1]._validate_parameters(), rows)
+    check_conflicts({DRAWN: DRAWN} | given)
+    seeds, n_exceedances, n_jobs = draws
+    if rows.weight is not None:
+        index = np.repeat(np.arange(len(rows.weight)), np.asarray(rows.weight, dtype=int))
+        rows = rows.take(index)._replace(weight=None)
+    test = _test(models, rows, free, mass)
+    draw = partial(_ratio_of_draw, test.estimators, models, rows, free, mass)
+    drawn, test.p_value = draw_sequentially(draw, seeds, n_exceedances, test.statistic, (n_jobs, 0))
+    test.replicates = np.array([one.statistic for one in drawn])
+    return test
+
+
+def _persists(model: Any) -> bool:
+    return bool(gate_object(model.gate).persists)
+
+
+def _tables(models: Sequence[Any], rows: Rows) -> list[Rows]:
+    """The rows of each model: without persistence those of a series are independent."""
+    independent = rows
+    if any(map(_persists, models)):
+        independent = rows._replace(unit=None, time=None)
+    return [rows if _persists(model) else independent for model in models]
+
+
+def _ratio_of_draw(
+    fits: Sequence[Any], models: Any, rows: Rows, free: bool, mass: int | None, seed: Any
+) -> LikelihoodRatio:
+    """The ratio of a target that is drawn from the fit of the smaller model."""
+    null, rng = fits[0], np.random.RandomState(np.random.MT19937(seed))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        drawn = draw_target(null, null._checked_units(NESTED, rows)[0], rng)
+        drawn = null.classes_[drawn] if is_classifier(null) else drawn
+        family = None if mass is None else fits[1].families_[mass]
+        if family is not None and not of_target(family, drawn).in_support(drawn).any():
+            return LikelihoodRatio((np.nan, np.nan), 0.0, False, True)  # no row has the value
+        test = _test(models, rows._replace(y=drawn), free, mass)
+    return LikelihoodRatio(tuple(test.log_likelihoods), test.statistic, False, True)
+
+
+def _test(models: Sequence[Any], rows: Rows, free: bool, mass: int | None) -> NestedModelsTest:
+    """The test by the larger maxima of both models, from their starts and from each other.
+
+    `free` is true if experts of the smaller model have an order, and those of the larger none. The
+    smaller model lacks the expert with the number `mass`, which has a single value.
+    """
+    X, y = rows.X, rows.y
+    arguments = [table.arguments for table in _tables(models, rows)]
 
     def log_likelihood(fitted: Any, given: Any) -> float:
         return float(fitted.n_parameters_ - 0.5 * fitted.aic(X, y, **given))
 
-    pair = [_with_maximum_likelihood(*one) for one in zip((smaller, larger), tables, strict=True)]
-    _check_same(*pair)
-    structures = [_structure(*one) for one in zip(pair, tables, strict=True)]
-    _check_nested(*structures)
-    if persist[0] and not persist[1]:
-        raise ValueError(
-            'larger must contain smaller, whose gate="markov" it lacks. Exchange the models.'
-        )
-    fits = [one.fit(X, y, **given) for one, given in zip(pair, arguments, strict=True)]
+    with warnings.catch_warnings():
+        if mass is not None:  # without rows of this expert the models are the same
+            warnings.simplefilter("ignore", CollapsedExpertsWarning)
+        fits = [one.fit(X, y, **given) for one, given in zip(models, arguments, strict=True)]
     reached = [log_likelihood(*one) for one in zip(fits, arguments, strict=True)]
     # Each may have missed the maximum that corresponds to that of the other.
-    free = structures[0].is_ordered and not structures[1].is_ordered
-    free = free and rows.possible is None
     for target, source in ((0, 1), (1, 0)):
-        known = {"given": "all"} if persist[source] else {}
+        known = {"given": "all"} if _persists(models[source]) else {}
         known |= {k: v for k, v in arguments[source].items() if k != "sample_weight"}
         resp = fits[source].responsibilities(X, y, **known)
         resp = resp if isinstance(resp, np.ndarray) else resp.rows(rows.unit)
+        if mass is not None and target == 0:
+            share = SHARE_OF_MASS * (resp[:, [mass]] > 0.0)
+            resp = np.delete(resp, mass, axis=1) + NO_PENALTY
+            resp /= resp.sum(axis=1, keepdims=True)
+        elif mass is not None:
+            resp = np.insert(resp * (1.0 - share), [mass], share, axis=1)
         # Experts of one model may be those of the other in any order.
         numbers = range(resp.shape[1])
         in_all_orders = free and target == 0 and len(numbers) <= MAX_ORDERED
@@ -236,13 +331,26 @@ def likelihood_ratio(smaller: Any, larger: Any, rows: Rows) -> NestedModelsTest:
             "statistic is not that of the maxima. Increase max_iter.",
             ConvergenceWarning,
         )
-    test = NestedModelsTest(fits, reached)
+    test = NestedModelsTest(fits, reached, mass)
+    if mass is not None and np.inf in fits[1].families_[mass].atoms:
+        test.missed_events = missed_events(bounds_of(y), rows.weight)
     if test.df < 1:
         raise ValueError(
             f"larger must have more parameters than smaller; both have {test.n_parameters[0]:g}. "
             "Give the larger model further features, or free what the smaller one shares."
         )
     return test
+
+
+def _further_mass(smaller: Any, larger: Any) -> int | None:
+    """The only expert of `larger` that `smaller` has not, if it has a single value as "never"."""
+    given, own = (listed(getattr(one, "family", None)) for one in (larger, smaller))
+    own = own if len(own) > 1 else own * smaller.n_experts
+    for k, family in enumerate(given):
+        kind = FAMILIES.get(family, PointMass) if isinstance(family, str) else type(family)
+        if issubclass(kind, PointMass) and repr([*given[:k], *given[k + 1 :]]) == repr(own):
+            return k
+    return None
 
 
 def _with_maximum_likelihood(estimator: Any, rows: Rows) -> Any:
@@ -257,19 +365,21 @@ def _with_maximum_likelihood(estimator: Any, rows: Rows) -> Any:
     return clone(estimator).set_params(**penalties, gate=gate, warm_start=False)
 
 
-def _check_same(smaller: Any, larger: Any) -> None:
-    """The models must be of one class, with the same experts, of which there are as many."""
-    if smaller.n_experts != larger.n_experts:
+def _check_same(smaller: Any, larger: Any, mass: int | None) -> None:
+    """The models must be of one class, with the same experts, but for one of a single value."""
+    if smaller.n_experts != larger.n_experts and mass is None:
         raise ValueError(
             f"larger must have the n_experts={smaller.n_experts} of smaller; got "
             f"{larger.n_experts}. The statistic of a further expert has no chi-squared "
-            "distribution: use n_experts_test."
+            "distribution: use n_experts_test. That of an expert of a single value has, as in "
+            'larger with family=["never", "weibull"] and smaller with n_experts=1, '
+            'family="weibull".'
         )
     if type(smaller) is not type(larger):
         raise ValueError(
             f"larger must be a {type(smaller).__name__} as smaller is; got {type(larger).__name__}."
         )
-    for name in SAME:
+    for name in SAME if mass is None else set(SAME) - {"family"}:
         value, other = (getattr(one, name, None) for one in (smaller, larger))
         if repr(value) != repr(other):
             raise ValueError(
@@ -287,7 +397,8 @@ def _structure(model: Any, rows: Rows) -> Structure:
         list(range(data.attributes["n_features_in_"])) if chosen is None else list(chosen)
         for chosen in (data.columns["mean"], data.columns["gate"])
     )
-    coordinates: dict[tuple[int, int, str, int | None], int] = {}
+    has_features = params.gate.depends_on_features
+    coordinates: dict[Any, int] = {}
     no_feature: list[int | None] = [None]
     for k in range(params.n_experts):
         for block, where in experts.shown(k):
@@ -301,7 +412,7 @@ def _structure(model: Any, rows: Rows) -> Structure:
                         coordinates[k, v, name, feature] = coordinate
     return Structure(
         coordinates,
-        {int(j) for j in of_gate} if params.gate.depends_on_features else set(),
+        {int(j) for j in of_gate} if params.n_experts > 1 and has_features else set(),
         joblib.hash(params.gate),
         not experts.are_exchangeable,
     )

@@ -177,10 +177,10 @@ def likelihood_ratio_test(
     X, smaller, pipeline = without_steps(smaller, X, y, units)
     larger = larger if pipeline is None else larger.steps[-1][1]
     rows = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-    rows, n_jobs = rows._replace(n_values=var_weights), check_n_jobs(n_jobs)
-    is_asked = n_bootstrap is not None
-    seeds = check_draws(n_bootstrap if is_asked else N_BOOTSTRAP, n_exceedances, random_state)[1]
-    test = likelihood_ratio((smaller, larger), rows, (seeds, n_exceedances, n_jobs), is_asked)
+    number = N_BOOTSTRAP if n_bootstrap is None else n_bootstrap
+    seeds = check_draws(number, n_exceedances, random_state)[1]
+    rows, draws = rows._replace(n_values=var_weights), (seeds, n_exceedances, check_n_jobs(n_jobs))
+    test = likelihood_ratio((smaller, larger), rows, draws, n_bootstrap is not None)
     test.estimators = [with_mixture(pipeline, fitted) for fitted in test.estimators]
     return test
 

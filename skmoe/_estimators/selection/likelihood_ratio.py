@@ -218,12 +218,12 @@ class Structure(NamedTuple):
 
 
 def likelihood_ratio(
-    models: Sequence[Any], rows: Rows, draws: tuple[Any, int | None, Any], is_asked: bool
+    models: Sequence[Any], rows: Rows, draws: tuple[Any, int | None, Any], always_draws: bool
 ) -> NestedModelsTest:
     """The test for a smaller and a larger mixture, and the rows of their fits.
 
-    Draws have seeds, a number of exceedances and one of jobs. They are asked for, or needed where
-    the distribution of the statistic is not known.
+    Draws have seeds, a number of exceedances and one of jobs. They are used where the distribution
+    of the statistic is not known, or if the user wants them.
     """
     if rows.weight is not None:
         check_frequencies(NESTED, rows.weight)
@@ -241,7 +241,7 @@ def likelihood_ratio(
         )
     free = structures[0].is_ordered and not structures[1].is_ordered and rows.possible is None
     # Slopes of the probability of a value that no row has are not identified.
-    if not is_asked and (mass is None or not structures[1].gate):
+    if not always_draws and (mass is None or not structures[1].gate):
         return _test(models, rows, free, mass)
     given = chosen_options(models[1]) | chosen_rows(models[1]._validate_parameters(), rows)
     check_conflicts({DRAWN: DRAWN} | given)

@@ -21,8 +21,7 @@ def predict(model, X, y, X_test, y_test):
     model.fit(X, y)
     if isinstance(model, MixtureOfExpertsRegressor):
         return model.predict(X_test), model.score_samples(X_test, y_test)
-    noise = np.std(y - cross_val_predict(model, X, y, cv=5))
-    mean = model.predict(X_test)
+    mean, noise = model.predict(X_test), np.std(y - cross_val_predict(model, X, y, cv=5))
     return mean, norm.logpdf(y_test, mean, noise)
 
 
@@ -41,9 +40,8 @@ def compare(X, y):
     for name, model in models.items():
         errors, densities = [], []
         for train, test in folds:
-            held_out = X.iloc[test], y.iloc[test]
-            mean, density = predict(model, X.iloc[train], y.iloc[train], *held_out)
-            errors.append(root_mean_squared_error(held_out[1], mean))
+            mean, density = predict(model, X.iloc[train], y.iloc[train], X.iloc[test], y.iloc[test])
+            errors.append(root_mean_squared_error(y.iloc[test], mean))
             densities.append(density.mean())
         print(f"{name:<36}{np.mean(errors):>8.2f}{np.mean(densities):>14.3f}", flush=True)
 
@@ -51,8 +49,7 @@ def compare(X, y):
 def read(X, y):
     """The equations of two experts: cholesterol rises in young people, and falls in old ones."""
     moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
-    print("\n2. Two experts, to read:\n")
-    print(export_text(moe, X=X))
+    print("\n2. Two experts, to read:\n\n" + export_text(moe, X=X))
     matplotlib.use("agg")
     RegimesDisplay.from_estimator(moe, X, y).figure_.savefig("quickstart.png", dpi=150)
     print("\nquickstart.png shows the gate above and the model of each expert below.")
@@ -71,9 +68,8 @@ def keep_boosting(X, y):
         ("boosting with equal noise", alone.mean(), alone.interval(0.9)),
         ("mixture on boosting", moe.predict(X_test), moe.predict_interval(X_test, coverage=0.9).T),
     ]:
-        error = root_mean_squared_error(y_test, mean)
-        below, above = (y_test < low).mean(), (y_test > high).mean()
-        print(f"{name:<30}{error:>8.2f}{below:>8.1%}{above:>8.1%}")
+        print(f"{name:<30}{root_mean_squared_error(y_test, mean):>8.2f}", end="")
+        print(f"{(y_test < low).mean():>8.1%}{(y_test > high).mean():>8.1%}")
 
 
 if __name__ == "__main__":

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from textwrap import wrap
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 from scipy import sparse
+from scipy.special import expit, logit
 
 from skmoe._data.checks import check_choice
 from skmoe._data.rows import Rows
@@ -29,6 +31,8 @@ from skmoe._inference.inference import (
     Result,
     Term,
     WaldTest,
+    confidence_limits,
+    delta_errors,
     delta_method,
     describe_test,
     frame_of,
@@ -261,12 +265,7 @@ def standard_errors_of_means(
             present = np.flatnonzero(index >= 0)
             [by_coordinate] = derivative_by(ends.means, fitted, index[present])
             derivatives[present, :, :, index[present]] = by_coordinate[present]
-        found = np.empty(shape)
-        for k, response in np.ndindex(*shape[:2]):
-            covariance, reasons = delta_method(inference, derivatives[k, response])
-            found[k, response] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-            found[k, response, np.array(reasons) != ""] = np.nan
-        of_blocks.append(found)
+        of_blocks.append(delta_errors(inference, derivatives))
     return np.moveaxis(np.concatenate(of_blocks, axis=2), 2, 0)
 
 
@@ -279,6 +278,103 @@ def _effects(sums: Array, on_gate: bool) -> Array:
     if on_gate or share.shape[-2] == 1:
         return of_all
     return np.concatenate([of_all, experts / np.maximum(share, TINY), of_gate], axis=-2)
+
+
+# --- predictions of new rows ------------------------------------------------------------------
+
+# Methods of predictive distributions at a time, by what is predicted.
+AT_TIME = {"restricted_mean": "restricted_mean", "survival": "sf"}
+
+# Functions on whose scale intervals are symmetric, their derivatives and their inverses.
+SCALES: dict[str, tuple[Callable[[Array], Array], ...]] = {
+    "": (np.asarray, np.ones_like, np.asarray),
+    "log": (np.log, np.reciprocal, np.exp),
+    "logit": (logit, lambda share: 1.0 / (share * (1.0 - share)), expit),
+    "survival": (
+        lambda share: np.log(-np.log(share)),
+        lambda share: 1.0 / (share * np.log(share)),
+        lambda value: np.exp(-np.exp(value)),
+    ),
+}
+
+
+class Quantity(NamedTuple):
+    """What is predicted of new rows."""
+
+    what: str
+    times: Array  # (T,), of survival and restricted means
+    quantile: float
+
+    def of(self, fitted: FittedMixture, rows: Rows) -> Array:
+        """Values (n, T, m)."""
+        if self.what == "mean":
+            return fitted.predict(rows.X, rows.offset).T[:, None]
+        distribution = fitted.distribution(rows, single_output=False)
+        if self.what == "quantile":
+            return distribution.ppf([self.quantile])
+        scaling = fitted.preprocessor.target_scaling
+        assert scaling is not None
+        points = np.broadcast_to(self.times[:, None], (1, len(self.times), len(scaling.center)))
+        return np.asarray(getattr(distribution, AT_TIME[self.what])(points))
+
+    def errors(self, inference: Inference, fitted: FittedMixture, rows: Rows) -> Array:
+        """Standard errors (n, T, m) by the delta method.
+
+        Those of a quantile are those of the survival there, over the density.
+        """
+        function: Callable[[FittedMixture], Array] = partial(self.of, rows=rows)
+        density = np.ones(())
+        if self.what == "quantile":
+            values, at = self.of(fitted, rows), fitted.distribution(rows, single_output=False)
+            has_step = np.isinf(values) | (at.cdf(values) > at.cdf_left(values))
+            density = np.where(has_step, np.nan, at.pdf(np.where(has_step, 0.0, values)))
+            function = lambda fit: fit.distribution(rows, single_output=False).sf(values)  # noqa: E731
+        indices = range(len(fitted.mixture.first))
+        slopes = np.stack([derivative_by(function, fitted, r) for r in indices], axis=-1)
+        return np.asarray(delta_errors(inference, slopes) / density)
+
+    def scale(self, fitted: FittedMixture, output: int) -> str:
+        """Name of the scale of intervals for an output, by the link of its families."""
+        if self.what == "survival":
+            return self.what
+        experts = fitted.mixture.experts
+        families = getattr(experts, "by_output", [[experts]])
+        links = {own[output % len(own)].link for own in families} - {""}
+        link = links.pop() if len(links) == 1 else ""
+        if link == "softmax" or (link == "log" and self.what == "restricted_mean"):
+            return "logit"
+        return link if link in SCALES else ""
+
+
+def predictions_of(
+    inference: Inference, fitted: FittedMixture, rows: Rows, quantity: Quantity, level: float
+) -> dict[str, Array]:
+    """Estimates, errors and limits (n, T, m) of a quantity of rows."""
+    values = quantity.of(fitted, rows)
+    refits = [fitted._replace(theta=theta) for theta in inference.refits]
+    replicates = np.stack([quantity.of(fit, rows) for fit in refits]) if refits else None
+    if replicates is None:
+        errors = quantity.errors(inference, fitted, rows)
+    else:
+        errors = replicates.std(axis=0, ddof=1)
+    limits = np.empty((2, *values.shape))
+    largest = quantity.times if quantity.what == "restricted_mean" else np.ones(1)
+    for output in range(values.shape[2]):
+        own, error = values[..., output] / largest, errors[..., output] / largest
+        name = quantity.scale(fitted, output)
+        if name == "logit" and not ((own >= 0.0) & (own <= 1.0)).all():
+            name = ""  # of ratings
+        to_scale, slope, from_scale = SCALES[name]
+        with np.errstate(all="ignore"):
+            drawn = None if replicates is None else to_scale(replicates[..., output] / largest)
+            given = to_scale(own), np.abs(slope(own)) * error
+            ends = confidence_limits(*given, drawn, level)
+            ends = np.sort(from_scale(ends), axis=-1) * largest[:, None]
+        # What is certain, such as survival until 0, has no scale.
+        certain = np.where(error == 0.0, values[..., output], np.nan)
+        limits[..., output] = np.where(np.isnan(certain), np.moveaxis(ends, -1, 0), certain)
+    names = "estimate", "standard error", "lower", "upper"
+    return dict(zip(names, (values, errors, *limits), strict=True))
 
 
 # --- distal outcomes --------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from skmoe._data.series import misses_y
 from skmoe._estimators.methods.inference import infer_average_effects, predicts_steps
 from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._estimators.methods.series import one_step_densities, parts_of_density
-from skmoe._inference.effects import AverageEffects
+from skmoe._inference.effects import AT_TIME, AverageEffects
 from skmoe._inference.labels import counted_noun, feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.distributions._mixtures import check_random_state
@@ -463,10 +463,6 @@ def average_effects(
     chosen = np.arange(len(labels)) if chosen is None else chosen
     changes = _changes(rows, [(int(j), labels[j]) for j in chosen], step)
     return infer_average_effects(mixture, changes, rows, what == "gate", inference, at_time)
-
-
-# Methods of predictive distributions at a time, by what effects are on.
-AT_TIME = {"restricted_mean": "restricted_mean", "survival": "sf"}
 
 
 def checked_time(mixture: Any, what: str, time: float | None) -> tuple[str, float] | None:

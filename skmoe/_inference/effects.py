@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from textwrap import wrap
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from scipy import sparse
 from scipy.special import expit, logit
 
-from skmoe._data.checks import check_choice
+from skmoe._data.checks import check_choice, check_real, numbers, shown
 from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import GATE, indicator_columns
 from skmoe._inference.inference import (
@@ -302,8 +302,21 @@ class Quantity(NamedTuple):
     """What is predicted of new rows."""
 
     what: str
-    times: Array  # (T,), of survival and restricted means
+    times: Array  # () or (T,), of survival and restricted means
     quantile: float
+
+    @classmethod
+    def checked(cls, what: Any, time: Any, quantile: Any) -> Self:
+        """A quantity as users give it; a single time has no axis."""
+        check_choice("what", what, ("mean", "quantile", *AT_TIME))
+        times = numbers("time", np.nan if time is None else time, "Pass times in the unit of y.")
+        if times.ndim > 1 or not times.size or np.isfinite(times).all() != (what in AT_TIME):
+            raise ValueError(
+                f"time must be a finite number, or a list of them, with what={list(AT_TIME)}, and "
+                f'None without; got {shown(time)} with what={what!r}. Pass what="survival" and '
+                "times in the unit of y."
+            )
+        return cls(what, times, check_real("quantile", quantile, 0.0, 1.0))
 
     def of(self, fitted: FittedMixture, rows: Rows) -> Array:
         """Values (n, T, m)."""
@@ -314,7 +327,9 @@ class Quantity(NamedTuple):
             return distribution.ppf([self.quantile])
         scaling = fitted.preprocessor.target_scaling
         assert scaling is not None
-        points = np.broadcast_to(self.times[:, None], (1, len(self.times), len(scaling.center)))
+        points = np.broadcast_to(
+            self.times.reshape(1, -1, 1), (1, self.times.size, len(scaling.center))
+        )
         return np.asarray(getattr(distribution, AT_TIME[self.what])(points))
 
     def errors(self, inference: Inference, fitted: FittedMixture, rows: Rows) -> Array:
@@ -335,21 +350,20 @@ class Quantity(NamedTuple):
 
     def scale(self, fitted: FittedMixture, output: int) -> str:
         """Name of the scale of intervals for an output, by the link of its families."""
-        if self.what == "survival":
-            return self.what
         experts = fitted.mixture.experts
-        families = getattr(experts, "by_output", [[experts]])
-        links = {own[output % len(own)].link for own in families} - {""}
+        if self.what == "survival" or experts.is_classifier:
+            return "logit" if experts.is_classifier else self.what
+        own = [group.family for group in experts.groups if group.output in (None, output)]
+        links = {family.link for family in own} - {""} or {experts.link}
         link = links.pop() if len(links) == 1 else ""
-        if link == "softmax" or (link == "log" and self.what == "restricted_mean"):
-            return "logit"
+        link = "logit" if link == "log" and self.what == "restricted_mean" else link
         return link if link in SCALES else ""
 
 
 def predictions_of(
     inference: Inference, fitted: FittedMixture, rows: Rows, quantity: Quantity, level: float
 ) -> dict[str, Array]:
-    """Estimates, errors and limits (n, T, m) of a quantity of rows."""
+    """Estimates, errors and limits (n T m,) of a quantity of rows."""
     values = quantity.of(fitted, rows)
     refits = [fitted._replace(theta=theta) for theta in inference.refits]
     replicates = np.stack([quantity.of(fit, rows) for fit in refits]) if refits else None
@@ -358,7 +372,7 @@ def predictions_of(
     else:
         errors = replicates.std(axis=0, ddof=1)
     limits = np.empty((2, *values.shape))
-    largest = quantity.times if quantity.what == "restricted_mean" else np.ones(1)
+    largest = np.ravel(quantity.times) if quantity.what == "restricted_mean" else np.ones(1)
     for output in range(values.shape[2]):
         own, error = values[..., output] / largest, errors[..., output] / largest
         name = quantity.scale(fitted, output)
@@ -374,7 +388,7 @@ def predictions_of(
         certain = np.where(error == 0.0, values[..., output], np.nan)
         limits[..., output] = np.where(np.isnan(certain), np.moveaxis(ends, -1, 0), certain)
     names = "estimate", "standard error", "lower", "upper"
-    return dict(zip(names, (values, errors, *limits), strict=True))
+    return dict(zip(names, map(np.ravel, (values, errors, *limits)), strict=True))
 
 
 # --- distal outcomes --------------------------------------------------------------------------

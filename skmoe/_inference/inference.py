@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import chdtrc, ndtr, ndtri
 
 from skmoe._data.checks import check_integer, check_level, shown
+from skmoe._data.rows import Rows
 from skmoe._inference.labels import default_expert_names, format_number, printable_name
 from skmoe._mixture.search import RUNS_OF_SEARCH
 from skmoe._numerics.typing import TINY, Array
@@ -373,9 +374,9 @@ class Inference(Result):
         They are about the prediction, such as a mean or a probability, and not about y: of that
         `predict_interval` has intervals. Standard errors are by the delta method, for quantiles by
         that of the distribution function, or those of the refits of a bootstrap. Limits stay in the
-        range of what is predicted: they are symmetric in the log under a log link, in the log odds
-        under a logit link, and for survival in the log of the cumulative hazard [1]_. Rows of
-        series have the shares of time in each regime if the features stay.
+        range of what is predicted. They are symmetric in the log under a log link, in the log odds
+        of probabilities and restricted means, and for survival in the log of the cumulative hazard
+        [1]_. Rows of series have the shares of time in each regime if the features stay.
 
         Parameters
         ----------
@@ -423,11 +424,9 @@ class Inference(Result):
         >>> time = np.random.default_rng(0).weibull(2, size=200)
         >>> X, y = np.zeros((200, 1)), right_censored(np.minimum(time, 1), time < 1)
         >>> inference = MixtureOfExpertsRegressor(1, family="weibull").fit(X, y).inference(X, y)
-        >>> inference.predictions([[0.0]], what="survival", time=[0.5, 1.0]).round(2)
-                  estimate  standard error  lower  upper
-        row time
-        0   0.5       0.79            0.02   0.73   0.83
-            1.0       0.42            0.03   0.35   0.48
+        >>> inference.predictions([[0.0]], what="survival", time=1.0).round(2)
+           estimate  standard error  lower  upper
+        0      0.43            0.03   0.36   0.49
         """
         if self.predictor is None:
             raise ValueError(
@@ -435,7 +434,8 @@ class Inference(Result):
                 "moe.inference(X, y).predictions(X_new)."
             )
         check_level(level)
-        return self.predictor(self, X, offset, (what, time, quantile), level)
+        given = Rows(X, None, None, offset)
+        return self.predictor(self, given, (what, time, quantile), level)
 
     def to_frame(self, level: float = 0.95) -> Any:
         """A pandas frame with a row for each term.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,10 +24,7 @@ from skmoe._data.checks import (
     check_choice,
     check_integer,
     check_level,
-    check_real,
     is_integer,
-    numbers,
-    shown,
 )
 from skmoe._data.preprocessing import predict_base
 from skmoe._data.rows import Rows
@@ -43,7 +41,6 @@ from skmoe._inference.coefficients import (
 )
 from skmoe._inference.designs import clusters_of, kinds_of_weights, warn_of_weights
 from skmoe._inference.effects import (
-    AT_TIME,
     AverageEffects,
     Explanation,
     Quantity,
@@ -55,7 +52,7 @@ from skmoe._inference.effects import (
     predictions_of,
     standard_errors_of_means,
 )
-from skmoe._inference.inference import Inference, delta_method
+from skmoe._inference.inference import Inference, delta_method, frame_of
 from skmoe._inference.summary import (
     Findings,
     FitStatistics,
@@ -68,7 +65,6 @@ from skmoe._mixture.information import end_at_maximum
 from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import log_normalise, underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_pandas
 from skmoe.distributions._mixtures import check_random_state
 from skmoe.exceptions import warn_user
 from skmoe.protocols import Block
@@ -321,42 +317,26 @@ def infer_average_effects(
 
 @underflow_to_zero
 def infer_predictions(
-    estimator: Any,
-    inference: Inference,
-    X: Any,
-    offset: Any,
-    quantity: tuple[str, Any, Any],
-    level: float,
+    estimator: Any, inference: Inference, given: Rows, quantity: tuple[str, Any, Any], level: float
 ) -> Any:
     """Frame of predictions for new rows, with intervals, as `Inference.predictions` describes."""
-    fitted, (what, time, quantile) = estimator._fitted, quantity
-    check_choice("what", what, ("mean", "quantile", *AT_TIME))
-    times = numbers("time", np.nan if time is None else time, "Pass times in the unit of y.")
-    if times.ndim > 1 or not times.size or np.isfinite(times).all() != (what in AT_TIME):
-        raise ValueError(
-            f"time must be a finite number, or a list of them, with what={list(AT_TIME)}, and None "
-            f'without; got {shown(time)} with what={what!r}. Pass what="survival" and times in the '
-            "unit of y."
-        )
-    quantile = check_real("quantile", quantile, 0.0, 1.0)
-    if what == "mean":
+    asked, labels = Quantity.checked(*quantity), labels_of(estimator)
+    if asked.what == "mean":
         estimator._check_mean()
-    elif is_classifier(estimator):
-        raise ValueError(f'what must be "mean" for classes, of probabilities; got {what!r}.')
+    elif labels.classes:
+        raise ValueError(f'what must be "mean" for classes, of probabilities; got {asked.what!r}.')
     else:
-        require_distribution(fitted.mixture.experts, f"what={what!r}")
-    rows = estimator._checked(Rows(X, None, None, offset))._replace(time=None, series=None)
-    asked = Quantity(what, np.atleast_1d(times), quantile)
-    columns = predictions_of(inference, fitted, rows, asked, level)
-    labels, pandas = labels_of(estimator), import_pandas("Inference.predictions")
-    levels = {"row": X.index if hasattr(X, "iloc") else np.arange(rows.n_rows)}
-    levels |= {"time": times} if times.ndim else {}
+        require_distribution(estimator._fitted.mixture.experts, f"what={asked.what!r}")
+    rows = estimator._checked(given)._replace(time=None, series=None)
+    columns = predictions_of(inference, estimator._fitted, rows, asked, level)
+    levels: dict[str, Any] = {
+        "row": given.X.index if hasattr(given.X, "iloc") else range(rows.n_rows)
+    }
+    levels |= {"time": asked.times} if asked.times.ndim else {}
     if labels.classes or len(labels.responses) > 1:
         levels["class" if labels.classes else "output"] = labels.classes or labels.responses
-    index = levels["row"]
-    if len(levels) > 1:
-        index = pandas.MultiIndex.from_product(levels.values(), names=list(levels))
-    return pandas.DataFrame({name: each.ravel() for name, each in columns.items()}, index)
+    index = levels["row"] if len(levels) == 1 else list(product(*levels.values()))
+    return frame_of(inference, columns, index, list(levels) if len(levels) > 1 else None)
 
 
 def predicts_steps(estimator: Any) -> bool:

@@ -39,7 +39,7 @@ from skmoe._inference.inference import (
     table_lines,
     wald,
 )
-from skmoe._inference.labels import Labels, printable_line, printable_name
+from skmoe._inference.labels import Labels, format_percent, printable_line, printable_name
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.mixture import Data
 from skmoe._numerics.typing import TINY, Array
@@ -128,6 +128,26 @@ class Ends(NamedTuple):
         return found
 
 
+# Means are extrapolated if at least this share of the values is expected beyond the last time.
+MIN_SHARE_BEYOND = 0.005
+
+
+def note_on_means(fitted: FittedMixture, rows: Rows, last: Array) -> str:
+    """What share of values is expected beyond the last times (m,) of a fit; "" if nearly none.
+
+    The rows have weights of sum one.
+    """
+    beyond = rows.weight @ fitted.distribution(rows, single_output=False).sf(last[None, None])[:, 0]
+    j = int(np.argmax(beyond))
+    if beyond[j] < MIN_SHARE_BEYOND:
+        return ""
+    return (
+        f"Means are extrapolated: {format_percent(beyond[j])} of the values are expected beyond "
+        f"{last[j]:g}, the last time of the fit. For effects until a time use "
+        f'what="restricted_mean", time={last[j]:g} or less.'
+    )
+
+
 class AverageEffects(Inference):
     """Average effects of features on predictions, with standard errors.
 
@@ -170,6 +190,7 @@ class AverageEffects(Inference):
             lines.append(printable_name(part))
             lines += self._tables(chosen, 0.95)
         lines += [f"Standard errors: {self.method}."] if self.method else []
+        lines += wrap(self.note, WIDTH)
         return "\n".join(map(printable_line, lines))
 
 

@@ -182,6 +182,7 @@ class Inference(Result):
     is_unknown: Any = False
     is_variance: Any = False  # which terms are variances, whose logs have intervals
     predictor: Any = None  # what `predictions` calls
+    note: str = ""  # below the text
 
     _heading: ClassVar[str] = "estimate"
 
@@ -385,7 +386,8 @@ class Inference(Result):
         what : {"mean", "quantile", "survival", "restricted_mean"}, default="mean"
             The mean, or the probabilities of the classes; a quantile; the probability of a value
             above `time`, such as that of no event until then; or the mean time without an event
-            until `time`. Of censored times the mean may lie beyond the last time of the fit.
+            until `time`. The mean of right-censored times is extrapolated beyond the last time of
+            the fit.
         time : float or array-like of shape (n_times,), default=None
             One time or several, in the unit of y, for survival and restricted means.
         quantile : float, default=0.5

@@ -387,9 +387,9 @@ def average_effects(
         Features that change: names, indices or a boolean mask; None for all.
     what : {"prediction", "gate", "restricted_mean", "survival"}, default="prediction"
         Effects on the mean of y, or on the probabilities of the classes (of the second of two), or
-        on the probabilities of the experts. Of times of events the mean may lie beyond the end of
-        the observation, where the model alone decides. Effects on the restricted mean, the mean
-        time without an event until `time` [2]_, and on the probability of no event until then do
+        on the probabilities of the experts. Means of right-censored times are extrapolated beyond
+        the last time of the fit, and the text says so. Effects on the restricted mean, the mean
+        time without an event until `time` [2]_, and on the probability of no event until then are
         not.
     time : float, default=None
         That time, in the unit of y, such as the time until which most rows were observed.

@@ -49,6 +49,7 @@ from skmoe._inference.effects import (
     feature_effects,
     has_gate_effects,
     nearest_changes,
+    note_on_means,
     predictions_of,
     standard_errors_of_means,
 )
@@ -74,8 +75,7 @@ COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
 # Arguments of the fit that methods about it need, besides an offset and units.
 WEIGHING = ("sample_weight", "known_experts")
 
-# Arguments of the design of a sample.
-DESIGN = ("cluster", "strata")
+DESIGN = ("cluster", "strata")  # of a sample
 
 # Relative difference of the sums of the same weights that is attributed to round-off.
 SAME_WEIGHT_RTOL = 1e-6
@@ -246,10 +246,8 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
 
 def infer_if_possible(estimator: Any, rows: Rows) -> Inference | None:
     """Inference from the rows of the fit; None if the mixture has no standard errors."""
-    if missing_for_inference(estimator._fitted, estimator.n_parameters_):
-        return None
-    found: Inference = estimator.inference(rows.X, rows.y, **rows.arguments)
-    return found
+    is_missing = missing_for_inference(estimator._fitted, estimator.n_parameters_)
+    return None if is_missing else estimator.inference(rows.X, rows.y, **rows.arguments)
 
 
 @underflow_to_zero
@@ -312,7 +310,10 @@ def infer_average_effects(
         return checked._replace(weight=rows.weight, time=None, series=None)
 
     ends = ((name, validated(low), validated(high), width) for name, low, high, width in changes)
-    return average_effects_of(fitted, ends, labels, on_gate, inference, at_time)
+    found = average_effects_of(fitted, ends, labels, on_gate, inference, at_time)
+    if on_gate or at_time or not hasattr(estimator, "last_time_"):
+        return found
+    return replace(found, note=note_on_means(fitted, validated(rows.X), estimator.last_time_))
 
 
 @underflow_to_zero
@@ -567,12 +568,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
         Warns
         -----
-        ConvergenceWarning
+        ConvergenceWarning, WeightsWarning
             As `inference` does.
         FitMismatchWarning
             If weights, an offset, units or known experts were given to `fit`, but not here.
-        WeightsWarning
-            As `inference` does.
 
         See Also
         --------

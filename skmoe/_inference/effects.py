@@ -67,6 +67,12 @@ def derivative_by(
     return (ahead - behind) / (2.0 * COORDINATE_STEP)
 
 
+def slopes_by_coordinates(fitted: FittedMixture, function: Callable[..., Array]) -> Array:
+    """Derivatives (..., R) of a function of a fit by each coordinate."""
+    indices = range(len(fitted.mixture.first))
+    return np.stack([derivative_by(function, fitted, r) for r in indices], axis=-1)
+
+
 class Ends(NamedTuple):
     """Some of the rows at both ends of a change."""
 
@@ -277,17 +283,12 @@ def standard_errors_of_means(
     fitted: FittedMixture, rows: Rows, n_responses: int, inference: Inference
 ) -> Array:
     """Standard errors (n, K, m) of the means of the experts; NaN if they are not determined."""
-    (mixture, _, units), of_blocks = fitted, []
-    for dataset, added in units.transform_blocks(rows):
-        ends = Ends([fitted.data(dataset)], [added], 1.0, n_responses)
-        shape = mixture.n_experts, n_responses, dataset.n_rows
-        derivatives = np.zeros((*shape, len(mixture.first)))
-        for index in _coordinates_of_experts(inference, mixture.n_experts).T:
-            present = np.flatnonzero(index >= 0)
-            [by_coordinate] = derivative_by(ends.means, fitted, index[present])
-            derivatives[present, :, :, index[present]] = by_coordinate[present]
-        of_blocks.append(delta_errors(inference, derivatives))
-    return np.moveaxis(np.concatenate(of_blocks, axis=2), 2, 0)
+
+    def means(fit: FittedMixture) -> Array:
+        return fit.predict_experts(rows.X, rows.offset)[:, -n_responses:]
+
+    errors = delta_errors(inference, slopes_by_coordinates(fitted, means))
+    return np.moveaxis(errors, 2, 0)
 
 
 def _effects(sums: Array, on_gate: bool) -> Array:
@@ -365,8 +366,7 @@ class Quantity(NamedTuple):
             has_step = np.isinf(values) | (at.cdf(values) > at.cdf_left(values))
             density = np.where(has_step, np.nan, at.pdf(np.where(has_step, 0.0, values)))
             function = lambda fit: fit.distribution(rows, single_output=False).sf(values)  # noqa: E731
-        indices = range(len(fitted.mixture.first))
-        slopes = np.stack([derivative_by(function, fitted, r) for r in indices], axis=-1)
+        slopes = slopes_by_coordinates(fitted, function)
         return np.asarray(delta_errors(inference, slopes) / density)
 
     def scale(self, fitted: FittedMixture, output: int) -> str:

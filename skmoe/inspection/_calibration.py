@@ -488,7 +488,7 @@ class SurvivalDisplay(draw.Display):
     result.
 
     With a feature `by`, such as a treatment, each of its values has the curve of the mixture for
-    its rows, dashed, and their Kaplan-Meier curve; the experts have none.
+    its rows, and their Kaplan-Meier curve; the experts have none.
 
     Parameters
     ----------
@@ -651,12 +651,10 @@ class SurvivalDisplay(draw.Display):
         experts, mixture = subject.predicted_survival(estimator, X, grid, output, offset, gate)
 
         def of_rows(rows: Any, name: str = "") -> Any:
-            weight, entered = gate[rows] + np.finfo(float).tiny, None
-            if entry is not None:
-                entered = entry[rows]
-            n_rows = len(weight)
-            table = EventTable.of(until[rows], event[rows], np.ones(n_rows), entered)
-            is_there = until[rows, None] >= ticks
+            weight = gate[rows] + np.finfo(float).tiny
+            own, entered = until[rows], None if entry is None else entry[rows]
+            table = EventTable.of(own, event[rows], np.ones(len(own)), entered)
+            is_there = own[:, None] >= ticks
             if entered is not None:
                 is_there &= entered[:, None] <= ticks
             band = None
@@ -689,78 +687,69 @@ class SurvivalDisplay(draw.Display):
     def _draw(self, ax: Any) -> Any:
         (ax,) = self._axes(ax)
         self.lines_: list[Any] = []
-        handles: list[Any] = []
-        for k, group in enumerate(self.groups or ()):
-            handles.append(group.draw_group(ax, draw.colour(k)))
-        if not self.groups:
-            handles = self._draw_experts(ax)
+        self.numbers_: list[Any] = []
+        groups = enumerate(self.groups or ())
+        handles = [group.draw_curves(ax, draw.colour(k))[0] for k, group in groups]
+        if not handles:
+            handles = [*self.draw_curves(ax), *self._draw_experts(ax), self.band_]
         ax.set(xlim=self.times[[0, -1]], ylim=(0.0, 1.01), ylabel="Probability of no event")
         draw.label_feature(ax, self.time_name, None, "")
-        self.numbers_: list[Any] = []
         if self.risk_times is not None:
             ax.set_xticks(self.risk_times)
             self._write_numbers(ax)
         self.legend_ = draw.expert_legend(ax, handles)
         if self.groups:
-            self.legend_.set_title("Kaplan-Meier\n(dashed: mixture)")
+            self.legend_.set_title("Mixture\n(pale: Kaplan-Meier)")
         return ax
 
-    def _draw_experts(self, ax: Any) -> list[Any]:
-        """Draw all curves; returns handles of a legend."""
-        style: dict[str, Any] = {"step": "post", "label": draw.interval_label(self.level)}
-        self.band_ = draw.draw_band(ax, self.observed_times, self.band, **style)
-        style = {"color": draw.LIGHT_GREY, "label": "Kaplan-Meier", "where": "post"}
-        (self.observed_line_,) = ax.step(self.observed_times, self.observed, linewidth=4.0, **style)
-        style = {"color": draw.DARK_GREY, "label": "mixture"}
-        (self.mixture_line_,) = ax.plot(self.times, self.mixture, linewidth=1.5, **style)
-        handles = [self.mixture_line_, self.observed_line_]
-        names = draw.in_legend(self.expert_names)
-        for k, (name, share) in enumerate(zip(names, self.shares, strict=True)):
-            style = draw.curve_style(k, len(self.times))
-            self.lines_ += ax.plot(self.times, self.curves[:, k], **style)
-            label = f"{name}\n{format_percent(share)} of the rows"
-            handles.append(draw.expert_handle(k, label))
-        return [*handles, self.band_]
-
-    def draw_group(self, ax: Any, colour: str) -> Any:
-        """Draw the curves of a group of rows.
+    def draw_curves(self, ax: Any, colour: str | None = None) -> list[Any]:
+        """Draw the curve of the mixture over that of Kaplan and Meier.
 
         Parameters
         ----------
         ax : matplotlib axes
             Where they are drawn.
-        colour : str
-            Colour of the group.
+        colour : str, default=None
+            Colour of a group; None for grey.
 
         Returns
         -------
-        line : matplotlib line
-            The Kaplan-Meier curve.
+        lines : list of matplotlib lines
+            Both curves.
         """
-        style: dict[str, Any] = {"color": colour, "alpha": 0.15, "step": "post"}
+        style: dict[str, Any] = {"step": "post", "label": draw.interval_label(self.level)}
+        style |= {} if colour is None else {"color": colour, "alpha": 0.12}
         self.band_ = draw.draw_band(ax, self.observed_times, self.band, **style)
-        style = {"color": colour, "where": "post", "label": draw.in_legend([self.group_name])[0]}
-        (self.observed_line_,) = ax.step(self.observed_times, self.observed, linewidth=1.5, **style)
-        (self.mixture_line_,) = ax.plot(self.times, self.mixture, "--", color=colour, linewidth=2.2)
-        return self.observed_line_
+        style = {"color": draw.LIGHT_GREY, "label": "Kaplan-Meier", "where": "post"}
+        style |= {} if colour is None else {"color": colour, "alpha": 0.45}
+        (self.observed_line_,) = ax.step(self.observed_times, self.observed, linewidth=4.0, **style)
+        label = draw.wrapped(self.group_name, draw.LEGEND_NAME_WIDTH) or "mixture"
+        style = {"color": colour or draw.DARK_GREY, "label": label}
+        (self.mixture_line_,) = ax.plot(self.times, self.mixture, linewidth=1.5, **style)
+        return [self.mixture_line_, self.observed_line_]
+
+    def _draw_experts(self, ax: Any) -> list[Any]:
+        """Draw the curves of the experts; returns handles of a legend."""
+        handles, names = [], draw.in_legend(self.expert_names)
+        for k, (name, share) in enumerate(zip(names, self.shares, strict=True)):
+            style = draw.curve_style(k, len(self.times))
+            self.lines_ += ax.plot(self.times, self.curves[:, k], **style)
+            label = f"{name}\n{format_percent(share)} of the rows"
+            handles.append(draw.expert_handle(k, label))
+        return handles
 
     def _write_numbers(self, ax: Any) -> None:
         """Numbers of rows at risk below the axis, of each group."""
         style: dict[str, Any] = {"fontsize": 8, "textcoords": "offset points", "va": "top"}
-        below, groups = ax.get_xaxis_transform(), self.groups or [self]
-        rows: list[Any] = [("At risk", [], draw.DARK_GREY)] if self.groups else []
-        for k, group in enumerate(groups):
-            colour = draw.colour(k) if self.groups else draw.DARK_GREY
-            name = draw.shortened([group.group_name], GROUP_NAME_WIDTH)[0] or "At risk"
-            rows.append((name, group.at_risk, colour))
-        for i, (name, numbers, colour) in enumerate(rows):
-            height = NUMBERS_HEIGHT - NUMBERS_LINE * i
+        for k, group in enumerate(self.groups or [self]):
+            height = NUMBERS_HEIGHT - NUMBERS_LINE * k
+            style["color"] = draw.colour(k) if self.groups else draw.DARK_GREY
+            name = draw.shortened([group.group_name or "at risk"], GROUP_NAME_WIDTH)[0]
             at = {"xycoords": ax.transAxes, "xytext": (-16, height), "ha": "right"}
-            ax.annotate(name, (0.0, 0.0), color=colour, **at, **style)
-            at = {"xycoords": below, "xytext": (0, height), "ha": "center"}
-            for time, number in zip(self.risk_times, numbers, strict=False):
-                text = ax.annotate(f"{number}", (time, 0.0), color=colour, **at, **style)
-                self.numbers_.append(text)
+            ax.annotate(name, (0.0, 0.0), **at, **style)
+            at = {"xycoords": ax.get_xaxis_transform(), "xytext": (0, height), "ha": "center"}
+            pairs = zip(self.risk_times, group.at_risk, strict=True)
+            self.numbers_ += [ax.annotate(str(n), (t, 0.0), **at, **style) for t, n in pairs]
 
 
 def _round_times(start: float, end: float) -> Array:

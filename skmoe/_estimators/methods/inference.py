@@ -45,12 +45,12 @@ from skmoe._inference.effects import (
     Explanation,
     Quantity,
     average_effects_of,
-    derivative_by,
     feature_effects,
     has_gate_effects,
     nearest_changes,
     note_on_means,
     predictions_of,
+    slopes_by_coordinates,
     standard_errors_of_means,
 )
 from skmoe._inference.inference import Inference, delta_method, frame_of
@@ -276,11 +276,8 @@ def covariance_by_fit(
         return 0.0
     inference = estimator.inference(given.X, given.y, **given.arguments)
     rows, _ = estimator._checked_units("responsibilities", given)
-    derivatives = [
-        derivative_by(lambda fit: function(fit.responsibilities(rows).T), fitted, i)
-        for i in range(len(fitted.mixture.first))
-    ]
-    return delta_method(inference, np.stack(derivatives, axis=1))[0]
+    slopes = slopes_by_coordinates(fitted, lambda fit: function(fit.responsibilities(rows).T))
+    return delta_method(inference, slopes)[0]
 
 
 @underflow_to_zero

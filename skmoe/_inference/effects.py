@@ -349,9 +349,7 @@ class Quantity(NamedTuple):
             return distribution.ppf([self.quantile])
         scaling = fitted.preprocessor.target_scaling
         assert scaling is not None
-        points = np.broadcast_to(
-            self.times.reshape(1, -1, 1), (1, self.times.size, len(scaling.center))
-        )
+        points = np.tile(self.times.reshape(1, -1, 1), len(scaling.center))
         return np.asarray(getattr(distribution, AT_TIME[self.what])(points))
 
     def errors(self, inference: Inference, fitted: FittedMixture, rows: Rows) -> Array:

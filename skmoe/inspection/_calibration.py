@@ -38,7 +38,7 @@ N_TIMES = 100
 
 # Intervals between the times of numbers below the axis, at most; their distance from it and from
 # each other, in points; and characters of the name of a group beside them.
-N_TICKS, NUMBERS_HEIGHT, NUMBERS_LINE, GROUP_NAME_WIDTH = 6, -38.0, 11.0, 18
+N_TICKS, NUMBERS_HEIGHT, NUMBERS_LINE, GROUP_NAME_WIDTH = 6, -48.0, 11.0, 18
 
 # Values of a feature that have curves of their own, at most.
 MAX_GROUPS = 6
@@ -693,10 +693,12 @@ class SurvivalDisplay(draw.Display):
         if not handles:
             handles = [*self.draw_curves(ax), *self._draw_experts(ax), self.band_]
         ax.set(xlim=self.times[[0, -1]], ylim=(0.0, 1.01), ylabel="Probability of no event")
-        draw.label_feature(ax, self.time_name, None, "")
+        note = ""
         if self.risk_times is not None:
+            note = "below: rows at risk"
             ax.set_xticks(self.risk_times)
             self._write_numbers(ax)
+        draw.label_feature(ax, self.time_name, None, note)
         self.legend_ = draw.expert_legend(ax, handles)
         if self.groups:
             self.legend_.set_title("Mixture\n(pale: Kaplan-Meier)")
@@ -744,7 +746,7 @@ class SurvivalDisplay(draw.Display):
         for k, group in enumerate(self.groups or [self]):
             height = NUMBERS_HEIGHT - NUMBERS_LINE * k
             style["color"] = draw.colour(k) if self.groups else draw.DARK_GREY
-            name = draw.shortened([group.group_name or "at risk"], GROUP_NAME_WIDTH)[0]
+            name = draw.shortened([group.group_name], GROUP_NAME_WIDTH)[0]
             at = {"xycoords": ax.transAxes, "xytext": (-16, height), "ha": "right"}
             ax.annotate(name, (0.0, 0.0), **at, **style)
             at = {"xycoords": ax.get_xaxis_transform(), "xytext": (0, height), "ha": "center"}

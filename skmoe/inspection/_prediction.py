@@ -448,7 +448,7 @@ def short_number(value: float, sign: str = "") -> str:
 
 
 def _sign_of_bounds(bounds: Any, index: int) -> str:
-    """How the value of one output is related to the bound that is drawn."""
+    """Whether a censored value is at least, at most or about the number that is drawn."""
     own = subject.one_target(bounds[None], index, 1)[0]
     if own["lower"] == own["upper"]:
         return ""

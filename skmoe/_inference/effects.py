@@ -320,6 +320,17 @@ SCALES: dict[str, tuple[Callable[[Array], Array], ...]] = {
 }
 
 
+def limits_on_scale(
+    name: str, values: Array, errors: Array, level: float, replicates: Array | None = None
+) -> Array:
+    """Confidence intervals (..., 2) that are symmetric on a scale, or reflect the replicates."""
+    to_scale, slope, from_scale = SCALES[name]
+    with np.errstate(all="ignore"):  # values at the ends of a scale have none
+        drawn = None if replicates is None else to_scale(replicates)
+        ends = confidence_limits(to_scale(values), np.abs(slope(values)) * errors, drawn, level)
+        return np.sort(from_scale(ends), axis=-1)
+
+
 class Quantity(NamedTuple):
     """What is predicted of new rows."""
 
@@ -394,18 +405,14 @@ def predictions_of(
     largest = np.ravel(quantity.times) if quantity.what == "restricted_mean" else np.ones(1)
     for output in range(values.shape[2]):
         own, error = values[..., output] / largest, errors[..., output] / largest
+        drawn = None if replicates is None else replicates[..., output] / largest
         name = quantity.scale(fitted, output)
         if name == "logit" and not ((own >= 0.0) & (own <= 1.0)).all():
             name = ""  # of ratings
-        to_scale, slope, from_scale = SCALES[name]
-        with np.errstate(all="ignore"):
-            drawn = None if replicates is None else to_scale(replicates[..., output] / largest)
-            given = to_scale(own), np.abs(slope(own)) * error
-            ends = confidence_limits(*given, drawn, level)
-            ends = np.sort(from_scale(ends), axis=-1) * largest[:, None]
+        ends = limits_on_scale(name, own, error, level, drawn)
         # What is certain, such as survival until 0, has no scale.
-        certain = np.where(error == 0.0, values[..., output], np.nan)
-        limits[..., output] = np.where(np.isnan(certain), np.moveaxis(ends, -1, 0), certain)
+        ends = np.where(error[..., None] == 0.0, own[..., None], ends)
+        limits[..., output] = np.moveaxis(ends * largest[:, None], -1, 0)
     names = "estimate", "standard error", "lower", "upper"
     return dict(zip(names, map(np.ravel, (values, errors, *limits)), strict=True))
 

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit, logit
-from scipy.stats import norm
 from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_array
@@ -23,6 +21,7 @@ from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods import input_steps, series
 from skmoe._estimators.methods.series import has_series
+from skmoe._inference.effects import limits_on_scale
 from skmoe._inference.labels import feature_labels, format_percent, output_labels, printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
@@ -604,17 +603,14 @@ def confidence_bands(
 
     They are symmetric on the scale of the link; that of a logit if y is between 0 and 1.
     """
-    half = norm.ppf(0.5 + 0.5 * coverage) * errors[..., drawn.target % errors.shape[2]]
+    of_target = errors[..., drawn.target % errors.shape[2]].T
     is_share = drawn.observed.min() >= 0.0 and drawn.observed.max() <= 1.0
-    center, sides = drawn.by_experts(points).T[..., None], half.T[..., None] * [-1.0, 1.0]
-    links = links_of(drawn.estimator)
-    with np.errstate(all="ignore"):  # means at the bounds have no band
-        of_link = {
-            "log": center * np.exp(sides / center),
-            "logit": expit(logit(center) + sides / (center * (1.0 - center))),
-        }
-    of_link = of_link if is_share else {"log": of_link["log"]}
-    return [of_link.get(link, center + sides)[k] for k, link in enumerate(links)]
+    names = [
+        link if link == "log" or (link == "logit" and is_share) else ""
+        for link in links_of(drawn.estimator)
+    ]
+    each = zip(names, drawn.by_experts(points).T, of_target, strict=True)
+    return [limits_on_scale(*of_expert, coverage) for of_expert in each]
 
 
 def observed_rates(estimator: Any, rows: Rows, index: int) -> tuple[Array, Array]:

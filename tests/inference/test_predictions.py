@@ -16,9 +16,8 @@ from skmoe.data import right_censored
 from skmoe.inspection import average_effects
 from support.refusals import assert_refused, refusal
 
-RNG = np.random.default_rng(0)
-X = pd.DataFrame({"dose": RNG.normal(size=200)})
-TIMES = np.exp(1.0 + 0.5 * X["dose"].to_numpy()) * RNG.weibull(1.5, size=200)
+X = pd.DataFrame({"dose": np.random.default_rng(0).normal(size=200)})
+TIMES = np.exp(1.0 + 0.5 * X["dose"].to_numpy()) * np.random.default_rng(1).weibull(1.5, size=200)
 SEEN = right_censored(np.minimum(TIMES, 5.0), TIMES <= 5.0)
 NEW = pd.DataFrame({"dose": [-1.0, 0.5]}, index=["a", "b"])
 PLAIN = {"alpha": 0, "dispersion_prior": 0}
@@ -39,7 +38,8 @@ def of_times():
 @cache
 def of_two():
     """A mixture without features: log odds, two means, and two logs of variances."""
-    y = np.where(RNG.uniform(size=300) < 0.4, 3.0, 0.0) + RNG.normal(size=300)
+    rng = np.random.default_rng(2)
+    y = np.where(rng.uniform(size=300) < 0.4, 3.0, 0.0) + rng.normal(size=300)
     return inferred(y, "normal", np.zeros((300, 1)), 2, gate="constant", gate_alpha=0)
 
 
@@ -124,7 +124,7 @@ def test_a_mixture_has_the_errors_of_its_distribution(what):
 
 @pytest.mark.parametrize("family", ["normal", "poisson"])
 def test_means_of_one_expert_are_those_of_statsmodels(family):
-    y = RNG.poisson(np.exp(0.5 + 0.5 * X["dose"])).astype(float)
+    y = np.random.default_rng(3).poisson(np.exp(0.5 + 0.5 * X["dose"])).astype(float)
     design, at = sm.add_constant(X), sm.add_constant(NEW)
     expected = sm.GLM(
         y, design, {"normal": sm.families.Gaussian, "poisson": sm.families.Poisson}[family]()
@@ -171,7 +171,7 @@ def test_a_bootstrap_has_the_spread_of_its_refits():
 
 def test_values_with_a_probability_of_their_own_have_no_error():
     """So are counts; of a cure model the median may be infinite."""
-    counts = RNG.poisson(3, size=200)
+    counts = np.random.default_rng(4).poisson(3, size=200)
     found = inferred(counts, "poisson").predictions(NEW, what="quantile")
     assert found["estimate"].tolist() == [3, 3]
     assert found["standard error"].isna().all()

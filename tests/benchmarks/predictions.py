@@ -14,6 +14,8 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from markdown import print_table
+
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import right_censored
 from skmoe.inspection import average_effects
@@ -24,6 +26,14 @@ EXPERTS = {
     "weibull, one expert": (np.array([[0.5, -0.3, 0.5]]), np.array([1.5])),
     "weibull, two experts": (np.array([[0.0, -0.3, 0.0], [2.0, -0.3, 0.5]]), np.array([1.5, 3.0])),
     "normal, two experts": (np.array([[0.0, 0.5, 1.0], [3.0, -0.5, -0.5]]), np.array([0.8, 1.2])),
+}
+QUANTITIES = {
+    "survival": "survival at 2",
+    "quantile": "median",
+    "restricted_mean": "restricted mean",
+    "mean": "mean",
+    "effect on survival": "effect on survival",
+    "effect on restricted_mean": "effect on restricted mean",
 }
 GATE_SLOPE, TIME, GRID = 1.5, 2.0, np.linspace(0.0, 2.0, 401)
 NEW = np.array([[0.5, 1.0]])
@@ -114,14 +124,14 @@ def main():
     parser.add_argument("--rows", type=int, default=600)
     parser.add_argument("--case", nargs="*", default=list(EXPERTS))
     options = parser.parse_args()
-    print(f"{options.simulations} simulations of {options.rows} rows, intervals of 95 %")
+    rows = {}
     for case in options.case:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = [covered(case, options.rows, seed) for seed in range(options.simulations)]
-        print(case)
-        for what in found[0]:
-            print(f"   {what:26} {np.mean([each[what] for each in found]):.3f}")
+        rows[case] = [np.mean([each.get(what, np.nan) for each in found]) for what in QUANTITIES]
+    title = f"{options.rows} rows, {options.simulations} simulations"
+    print_table(title, QUANTITIES.values(), rows)
 
 
 if __name__ == "__main__":

@@ -290,16 +290,17 @@ def _groups_of_risk(risk: Array, observed: Any, horizon: float, n_groups: int) -
     edges = np.quantile(risk, np.linspace(0.0, 1.0, n_groups + 1)[1:-1])
     codes, found = np.searchsorted(np.unique(edges), risk, side="right"), []
     for own in np.unique(codes)[:, None] == codes:
-        entered = None if entry is None else entry[own]
-        table = EventTable.of(until[own], event[own], np.ones(own.sum()), entered)
+        table = EventTable.of(until[own], event[own], np.ones(own.sum()), entry[own])
         survival, *band = table.survival_at(horizon, BAND_PROBABILITY)
         found.append([risk[own].mean(), 1.0 - survival, *np.sort(1.0 - np.array(band))])
     return np.array(found).T
 
 
-def _observed_times(display: type, y: Any) -> tuple[Array, Array, Array | None]:
-    """Times of rows, whether the event came then, and entries, if any."""
-    return *times_and_events(display.__name__, y, may_enter=True), entries(y)
+def _observed_times(display: type, y: Any) -> tuple[Array, Array, Array]:
+    """Times of rows, whether the event came then, and entries, minus infinity for none."""
+    until, event = times_and_events(display.__name__, y, may_enter=True)
+    entry = entries(y)
+    return until, event, np.full(len(until), -np.inf) if entry is None else entry
 
 
 def _binomial_band(n_rows: int, probability: Array) -> Array:
@@ -652,12 +653,8 @@ class SurvivalDisplay(draw.Display):
 
         def of_rows(rows: Any, name: str = "") -> Any:
             weight = gate[rows] + np.finfo(float).tiny
-            own, entered = until[rows], None if entry is None else entry[rows]
-            table = EventTable.of(own, event[rows], np.ones(len(own)), entered)
-            is_there = own[:, None] >= ticks
-            if entered is not None:
-                is_there &= entered[:, None] <= ticks
-            band = None
+            own, entered, band = until[rows, None], entry[rows, None], None
+            table = EventTable.of(until[rows], event[rows], np.ones(len(own)), entry[rows])
             if level is not None:
                 band = np.hstack([np.ones((2, 1)), table.survival_band(level)])
             return cls(
@@ -672,7 +669,7 @@ class SurvivalDisplay(draw.Display):
                 time_name="Time" if has_bounds(y) else subject.target_name(estimator, y, output),
                 expert_names=subject.names_of_experts(estimator),
                 risk_times=ticks,
-                at_risk=is_there.sum(axis=0),
+                at_risk=((own >= ticks) & (entered <= ticks)).sum(axis=0),
                 group_name=name,
             )
 
@@ -693,12 +690,10 @@ class SurvivalDisplay(draw.Display):
         if not handles:
             handles = [*self.draw_curves(ax), *self._draw_experts(ax), self.band_]
         ax.set(xlim=self.times[[0, -1]], ylim=(0.0, 1.01), ylabel="Probability of no event")
-        note = ""
-        if self.risk_times is not None:
-            note = "below: rows at risk"
-            ax.set_xticks(self.risk_times)
+        has_numbers = self.risk_times is not None
+        draw.label_feature(ax, self.time_name, None, "below: rows at risk" * has_numbers)
+        if has_numbers:
             self._write_numbers(ax)
-        draw.label_feature(ax, self.time_name, None, note)
         self.legend_ = draw.expert_legend(ax, handles)
         if self.groups:
             self.legend_.set_title("Mixture\n(pale: Kaplan-Meier)")
@@ -742,6 +737,7 @@ class SurvivalDisplay(draw.Display):
 
     def _write_numbers(self, ax: Any) -> None:
         """Numbers of rows at risk below the axis, of each group."""
+        ax.set_xticks(self.risk_times)
         style: dict[str, Any] = {"fontsize": 8, "textcoords": "offset points", "va": "top"}
         for k, group in enumerate(self.groups or [self]):
             height = NUMBERS_HEIGHT - NUMBERS_LINE * k

@@ -259,10 +259,10 @@ def times_and_events(use: str, y: ArrayLike, *, may_enter: bool = False) -> tupl
 
 
 def check_some_known(y: Array, weight: Array) -> None:
-    """Some values must be bounded from above, and some from below."""
+    """Some values of each output must be bounded from above, and some from below."""
     present = y[weight > 0.0]
     for name, side in (("upper", "right"), ("lower", "left")):
-        if not np.isfinite(present[name]).any():
+        if not np.isfinite(present[name]).any(axis=0).all():
             raise ValueError(
                 f"y must have rows that are not {side}-censored; all rows are, and so the "
                 "likelihood has no maximum. Observe for longer, or check the coding of the event."
@@ -306,6 +306,34 @@ def shown_target(entry: Any) -> str:
 def has_entry(y: Any) -> bool:
     """Whether some rows may be observed from a time on only."""
     return has_bounds(y) and "entry" in y.dtype.names
+
+
+def is_unknown(y: Array) -> Array:
+    """Where nothing is known: NaN, or an interval without bounds."""
+    if not has_bounds(y):
+        return np.isnan(y)
+    return np.asarray(np.isneginf(y["lower"]) & np.isposinf(y["upper"]))
+
+
+def as_bounds(y: Array, dtype: Any) -> Array:
+    """Numbers, NaN where they are unknown, or bounds, as bounds of a type."""
+    found = np.empty(y.shape, dtype)
+    unknown, of_bounds = is_unknown(y), has_bounds(y)
+    found["lower"] = np.where(unknown, -np.inf, y["lower"] if of_bounds else y)
+    found["upper"] = np.where(unknown, np.inf, y["upper"] if of_bounds else y)
+    if has_entry(found):
+        found["entry"] = y["entry"] if has_entry(y) else -np.inf
+    return found
+
+
+def simplified(y: Array) -> Array:
+    """Bounds without entries that are none; or numbers, NaN where unknown, if none is an interval."""
+    if has_entry(y):
+        if (y["entry"] > -np.inf).any():
+            return y
+        y = as_bounds(y, BOUNDS)
+    unknown = is_unknown(y)
+    return np.where(unknown, np.nan, y["lower"]) if (unknown | is_exact(y)).all() else y
 
 
 def is_exact(y: Array) -> Array:

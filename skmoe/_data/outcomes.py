@@ -1,4 +1,4 @@
-"""Several outputs: their names, which of them are missing, and what is given for each of them."""
+"""Several outputs: their names, which are missing or censored, and what is given for each."""
 
 from __future__ import annotations
 
@@ -6,18 +6,71 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_array, column_or_1d
 
-from skmoe._data.checks import shown
+from skmoe._data.censored_targets import BOUNDS, WITH_ENTRY, as_bounds, checked_bounds
+from skmoe._data.checks import has_bounds, numbers, shown
+from skmoe._data.encoding import column_of
 from skmoe._numerics.typing import Array
 
 
 def names_of_outputs(y: Any) -> list[str]:
     """Names of the columns of y: those of a frame, or y0, y1, ..., or y for one."""
-    columns = list(getattr(y, "columns", ()))
+    columns = list(y if isinstance(y, Mapping) else getattr(y, "columns", ()))
     if columns and all(isinstance(name, str) for name in columns):
         return columns
-    n_outputs = np.shape(y)[1]
+    n_outputs = len(columns) or np.shape(y)[1]
     return ["y"] if n_outputs == 1 else [f"y{j}" for j in range(n_outputs)]
+
+
+def stacked_outcomes(y: Any) -> Any:
+    """Outcomes of a dict, or of a frame with a censored column, as an array (n, m).
+
+    It has bounds if a column is censored: a structured array, or objects that are its entries.
+    """
+    columns = y if isinstance(y, Mapping) else {}
+    if hasattr(y, "columns"):
+        columns = {name: column_of(y, j) for j, name in enumerate(y.columns)}
+    censored = {name: _bounds_of(np.asarray(values)) for name, values in columns.items()}
+    dtypes = {own.dtype for own in censored.values() if own is not None}
+    if not dtypes and not isinstance(y, Mapping):
+        return y
+    found = [
+        _numbers(name, columns[name]) if own is None else own for name, own in censored.items()
+    ]
+    if len({len(own) for own in found}) > 1:
+        sizes = {name: len(own) for name, own in zip(columns, found, strict=True)}
+        raise ValueError(f"y as a dict must have columns of one length; got {sizes}.")
+    dtype = WITH_ENTRY if WITH_ENTRY in dtypes else BOUNDS
+    bounds = [as_bounds(own, dtype) for own in found] if dtypes else found
+    return np.stack(bounds, axis=1)
+
+
+def _bounds_of(column: Array) -> Array | None:
+    """The bounds that a column is, or has as objects among numbers; None for a column of others."""
+    if has_bounds(column):
+        return checked_bounds(column)
+    if column.dtype != object:
+        return None
+    is_entry = np.array([isinstance(value, np.void) for value in column], dtype=bool)
+    if not is_entry.any():
+        return None
+    entries = column[is_entry].tolist()
+    known = checked_bounds(np.array(entries, dtype=entries[0].dtype))
+    found = np.empty(len(column), known.dtype)
+    found[is_entry] = known
+    found[~is_entry] = as_bounds(_numbers("censored y", column[~is_entry]), known.dtype)
+    return found
+
+
+def _numbers(name: str, values: Any) -> Array:
+    """A column of one dimension as numbers, NaN where it is missing."""
+    try:
+        options = {"ensure_2d": False, "ensure_all_finite": "allow-nan", "ensure_min_samples": 0}
+        return np.asarray(column_or_1d(check_array(values, dtype=np.float64, **options)))
+    except (TypeError, ValueError):
+        remedy = "Convert it. A censored column is list(right_censored(time, event)) of skmoe.data."
+        return numbers(f"y[{name!r}]", values, remedy)
 
 
 def by_column(parameter: str, given: Mapping[Any, Any], names: Sequence[str]) -> list[Any]:

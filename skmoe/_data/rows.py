@@ -41,7 +41,7 @@ from skmoe._data.encoding import (
     is_frame,
     numeric_values,
 )
-from skmoe._data.outcomes import check_no_missing, observed_weight
+from skmoe._data.outcomes import check_no_missing, observed_weight, stacked_outcomes
 from skmoe._data.series import (
     check_weights_of_units,
     parts_of_folds,
@@ -435,7 +435,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
         weight = check_weights(given.weight, n_rows, may_be_zero=rules.is_block)
     missing: Any = None
     if has_target:
-        target = given.y
+        target = stacked_outcomes(given.y) if rules.of_outcomes else given.y
         may_lack = rules.of_series or rules.of_effects
         if may_lack and target is not None and not has_bounds(target):
             may_be_all = not rules.is_first

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import log_softmax, softmax
 
+from skmoe._data.censored_targets import simplified
 from skmoe._mixture.chain import stationary
 from skmoe._mixture.joint_prior import JointPrior
 from skmoe._mixture.mixture import (
@@ -379,6 +380,7 @@ class Experts(LinearPart):
         if key not in data.targets:
             y = data.rows.y
             y = y if group.output is None or y.ndim == 1 else y[group.output]
+            y = simplified(y) if y.dtype.names else y
             family: Any = of_target(group.family, y) if y.dtype.names else group.family
             possible, beyond = self.in_support(group.family, y), None
             if not possible.all():

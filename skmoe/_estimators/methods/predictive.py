@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 
 from skmoe._data.censored_targets import bounds_of, check_no_entry, point_values
 from skmoe._data.checks import check_integer, has_bounds
+from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.rows import Rows, class_weights
 from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
 from skmoe._inference.coefficients import require_distribution
@@ -133,6 +135,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             R squared, at most 1; 0 is the score of the mean of y. Of a structured y the concordance
             index, from 0 to 1; 0.5 is the score of a constant.
         """
+        if isinstance(getattr(self, "family", None), Mapping):
+            y = stacked_outcomes(y)
         if has_bounds(y):
             check_no_entry("score", y)
             given = Rows(X, y, sample_weight, offset, units, time=time)

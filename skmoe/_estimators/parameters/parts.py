@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
 from skmoe._data.checks import check_columns, check_instance, is_integer, shown
+from skmoe._data.censored_targets import is_unknown
 from skmoe._data.outcomes import by_column
 from skmoe._data.rows import Dataset
 from skmoe._data.sklearn_adapter import (
@@ -129,7 +130,7 @@ def with_outcomes(params: Any, y: Array, names: Sequence[str]) -> Any:
     They do if families, or features, are given by output, if outputs are missing, and for families
     of one output. A multivariate normal family takes missing outputs itself.
     """
-    has_missing = y.dtype.kind == "f" and bool(np.isnan(y).any())
+    has_missing = y.dtype.kind in "fV" and bool(is_unknown(y).any())
     experts, found = params.family, []
     if has_missing:
         others: dict[str, Any] = {MISSING: "y with missing values"}

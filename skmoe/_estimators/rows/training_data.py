@@ -23,8 +23,10 @@ from skmoe._data.censored_targets import (
     entries,
     has_entry,
     interval_keys,
+    is_unknown,
     point_values,
     shown_target,
+    simplified,
 )
 from skmoe._data.checks import check_columns, check_metadata, check_signs, has_bounds, shown
 from skmoe._data.encoding import (
@@ -36,7 +38,7 @@ from skmoe._data.encoding import (
     make_encoder,
     numeric_names,
 )
-from skmoe._data.outcomes import names_of_outputs
+from skmoe._data.outcomes import names_of_outputs, stacked_outcomes
 from skmoe._data.preprocessing import Standardization, distinct_rows
 from skmoe._data.rows import (
     RowRules,
@@ -214,6 +216,9 @@ def validate_training_data(
 
     `groups` are those of a selection, whose fits take none.
     """
+    outcomes, of_outcomes = given.y, isinstance(params.family_option, Mapping)
+    if of_outcomes:
+        given = given._replace(y=stacked_outcomes(outcomes))
     is_plain = params.is_plain and isinstance(given.X, np.ndarray) and not has_bounds(given.y)
     others = given.group, given.possible, given.offset, given.n_values
     if not is_plain or given.metadata or any(values is not None for values in others):
@@ -226,7 +231,7 @@ def validate_training_data(
     of_series = params.gate.persists
     rules = RowRules(owner, params.task.is_classification, params.n_experts, is_first=True)
     rules = rules._replace(of_series=of_series) if of_series else rules
-    if isinstance(params.family_option, Mapping):
+    if of_outcomes:
         rules = rules._replace(of_outcomes=True)
     if params.random_features is not None:
         rules = rules._replace(of_effects=True)
@@ -245,17 +250,18 @@ def validate_training_data(
     else:
         attributes["_single_output"] = rows.y.ndim == 1
         if rows.y.ndim == 2:
-            attributes["output_names_"] = names_of_outputs(given.y)
+            attributes["output_names_"] = names_of_outputs(outcomes)
             params = with_outcomes(params, rows.y, attributes["output_names_"])
             rows = rows._replace(offset=offset_of_outcomes(params.family, rows.offset, rows.y))
-        elif isinstance(params.family_option, Mapping):
+        elif of_outcomes:
             raise ValueError(
                 "family as a dict needs y of several columns, one for each of its entries; y has "
                 "one dimension. Pass a frame or an array of shape (n_samples, n_outputs)."
             )
-        if rows.y.dtype.kind == "f" and (np.isnan(rows.y).any() or not rows.weight.all()):
+        is_seen = rows.y.dtype.kind == "f" or rows.y.ndim == 2  # not of one censored output
+        if is_seen and (is_unknown(rows.y).any() or not rows.weight.all()):
             # In series all outputs are missing where the weight is zero.
-            counts = np.isnan(rows.y).reshape(rows.n_rows, -1).sum(axis=0)
+            counts = is_unknown(rows.y).reshape(rows.n_rows, -1).sum(axis=0)
             counts += of_series * np.count_nonzero(rows.weight == 0.0)
             names = attributes.get("output_names_", ["y"])
             attributes["n_missing_"] = dict(zip(names, counts.tolist(), strict=True))
@@ -396,7 +402,8 @@ def _check_outcomes(params: FitParameters, y: Array, weight: Array) -> None:
     """Each output must be in the support of its family, where it is observed."""
     experts, option = params.density, params.family_option
     for j, values in enumerate(y.T):
-        known, own = ~np.isnan(values), of_one_output(experts, j)
+        known, own = ~is_unknown(values), of_one_output(experts, j)
+        values = simplified(values) if has_bounds(values) else values
         values = np.where(known, values, values[known][:1])
         named = option if not isinstance(option, Mapping) else own.families[0].name
         of_output = params._replace(density=own, family_option=named)

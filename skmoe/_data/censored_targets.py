@@ -260,11 +260,13 @@ def times_and_events(use: str, y: ArrayLike, *, may_enter: bool = False) -> tupl
 
 def check_some_known(y: Array, weight: Array) -> None:
     """Some values of each output must be bounded from above, and some from below."""
-    present = y[weight > 0.0]
+    present = y[weight > 0.0].reshape(np.count_nonzero(weight), -1)
     for name, side in (("upper", "right"), ("lower", "left")):
-        if not np.isfinite(present[name]).any(axis=0).all():
+        without = ~np.isfinite(present[name]).any(axis=0)
+        if without.any():
+            of = f" of column {without.argmax()}" if len(without) > 1 else ""
             raise ValueError(
-                f"y must have rows that are not {side}-censored; all rows are, and so the "
+                f"y must have rows that are not {side}-censored; all rows{of} are, and so the "
                 "likelihood has no maximum. Observe for longer, or check the coding of the event."
             )
 
@@ -327,7 +329,7 @@ def as_bounds(y: Array, dtype: Any) -> Array:
 
 
 def simplified(y: Array) -> Array:
-    """Bounds without entries that are none; or numbers, NaN where unknown, if none is an interval."""
+    """Bounds without entries that are none, or numbers, NaN where unknown, without intervals."""
     if has_entry(y):
         if (y["entry"] > -np.inf).any():
             return y

@@ -29,7 +29,7 @@ def stacked_outcomes(y: Any) -> Any:
     It has bounds if a column is censored: a structured array, or objects that are its entries.
     """
     columns = y if isinstance(y, Mapping) else {}
-    if hasattr(y, "columns"):
+    if hasattr(y, "columns") and not hasattr(y, "__dask_graph__"):
         columns = {name: column_of(y, j) for j, name in enumerate(y.columns)}
     censored = {name: _bounds_of(np.asarray(values)) for name, values in columns.items()}
     dtypes = {own.dtype for own in censored.values() if own is not None}

@@ -435,7 +435,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
         weight = check_weights(given.weight, n_rows, may_be_zero=rules.is_block)
     missing: Any = None
     if has_target:
-        target = stacked_outcomes(given.y) if rules.of_outcomes else given.y
+        target = given.y if isinstance(given.y, np.ndarray) else stacked_outcomes(given.y)
         may_lack = rules.of_series or rules.of_effects
         if may_lack and target is not None and not has_bounds(target):
             may_be_all = not rules.is_first

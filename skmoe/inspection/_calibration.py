@@ -10,8 +10,9 @@ import numpy as np
 from scipy.stats import binom
 from sklearn.utils import check_consistent_length
 
-from skmoe._data.censored_targets import checked_bounds, entries, times_and_events
+from skmoe._data.censored_targets import checked_bounds, entries, is_unknown, times_and_events
 from skmoe._data.checks import check_integer, check_level, has_bounds
+from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.rows import Rows, index_rows
 from skmoe._inference.labels import format_percent, output_labels
 from skmoe._numerics.event_times import EventTable
@@ -180,7 +181,7 @@ class CalibrationDisplay(draw.Display):
         subject.check_regressor(
             estimator, "For classes use sklearn.calibration.CalibrationDisplay."
         )
-        output = subject.check_target(estimator, target, X)
+        output, y = subject.check_target(estimator, target, X), stacked_outcomes(y)
         check_integer("n_bins", n_bins, least=2)
         gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
         given = {"offset": offset, "gate_proba": gate, "var_weights": var_weights}
@@ -194,6 +195,8 @@ class CalibrationDisplay(draw.Display):
             after = subject.one_target(distribution.sf(entry), output, 1)
             pit, left = ((values - before) / after for values in (pit, left))
         known = np.isfinite(pit)  # some y may be missing
+        if has_bounds(y):
+            known &= ~subject.one_target(is_unknown(bounds), output, 1)
         pit, left = pit[known], left[known]
         return cls(pit=pit, pit_left=left, n_bins=n_bins).plot(ax)
 
@@ -533,10 +536,10 @@ class SurvivalDisplay(draw.Display):
         estimator, X, *_, names = subject.drawn_mixture(cls, estimator, X)
         subject.check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
         check_level(level, may_be_none=True)
-        output = subject.check_target(estimator, target, X)
+        output, y = subject.check_target(estimator, target, X), stacked_outcomes(y)
         own = subject.one_target(y, output, 1)
-        if np.ndim(y) > 1 and not has_bounds(own) and np.isnan(own).any():
-            kept = np.flatnonzero(~np.isnan(own))
+        if np.ndim(y) > 1 and is_unknown(own).any():
+            kept = np.flatnonzero(~is_unknown(own))
             given = X, y, offset, units, time
             X, y, offset, units, time = (v if v is None else index_rows(v, kept) for v in given)
             own = own[kept]

@@ -14,9 +14,10 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_array
 
-from skmoe._data.censored_targets import check_numbers_of, point_values
+from skmoe._data.censored_targets import check_numbers_of, point_values, simplified
 from skmoe._data.checks import check_columns, check_integer, check_weights, has_bounds, shown
 from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_column
+from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.rows import Rows, index_rows
 from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import transform_by
@@ -547,6 +548,8 @@ def observed_target(estimator: Any, y: Any, index: int, at_bounds: bool = False)
         labels = np.asarray(y).ravel()
         is_class = (labels == estimator.classes_[index]).astype(float)
         return np.where(is_missing(labels), np.nan, is_class) if has_series(estimator) else is_class
+    y = stacked_outcomes(y)
+    y = simplified(one_target(y, index, 1)) if has_bounds(y) else y
     if at_bounds and has_bounds(y):
         return one_target(point_values(y), index, 1)
     check_numbers_of("the picture", y)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -135,8 +134,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             R squared, at most 1; 0 is the score of the mean of y. Of a structured y the concordance
             index, from 0 to 1; 0.5 is the score of a constant.
         """
-        if isinstance(getattr(self, "family", None), Mapping):
-            y = stacked_outcomes(y)
+        y = stacked_outcomes(y)
         if has_bounds(y):
             check_no_entry("score", y)
             given = Rows(X, y, sample_weight, offset, units, time=time)

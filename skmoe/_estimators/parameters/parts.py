@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
-from skmoe._data.checks import check_columns, check_instance, is_integer, shown
 from skmoe._data.censored_targets import is_unknown
+from skmoe._data.checks import check_columns, check_instance, is_integer, shown
 from skmoe._data.outcomes import by_column
 from skmoe._data.rows import Dataset
 from skmoe._data.sklearn_adapter import (

@@ -162,6 +162,7 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     Messages show the values. Options that are not chosen are left out.
     """
     family, estimators = params.family, params.estimators or []
+    given = given._replace(y=stacked_outcomes(given.y))
     expert = Choice(params.expert_parameter, params.expert)
     is_censored = has_bounds(given.y) and not params.task.is_classification
     if is_censored:
@@ -216,10 +217,9 @@ def validate_training_data(
 
     `groups` are those of a selection, whose fits take none.
     """
-    outcomes, of_outcomes = given.y, isinstance(params.family_option, Mapping)
-    if of_outcomes:
-        given = given._replace(y=stacked_outcomes(outcomes))
-    is_plain = params.is_plain and isinstance(given.X, np.ndarray) and not has_bounds(given.y)
+    of_outcomes = isinstance(params.family_option, Mapping)
+    is_plain = params.is_plain and isinstance(given.X, np.ndarray)
+    is_plain &= isinstance(given.y, np.ndarray) and not has_bounds(given.y)
     others = given.group, given.possible, given.offset, given.n_values
     if not is_plain or given.metadata or any(values is not None for values in others):
         check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
@@ -250,7 +250,7 @@ def validate_training_data(
     else:
         attributes["_single_output"] = rows.y.ndim == 1
         if rows.y.ndim == 2:
-            attributes["output_names_"] = names_of_outputs(outcomes)
+            attributes["output_names_"] = names_of_outputs(given.y)
             params = with_outcomes(params, rows.y, attributes["output_names_"])
             rows = rows._replace(offset=offset_of_outcomes(params.family, rows.offset, rows.y))
         elif of_outcomes:
@@ -265,10 +265,10 @@ def validate_training_data(
             counts += of_series * np.count_nonzero(rows.weight == 0.0)
             names = attributes.get("output_names_", ["y"])
             attributes["n_missing_"] = dict(zip(names, counts.tolist(), strict=True))
-        if not params.is_plain or has_bounds(rows.y):  # otherwise all numbers are possible
-            check_support(params, rows.y, rows.weight)
         if has_bounds(rows.y):
             check_some_known(rows.y, rows.weight)
+        if not params.is_plain or has_bounds(rows.y):  # otherwise all numbers are possible
+            check_support(params, rows.y, rows.weight)
     if rows.unit is not None:
         attributes["n_units_"] = len(np.unique(rows.unit[rows.weight > 0.0]))
     if rows.possible is not None:

@@ -258,10 +258,10 @@ def validate_training_data(
                 "family as a dict needs y of several columns, one for each of its entries; y has "
                 "one dimension. Pass a frame or an array of shape (n_samples, n_outputs)."
             )
-        is_seen = rows.y.dtype.kind == "f" or rows.y.ndim == 2  # not of one censored output
-        if is_seen and (is_unknown(rows.y).any() or not rows.weight.all()):
+        missing = is_unknown(rows.y) if has_bounds(rows.y) else np.isnan(rows.y)
+        if missing.any() or not rows.weight.all():
             # In series all outputs are missing where the weight is zero.
-            counts = is_unknown(rows.y).reshape(rows.n_rows, -1).sum(axis=0)
+            counts = missing.reshape(rows.n_rows, -1).sum(axis=0)
             counts += of_series * np.count_nonzero(rows.weight == 0.0)
             names = attributes.get("output_names_", ["y"])
             attributes["n_missing_"] = dict(zip(names, counts.tolist(), strict=True))

@@ -176,8 +176,8 @@ class Experts(LinearPart):
         Rows of the latter columns between which the log dispersions are bounded.
     shared_dispersion, shared_effects : bool
         Whether all experts have the same dispersions, and covariances of random effects.
-    absent : tuple of tuples of int
-        For each output the columns without a slope, if they differ.
+    absent : dict of str to list of ndarray of int
+        Of roles the columns without a slope for each output, if they differ.
     observed : float or ndarray of shape (m,)
         Part of the rows in which each output is observed.
     """
@@ -311,8 +311,8 @@ class Experts(LinearPart):
             of_first = {(b.output, b.predictor): b.where for b in reversed(others)}
             for block in others:
                 index[block.where] = np.r_[of_first[block.output, block.predictor]]
-        for block in (b for b in self.blocks if absent and b.role == MEAN):
-            index[block.where.start + np.array(absent[block.output], dtype=int)] = -1
+        for block in (b for b in self.blocks if b.role in absent):
+            index[block.where.start + absent[block.role][block.output]] = -1
         used, first = np.unique(index, return_index=True)
         self.first, used = first[used >= 0], used[used >= 0]
         self.free = np.where(index < 0, -1, np.searchsorted(used, index))

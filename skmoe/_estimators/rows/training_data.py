@@ -125,7 +125,8 @@ class TrainingData(NamedTuple):
     signs: tuple[int, ...] = ()  # of the slopes of the columns of the experts; () for any
     # Columns of that matrix with random effects: the last, for the intercept, and slopes.
     random_columns: tuple[int, ...] = ()
-    absent: tuple[tuple[int, ...], ...] = ()  # columns without a slope in each output
+    # Columns of a role without a slope in each output.
+    absent: dict[str, list[Array]] = {}  # noqa: RUF012
     encoder: Encoder | None = None
     routes: tuple[dict[str, str], ...] = ()  # of each given expert, arguments of fit and metadata
     options: FitOptions = NO_OPTIONS
@@ -320,18 +321,23 @@ def with_columns(
             "stationary distribution; they depend on features. Use gate_features=[], or "
             'initial="free".'
         )
-    has_slope: Array | None = None
-    if isinstance(params.expert_features, Mapping):
-        outputs = attributes.get("output_names_", ["y"])
-        has_slope = features_of_outputs(params.expert_features, n_features, names, outputs)
-        params = params._replace(expert_features=np.flatnonzero(has_slope.any(axis=0)))
+    have_slope: dict[str, Array] = {}
+    for role, name in ("mean", "expert_features"), ("dispersion", "dispersion_features"):
+        given = getattr(params, name)
+        if isinstance(given, Mapping):
+            outputs = attributes.get("output_names_", ["y"])
+            have_slope[role] = features_of_outputs(name, given, (n_features, names), outputs)
+            params = params._replace(**{name: np.flatnonzero(have_slope[role].any(axis=0))})
     # Experts without features have means, or counts, that do not depend on them: latent classes.
     of_features = params.expert_features, params.shared_features, params.dispersion_features
     if any(features is not None for features in (*of_features, params.random_features)):
         columns, slopes, of_dispersion, of_effects = expert_columns(params, n_features, names)
-    absent: tuple[tuple[int, ...], ...] = ()
-    if has_slope is not None:
-        absent = tuple(tuple(np.flatnonzero(~row).tolist()) for row in has_slope[:, columns])
+    absent: dict[str, list[Array]] = {}
+    if have_slope:
+        used = np.arange(n_features) if columns is None else columns
+        by_role = {"mean": used, "dispersion": used[list(of_dispersion)]}
+        for role, rows_of_role in have_slope.items():
+            absent[role] = [np.flatnonzero(~row) for row in rows_of_role[:, by_role[role]]]
     signs: tuple[int, ...] = ()
     if params.monotonic_cst is not None:
         signs = check_signs(params.monotonic_cst, columns, n_features, names)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
 
-from skmoe._data.censored_targets import BOUNDS, WITH_ENTRY, as_bounds, checked_bounds
+from skmoe._data.censored_targets import BOUNDS, WITH_ENTRY, as_bounds, checked_bounds, has_entry
 from skmoe._data.checks import has_bounds, numbers, shown
 from skmoe._data.encoding import column_of
 from skmoe._numerics.typing import Array
@@ -24,42 +24,37 @@ def names_of_outputs(y: Any) -> list[str]:
 
 
 def stacked_outcomes(y: Any) -> Any:
-    """Outcomes of a dict, or of a frame with a censored column, as an array (n, m).
+    """Outcomes of a dict, or of a frame with a censored column, as bounds (n, m).
 
-    It has bounds if a column is censored: a structured array, or objects that are its entries.
+    A column is censored if it is a structured array, or objects that are its entries.
     """
-    columns = y if isinstance(y, Mapping) else {}
-    if hasattr(y, "columns") and not hasattr(y, "__dask_graph__"):
-        columns = {name: column_of(y, j) for j, name in enumerate(y.columns)}
-    censored = {name: _bounds_of(np.asarray(values)) for name, values in columns.items()}
-    dtypes = {own.dtype for own in censored.values() if own is not None}
-    if not dtypes and not isinstance(y, Mapping):
+    is_dict = isinstance(y, Mapping)
+    columns: Any = {}
+    if is_dict or (hasattr(y, "columns") and not hasattr(y, "__dask_graph__")):
+        columns = y if is_dict else {name: column_of(y, j) for j, name in enumerate(y.columns)}
+    found: Any = {name: _bounds_of(np.asarray(values)) for name, values in columns.items()}
+    if not (is_dict or any(map(has_bounds, found.values()))):
         return y
-    found = [
-        _numbers(name, columns[name]) if own is None else own for name, own in censored.items()
-    ]
-    if len({len(own) for own in found}) > 1:
-        sizes = {name: len(own) for name, own in zip(columns, found, strict=True)}
+    found |= {name: _numbers(name, columns[name]) for name, own in found.items() if own is None}
+    sizes = {name: len(own) for name, own in found.items()}
+    if len(set(sizes.values())) > 1:
         raise ValueError(f"y as a dict must have columns of one length; got {sizes}.")
-    dtype = WITH_ENTRY if WITH_ENTRY in dtypes else BOUNDS
-    bounds = [as_bounds(own, dtype) for own in found] if dtypes else found
-    return np.stack(bounds, axis=1)
+    dtype = WITH_ENTRY if any(map(has_entry, found.values())) else BOUNDS
+    return np.stack([as_bounds(own, dtype) for own in found.values()], axis=1)
 
 
 def _bounds_of(column: Array) -> Array | None:
     """The bounds that a column is, or has as objects among numbers; None for a column of others."""
     if has_bounds(column):
         return checked_bounds(column)
-    if column.dtype != object:
-        return None
-    is_entry = np.array([isinstance(value, np.void) for value in column], dtype=bool)
+    is_entry = np.array([column.dtype == object and isinstance(own, np.void) for own in column])
     if not is_entry.any():
         return None
     entries = column[is_entry].tolist()
     known = checked_bounds(np.array(entries, dtype=entries[0].dtype))
-    found = np.empty(len(column), known.dtype)
+    found = as_bounds(np.full(len(column), np.nan), known.dtype)
     found[is_entry] = known
-    found[~is_entry] = as_bounds(_numbers("censored y", column[~is_entry]), known.dtype)
+    found[~is_entry] = as_bounds(_numbers("", column[~is_entry]), known.dtype)
     return found
 
 
@@ -70,7 +65,7 @@ def _numbers(name: str, values: Any) -> Array:
         return np.asarray(column_or_1d(check_array(values, dtype=np.float64, **options)))
     except (TypeError, ValueError):
         remedy = "Convert it. A censored column is list(right_censored(time, event)) of skmoe.data."
-        return numbers(f"y[{name!r}]", values, remedy)
+        return numbers(f"y[{name!r}]" if name else "censored y", values, remedy)
 
 
 def by_column(parameter: str, given: Mapping[Any, Any], names: Sequence[str]) -> list[Any]:

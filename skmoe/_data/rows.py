@@ -16,13 +16,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from skmoe._data.censored_targets import (
-    checked_bounds,
-    has_entry,
-    is_exact,
-    known_weight,
-    point_values,
-)
+from skmoe._data.censored_targets import checked_bounds, known_weight, point_values, simplified
 from skmoe._data.checks import (
     check_labels,
     check_metadata,
@@ -449,8 +443,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             weight = observed_weight(y, weight, may_be_all, is_first=rules.is_first)
         if has_bounds(y):
             weight = known_weight(y, weight)
-            is_known = not has_entry(y) and is_exact(y).all()
-            y = point_values(y) if is_known and not rules.is_block else y
+            y = y if rules.is_block else simplified(y)
     if given.offset is not None:
         offset = check_offset(given.offset, n_rows, n_outputs)
         offset = offset if np.any(offset) else None

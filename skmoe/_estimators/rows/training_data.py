@@ -81,6 +81,9 @@ from skmoe.experts._linear import are_by_output, of_one_output
 # Codes of a status: no event or event.
 STATUS_CODES = [0.0, 1.0], [1.0, 2.0]
 
+# Parameters that may have features for each output.
+OF_OUTPUTS = "expert_features", "dispersion_features"
+
 # Number of copies of a row that are held out apart at most, and tolerance of their number, which is
 # a sum of weights.
 MAX_COPIES = 20
@@ -125,8 +128,8 @@ class TrainingData(NamedTuple):
     signs: tuple[int, ...] = ()  # of the slopes of the columns of the experts; () for any
     # Columns of that matrix with random effects: the last, for the intercept, and slopes.
     random_columns: tuple[int, ...] = ()
-    # Columns of a role without a slope in each output.
-    absent: dict[str, list[Array]] = {}  # noqa: RUF012
+    # Whether columns of a role have a slope in each output, (m, p); without a role all have.
+    have_slope: dict[str, Array] = {}  # noqa: RUF012
     encoder: Encoder | None = None
     routes: tuple[dict[str, str], ...] = ()  # of each given expert, arguments of fit and metadata
     options: FitOptions = NO_OPTIONS
@@ -322,22 +325,20 @@ def with_columns(
             'initial="free".'
         )
     have_slope: dict[str, Array] = {}
-    for role, name in ("mean", "expert_features"), ("dispersion", "dispersion_features"):
-        given = getattr(params, name)
+    of_roles = ("mean", params.expert_features), ("dispersion", params.dispersion_features)
+    for (role, given), name in zip(of_roles, OF_OUTPUTS, strict=True):
         if isinstance(given, Mapping):
             outputs = attributes.get("output_names_", ["y"])
             have_slope[role] = features_of_outputs(name, given, (n_features, names), outputs)
-            params = params._replace(**{name: np.flatnonzero(have_slope[role].any(axis=0))})
+            of_any: Any = {name: np.flatnonzero(have_slope[role].any(axis=0))}
+            params = params._replace(**of_any)
     # Experts without features have means, or counts, that do not depend on them: latent classes.
     of_features = params.expert_features, params.shared_features, params.dispersion_features
     if any(features is not None for features in (*of_features, params.random_features)):
         columns, slopes, of_dispersion, of_effects = expert_columns(params, n_features, names)
-    absent: dict[str, list[Array]] = {}
-    if have_slope:
-        used = np.arange(n_features) if columns is None else columns
-        by_role = {"mean": used, "dispersion": used[list(of_dispersion)]}
-        for role, rows_of_role in have_slope.items():
-            absent[role] = [np.flatnonzero(~row) for row in rows_of_role[:, by_role[role]]]
+    for role, own in have_slope.items():
+        own = own if columns is None else own[:, columns]
+        have_slope[role] = own if role == "mean" else own[:, list(of_dispersion)]
     signs: tuple[int, ...] = ()
     if params.monotonic_cst is not None:
         signs = check_signs(params.monotonic_cst, columns, n_features, names)
@@ -354,7 +355,7 @@ def with_columns(
     return TrainingData(
         *(rows, rows.X, init, attributes, {"gate": gate_columns, "mean": columns}),
         *(slopes, of_dispersion, signs, of_effects),
-        absent=absent,
+        have_slope=have_slope,
         routes=make_routes(estimator, rows.metadata) if params.uses_estimators else (),
     )
 

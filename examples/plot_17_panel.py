@@ -7,25 +7,23 @@ rows of a person come from one expert. The experts are then groups of people, an
 known of the past of a person sharpens the prediction of the next year.
 """
 
-from importlib.resources import files
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.datasets import load_doctor_visits
 
 # %%
-# The RAND Health Insurance Experiment (1974 to 1982; public domain, a file of statsmodels) assigned
-# families at random to plans with different copayments, the patient's part of the bill. We take
-# the people who were insured for five years, and their visits to a doctor. Half are held out.
+# The RAND Health Insurance Experiment (1974 to 1982) assigned families at random to plans with
+# different copayments, the patient's part of the bill. The table has 1584 people who were insured
+# for five years, and their visits to a doctor. Half of them are held out.
 
-table = pd.read_csv(files("statsmodels.datasets.randhie") / "src" / "randhie.csv")
-table = table.sort_values(["zper", "year"])
-table = table[table.groupby("zper")["year"].transform("size") == 5]
-person, y = table["zper"].to_numpy(), table["mdvis"].to_numpy()
-child = table.groupby("zper")["xage"].transform("first") < 18
-X = table[["female", "disea", "year"]].assign(copay=np.log1p(table["coins"].clip(upper=95)))
+table = load_doctor_visits(as_frame=True).frame
+person, y = table["person"].to_numpy(), table["visits"].to_numpy()
+child = table.groupby("person")["age"].transform("first") < 18
+copay = np.log1p(table["copayment"].clip(upper=95))
+X = table[["female", "diseases", "year"]].assign(copay=copay)
 X = X.assign(child=child).astype(float)
 people = np.random.default_rng(0).permutation(np.unique(person))
 train = np.isin(person, people[: len(people) // 2])
@@ -46,7 +44,7 @@ print(errors.loc[["copay", "child"]].round(3))
 # features must not change from year to year. Of one to three experts three have the smallest
 # Bayesian information criterion, in which n is the number of people.
 
-gate = ["copay", "female", "child", "disea"]
+gate = ["copay", "female", "child", "diseases"]
 for n_experts in (1, 2, 3):
     moe = MixtureOfExpertsRegressor(n_experts, family="negative_binomial", gate_features=gate)
     moe = moe.set_params(random_state=0).fit(*data, units=units)

@@ -7,24 +7,22 @@ with its own course over time. `trajectories` of `skmoe.recipes` makes one: poly
 the experts, and features of the people in the gate.
 """
 
-from importlib.resources import files
-
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from skmoe.datasets import load_doctor_visits
 from skmoe.inspection import TrajectoriesDisplay, average_effects
 from skmoe.model_selection import n_experts_table
 from skmoe.recipes import mixture_of, trajectories
 
 # %%
-# The RAND Health Insurance Experiment (1974 to 1982; public domain, a file of statsmodels) counted
-# visits to a doctor. We take the 1584 people who were observed for five years. The time is their
-# age: each person has a piece of five years of the course from birth to 65.
+# The RAND Health Insurance Experiment (1974 to 1982) counted visits to a doctor of 1584 people in
+# five years. The time is their age: each person has a piece of five years of the course from birth
+# to 65.
 
-table = pd.read_csv(files("statsmodels.datasets.randhie") / "src" / "randhie.csv")
-table = table[table.groupby("zper")["year"].transform("size") == 5]
-person, visits = table["zper"], table["mdvis"].rename("visits in a year")
-start = table.groupby("zper")["xage"].transform("first")
+table = load_doctor_visits(as_frame=True).frame
+person, visits = table["person"], table["visits"].rename("visits in a year")
+start = table.groupby("person")["age"].transform("first")
 X = pd.DataFrame({"age": start + table["year"] - 1, "female": table["female"]})
 
 # %%

@@ -6,27 +6,24 @@ Illness comes, lasts and goes. With ``gate="markov"`` the regime of a year depen
 year before, and the past predicts the next year. Which people should a care programme call?
 """
 
-from importlib.resources import files
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.datasets import load_doctor_visits
 from skmoe.inspection import CourseDisplay
 
 # %%
-# The RAND Health Insurance Experiment (1974 to 1982; public domain, a file of statsmodels) has five
-# years of visits to a doctor. The fit has the first four; the fifth is to be predicted.
+# The RAND Health Insurance Experiment (1974 to 1982) has five years of visits to a doctor. The fit
+# has the first four; the fifth is to be predicted.
 
-table = pd.read_csv(files("statsmodels.datasets.randhie") / "src" / "randhie.csv")
-table = table.sort_values(["zper", "year"])
-table = table[table.groupby("zper")["year"].transform("size") == 5]
-person, year = table["zper"].to_numpy(), table["year"].to_numpy()
-y = table["mdvis"].to_numpy(dtype=float)
-child = table.groupby("zper")["xage"].transform("first") < 18
-X = table[["female", "disea"]].assign(copay=np.log1p(table["coins"].clip(upper=95)), child=child)
-X = X.astype(float)
+table = load_doctor_visits(as_frame=True).frame
+person, year = table["person"].to_numpy(), table["year"].to_numpy()
+y = table["visits"].to_numpy(dtype=float)
+child = table.groupby("person")["age"].transform("first") < 18
+copay = np.log1p(table["copayment"].clip(upper=95))
+X = table[["female", "diseases"]].assign(copay=copay, child=child).astype(float)
 early = year < 5
 
 # %%

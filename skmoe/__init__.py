@@ -17,6 +17,7 @@ __all__ = [
     "MixtureOfExpertsRegressor",
     "__version__",
     "data",
+    "datasets",
     "distributions",
     "exceptions",
     "export",

@@ -50,7 +50,7 @@ def check(folder):
 
     packed = {name for name in built if ".dist-info/" not in name}
     assert packed == of_package, f"wheel: {sorted(packed ^ of_package)}"
-    assert "skmoe/py.typed" in packed
+    assert {"skmoe/py.typed", "skmoe/datasets/LICENCES.md"} <= packed
     assert any(name.endswith("LICENSE") for name in built), "wheel: no licence"
     for name in of_package:
         assert built[name] == source[name] == (ROOT / name).read_bytes(), name

@@ -23,7 +23,7 @@ LAYERS = [
     {"_inference"},
     {"_estimators", "data"},
     {"metrics", "stacking"},
-    {"inspection", "model_selection", "export", "recipes", "__init__"},
+    {"inspection", "model_selection", "export", "recipes", "datasets", "__init__"},
 ]
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names}
 

@@ -76,6 +76,7 @@ FEATURES = {
         "_data/checks.py:check_var_weights",
         "_estimators/parameters/parts.py:check_takes_averages",
     ],
+    "data sets": ["datasets/__init__.py"],
     "designs of samples": [
         "_inference/designs.py:clusters_of",
         "_mixture/information.py:Clusters.products",

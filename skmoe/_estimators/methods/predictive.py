@@ -109,7 +109,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         """Coefficient of determination of the predicted means; of censored y the concordance.
 
         The concordance is `skmoe.metrics.concordance_index` of the means restricted to the largest
-        time in y, averaged over the outputs.
+        time in y, averaged over the outputs. If one of several is censored, it is that of all.
 
         Parameters
         ----------

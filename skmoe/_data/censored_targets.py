@@ -27,7 +27,9 @@ def right_censored(time: ArrayLike, event: ArrayLike, *, entry: ArrayLike | None
     likelihood is given that the event came later: that of the mixture is divided by its probability
     of survival until the entry [1]_. Rows of one person with features that change, one after
     another, are start-stop rows: each enters when the one before ends, and `units` of the fit names
-    the person. They share an expert.
+    the person. They share an expert. Competing causes are several outputs, each of which is
+    censored by the events of the others, with the same entry. A time that is missing is minus
+    infinity, without an event.
 
     Parameters
     ----------

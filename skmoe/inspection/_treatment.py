@@ -246,9 +246,8 @@ def treatment_effects(
     Effects in experts are averaged over the rows with the probabilities of the gate as weights.
     Their standard errors are by the delta method, with the rows as they are.
 
-    Held-out rows are weighted by the inverse of the probability of the treatment that they had,
-    and those whose outcome until `time` is known by that of an observation until then [2]_: the end
-    of the observation must not depend on features. The
+    Held-out rows are weighted by the inverse of the probability of the treatment that they had, and
+    with `time` also of an observation for as long [2]_. Its end must not depend on features. The
     mean of y under a rule of treatment is the weighted mean of the rows that were treated as the
     rule requires [1]_. Standard errors are those of ratios of means. They take the probabilities as
     known, and sample weights as frequencies. The fifths are those of each fold.

@@ -401,7 +401,9 @@ class BaseMixtureOfExperts(BaseMixture):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target; the classifier takes labels of shape (n_samples,). Values of which only bounds
             are known, such as times of events to come, are made by `skmoe.data`. NaN is missing in
-            one of several outputs, or in rows of a unit, and contributes nothing.
+            one of several outputs, or in rows of a unit, and contributes nothing. Several outputs
+            may be a dict of columns, or a frame, in which a censored column is the list of the
+            entries of its array, such as `list(right_censored(time, event))`.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequencies of the rows: a row of weight two counts as two rows, of weight zero as none.
             Sampling weights have the same coefficients. For their standard errors use `inference`

@@ -330,11 +330,10 @@ class FittedMixture(NamedTuple):
         `name` is the method of a distribution.
         """
         every = np.zeros((self.mixture.n_experts, data.rows.n_rows))
-        weight = np.ones((1, data.rows.n_rows))
-        found = [
-            getattr(predictive_distribution([part], weight, False), name)(time)
-            for part in self._components(data, 0.0, every)
-        ]
+        weight, parts = np.ones((1, data.rows.n_rows)), self._components(data, 0.0, every)
+        has_outcomes = isinstance(parts[0], OutcomeComponents)
+        make: Any = OutcomeDistribution if has_outcomes else predictive_distribution
+        found = [getattr(make([part], weight, False), name)(time) for part in parts]
         return np.stack([np.asarray(values).T for values in found])
 
 

@@ -12,9 +12,10 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_array
 
-from skmoe._data.censored_targets import checked_bounds, is_exact, point_values
+from skmoe._data.censored_targets import checked_bounds, is_exact, is_unknown, point_values
 from skmoe._data.checks import check_columns, check_integer, check_weights, has_bounds, shown
 from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_column
+from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.rows import Rows, index_rows
 from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import transform_by
@@ -549,13 +550,20 @@ def observed_target(estimator: Any, y: Any, index: int) -> Array:
         labels = np.asarray(y).ravel()
         is_class = (labels == estimator.classes_[index]).astype(float)
         return np.where(is_missing(labels), np.nan, is_class) if has_series(estimator) else is_class
-    values = point_values(checked_bounds(y)) if has_bounds(y) else np.asarray(y, dtype=np.float64)
-    return one_target(values, index, 1)
+    y = _target(y, index)
+    return np.where(is_unknown(y), np.nan, point_values(y))
 
 
 def are_censored(y: Any, index: int) -> Array | None:
     """Of which rows (n,) only bounds are known; None for y of numbers or classes."""
-    return one_target(~is_exact(checked_bounds(y)), index, 1) if has_bounds(y) else None
+    y = stacked_outcomes(y)
+    return ~is_exact(_target(y, index)) if has_bounds(y) else None
+
+
+def _target(y: Any, index: int) -> Array:
+    """Numbers (n,) of one output, or bounds."""
+    y = stacked_outcomes(y)
+    return one_target(checked_bounds(y) if has_bounds(y) else np.asarray(y, np.float64), index, 1)
 
 
 def predicted_mean(estimator: Any, rows: Any, index: int, **given: Any) -> Array:

@@ -268,6 +268,28 @@ def test_features_of_outcomes(patients):
     assert by_number.output_names_ == ["y0", "y1"]
 
 
+def test_dispersions_of_outcomes_have_features_of_their_own(patients):
+    """They are those of separate fits."""
+    X, y = patients.X, patients.complete[["bmi", "visits", "survival"]]
+    family = {name: FAMILIES[name] for name in y}
+    own = {"bmi": ["age"], "visits": [], "survival": []}
+    options = {"family": family, "dispersion_features": own}
+    moe = fit_quietly(mixture(1, **options), X, y)
+    alone = fit_quietly(mixture(1, family="normal", dispersion_features=["age"]), X, y["bmi"])
+    assert_allclose(moe.expert_dispersion_coef_[0, 0], alone.expert_dispersion_coef_[0], rtol=1e-4)
+    assert (moe.expert_dispersion_coef_[0, 2] == 0.0).all()
+    assert moe.n_parameters_ == 3 * 3 + 2 + 1
+    inference, of_one = moe.inference(X, y), alone.inference(X, y["bmi"])
+    found = {term[1:]: i for i, term in enumerate(inference.terms)}
+    assert {term for response, term in found if response == "survival"} == {
+        *("(Intercept)", "age", "dose", "log(dispersion): (Intercept)")
+    }
+    listed = [found["bmi", term.name] for term in of_one.terms]
+    assert_allclose(inference.standard_errors[listed], of_one.standard_errors, rtol=1e-4)
+    same = fit_quietly(mixture(1, **options | {"dispersion_features": ["age"]}), X, y)
+    assert same.n_parameters_ == moe.n_parameters_ + 1
+
+
 def test_offsets_belong_to_outcomes_with_a_log_link(patients):
     X, y, exposure = patients.X, patients.complete[["bmi", "visits"]], np.linspace(1.0, 3.0, N_ROWS)
     family, offset = {"bmi": "normal", "visits": "poisson"}, np.log(exposure)
@@ -449,6 +471,10 @@ CASES = {
     "features of an unknown column": (
         {"expert_features": {"weight": ["dose"]}},
         ("expert_features as a dict", "weight"),
+    ),
+    "dispersions of an unknown column": (
+        {"dispersion_features": {"weight": ["dose"]}},
+        ("dispersion_features as a dict", "weight"),
     ),
 }
 

@@ -305,8 +305,8 @@ def _make_experts(
     if isinstance(family, Experts):
         return OwnExperts(family.with_options(found), n_experts, rows.expert_design.shape[1])
     if family is not None:
-        own: dict[str, Any] = {"slopes": data.slopes, "signs": data.signs, "absent": data.absent}
-        own["dispersion_columns"] = data.dispersion_columns
+        own: dict[str, Any] = {"slopes": data.slopes, "signs": data.signs}
+        own |= {"dispersion_columns": data.dispersion_columns, "have_slope": data.have_slope}
         if data.random_columns:
             is_shared = params.random_covariance == "shared"
             own["effects"] = RandomEffects(data.random_columns, is_shared)

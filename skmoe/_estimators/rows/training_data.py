@@ -27,9 +27,11 @@ from skmoe._data.censored_targets import (
     has_entry,
     has_intervals,
     interval_keys,
+    is_unknown,
     last_times,
     point_values,
     shown_target,
+    simplified,
 )
 from skmoe._data.checks import check_columns, check_metadata, check_signs, has_bounds, shown
 from skmoe._data.encoding import (
@@ -41,7 +43,7 @@ from skmoe._data.encoding import (
     make_encoder,
     numeric_names,
 )
-from skmoe._data.outcomes import names_of_outputs
+from skmoe._data.outcomes import names_of_outputs, stacked_outcomes
 from skmoe._data.preprocessing import Standardization, distinct_rows
 from skmoe._data.rows import (
     RowRules,
@@ -85,6 +87,9 @@ from skmoe.experts._linear import are_by_output, of_one_output
 
 # Codes of a status: no event or event.
 STATUS_CODES = [0.0, 1.0], [1.0, 2.0]
+
+# Parameters that may have features for each output.
+OF_OUTPUTS = "expert_features", "dispersion_features"
 
 # Number of copies of a row that are held out apart at most, and tolerance of their number, which is
 # a sum of weights.
@@ -147,7 +152,8 @@ class TrainingData(NamedTuple):
     signs: tuple[int, ...] = ()  # of the slopes of the columns of the experts; () for any
     # Columns of that matrix with random effects: the last, for the intercept, and slopes.
     random_columns: tuple[int, ...] = ()
-    absent: tuple[tuple[int, ...], ...] = ()  # columns without a slope in each output
+    # Whether columns of a role have a slope in each output, (m, p); without a role all have.
+    have_slope: dict[str, Array] = {}  # noqa: RUF012
     encoder: Encoder | None = None
     routes: tuple[dict[str, str], ...] = ()  # of each given expert, arguments of fit and metadata
     options: FitOptions = NO_OPTIONS
@@ -184,6 +190,7 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     Messages show the values. Options that are not chosen are left out.
     """
     family, estimators = params.family, params.estimators or []
+    given = given._replace(y=stacked_outcomes(given.y))
     expert = Choice(params.expert_parameter, params.expert)
     is_censored = has_bounds(given.y) and not params.task.is_classification
     if is_censored:
@@ -242,7 +249,9 @@ def validate_training_data(
 
     `groups` are those of a selection, whose fits take none.
     """
-    is_plain = params.is_plain and isinstance(given.X, np.ndarray) and not has_bounds(given.y)
+    of_outcomes = isinstance(params.family_option, Mapping)
+    is_plain = params.is_plain and isinstance(given.X, np.ndarray)
+    is_plain &= isinstance(given.y, np.ndarray) and not has_bounds(given.y)
     others = given.group, given.possible, given.offset, given.n_values
     if not is_plain or given.metadata or any(values is not None for values in others):
         check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
@@ -254,7 +263,7 @@ def validate_training_data(
     of_series = params.gate.persists
     rules = RowRules(owner, params.task.is_classification, params.n_experts, is_first=True)
     rules = rules._replace(of_series=of_series) if of_series else rules
-    if isinstance(params.family_option, Mapping):
+    if of_outcomes:
         rules = rules._replace(of_outcomes=True)
     if params.random_features is not None:
         rules = rules._replace(of_effects=True)
@@ -276,23 +285,24 @@ def validate_training_data(
             attributes["output_names_"] = names_of_outputs(given.y)
             params = with_outcomes(params, rows.y, attributes["output_names_"])
             rows = rows._replace(offset=offset_of_outcomes(params.family, rows.offset, rows.y))
-        elif isinstance(params.family_option, Mapping):
+        elif of_outcomes:
             raise ValueError(
                 "family as a dict needs y of several columns, one for each of its entries; y has "
                 "one dimension. Pass a frame or an array of shape (n_samples, n_outputs)."
             )
-        if rows.y.dtype.kind == "f" and (np.isnan(rows.y).any() or not rows.weight.all()):
+        missing = is_unknown(rows.y) if has_bounds(rows.y) else np.isnan(rows.y)
+        if missing.any() or not rows.weight.all():
             # In series all outputs are missing where the weight is zero.
-            counts = np.isnan(rows.y).reshape(rows.n_rows, -1).sum(axis=0)
+            counts = missing.reshape(rows.n_rows, -1).sum(axis=0)
             counts += of_series * np.count_nonzero(rows.weight == 0.0)
             names = attributes.get("output_names_", ["y"])
             attributes["n_missing_"] = dict(zip(names, counts.tolist(), strict=True))
-        if not params.is_plain or has_bounds(rows.y):  # otherwise all numbers are possible
-            check_support(params, rows.y, rows.weight)
         if has_bounds(rows.y):
             check_some_known(rows.y, rows.weight)
             last = last_times(rows.y, rows.weight)
             attributes |= {} if last is None else {"last_time_": last}
+        if not params.is_plain or has_bounds(rows.y):  # otherwise all numbers are possible
+            check_support(params, rows.y, rows.weight)
     if rows.unit is not None:
         attributes["n_units_"] = len(np.unique(rows.unit[rows.weight > 0.0]))
     if rows.possible is not None:
@@ -344,18 +354,21 @@ def with_columns(
             "stationary distribution; they depend on features. Use gate_features=[], or "
             'initial="free".'
         )
-    has_slope: Array | None = None
-    if isinstance(params.expert_features, Mapping):
-        outputs = attributes.get("output_names_", ["y"])
-        has_slope = features_of_outputs(params.expert_features, n_features, names, outputs)
-        params = params._replace(expert_features=np.flatnonzero(has_slope.any(axis=0)))
+    have_slope: dict[str, Array] = {}
+    of_roles = ("mean", params.expert_features), ("dispersion", params.dispersion_features)
+    for (role, given), name in zip(of_roles, OF_OUTPUTS, strict=True):
+        if isinstance(given, Mapping):
+            outputs = attributes.get("output_names_", ["y"])
+            have_slope[role] = features_of_outputs(name, given, (n_features, names), outputs)
+            of_any: Any = {name: np.flatnonzero(have_slope[role].any(axis=0))}
+            params = params._replace(**of_any)
     # Experts without features have means, or counts, that do not depend on them: latent classes.
     of_features = params.expert_features, params.shared_features, params.dispersion_features
     if any(features is not None for features in (*of_features, params.random_features)):
         columns, slopes, of_dispersion, of_effects = expert_columns(params, n_features, names)
-    absent: tuple[tuple[int, ...], ...] = ()
-    if has_slope is not None:
-        absent = tuple(tuple(np.flatnonzero(~row).tolist()) for row in has_slope[:, columns])
+    for role, own in have_slope.items():
+        own = own if columns is None else own[:, columns]
+        have_slope[role] = own if role == "mean" else own[:, list(of_dispersion)]
     signs: tuple[int, ...] = ()
     if params.monotonic_cst is not None:
         signs = check_signs(params.monotonic_cst, columns, n_features, names)
@@ -372,7 +385,7 @@ def with_columns(
     return TrainingData(
         *(rows, rows.X, init, attributes, {"gate": gate_columns, "mean": columns}),
         *(slopes, of_dispersion, signs, of_effects),
-        absent=absent,
+        have_slope=have_slope,
         routes=make_routes(estimator, rows.metadata) if params.uses_estimators else (),
     )
 
@@ -427,7 +440,8 @@ def _check_outcomes(params: FitParameters, y: Array, weight: Array) -> None:
     """Each output must be in the support of its family, where it is observed."""
     experts, option = params.density, params.family_option
     for j, values in enumerate(y.T):
-        known, own = ~np.isnan(values), of_one_output(experts, j)
+        known, own = ~is_unknown(values), of_one_output(experts, j)
+        values = simplified(values) if has_bounds(values) else values
         values = np.where(known, values, values[known][:1])
         named = option if not isinstance(option, Mapping) else own.families[0].name
         of_output = params._replace(density=own, family_option=named)

@@ -104,9 +104,9 @@ def without_missing(y: Any, classes: Array | None, *, may_be_all: bool) -> tuple
 
 def is_missing(entries: Array) -> Array:
     """Which objects are None, or differ from themselves as NaN does."""
-    return np.frompyfunc(lambda value: value is None or bool(value != value), 1, 1)(entries).astype(
-        bool
-    )
+    with np.errstate(invalid="ignore"):  # of which NumPy 2.5 warns where a value is NaN
+        found = np.frompyfunc(lambda value: value is None or bool(value != value), 1, 1)(entries)
+    return np.asarray(found, dtype=bool)
 
 
 def misses_y(y: Any, output: int | None = None) -> Array:

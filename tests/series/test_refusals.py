@@ -14,7 +14,8 @@ N = len(Y)
 ROWS = np.arange(N)
 TIES = np.where(np.flatnonzero(UNITS[7] == UNITS)[0] == ROWS, TIME[UNITS[7] == UNITS].max(), TIME)
 NO_TIME = np.where(ROWS == 3, np.nan, TIME)
-NO_DATES = np.where(ROWS == 3, np.datetime64("NaT"), np.datetime64("2020-01-01") + ROWS)
+DATES = np.datetime64("2020-01-01") + ROWS.astype("timedelta64[D]")
+NO_DATES = np.where(ROWS == 3, np.datetime64("NaT", "D"), DATES)
 SOFTMAX, CONSTANT = regressor(gate="softmax"), regressor(gate="constant", gate_features=None)
 
 # Name of what is wrong, words of rule, value and remedy; the mixture, y, and what else is given.

@@ -193,8 +193,8 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     given = given._replace(y=stacked_outcomes(given.y))
     expert = Choice(params.expert_parameter, params.expert)
     is_censored = has_bounds(given.y) and not params.task.is_classification
-    if is_censored:
-        checked_bounds(given.y)  # other structured arrays have an error of their own
+    if is_censored:  # other structured arrays have an error of their own
+        given = given._replace(y=checked_bounds(given.y))
     link = "" if family is None else family.link
     is_log = params.mean_family is not None and params.mean_family.family.link != "identity"
     is_other = family is not None and not (

@@ -290,7 +290,7 @@ def _make_experts(
     """The family with options estimated from the data, or cross-fitted estimators."""
     family: Any = params.family
     n_experts, n_classes = params.n_experts, len(data.attributes.get("classes_", ()))
-    if data.signs and n_classes > 2:
+    if "signs" in data.own and n_classes > 2:
         check_conflicts({SIGNS: SIGNS, "more than two classes": f"{n_classes} classes"})
     names: tuple[str, ...] = ("n_classes",)
     if isinstance(family, Experts):
@@ -305,12 +305,10 @@ def _make_experts(
     if isinstance(family, Experts):
         return OwnExperts(family.with_options(found), n_experts, rows.expert_design.shape[1])
     if family is not None:
-        own: dict[str, Any] = {"slopes": data.slopes, "signs": data.signs, "absent": data.absent}
-        own["dispersion_columns"] = data.dispersion_columns
+        own = data.own.copy()
         if data.random_columns:
             is_shared = params.random_covariance == "shared"
             own["effects"] = RandomEffects(data.random_columns, is_shared)
-        own = {option: values for option, values in own.items() if values}
         return family.experts_of(rows, target.scaling, n_experts, found, own)
     assert params.estimators is not None
     copies = n_experts // len(params.estimators)  # of a single one

@@ -117,13 +117,12 @@ class TrainingData(NamedTuple):
     init: str | Array  # named initialisation, responsibilities (K, n), or parameters
     attributes: dict[str, Any]  # fitted attributes
     columns: dict[str, Array | None]  # of X, by their role: "gate" and "mean"; None for all
-    slopes: tuple[tuple[int, ...], ...]  # as `slope_holders` takes them
-    # Columns of the design matrix of the experts on which dispersions depend.
-    dispersion_columns: tuple[int, ...] = ()
-    signs: tuple[int, ...] = ()  # of the slopes of the columns of the experts; () for any
+    # What is chosen for columns of the design matrix of the experts: "slopes" as `slope_holders`
+    # takes them, "signs" of slopes, "dispersion_columns" on which dispersions depend, and columns
+    # that are "absent" in each output.
+    own: dict[str, Any]
     # Columns of that matrix with random effects: the last, for the intercept, and slopes.
     random_columns: tuple[int, ...] = ()
-    absent: tuple[tuple[int, ...], ...] = ()  # columns without a slope in each output
     encoder: Encoder | None = None
     routes: tuple[dict[str, str], ...] = ()  # of each given expert, arguments of fit and metadata
     options: FitOptions = NO_OPTIONS
@@ -136,7 +135,8 @@ class TrainingData(NamedTuple):
     @property
     def dispersion_features(self) -> list[int]:
         """Indices of the columns of X on which dispersions depend, or random effects."""
-        columns, own = self.columns["mean"], (*self.dispersion_columns, *self.random_columns[1:])
+        columns, of_dispersion = self.columns["mean"], self.own.get("dispersion_columns", ())
+        own = (*of_dispersion, *self.random_columns[1:])
         return [j if columns is None else int(columns[j]) for j in own]
 
     def select(self, index: Array, weight: Array | None = None) -> TrainingData:
@@ -297,24 +297,22 @@ def with_columns(
 ) -> TrainingData:
     """Checked rows with the columns that parts of the mixture use, and initial values."""
     n_features, names = attributes["n_features_in_"], attributes.get("feature_names_in_")
-    gate_columns: Array | None = None
-    columns: Array | None = None
-    slopes: tuple[tuple[int, ...], ...] = ()
-    of_dispersion: tuple[int, ...] = ()
-    of_effects: tuple[int, ...] = ()
+    columns: dict[str, Array | None] = {"gate": None, "mean": None}
+    own: dict[str, Any] = {}
+    random_columns: tuple[int, ...] = ()
     if params.gate_features is not None:
         may_be_empty = params.gate.persists  # transition probabilities may be constant
-        gate_columns = check_columns(
+        columns["gate"] = check_columns(
             "gate_features", params.gate_features, n_features, names, may_be_empty
         )
     is_stationary = params.gate.persists and params.gate.initial == "stationary"
-    if is_stationary and (gate_columns is None or len(gate_columns)):
+    if is_stationary and (columns["gate"] is None or len(columns["gate"])):
         raise ValueError(
             'gate.initial="stationary" needs transitions of constant probabilities, which have a '
             "stationary distribution; they depend on features. Use gate_features=[], or "
             'initial="free".'
         )
-    has_slope: Array | None = None
+    has_slope: Array = np.zeros((0, n_features), dtype=bool)  # of outputs with their own features
     if isinstance(params.expert_features, Mapping):
         outputs = attributes.get("output_names_", ["y"])
         has_slope = features_of_outputs(params.expert_features, n_features, names, outputs)
@@ -322,13 +320,12 @@ def with_columns(
     # Experts without features have means, or counts, that do not depend on them: latent classes.
     of_features = params.expert_features, params.shared_features, params.dispersion_features
     if any(features is not None for features in (*of_features, params.random_features)):
-        columns, slopes, of_dispersion, of_effects = expert_columns(params, n_features, names)
-    absent: tuple[tuple[int, ...], ...] = ()
-    if has_slope is not None:
-        absent = tuple(tuple(np.flatnonzero(~row).tolist()) for row in has_slope[:, columns])
-    signs: tuple[int, ...] = ()
+        found = expert_columns(params, n_features, names)
+        columns["mean"], own["slopes"], own["dispersion_columns"], random_columns = found
+        absent = ~has_slope[:, columns["mean"]] if len(has_slope) else has_slope
+        own["absent"] = tuple(tuple(np.flatnonzero(row).tolist()) for row in absent)
     if params.monotonic_cst is not None:
-        signs = check_signs(params.monotonic_cst, columns, n_features, names)
+        own["signs"] = check_signs(params.monotonic_cst, columns["mean"], n_features, names)
     init, of_init = params.init, (rows.n_rows, params.n_experts)
     if not isinstance(init, str):
         try:
@@ -340,9 +337,9 @@ def with_columns(
             check_init_of_units(init, rows.unit, INIT_SUM_TOL)
         init = init.T
     return TrainingData(
-        *(rows, rows.X, init, attributes, {"gate": gate_columns, "mean": columns}),
-        *(slopes, of_dispersion, signs, of_effects),
-        absent=absent,
+        *(rows, rows.X, init, attributes, columns),
+        {option: values for option, values in own.items() if values},
+        random_columns,
         routes=make_routes(estimator, rows.metadata) if params.uses_estimators else (),
     )
 
@@ -565,27 +562,25 @@ def make_routes(estimator: Any, names: Iterable[str]) -> tuple[dict[str, str], .
     If metadata routing is disabled, all metadata are passed to every estimator. Experts given by
     name receive none.
     """
-    all_metadata = {name: name for name in names}
-    experts = estimator._experts_by_name()
+    all_metadata, routed = {name: name for name in names}, None
     if all_metadata and get_config()["enable_metadata_routing"]:
         routed = process_routing(estimator, "fit", **all_metadata)
-        routes = [
-            {} if isinstance(expert, str) else _flatten_pipeline_routing(expert, routed[name].fit)
-            for name, expert in experts.items()
-        ]
-    else:
-        routes = [{} if isinstance(expert, str) else all_metadata for expert in experts.values()]
+    routes: list[dict[str, str]] = []
+    for name, expert in estimator._experts_by_name().items():
+        own = {} if isinstance(expert, str) else all_metadata
+        if own and routed is not None:
+            own = dict(routed[name].fit)
+            own = _routes_of_steps(expert, own) if isinstance(expert, Pipeline) and own else own
+        routes.append(own)
     return tuple(routes)
 
 
-def _flatten_pipeline_routing(expert: Any, arguments: dict[str, str]) -> dict[str, str]:
-    """Routed arguments; those of a pipeline's steps as `step__argument`.
+def _routes_of_steps(expert: Pipeline, arguments: dict[str, str]) -> dict[str, str]:
+    """Routed arguments of the steps of a pipeline as `step__argument`.
 
     The fit is called with routing disabled, so that weights are passed to the last step for any
     requests of the steps.
     """
-    if not isinstance(expert, Pipeline) or not arguments:
-        return dict(arguments)
     steps = process_routing(expert, "fit", **arguments)
     return {
         f"{step}__{argument}": name

@@ -283,7 +283,6 @@ class Run(NamedTuple):
     lower_bounds: list[float]  # after each iteration
     converged: bool = False
     failed: bool = False  # no step, not even of length zero, kept the bound from falling
-    stopped: bool = False  # by an observer
     mixture: Any = None  # with the penalties of the run
     n_earlier: int = 0  # iterations with other penalties
     total: Any = None  # sums over the rows where a run begins, with curvatures, if they are known
@@ -338,8 +337,8 @@ class Objective(NamedTuple):
         return self.mixture.bounded(state.theta + step * change)
 
 
-# Called after each iteration with its number and the run; True ends the run.
-Observer = Callable[[int, Run], bool]
+# Called after each iteration with its number and the run.
+Observer = Callable[[int, Run], None]
 
 
 class Pace(NamedTuple):
@@ -388,9 +387,10 @@ def em(
         bounds.append(float(state.lower_bound[0]))
         converged = aitken_gap(bounds, objective.rtol) < tol
         run = Run(theta, bounds, converged, mixture=mixture, n_earlier=n_earlier)
-        stopped = observer is not None and observer(n_earlier + len(bounds), run)
-        if converged or stopped or len(bounds) >= last:
-            return run._replace(stopped=stopped)
+        if observer is not None:
+            observer(n_earlier + len(bounds), run)
+        if converged or len(bounds) >= last:
+            return run
     if not bounds:
         bounds.append(float(objective.at(theta[None]).lower_bound[0]))
     return Run(theta, bounds, failed=True, mixture=mixture, n_earlier=n_earlier)

@@ -108,14 +108,11 @@ class Maximum(NamedTuple):
 class Monitor(Protocol):
     """Observer of a run of EM."""
 
-    def start(self) -> None:
-        """Called before the first iteration."""
+    def __call__(self, n_iter: int, run: Run) -> None:
+        """Called after each iteration."""
 
-    def __call__(self, n_iter: int, run: Run) -> bool:
-        """Called after each iteration; returning True stops the run."""
-
-    def on_sample(self, n_iter: int, run: Run) -> bool:
-        """Called after each iteration on a sample before the run; returning True stops both."""
+    def on_sample(self, n_iter: int, run: Run) -> None:
+        """Called after each iteration on a sample before the run."""
 
     def end(self, run: Run) -> None:
         """Called after the last iteration."""
@@ -151,8 +148,6 @@ def fit_starts(
             n_jobs=None if experts.needs_all_rows else n_jobs,
             prefer="processes" if problem.init == "search" else "threads",
         )
-        for observer in filter(None, start_monitors):
-            observer.start()
         is_search = problem.init == "search" and not experts.needs_all_rows
         compared = _searches if is_search else _successive_halving
         found = compared(on_sample, start_monitors, workers)
@@ -173,8 +168,6 @@ def fit_starts(
         objective, theta, bounds = problem.objective(problem.previous), problem.init, []
         if theta.ndim == 2:
             objective, theta = begun(objective, theta, rows)
-    if monitor:
-        monitor.start()
     run = _to_maximum(problem, objective, theta, bounds, monitor, effective_n_jobs(n_jobs))
     if monitor:
         monitor.end(run)
@@ -291,8 +284,6 @@ def _to_maximum(
             run = em(objective, Run(theta, [*lower_bounds]), n_iter, problem.tol, monitor)
             # The search of penalties has not begun.
             run = run._replace(converged=run.converged and not problem.penalties)
-        if run.stopped:
-            return run
         objective = objective._replace(mixture=run.mixture)
         if run.mixture.experts.can_collapse:
             run = _with_reinitialized_experts(problem, objective, run, monitor)
@@ -314,8 +305,7 @@ def _with_evidence(
     """EM to convergence with penalties that are found on the way.
 
     The search begins with the penalties of a sample, if there is one, as few iterations on all rows
-    are left then. If an observer stops it there, the run has its coefficients and penalties, and
-    no iteration is made on all rows.
+    are left then.
     """
     limits, sample = (problem.max_iter, problem.tol), problem.init_data.rows
     is_small = sample.n_rows <= MAX_SAMPLE_SHARE * problem.rows.n_rows
@@ -328,8 +318,6 @@ def _with_evidence(
             of_sample, *arguments, Run(theta, []), limits, monitor and monitor.on_sample
         )
         objective, theta = objective._replace(mixture=run.mixture), run.theta
-        if run.stopped:  # the lower bound is that of all rows
-            return em(objective, theta, 0, problem.tol)._replace(stopped=True)
     run = search_penalties(objective, *arguments, Run(theta, [*lower_bounds]), limits, monitor)
     in_memory = isinstance(problem.rows, Dataset) and not is_small and problem.ends_at_maximum
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
@@ -366,7 +354,7 @@ def _compared_with_default(
     default, n_done = objective._replace(mixture=problem.mixture), run.n_iter
     n_left = problem.max_iter - n_done
     other = em(default, Run(first, [], n_earlier=n_done), n_left, problem.tol, monitor)
-    return other if other.converged else run._replace(stopped=other.stopped)
+    return other if other.converged else run
 
 
 def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
@@ -455,7 +443,7 @@ def _search(
     runs = _to_convergence(problem, objective, runs, N_TO_CONVERGENCE, monitor)
     best, rng, n_empty_rounds = runs[0], np.random.default_rng(swap_seed), 0
     can_swap, total = problem.mixture.n_experts > 1, problem.rows.weight.sum()
-    while can_swap and n_empty_rounds < N_EMPTY_ROUNDS and not runs[-1].stopped:
+    while can_swap and n_empty_rounds < N_EMPTY_ROUNDS:
         swapped = _swapped(problem, best.theta, rng)
         candidates = runs_side_by_side(objective, swapped, N_ITER_SWAPPED)
         # Those at a maximum that runs have reached go nowhere.
@@ -486,11 +474,9 @@ def _to_convergence(
     for i in distinct_best(problem, candidates, most):
         run = em(objective, candidates[i].theta, problem.max_iter, problem.tol)
         run = end_at_maximum(objective, run, problem.max_iter, problem.tol)
-        n_done = n_earlier + len(runs) + 1
-        stops = monitor is not None and n_done <= problem.max_iter and monitor(n_done, run)
-        runs.append(run._replace(stopped=stops))
-        if stops:
-            break
+        runs.append(run)
+        if monitor is not None and n_earlier + len(runs) <= problem.max_iter:
+            monitor(n_earlier + len(runs), run)
     return runs
 
 

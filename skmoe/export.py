@@ -27,7 +27,6 @@ from skmoe._inference.labels import coefficients_of_means, families_of
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_skl2onnx
 from skmoe.experts._linear import EXPERTS
-from skmoe.experts._named_estimators import as_categories, as_floats
 from skmoe.families import FAMILIES, Normal
 from skmoe.gates import GATES, gate_object
 
@@ -302,12 +301,10 @@ def _mixture_mean(graph: Graph, moe: Any, means: Any) -> Any:
 
 # --- files of skops ---------------------------------------------------------------------------
 
-# Packages whose classes fitted mixtures consist of, without modules that read files; and functions
-# that steps of pipelines call.
+# Packages whose classes fitted mixtures consist of, without modules that read files.
 PACKAGES_OF_FITS = {"_data", "_estimators", "_inference", "_mixture", "experts", "families"}
 PACKAGES_OF_FITS |= {"protocols", "gates", "recipes", "stacking"}
 READERS = {"skmoe._data.blocks", "skmoe._estimators.rows.first_pass"}
-FUNCTIONS = (as_categories, as_floats, categorical_columns)
 
 
 def trusted_types() -> list[str]:
@@ -339,7 +336,7 @@ def trusted_types() -> list[str]:
     True
     """
     experts = [kind for row in EXPERTS.values() for kind in row.values()]
-    types: list[Any] = [*FUNCTIONS, *GATES.values(), *experts, *FAMILIES.values()]
+    types: list[Any] = [categorical_columns, *GATES.values(), *experts, *FAMILIES.values()]
     for module in walk_packages(import_module("skmoe").__path__, "skmoe."):
         if module.name.split(".")[1] in PACKAGES_OF_FITS and module.name not in READERS:
             values = vars(import_module(module.name)).values()

@@ -33,7 +33,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from skmoe._data.checks import check_choice
-from skmoe._data.encoding import encode, make_encoder
+from skmoe._data.steps import NumericColumns
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._numerics.typing import Array
@@ -228,24 +228,6 @@ def _cross_validated_ridge(features: Array, target: Array) -> tuple[float, float
     )
     errors = residual / np.square(n_free)
     return float(errors.min()), float(RIDGE_PENALTIES[errors.argmin()])
-
-
-class NumericColumns(TransformerMixin, BaseEstimator):
-    """Categories as indicators, and missing numbers as medians with an indicator."""
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = tags.input_tags.categorical = True
-        return tags
-
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Find the medians, and the levels of categories."""
-        self.encoder_ = make_encoder(X, np.ones(X.shape[0]), True)
-        return self
-
-    def transform(self, X: Any) -> Array:
-        """Numbers (n_samples, n_columns)."""
-        return encode(self.encoder_, X)
 
 
 # --- the stacks -------------------------------------------------------------------------------

@@ -314,11 +314,10 @@ def _make_experts(
     copies = n_experts // len(params.estimators)  # of a single one
     raw_features, columns = rows.expert_design, data.columns["mean"]
     categories = [] if data.encoder is None else data.encoder.categorical_columns
-    if columns is not None:
-        categories = [i for i, j in enumerate(columns) if j in categories]
+    has_categories = bool(categories if columns is None else np.isin(columns, categories).any())
     n_folds = 1 if raw_features.fold is None else int(raw_features.fold.max()) + 1
     shape = n_experts, n_folds + params.estimator_experts.n_fits_to_all_rows
-    of_pipeline = params.task.name, params.alpha, raw_features.X, categories
+    of_pipeline = params.task.name, params.alpha, raw_features.X, has_categories
     resolved = tuple(
         named_pipeline(each, *of_pipeline) if isinstance(each, str) else each
         for each in params.estimators * copies

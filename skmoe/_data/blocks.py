@@ -295,16 +295,11 @@ def dask_blocks(X: Any, y: Any, **arguments: Any) -> DaskBlocks:
     chunks = chunks_of({name: values for name, values in given.items() if values is not None})
     as_block = dask.delayed(_block)
     blocks = [as_block([chunk.get(name) for name in ENTRIES]) for chunk in chunks]
-    return DaskBlocks(list(dask.persist(*blocks)) if _has_client() else blocks)
-
-
-def _has_client() -> bool:
-    """Whether there is a client of `distributed`, which can persist blocks."""
     try:
         import_module("distributed").get_client()
     except (ImportError, ValueError):
-        return False
-    return True
+        return DaskBlocks(blocks)
+    return DaskBlocks(list(dask.persist(*blocks)))
 
 
 def _block(values: Sequence[Any]) -> tuple[Any, ...]:

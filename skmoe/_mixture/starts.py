@@ -308,45 +308,6 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
 # --- known experts ----------------------------------------------------------------------------
 
 
-def known_shares(possible: Array) -> Array:
-    """Shares (K, n) of the possible experts in each row; zero in rows of which nothing is known."""
-    return np.where(possible.all(axis=0), 0.0, possible / possible.sum(axis=0))
-
-
-def start_from_known(
-    init_data: InitData, X: Array, Y: Array, weight: Array, rng: np.random.Generator
-) -> Array:
-    """Responsibilities (K, n) of rows, or units, of which the expert is known.
-
-    Experts without such rows get a random partition of the others; without such experts the others
-    are left to no expert.
-    """
-    possible: Array = init_data.rows.possible  # type: ignore[assignment]
-    shares = np.where(possible.sum(axis=0) == 1, possible, 0.0)
-    others = np.flatnonzero(~shares.any(axis=0))
-    without = np.flatnonzero(~shares.any(axis=1))
-    if len(without) and len(others):
-        of_others = X[others], Y[:, others], weight[others]
-        shares[np.ix_(without, others)] = initial_responsibilities(
-            "random", *of_others, len(without), rng
-        )
-    return shares
-
-
-def in_matching_order(
-    cells: Array, shares: Array, weight: Array, rng: np.random.Generator | None
-) -> Array:
-    """Responsibilities (C, n) of cells in the order of the experts with known shares (C, n).
-
-    It is the order in which most of the known rows are in the cell of their expert. Cells that are
-    equally good are in random order, if there is a generator.
-    """
-    agreement = shares @ (cells * weight).T
-    if rng is not None:
-        agreement += TIE_BREAK * weight.sum() * rng.uniform(size=agreement.shape)
-    return cells[linear_sum_assignment(agreement, maximize=True)[1]]
-
-
 def in_known_numbers(objective: Objective, theta: Array) -> Array:
     """Coefficients with the experts in the order in which known rows are most probable.
 
@@ -401,23 +362,35 @@ def start_responsibilities(problem: Problem, job: StartJob) -> tuple[Array, Arra
     weight, owners = rows.weight, experts.with_predictor
     if rows.units is not None:
         X, Y, weight = unit_features(problem.init_data)
+    known: Any = rows.possible  # experts of each row, or unit
     if job.init_name == KNOWN:
-        resp = start_from_known(problem.init_data, X, Y, weight, rng)
+        # Experts without known rows get a random partition of the others; without such experts the
+        # others are left to no expert.
+        resp = np.where(known.sum(axis=0) == 1, known, 0.0)
+        others, without = (np.flatnonzero(~resp.any(axis=axis)) for axis in (0, 1))
+        if len(without) and len(others):
+            of_others = X[others], Y[:, others], weight[others], len(without), rng
+            resp[np.ix_(without, others)] = initial_responsibilities("random", *of_others)
     else:
         if job.is_repeated:  # a Bayesian bootstrap, so that a partition differs from the one before
             weight = weight * rng.exponential(size=len(weight))
         n_cells = len(owners) or experts.n_experts
         resp = initial_responsibilities(job.init_name, X, Y, weight, n_cells, rng)
-        if rows.possible is not None and len(owners) == n_cells:
-            tie_rng = None if job.is_first else rng
-            resp = in_matching_order(resp, known_shares(rows.possible)[owners], weight, tie_rng)
+        if known is not None and len(owners) == n_cells:
+            # The order in which most of the known rows are in the cell of their expert. Cells that
+            # are equally good are in random order, but for the first start.
+            shares = np.where(known.all(axis=0), 0.0, known / known.sum(axis=0))[owners]
+            agreement = shares @ (resp * weight).T
+            if not job.is_first:
+                agreement += TIE_BREAK * weight.sum() * rng.uniform(size=agreement.shape)
+            resp = resp[linear_sum_assignment(agreement, maximize=True)[1]]
     left = 1.0 - resp.sum(axis=0)
     counted = 1.0 - left + left / len(left)
     if experts.needs_all_rows:
         resp = LABEL_SMOOTHING * resp + (1.0 - LABEL_SMOOTHING) / len(resp)
     else:
         resp = resp + left / len(resp)
-    if not (experts.has_one_family and experts.are_exchangeable) or rows.possible is not None:
+    if not (experts.has_one_family and experts.are_exchangeable) or known is not None:
         resp = _of_different_experts(problem, job, resp, rng)
     if rows.units is None:
         return resp * counted, resp

@@ -630,8 +630,6 @@ def target_name(estimator: Any, y: Any, index: int) -> str:
         return str(y.columns[index])
     if isinstance(getattr(y, "name", None), str) and y.name:
         return str(y.name)
-    if hasattr(y, "columns"):
-        return str(y.columns[index])
     return output_labels(estimator)[index]
 
 

@@ -76,11 +76,6 @@ def classes_of_stream(classes: Any, fitted: Array | None) -> Array:
     return classes
 
 
-def _check_observed(y: Array) -> None:
-    if y.dtype.kind == "f" and np.isnan(y).any():
-        check_conflicts({MISSING: "y with missing values", STREAM: STREAM})
-
-
 @underflow_to_zero
 def fit_batch(
     estimator: Any, given: Rows, half_life: float | None, classes: Array | None = None
@@ -93,18 +88,20 @@ def fit_batch(
     state = getattr(estimator, "_training_state", None)
     if state is None:
         data = validate_training_data(estimator, params, given)
-        _check_observed(data.rows.y)
+        rows, searches = data.rows, tuple(penalty.search for penalty in params.penalties)
+    else:
+        _check_continued(estimator)
+        rows, searches = estimator._checked(given, has_target=True), state.penalty_searches
+    if rows.y.dtype.kind == "f" and np.isnan(rows.y).any():
+        check_conflicts({MISSING: "y with missing values", STREAM: STREAM})
+    if state is None:
         data = present_rows(params, data._replace(options=FitOptions(classes=classes)))
         batch = _in_double_precision(data.rows)
         if not params.task.is_classification:
             batch = batch._replace(y=batch.y.reshape(batch.n_rows, -1))
         fitted, stream = _start(estimator, params, data._replace(rows=batch, X=batch.X))
         attributes = data.attributes | {"n_experts_": params.n_experts}
-        searches = tuple(penalty.search for penalty in params.penalties)
     else:
-        _check_continued(estimator)
-        rows, searches = estimator._checked(given, has_target=True), state.penalty_searches
-        _check_observed(rows.y)
         classes = getattr(estimator, "classes_", None)
         weight = params.task.row_weights(rows.y, classes, rows.weight)
         check_support(params, rows.y, weight)
@@ -124,8 +121,21 @@ def fit_batch(
         rows = stream.data.rows
         if rows.weight.sum() >= min(N_KEPT_ROWS, decay_of) or rows.n_rows >= N_KEPT_ROWS:
             stream = stream._replace(data=None)
-    state = TrainingState(stream=stream, penalty_searches=searches)
-    attributes = attributes | {"_training_state": state} | _attributes(fitted, stream, batch)
+    (mixture, theta, preprocessor), sums = fitted, stream.sums
+    assert sums is not None
+    usage = expert_usage(mixture, theta, blocks_of(mixture, preprocessor.transform_units(batch)))
+    bound = sums.log_likelihood[0] / sums.weight - preprocessor.log_jacobian()
+    attributes |= attributes_of_mixture(fitted) | dict(zip(OF_USAGE, usage, strict=False))
+    attributes |= {
+        "_training_state": TrainingState(stream=stream, penalty_searches=searches),
+        "lower_bound_": float(bound),
+        "lower_bounds_": np.array([bound]),
+        "start_converged_": np.array([False]),
+        "start_traces_": [np.array([bound])],
+        "maxima_": Maxima(),
+        "n_iter_": stream.n_batches,
+        "converged_": False,
+    }
     estimator._set_fitted_attributes(attributes)
     return estimator
 
@@ -215,26 +225,3 @@ def _start(
     stream = Stream(theta, data=data, weight_at_start=float(rows.weight.sum()))
     stream = started(stream, mixture, blocks_of(mixture, em_problem.rows))
     return problem.make_fitted(theta, mixture), stream
-
-
-# --- attributes -------------------------------------------------------------------------------
-
-
-def _attributes(fitted: FittedMixture, stream: Stream, batch: Rows) -> dict[str, Any]:
-    """Attributes of the mixture after a batch."""
-    mixture, theta, preprocessor = fitted
-    blocks = blocks_of(mixture, preprocessor.transform_units(batch))
-    assert stream.sums is not None
-    bound = float(stream.sums.log_likelihood[0] / stream.sums.weight) - preprocessor.log_jacobian()
-    usage = expert_usage(mixture, theta, blocks)
-    return {
-        **attributes_of_mixture(fitted),
-        **dict(zip(OF_USAGE, usage, strict=False)),
-        "lower_bound_": bound,
-        "lower_bounds_": np.array([bound]),
-        "start_converged_": np.array([False]),
-        "start_traces_": [np.array([bound])],
-        "maxima_": Maxima(),
-        "n_iter_": stream.n_batches,
-        "converged_": False,
-    }

@@ -152,9 +152,7 @@ class _GatedStacking(BaseMixture):
         if not params.task.is_classification:
             check_family_of_models(params.mean_family, self.family, models)
         return params._replace(
-            expert_parameter="estimators",
-            estimator_experts=StackedModels,
-            cross_fit=self.cv,
+            expert_parameter="estimators", estimator_experts=StackedModels, cross_fit=self.cv
         )
 
     # --- fit ---

@@ -177,7 +177,7 @@ class RowBlocks:
             lambda: (
                 _block([None if values is None else np.array(values[rows]) for values in arrays])
                 for rows in slices
-            ),
+            )
         )
 
     @classmethod
@@ -270,9 +270,7 @@ class DaskBlocks(RowBlocks):
         return tuple(self.blocks[0].compute())
 
     def map_reduce(
-        self,
-        block_fn: Callable[[int, tuple[Any, ...]], Any],
-        merge: Callable[[Any, Any], Any],
+        self, block_fn: Callable[[int, tuple[Any, ...]], Any], merge: Callable[[Any, Any], Any]
     ) -> Any:
         """Results of `block_fn(index, block)`, merged in a tree, computed on the workers."""
         dask = import_module("dask")

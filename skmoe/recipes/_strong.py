@@ -12,12 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
-from sklearn.base import (
-    BaseEstimator,
-    TransformerMixin,
-    clone,
-    is_classifier,
-)
+from sklearn.base import BaseEstimator, TransformerMixin, clone, is_classifier
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,

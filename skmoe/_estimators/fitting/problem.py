@@ -25,14 +25,7 @@ from skmoe._data.preprocessing import (
     fit_standardization,
     keeping_sparse,
 )
-from skmoe._data.rows import (
-    SAMPLE_SEED,
-    Dataset,
-    Rows,
-    assign_folds,
-    is_dask,
-    select_raw_features,
-)
+from skmoe._data.rows import SAMPLE_SEED, Dataset, Rows, assign_folds, is_dask, select_raw_features
 from skmoe._data.series import cut_series, make_series
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options

@@ -38,14 +38,7 @@ from skmoe._data.encoding import (
 )
 from skmoe._data.outcomes import names_of_outputs
 from skmoe._data.preprocessing import Standardization, distinct_rows
-from skmoe._data.rows import (
-    RowRules,
-    Rows,
-    check_numbers,
-    checked_rows,
-    class_codes,
-    is_dask,
-)
+from skmoe._data.rows import RowRules, Rows, check_numbers, checked_rows, class_codes, is_dask
 from skmoe._data.units import check_gate_columns, check_init_of_units, encode_units, unit_runs
 from skmoe._estimators.parameters.conflicts import (
     AVERAGES,

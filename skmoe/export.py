@@ -193,12 +193,9 @@ class Graph(NamedTuple):
 
     def __call__(self, name: str, *inputs: Any, **attributes: Any) -> Any:
         """A node of one operator; arrays of floating-point numbers get the type of the graph."""
-        converted = [
-            value.astype(self.dtype)
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f"
-            else value
-            for value in inputs
-        ]
+        floating = [isinstance(v, np.ndarray) and v.dtype.kind == "f" for v in inputs]
+        pairs = zip(inputs, floating, strict=True)
+        converted = [v.astype(self.dtype) if is_float else v for v, is_float in pairs]
         return getattr(self.ops, f"Onnx{name}")(*converted, op_version=self.version, **attributes)
 
     def reshape(self, node: Any, *shape: int) -> Any:

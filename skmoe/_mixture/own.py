@@ -192,10 +192,8 @@ class OwnExperts(OwnPart):
         density of an expert depends on its own ones only.
         """
         index = self.by_expert(np.arange(self.size)).astype(int)
-        steps, changes = (
-            DERIVATIVE_STEP * (1.0 + np.abs(theta)),
-            np.zeros((index.shape[1], self.size)),
-        )
+        steps = DERIVATIVE_STEP * (1.0 + np.abs(theta))
+        changes = np.zeros((index.shape[1], self.size))
         for i, coefficients in enumerate(index.T):
             changes[i, coefficients] = steps[coefficients]
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -105,17 +105,9 @@ class Maximum(NamedTuple):
     is_spurious: bool = False  # whether an expert fits a few rows nearly exactly
 
 
-class Monitor(Protocol):
-    """Observer of a run of EM."""
-
-    def __call__(self, n_iter: int, run: Run) -> None:
-        """Called after each iteration."""
-
-    def on_sample(self, n_iter: int, run: Run) -> None:
-        """Called after each iteration on a sample before the run."""
-
-    def end(self, run: Run) -> None:
-        """Called after the last iteration."""
+# An observer of a run of EM, with the methods `on_sample`, called after each iteration on a sample
+# before the run, and `end`, after the last iteration.
+Monitor = Any
 
 
 class Found(NamedTuple):

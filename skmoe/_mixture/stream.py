@@ -158,8 +158,6 @@ def _units(mixture: Mixture, theta: Array) -> Array:
 def _rescaled(mixture: Mixture, total: EStep, units: Array) -> EStep:
     """Gradients and curvatures times the units of the coefficients."""
     roots = [np.sqrt(units[group.coordinates])[:, None] for group in mixture.groups]
-    matrices = [
-        matrix * root[..., None] * root[..., None, :]
-        for matrix, root in zip(total.curvature, roots, strict=True)
-    ]
+    pairs = zip(total.curvature, roots, strict=True)
+    matrices = [matrix * root[..., None] * root[..., None, :] for matrix, root in pairs]
     return total._replace(gradient=total.gradient * units, curvature=tuple(matrices))

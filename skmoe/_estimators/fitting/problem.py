@@ -165,18 +165,14 @@ def add_extra_features(
         attributes.get("feature_names_in_"), data.encoder, attributes["n_features_in_"]
     )
     is_log = params.family is not None and params.family.takes_offset
-    extra = ExtraFeatures(
-        X.shape[1],
-        attributes.get("classes_"),
-        transformer_columns=data.columns["gate"],
-        link="log" if is_log else "identity",
-    )
+    extra = ExtraFeatures(X.shape[1], attributes.get("classes_"), None, data.columns["gate"])
+    extra = extra._replace(link="log") if is_log else extra
     seed = int(check_random_state(params.random_state).randint(MAX_SEED))
     if params.gate.transformer is not None:
         extra = extra.with_transformer(params.gate.transformer, rows, X, names)
     if params.base is not None:
-        of_base = rows if params.uses_estimators else rows._replace(X=X)
-        extra, prediction = extra.with_base(params.base, of_base, seed)
+        seen = rows if params.uses_estimators else rows._replace(X=X)
+        extra, prediction = extra.with_base(params.base, seen, seed)
         if is_log:
             offset = prediction + (0.0 if rows.offset is None else rows.offset[:, None])
             rows = rows._replace(offset=offset)
@@ -366,10 +362,8 @@ def _continue(params: FitParameters, data: TrainingData) -> TrainingData:
     was = f"{before.preprocessor.n_features} features"
     now = f"{data.X.shape[1]} features"
     if classes is not None:
-        was, now = (
-            f"{was} and classes {previous.classes_.tolist()}",
-            f"{now} and classes {classes.tolist()}",
-        )
+        was += f" and classes {previous.classes_.tolist()}"
+        now += f" and classes {classes.tolist()}"
     else:
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         was, now = f"{was} and {len(scaling.center)} outputs", f"{now} and {n_outputs} outputs"
@@ -477,13 +471,11 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
 def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
     """Attributes of a run of EM."""
     lower_bounds = np.array(run.lower_bounds) - problem.preprocessor.log_jacobian()
-    fitted = attributes_of_mixture(problem.make_fitted(run.theta, run.mixture))
+    searches = tuple(penalty.search for penalty in problem.penalties)
     return {
         **problem.attributes,
-        **fitted,
-        "_training_state": TrainingState(
-            penalty_searches=tuple(penalty.search for penalty in problem.penalties)
-        ),
+        **attributes_of_mixture(problem.make_fitted(run.theta, run.mixture)),
+        "_training_state": TrainingState(penalty_searches=searches),
         "lower_bound_": lower_bounds[-1],
         "lower_bounds_": lower_bounds,
         "n_iter_": run.n_iter,
@@ -525,17 +517,10 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
         state = state._replace(unit_correlation=dependence)
     # Of the starts, each when it ended or was dropped.
     traces = [np.array(start.lower_bounds) - log_jacobian for start in found.starts]
-    return (
-        attributes
-        | dict(zip(OF_USAGE, usage, strict=False))
-        | {
-            "_training_state": state,
-            "n_experts_": run.mixture.n_experts,
-            "maxima_": maxima,
-            "start_converged_": np.array([start.converged for start in found.starts]),
-            "start_traces_": traces,
-        }
-    )
+    attributes |= dict(zip(OF_USAGE, usage, strict=False))
+    attributes |= {"_training_state": state, "n_experts_": run.mixture.n_experts, "maxima_": maxima}
+    converged = np.array([start.converged for start in found.starts])
+    return attributes | {"start_converged_": converged, "start_traces_": traces}
 
 
 # --- the order of the experts -----------------------------------------------------------------

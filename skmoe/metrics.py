@@ -58,9 +58,8 @@ def _scorer(score: Callable[..., float], method: str = "predict_dist") -> Scorer
         steps, model = split_pipeline(estimator)
         if not (hasattr(model, "predict_gate") and hasattr(model, method)):
             raise TypeError(
-                f"This scorer needs a mixture of experts with {method}, or a pipeline or search "
-                f"that ends in one; got {type(estimator).__name__}. Where the target is "
-                "transformed, score inside the transformation: "
+                f"This scorer needs a mixture with {method}, or a pipeline or search that ends in "
+                f"one; got {type(estimator).__name__}. Where the target is transformed, use "
                 "TransformedTargetRegressor(GridSearchCV(mixture, grid, scoring=scorer))."
             )
         given, weight = {"offset": offset, "var_weights": var_weights}, sample_weight

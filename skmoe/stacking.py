@@ -120,8 +120,7 @@ class _GatedStacking(BaseMixture):
         if not pairs:
             raise ValueError(
                 "estimators must be a list of pairs of a name and a model, such as "
-                f'[("trees", RandomForestRegressor()), ("ridge", Ridge())]; got '
-                f"{self.estimators!r}."
+                f'[("trees", "tree"), ("ridge", Ridge())]; got {self.estimators!r}.'
             )
         named = [(name, m) for name, m in pairs if not isinstance(m, str) or m != "drop"]
         names = check_expert_names("names in estimators", [name for name, _ in named], len(named))

@@ -39,8 +39,7 @@ def _rechunk_like(X: Any, name: str, values: Any) -> Any:
             raise ValueError(
                 f"{name} must be a Dask collection with the chunks of X, whose chunk sizes are "
                 f"unknown; got {type(values).__name__}. Make X an array of known chunks "
-                f"(X.to_dask_array(lengths=True), X.compute_chunk_sizes()), or give {name} as a "
-                "Dask collection."
+                f"(X.to_dask_array(lengths=True), X.compute_chunk_sizes()), or {name} one of Dask."
             )
         values = import_module("dask.array").from_array(np.asarray(values))
     own_sizes = chunk_sizes(values)

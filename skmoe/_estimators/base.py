@@ -14,11 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe._data.encoding import numeric_names
 from skmoe._data.preprocessing import is_outside_ranges
 from skmoe._data.rows import Rows
-from skmoe._estimators.fitting.monitor import make_monitors
 from skmoe._estimators.fitting.problem import (
     PRIVATE_ATTRIBUTES,
     attributes_of_fit,
     build_problem,
+    make_monitors,
     order_by_share,
     warn_of_fit,
 )

@@ -95,8 +95,7 @@ class BlockSource(BaseEstimator):
         if n_rows != self.n_rows:
             raise ValueError(
                 "RowBlocks must give the same rows in each pass; the first gave "
-                f"{self.n_rows} rows, a later one {n_rows}. Return a new iterator over the same "
-                "rows at each call."
+                f"{self.n_rows} rows, a later one {n_rows}. Return a new iterator at each call."
             )
 
     def dataset(self, index: int, block: Any) -> tuple[Dataset, int]:
@@ -216,8 +215,7 @@ def rows_of_block(index: int, block: Any) -> Rows:
     if not isinstance(block, tuple) or len(block) not in range(2, len(ENTRIES) + 1):
         raise ValueError(
             f"block {index} must be a tuple (X, y), followed by sample_weight, offset, units, "
-            f"known_experts and var_weights, if there are any; got {type(block).__name__}. Yield "
-            "such tuples from the factory."
+            f"known_experts and var_weights; got {type(block).__name__}. Yield such tuples."
         )
     entries: Any = (*block, *[None] * (len(ENTRIES) - len(block)))
     X, y, weight, offset, unit, possible, n_values = entries

@@ -301,9 +301,8 @@ def with_columns(
     is_stationary = params.gate.persists and params.gate.initial == "stationary"
     if is_stationary and (columns["gate"] is None or len(columns["gate"])):
         raise ValueError(
-            'gate.initial="stationary" needs transitions of constant probabilities, which have a '
-            "stationary distribution; they depend on features. Use gate_features=[], or "
-            'initial="free".'
+            'gate.initial="stationary" needs transitions of constant probabilities; they depend on '
+            'features. Use gate_features=[], or initial="free".'
         )
     has_slope: Array = np.zeros((0, n_features), dtype=bool)  # of outputs with their own features
     if isinstance(params.expert_features, Mapping):
@@ -407,9 +406,8 @@ def _check_no_status(named: str, family: Any, y: Array) -> None:
         if codes in STATUS_CODES and len(values[time]) > 2:
             raise ValueError(
                 f"y must hold times for {named}; its column {status} holds only {codes[0]:g} and "
-                f"{codes[1]:g}, like the status of censored times. If it is one, pass "
-                f"right_censored(y[:, {time}], y[:, {status}] == {codes[1]:g}) as y; the function "
-                "is in skmoe.data."
+                f"{codes[1]:g}, like the status of censored times. If it is one, pass skmoe.data."
+                f"right_censored(y[:, {time}], y[:, {status}] == {codes[1]:g}) as y."
             )
 
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.utils.metadata_routing import MetadataRequest
 
 from skmoe._data import censored_targets as targets
 from skmoe._data.checks import check_weights
 from skmoe._data.series import misses_y
-from skmoe._data.sklearn_adapter import requests_metadata, split_pipeline, transform_by
+from skmoe._data.sklearn_adapter import split_pipeline, transform_by
 from skmoe._estimators.methods.series import has_series
 from skmoe._numerics.event_times import concordance, crps_of_bounds, integrated_brier
 from skmoe._numerics.probability import weighted_mean
@@ -42,7 +43,6 @@ Scorer = Callable[..., float]
 def _scorer(score: Callable[..., float], method: str = "predict_dist") -> Scorer:
     """A scorer from a function of what a method of a mixture returns, of y and of weights."""
 
-    @requests_metadata("offset", "units", "time", "var_weights")
     @wraps(score, [name for name in WRAPPER_ASSIGNMENTS if name != "__annotations__"])
     def scorer(
         estimator: Any,
@@ -76,6 +76,10 @@ def _scorer(score: Callable[..., float], method: str = "predict_dist") -> Scorer
         given = {name: value for name, value in given.items() if value is not None}
         return score(getattr(model, method)(transform_by(steps, X), **given), y, weight)
 
+    request = MetadataRequest(owner=score.__name__)
+    for name in ("offset", "units", "time", "var_weights"):
+        request.score.add_request(param=name, alias=True)
+    vars(scorer)["get_metadata_routing"] = lambda: request
     del vars(scorer)["__wrapped__"]  # whose parameters are others
     return scorer
 

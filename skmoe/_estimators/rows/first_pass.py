@@ -128,18 +128,16 @@ class BlockSource(BaseEstimator):
                 f"block {index} must be like the first, with {like}; got {found}. Convert the "
                 "blocks in the factory, and yield an offset of zeros where there is none."
             )
+        of_series, of_effects = params.gate.persists, params.random_features is not None
         rules = RowRules(self, params.task.is_classification, params.n_experts, is_first, True)
+        rules = rules._replace(classes=self.classes, of_series=of_series, of_effects=of_effects)
         try:
             if given.offset is not None:
                 check_takes_offset(params.expert_parameter, params.expert, params.density)
             if given.n_values is not None:
                 check_takes_averages(params.expert_parameter, params.expert, params.density)
-            of_series = params.gate.persists
-            rules = rules._replace(classes=self.classes, of_series=of_series)
-            if params.random_features is not None:
-                rules = rules._replace(of_effects=True)
-                if given.unit is None:
-                    check_conflicts({EFFECTS: EFFECTS, NO_UNITS: NO_UNITS})
+            if of_effects and given.unit is None:
+                check_conflicts({EFFECTS: EFFECTS, NO_UNITS: NO_UNITS})
             rows = checked_rows(given, rules)
             check_support(params, rows.y, rows.weight)
             if of_series:

@@ -216,13 +216,10 @@ def validate_training_data(
     if given.n_values is not None:
         check_takes_averages(params.expert_parameter, params.expert, params.density)
     owner = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
-    of_series = params.gate.persists
+    of_series, of_outcomes = params.gate.persists, isinstance(params.family_option, Mapping)
     rules = RowRules(owner, params.task.is_classification, params.n_experts, is_first=True)
-    rules = rules._replace(of_series=of_series) if of_series else rules
-    if isinstance(params.family_option, Mapping):
-        rules = rules._replace(of_outcomes=True)
-    if params.random_features is not None:
-        rules = rules._replace(of_effects=True)
+    rules = rules._replace(of_series=of_series, of_outcomes=of_outcomes)
+    rules = rules._replace(of_effects=params.random_features is not None)
     if params.uses_estimators:
         rules = rules._replace(takes_frames=True, allow_nan=accepts_missing(params.expert))
     rows = checked_rows(given, rules)
@@ -241,7 +238,7 @@ def validate_training_data(
             attributes["output_names_"] = names_of_outputs(given.y)
             params = with_outcomes(params, rows.y, attributes["output_names_"])
             rows = rows._replace(offset=offset_of_outcomes(params.family, rows.offset, rows.y))
-        elif isinstance(params.family_option, Mapping):
+        elif of_outcomes:
             raise ValueError(
                 "family as a dict needs y of several columns, one for each of its entries; y has "
                 "one dimension. Pass a frame or an array of shape (n_samples, n_outputs)."

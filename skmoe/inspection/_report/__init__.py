@@ -644,15 +644,14 @@ def _times(estimator: Any, y: Any, y_held_out: Any) -> tuple[Any, Any, float | N
 
 def check_held_out(estimator: Any, view: Any, given: Rows) -> Rows | None:
     """Rows of positive weight that were held out, with targets; None if none are given."""
-    X, y, weight = given[:3]
-    named = {"X_held_out": X, "y_held_out": y, "sample_weight_held_out": weight}
-    missing = [name for name, values in named.items() if values is None]
-    if len(missing) == 3 and not given.arguments:
+    X, y = given[:2]
+    if X is None and y is None and not given.arguments:
         return None
     if X is None or y is None:
+        missing = "X_held_out" if X is None else "y_held_out"
         raise ValueError(
             "X_held_out and y_held_out must be given together, and sample_weight_held_out and "
-            f"offset_held_out belong to them; got no {missing[0]}. Pass both, or none of the four."
+            f"offset_held_out belong to them; got no {missing}. Pass both, or none of the four."
         )
     X = subject.check_rows("y_held_out", view, subject.find_mixture(estimator, X)[1], y)
     return subject.positive_rows(given._replace(X=X))

@@ -31,7 +31,7 @@ from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.rows import Dataset
-from skmoe._mixture.em import Objective, Pace, Run, em, threads
+from skmoe._mixture.em import Objective, Observer, Pace, Run, em, threads
 from skmoe._mixture.evidence import search_penalties
 from skmoe._mixture.fitted import spikes
 from skmoe._mixture.information import end_at_maximum, has_newton_steps
@@ -267,17 +267,20 @@ def _to_maximum(
     has_small_tol = 0.0 < problem.tol < NEWTON_TOL and problem.ends_at_maximum
     if has_small_tol and not experts.needs_all_rows and has_newton_steps(objective):
         problem = problem._replace(tol=NEWTON_TOL)
+    # Penalties are sought, and collapsed experts re-initialised, on a small sample first.
+    on_sample = bool(problem.penalties) and not problem.previous and not experts.needs_all_rows
+    on_sample &= problem.init_data.rows.n_rows <= MAX_SAMPLE_SHARE * problem.rows.n_rows
     in_threads = threads(objective.blocks, n_threads) if n_threads > 1 else nullcontext()
     with in_threads as map_blocks:
         objective = objective._replace(map_blocks=map_blocks)
         if problem.penalties and n_iter > 0:
-            run = _with_evidence(problem, objective, theta, lower_bounds, monitor)
+            run = _with_evidence(problem, objective, theta, lower_bounds, monitor, on_sample)
         else:
             run = em(objective, Run(theta, [*lower_bounds]), n_iter, problem.tol, monitor)
             # The search of penalties has not begun.
             run = run._replace(converged=run.converged and not problem.penalties)
         objective = objective._replace(mixture=run.mixture)
-        if run.mixture.experts.can_collapse:
+        if run.mixture.experts.can_collapse and not on_sample:
             run = _with_reinitialized_experts(problem, objective, run, monitor)
         if not problem.ends_at_maximum:
             return run
@@ -293,25 +296,29 @@ def _with_evidence(
     theta: Array,
     lower_bounds: Sequence[float],
     monitor: Monitor | None,
+    on_sample: bool,
 ) -> Run:
     """EM to convergence with penalties that are found on the way.
 
-    The search begins with the penalties of a sample, if there is one, as few iterations on all rows
+    The search can begin with the penalties and experts of a sample, as few iterations on all rows
     are left then.
     """
-    limits, sample = (problem.max_iter, problem.tol), problem.init_data.rows
-    is_small = sample.n_rows <= MAX_SAMPLE_SHARE * problem.rows.n_rows
-    is_continued = problem.previous is not None or len(lower_bounds) > 0
+    limits = problem.max_iter, problem.tol
     first, arguments = theta, (problem.mixture, problem.penalties)
-    if is_small and not is_continued and not problem.mixture.experts.needs_all_rows:
-        blocks = blocks_of(problem.mixture, _with_own_weight(sample))
-        of_sample = objective._replace(blocks=blocks, map_blocks=None, n_rows=sample.n_rows)
-        run = search_penalties(
-            of_sample, *arguments, Run(theta, []), limits, monitor and monitor.on_sample
+    if on_sample:
+        sample = _with_own_weight(problem.init_data.rows)
+        of_sample = objective._replace(
+            blocks=blocks_of(problem.mixture, sample), map_blocks=None, n_rows=sample.n_rows
         )
+        observer = monitor and monitor.on_sample
+        run = search_penalties(of_sample, *arguments, Run(theta, []), limits, observer)
+        if run.mixture.experts.can_collapse:
+            of_sample = of_sample._replace(mixture=run.mixture)
+            of_rows = problem._replace(rows=sample)
+            run = _with_reinitialized_experts(of_rows, of_sample, run, observer)
         objective, theta = objective._replace(mixture=run.mixture), run.theta
     run = search_penalties(objective, *arguments, Run(theta, [*lower_bounds]), limits, monitor)
-    in_memory = isinstance(problem.rows, Dataset) and not is_small and problem.ends_at_maximum
+    in_memory = isinstance(problem.rows, Dataset) and not on_sample and problem.ends_at_maximum
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
     if in_memory and is_common and problem.mixture.experts.can_separate:
         return _compared_with_default(problem, objective, first, run, monitor)
@@ -375,7 +382,7 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
 
 
 def _with_reinitialized_experts(
-    problem: Problem, objective: Objective, run: Run, monitor: Monitor | None
+    problem: Problem, objective: Objective, run: Run, monitor: Observer | None
 ) -> Run:
     """The run, or a better one after collapsed experts were re-initialised.
 

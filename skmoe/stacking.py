@@ -17,15 +17,8 @@ from skmoe._estimators.base import BaseMixture
 from skmoe._estimators.fitting.problem import FitProblem
 from skmoe._estimators.methods.new_rows import check_expert_names
 from skmoe._estimators.methods.predictive import MixtureClassifierMixin, MixtureRegressorMixin
+from skmoe._estimators.parameters import parts as part_checks
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
-from skmoe._estimators.parameters.parts import (
-    check_estimator,
-    check_family_of_models,
-    check_possible,
-    check_stacked_rows,
-    few_values,
-    models_of_values,
-)
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.own import OwnGate
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
@@ -147,9 +140,11 @@ class _GatedStacking(BaseMixture):
         check_real("dispersion_prior", self.dispersion_prior)
         params = validate_parameters(self, models)
         for k, model in enumerate(models):
-            check_estimator(f"estimators[{k}]", model, params.task.name, NAMED_ESTIMATORS, False)
+            part_checks.check_estimator(
+                f"estimators[{k}]", model, params.task.name, NAMED_ESTIMATORS, False
+            )
         if not params.task.is_classification:
-            check_family_of_models(params.mean_family, self.family, models)
+            part_checks.check_family_of_models(params.mean_family, self.family, models)
         return params._replace(
             expert_parameter="estimators", estimator_experts=StackedModels, cross_fit=self.cv
         )
@@ -223,7 +218,7 @@ class _GatedStacking(BaseMixture):
         self, problem: FitProblem, params: FitParameters
     ) -> tuple[FitProblem, dict[str, Any]]:
         """The problem of the gate, given the models that are fitted here, and their names."""
-        check_stacked_rows(params.expert, problem.em_problem.rows)
+        part_checks.check_stacked_rows(params.expert, problem.em_problem.rows)
         rows, names = problem.em_problem.rows, tuple(self._experts_by_name())
         stacked = cast(StackedModels, problem.em_problem.mixture.experts)
         stacked, names = _models_for(stacked, rows, names)
@@ -245,10 +240,10 @@ def _models_for(stacked: StackedModels, rows: Dataset, names: Names) -> tuple[St
 
     Beside other models, those of given values, such as ratings, are left out unless y has few.
     """
-    join = np.array(models_of_values(stacked.fits.estimators))
+    join = np.array(part_checks.models_of_values(stacked.fits.estimators))
     if stacked.fits.classes is not None or join.all() or not join.any():
         return stacked, names
-    values = few_values(rows.y, rows.weight)
+    values = part_checks.few_values(rows.y, rows.weight)
     kept = np.flatnonzero(~join | bool(values))
     if len(kept) < 2:
         raise ValueError(
@@ -267,7 +262,7 @@ def _problem_of_gate(
     rows = _held_out(em_problem.rows)
     data = Data(rows)
     of_fit = stacked.with_members(members, data)
-    check_possible(of_fit.log_densities(data), rows.y)
+    part_checks.check_possible(of_fit.log_densities(data), rows.y)
     of_fit = of_fit.pooled(data)
     log_density = np.ascontiguousarray(of_fit.log_densities(data).T)
     of_gate = n_models, rows.gate_design.shape[1]

@@ -31,22 +31,14 @@ from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.rows import Dataset
+from skmoe._mixture import starts as first_starts
 from skmoe._mixture.em import Objective, Observer, Pace, Run, em, threads
 from skmoe._mixture.evidence import search_penalties
 from skmoe._mixture.fitted import spikes
 from skmoe._mixture.information import end_at_maximum, has_newton_steps
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.partitions import LABEL_SMOOTHING, unit_features
-from skmoe._mixture.starts import (
-    N_ITER_FIRST_ROUND,
-    SAME_LOG_LIKELIHOOD,
-    Problem,
-    begun,
-    blocks_of,
-    first_rounds,
-    in_known_numbers,
-    runs_side_by_side,
-)
+from skmoe._mixture.starts import Problem
 from skmoe._numerics.probability import is_collapsed, log_normalise
 from skmoe._numerics.typing import Array
 
@@ -153,13 +145,13 @@ def fit_starts(
             of_run = found.run.mixture.experts.without_training_state()
             mixture = found.run.mixture.with_part("experts", of_run)
             resp = mixture.responsibilities(theta[None], Data(rows))[0][:, 0]
-            objective, theta = begun(problem.objective(), resp, rows)
+            objective, theta = first_starts.begun(problem.objective(), resp, rows)
         elif not bounds and rows.has_known:  # of which the sample may have had few
-            theta = in_known_numbers(objective, theta)
+            theta = first_starts.in_known_numbers(objective, theta)
     else:
         objective, theta, bounds = problem.objective(problem.previous), problem.init, []
         if theta.ndim == 2:
-            objective, theta = begun(objective, theta, rows)
+            objective, theta = first_starts.begun(objective, theta, rows)
     run = _to_maximum(problem, objective, theta, bounds, monitor, effective_n_jobs(n_jobs))
     if monitor:
         monitor.end(run)
@@ -173,7 +165,7 @@ def distinct_best(problem: Problem, runs: Sequence[Run], most: int) -> list[int]
     """
     at_bound = [run.mixture.experts.dispersion_at_bound(run.theta).any() for run in runs]
     order = sorted(range(len(runs)), key=lambda i: (at_bound[i], -runs[i].lower_bound))
-    tol = SAME_LOG_LIKELIHOOD / problem.rows.weight.sum()
+    tol = first_starts.SAME_LOG_LIKELIHOOD / problem.rows.weight.sum()
     chosen: list[int] = []
     for i in order:
         gaps = [abs(runs[i].lower_bound - runs[j].lower_bound) for j in chosen]
@@ -212,8 +204,8 @@ def _successive_halving(
 ) -> Found:
     """Run all starts, then the best of them with twice as many iterations, until two are left."""
     mixture, init = problem.mixture, str(problem.init)
-    started = first_rounds(problem, init, problem.seeds, monitors, workers)
-    n_iter = N_ITER_FIRST_ROUND[mixture.experts.needs_all_rows]
+    started = first_starts.first_rounds(problem, init, problem.seeds, monitors, workers)
+    n_iter = first_starts.N_ITER_FIRST_ROUND[mixture.experts.needs_all_rows]
     n_candidates, n_for_each = len(started), N_STARTS_PER_CANDIDATE
     while n_candidates > 2:
         n_iter, n_candidates = 2 * n_iter, max(-(-n_candidates // n_for_each), 2)
@@ -308,7 +300,9 @@ def _with_evidence(
     if on_sample:
         sample = _with_own_weight(problem.init_data.rows)
         of_sample = objective._replace(
-            blocks=blocks_of(problem.mixture, sample), map_blocks=None, n_rows=sample.n_rows
+            blocks=first_starts.blocks_of(problem.mixture, sample),
+            map_blocks=None,
+            n_rows=sample.n_rows,
         )
         observer = monitor and monitor.on_sample
         run = search_penalties(of_sample, *arguments, Run(theta, []), limits, observer)
@@ -368,7 +362,7 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
     for i in range(N_FOLDS):
         others, left_out = (init_data.part(np.flatnonzero(own)) for own in (fold != i, fold == i))
         own = problem._replace(rows=others.rows, init_data=others)
-        starts = first_rounds(own, "auto", seeds)
+        starts = first_starts.first_rounds(own, "auto", seeds)
         best = max((start.run for start in starts), key=lambda run: run.lower_bound)
         data = Data(left_out.rows, mixture.experts.dispersion_columns)
         for one, sign in ((mixture, 1.0), (problem.mixture, -1.0)):
@@ -392,7 +386,7 @@ def _with_reinitialized_experts(
     for _ in range(MAX_REINITIALIZATIONS):
         if run.failed:
             break
-        blocks = blocks_of(mixture, rows)
+        blocks = first_starts.blocks_of(mixture, rows)
         of_blocks = [mixture.responsibilities(run.theta[None], data) for data in blocks]
         resp = np.concatenate([own[:, 0] for own, _ in of_blocks], axis=1)
         log_density = np.concatenate([own[0] for _, own in of_blocks])
@@ -405,7 +399,7 @@ def _with_reinitialized_experts(
         resp[:, worst] *= 1.0 - LABEL_SMOOTHING
         for i, k in enumerate(collapsed):
             resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
-        started, theta = begun(objective._replace(blocks=blocks), resp, rows)
+        started, theta = first_starts.begun(objective._replace(blocks=blocks), resp, rows)
         again = objective._replace(mixture=started.mixture)
         n_left, n_earlier = problem.max_iter - run.n_earlier, run.n_earlier
         start = Run(theta, [], n_earlier=n_earlier)
@@ -436,15 +430,15 @@ def _search(
     """The best run of a search, and the maxima of its runs to convergence."""
     *seeds, swap_seed = seed.spawn(N_SCREENED + 1)
     objective = problem.objective()
-    runs = [own.run for own in first_rounds(problem, "auto", seeds)]
+    runs = [own.run for own in first_starts.first_rounds(problem, "auto", seeds)]
     longer = [runs[i].theta for i in distinct_best(problem, runs, N_LONGER)]
-    runs = runs_side_by_side(objective, longer, N_ITER_LONGER)
+    runs = first_starts.runs_side_by_side(objective, longer, N_ITER_LONGER)
     runs = _to_convergence(problem, objective, runs, N_TO_CONVERGENCE, monitor)
     best, rng, n_empty_rounds = runs[0], np.random.default_rng(swap_seed), 0
     can_swap, total = problem.mixture.n_experts > 1, problem.rows.weight.sum()
     while can_swap and n_empty_rounds < N_EMPTY_ROUNDS:
         swapped = _swapped(problem, best.theta, rng)
-        candidates = runs_side_by_side(objective, swapped, N_ITER_SWAPPED)
+        candidates = first_starts.runs_side_by_side(objective, swapped, N_ITER_SWAPPED)
         # Those at a maximum that runs have reached go nowhere.
         known, tolerance = np.array([run.lower_bound for run in runs]), SAME_MAXIMUM / total
         candidates = [run for run in candidates if (abs(known - run.lower_bound) > tolerance).all()]

@@ -12,26 +12,12 @@ from skmoe._data.checks import check_real
 from skmoe._data.preprocessing import fit_feature_range
 from skmoe._data.rows import Rows, check_two_classes, concat
 from skmoe._estimators.fitting.problem import OF_USAGE, attributes_of_mixture, build_problem
-from skmoe._estimators.parameters.conflicts import (
-    ESTIMATORS,
-    MISSING,
-    STREAM,
-    Choice,
-    check_conflicts,
-    chosen_options,
-    conflict_of,
-)
+from skmoe._estimators.parameters import conflicts
+from skmoe._estimators.parameters.conflicts import Choice
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.parts import is_parametric
-from skmoe._estimators.rows.training_data import (
-    FitOptions,
-    TrainingData,
-    TrainingState,
-    check_support,
-    chosen_rows,
-    present_rows,
-    validate_training_data,
-)
+from skmoe._estimators.rows import training_data
+from skmoe._estimators.rows.training_data import FitOptions, TrainingData, TrainingState
 from skmoe._inference.inference import Maxima
 from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.mixture import MAX_DENSE, Mixture
@@ -48,10 +34,10 @@ N_KEPT_ROWS = 4000
 
 def supports_partial_fit(estimator: Any) -> bool:
     """Whether `partial_fit` is available; an AttributeError names the reason if it is not."""
-    chosen = {STREAM: STREAM} | chosen_options(estimator)
+    chosen = {conflicts.STREAM: conflicts.STREAM} | conflicts.chosen_options(estimator)
     if not is_parametric(estimator.expert):
-        chosen[ESTIMATORS] = Choice("expert", estimator.expert)
-    message = conflict_of(chosen)
+        chosen[conflicts.ESTIMATORS] = Choice("expert", estimator.expert)
+    message = conflicts.conflict_of(chosen)
     if message:
         raise AttributeError(message)
     return True
@@ -84,18 +70,24 @@ def fit_batch(
     estimator._check_is_whole("partial_fit")
     decay_of = np.inf if half_life is None else max(check_real("half_life", half_life), TINY)
     params = estimator._validate_parameters()
-    check_conflicts({STREAM: STREAM} | chosen_rows(params, given))
+    conflicts.check_conflicts(
+        {conflicts.STREAM: conflicts.STREAM} | training_data.chosen_rows(params, given)
+    )
     state = getattr(estimator, "_training_state", None)
     if state is None:
-        data = validate_training_data(estimator, params, given)
+        data = training_data.validate_training_data(estimator, params, given)
         rows, searches = data.rows, tuple(penalty.search for penalty in params.penalties)
     else:
         _check_continued(estimator)
         rows, searches = estimator._checked(given, has_target=True), state.penalty_searches
     if rows.y.dtype.kind == "f" and np.isnan(rows.y).any():
-        check_conflicts({MISSING: "y with missing values", STREAM: STREAM})
+        conflicts.check_conflicts(
+            {conflicts.MISSING: "y with missing values", conflicts.STREAM: conflicts.STREAM}
+        )
     if state is None:
-        data = present_rows(params, data._replace(options=FitOptions(classes=classes)))
+        data = training_data.present_rows(
+            params, data._replace(options=FitOptions(classes=classes))
+        )
         batch = _in_double_precision(data.rows)
         if not params.task.is_classification:
             batch = batch._replace(y=batch.y.reshape(batch.n_rows, -1))
@@ -104,7 +96,7 @@ def fit_batch(
     else:
         classes = getattr(estimator, "classes_", None)
         weight = params.task.row_weights(rows.y, classes, rows.weight)
-        check_support(params, rows.y, weight)
+        training_data.check_support(params, rows.y, weight)
         batch = _in_double_precision(rows._replace(weight=weight))
         attributes = vars(estimator).copy()
         if batch.unit is not None:

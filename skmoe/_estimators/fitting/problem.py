@@ -12,44 +12,22 @@ from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from skmoe._data import preprocessing
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import has_entry, point_values
 from skmoe._data.checks import has_bounds
 from skmoe._data.encoding import numeric_names
-from skmoe._data.preprocessing import (
-    ExtraFeatures,
-    Preprocessor,
-    append_columns,
-    design_matrix,
-    fit_feature_range,
-    fit_standardization,
-    keeping_sparse,
-)
+from skmoe._data.preprocessing import ExtraFeatures, Preprocessor
 from skmoe._data.rows import SAMPLE_SEED, Dataset, Rows, assign_folds, is_dask, select_raw_features
 from skmoe._data.series import cut_series, make_series
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
+from skmoe._estimators.parameters import parameters
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
-from skmoe._estimators.parameters.parameters import (
-    N_STARTS,
-    N_STARTS_OF_SMALL,
-    FitParameters,
-    TrainingTarget,
-    estimates,
-    make_target,
-)
+from skmoe._estimators.parameters.parameters import FitParameters, TrainingTarget
 from skmoe._estimators.parameters.parts import with_outcomes
+from skmoe._estimators.rows import training_data
 from skmoe._estimators.rows.first_pass import MAX_INIT_ROWS, first_pass, rows_in_blocks
-from skmoe._estimators.rows.training_data import (
-    NO_OPTIONS,
-    FitOptions,
-    TrainingData,
-    TrainingState,
-    chosen_rows,
-    merge_copies,
-    n_separate_copies,
-    present_rows,
-    validate_training_data,
-)
+from skmoe._estimators.rows.training_data import FitOptions, TrainingData, TrainingState
 from skmoe._inference.inference import Maxima
 from skmoe._inference.labels import describe_spikes, feature_labels, printable_name
 from skmoe._mixture.dependence import unit_correlation
@@ -116,7 +94,7 @@ def build_problem(
     estimator: Any,
     params: FitParameters,
     given: Rows | TrainingData,
-    options: FitOptions = NO_OPTIONS,
+    options: FitOptions = training_data.NO_OPTIONS,
 ) -> FitProblem:
     """The EM problem of rows, which are checked here unless they are training data already.
 
@@ -126,21 +104,21 @@ def build_problem(
     if isinstance(given, Rows) and type(given.X) is not np.ndarray:
         given = rows_in_blocks(given)
     if isinstance(given, Rows) and isinstance(given.X, RowBlocks):
-        check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
+        check_conflicts(chosen_options(estimator) | training_data.chosen_rows(params, given))
         data, source = first_pass(estimator, params, given.X)
         data = data._replace(options=options)
     else:
         if isinstance(given, Rows):
-            given = validate_training_data(estimator, params, given)
+            given = training_data.validate_training_data(estimator, params, given)
         if "output_names_" in given.attributes:
             params = with_outcomes(params, given.rows.y, given.attributes["output_names_"])
-        data = present_rows(params, given._replace(options=options))
+        data = training_data.present_rows(params, given._replace(options=options))
     if options.previous is not None:
         data = _continue(params, data)
-    data = merge_copies(params, data)
+    data = training_data.merge_copies(params, data)
     if params.expert_parameter == "estimators" and data.rows.unit is None:
         # Models count rows, and what folds hold out must not be all rows of a value of y.
-        n_copies = n_separate_copies(data)
+        n_copies = training_data.n_separate_copies(data)
         index = np.repeat(np.arange(len(n_copies)), n_copies)
         data = data.select(index, (data.rows.weight / n_copies)[index])
     if params.base is not None or params.gate.transformer is not None:
@@ -179,7 +157,7 @@ def add_extra_features(
         elif extra.classes is None:
             rows = rows._replace(y=rows.y - prediction.reshape(rows.y.shape))
     columns = extra.columns_of(data.columns, params.uses_estimators)
-    X = append_columns(extra, X, prediction)
+    X = preprocessing.append_columns(extra, X, prediction)
     return data._replace(rows=rows, X=X, columns=columns), extra
 
 
@@ -188,14 +166,14 @@ def _assemble(
 ) -> FitProblem:
     """Standardise the data and assemble model, data set and initial values."""
     classes, previous = data.attributes.get("classes_"), data.options.previous
-    target = make_target(data.rows, params.density, classes, data.target_scaling)
+    target = parameters.make_target(data.rows, params.density, classes, data.target_scaling)
     feature_scaling, feature_range = data.feature_scaling, data.feature_range
     if feature_range is None:
-        feature_range = fit_feature_range(data.rows.X, data.encoder)
+        feature_range = preprocessing.fit_feature_range(data.rows.X, data.encoder)
     if feature_scaling is None:
-        feature_scaling = fit_standardization(data.X, data.rows.weight)
+        feature_scaling = preprocessing.fit_standardization(data.X, data.rows.weight)
     if sparse.issparse(data.X) and previous is None:
-        feature_scaling = keeping_sparse(feature_scaling, data.dispersion_features)
+        feature_scaling = preprocessing.keeping_sparse(feature_scaling, data.dispersion_features)
     preprocessor = Preprocessor(
         feature_scaling,
         target.scaling,
@@ -213,7 +191,7 @@ def _assemble(
     seed = int(check_random_state(params.random_state).randint(MAX_SEED))
     n_numbers = params.n_experts * data.X.shape[0] * (data.X.shape[1] + 1)
     has_many = n_numbers <= MAX_SMALL or data.random_columns  # regimes overlap
-    n_default = N_STARTS_OF_SMALL if has_many else N_STARTS
+    n_default = parameters.N_STARTS_OF_SMALL if has_many else parameters.N_STARTS
     *seeds, fit_seed = np.random.SeedSequence(seed).spawn((params.n_init or n_default) + 1)
     raw_features, init_design = None, None
     if params.uses_estimators:
@@ -224,7 +202,7 @@ def _assemble(
             *(raw_features, codes, params.cross_fit, fold_seed),
             of_stack=params.expert_parameter == "estimators",
         )
-        init_design = design_matrix(data.X, feature_scaling, None)
+        init_design = preprocessing.design_matrix(data.X, feature_scaling, None)
     rows = preprocessor.assemble(data.X, target.y, data.rows, raw_features)
     init, unit = data.init, data.rows.unit
     if unit is not None:
@@ -290,7 +268,7 @@ def _make_experts(
     if data.random_columns and noise is None:  # that of rows in their units
         of_effects = RandomEffects(data.random_columns).effects_of(init_data.rows.expert_design)
         noise = variance_within_units(of_effects, init_data)[init_data.outputs]
-    found = estimates(names, init_data, params.task.dispersion_prior, noise)
+    found = parameters.estimates(names, init_data, params.task.dispersion_prior, noise)
     if isinstance(family, Experts):
         return OwnExperts(family.with_options(found), n_experts, rows.expert_design.shape[1])
     if family is not None:

@@ -137,11 +137,8 @@ class BaseMixture(
             if self._has_models:
                 problem, added = self._with_models(problem, params)
             em_problem = problem.em_problem
-            monitors: list[Any] = [None] * (len(em_problem.seeds) + 1)
-            if self.verbose:
-                monitors = make_monitors(problem, int(self.verbose))
-            *start_monitors, monitor = monitors
-            found = fit_starts(em_problem, start_monitors, monitor, self.n_jobs)
+            monitors = make_monitors(problem, int(self.verbose)) if self.verbose else ()
+            found = fit_starts(em_problem, self.n_jobs, monitors)
             run, mixture = found.run, found.run.mixture
             usage = expert_usage(mixture, run.theta, blocks_of(mixture, em_problem.rows))
             # The order of the user is kept: of a previous fit, of a list of experts, of known

@@ -9,7 +9,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -306,6 +306,7 @@ class Objective(NamedTuple):
     map_blocks: Any = None
     rtol: float = RTOL["float64"]
     n_rows: int = 0
+    observer: Any = None  # called after each iteration of a run with its number and the run
 
     def at(
         self,
@@ -337,10 +338,6 @@ class Objective(NamedTuple):
         return self.mixture.bounded(state.theta + step * change)
 
 
-# Called after each iteration with its number and the run.
-Observer = Callable[[int, Run], None]
-
-
 class Pace(NamedTuple):
     """Iterations without extrapolation, and first iterations with curvatures of their own."""
 
@@ -356,7 +353,6 @@ def em(
     start: Array | Run,
     n_iter: int,
     tol: float,
-    observer: Observer | None = None,
     pace: Pace = DEFAULT_PACE,
 ) -> Run:
     """Run EM from a vector (D,), or continue a run, with extrapolations [1]_.
@@ -387,8 +383,8 @@ def em(
         bounds.append(float(state.lower_bound[0]))
         converged = aitken_gap(bounds, objective.rtol) < tol
         run = Run(theta, bounds, converged, mixture=mixture, n_earlier=n_earlier)
-        if observer is not None:
-            observer(n_earlier + len(bounds), run)
+        if objective.observer is not None:
+            objective.observer(n_earlier + len(bounds), run)
         if converged or len(bounds) >= last:
             return run
     if not bounds:

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Pace, Run, State, em
+from skmoe._mixture.em import N_PLAIN_ITER, Objective, Pace, Run, State, em
 from skmoe._mixture.experts import PENALTY_OF_ROLE
 from skmoe._mixture.mixture import GATE_ROLE, MEAN, Mixture
 from skmoe._numerics import evidence as evidence_numerics
@@ -85,7 +85,6 @@ def search_penalties(
     penalties: Sequence[Penalty],
     start: Run,
     limits: tuple[int, float],
-    observer: Observer | None,
 ) -> Run:
     """EM in stages between which the penalties are updated; `limits` are `max_iter` and `tol`.
 
@@ -112,7 +111,7 @@ def search_penalties(
         # Iterations before an update are not extrapolated.
         own_tol, n_plain = (tol, N_PLAIN_ITER) if is_final else (0.0, n_iter)
         begun = Run(theta, [], n_earlier=n_done, total=total)
-        run = em(objective, begun, n_iter, own_tol, observer, Pace(n_plain, n_fresh=0))
+        run = em(objective, begun, n_iter, own_tol, Pace(n_plain, n_fresh=0))
         n_done += len(run.lower_bounds)
         if run.failed or n_done >= max_iter:
             return run

@@ -32,7 +32,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.rows import Dataset
 from skmoe._mixture import starts as first_starts
-from skmoe._mixture.em import Objective, Observer, Pace, Run, em, threads
+from skmoe._mixture.em import Objective, Pace, Run, em, threads
 from skmoe._mixture.evidence import search_penalties
 from skmoe._mixture.fitted import spikes
 from skmoe._mixture.information import end_at_maximum, has_newton_steps
@@ -112,17 +112,13 @@ class Found(NamedTuple):
     kept: int = 0  # index of the start that the run continues
 
 
-def fit_starts(
-    problem: Problem,
-    start_monitors: Sequence[Monitor | None],
-    monitor: Monitor | None,
-    n_jobs: int | None,
-) -> Found:
+def fit_starts(problem: Problem, n_jobs: int | None, monitors: Sequence[Monitor] = ()) -> Found:
     """The run of the best start, and every start when it ended or was dropped.
 
     Starts are compared on the rows for the initialisation. Jobs run them in parallel, and then, as
-    threads, the row blocks of the final run.
+    threads, the row blocks of the final run. Monitors are those of the starts and of this run.
     """
+    *start_monitors, monitor = monitors or [None] * (len(problem.seeds) + 1)
     rows, experts, found = problem.rows, problem.mixture.experts, None
     if isinstance(problem.init, str):
         on_sample = problem.on_sample()
@@ -215,8 +211,8 @@ def _successive_halving(
         for i in chosen:
             run = started[i].run
             most = min(n_iter, problem.max_iter - len(run.lower_bounds))
-            objective, pace = problem.objective(run.mixture), Pace(n_fresh=1)
-            longer.append(delayed(em)(objective, run, most, problem.tol, monitors[i], pace))
+            objective = problem.objective(run.mixture)._replace(observer=monitors[i])
+            longer.append(delayed(em)(objective, run, most, problem.tol, Pace(n_fresh=1)))
         for i, run in zip(chosen, workers(longer), strict=True):
             started[i] = started[i]._replace(run=run)
     runs = [own.run for own in started]
@@ -264,19 +260,19 @@ def _to_maximum(
     on_sample &= problem.init_data.rows.n_rows <= MAX_SAMPLE_SHARE * problem.rows.n_rows
     in_threads = threads(objective.blocks, n_threads) if n_threads > 1 else nullcontext()
     with in_threads as map_blocks:
-        objective = objective._replace(map_blocks=map_blocks)
+        objective = objective._replace(map_blocks=map_blocks, observer=monitor)
         if problem.penalties and n_iter > 0:
-            run = _with_evidence(problem, objective, theta, lower_bounds, monitor, on_sample)
+            run = _with_evidence(problem, objective, theta, lower_bounds, on_sample)
         else:
-            run = em(objective, Run(theta, [*lower_bounds]), n_iter, problem.tol, monitor)
+            run = em(objective, Run(theta, [*lower_bounds]), n_iter, problem.tol)
             # The search of penalties has not begun.
             run = run._replace(converged=run.converged and not problem.penalties)
         objective = objective._replace(mixture=run.mixture)
         if run.mixture.experts.can_collapse and not on_sample:
-            run = _with_reinitialized_experts(problem, objective, run, monitor)
+            run = _with_reinitialized_experts(problem, objective, run)
         if not problem.ends_at_maximum:
             return run
-        return end_at_maximum(objective, run, problem.max_iter, problem.tol, monitor)
+        return end_at_maximum(objective, run, problem.max_iter, problem.tol)
 
 
 # --- penalties that are found -----------------------------------------------------------------
@@ -287,7 +283,6 @@ def _with_evidence(
     objective: Objective,
     theta: Array,
     lower_bounds: Sequence[float],
-    monitor: Monitor | None,
     on_sample: bool,
 ) -> Run:
     """EM to convergence with penalties that are found on the way.
@@ -299,23 +294,20 @@ def _with_evidence(
     first, arguments = theta, (problem.mixture, problem.penalties)
     if on_sample:
         sample = _with_own_weight(problem.init_data.rows)
-        of_sample = objective._replace(
-            blocks=first_starts.blocks_of(problem.mixture, sample),
-            map_blocks=None,
-            n_rows=sample.n_rows,
-        )
-        observer = monitor and monitor.on_sample
-        run = search_penalties(of_sample, *arguments, Run(theta, []), limits, observer)
+        blocks, monitor = first_starts.blocks_of(problem.mixture, sample), objective.observer
+        of_sample = objective._replace(blocks=blocks, map_blocks=None, n_rows=sample.n_rows)
+        of_sample = of_sample._replace(observer=monitor and monitor.on_sample)
+        run = search_penalties(of_sample, *arguments, Run(theta, []), limits)
         if run.mixture.experts.can_collapse:
             of_sample = of_sample._replace(mixture=run.mixture)
             of_rows = problem._replace(rows=sample)
-            run = _with_reinitialized_experts(of_rows, of_sample, run, observer)
+            run = _with_reinitialized_experts(of_rows, of_sample, run)
         objective, theta = objective._replace(mixture=run.mixture), run.theta
-    run = search_penalties(objective, *arguments, Run(theta, [*lower_bounds]), limits, monitor)
+    run = search_penalties(objective, *arguments, Run(theta, [*lower_bounds]), limits)
     in_memory = isinstance(problem.rows, Dataset) and not on_sample and problem.ends_at_maximum
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
     if in_memory and is_common and problem.mixture.experts.can_separate:
-        return _compared_with_default(problem, objective, first, run, monitor)
+        return _compared_with_default(problem, objective, first, run)
     return run
 
 
@@ -332,9 +324,7 @@ def _with_own_weight(sample: Dataset) -> Dataset:
     return sample._replace(weight=factor * weight)
 
 
-def _compared_with_default(
-    problem: Problem, objective: Objective, first: Array, run: Run, monitor: Monitor | None
-) -> Run:
+def _compared_with_default(problem: Problem, objective: Objective, first: Array, run: Run) -> Run:
     """The run, or one with the default penalties if rows left out are more probable with them.
 
     That one begins at the first coefficients of the search, so that it is the run of default
@@ -346,7 +336,7 @@ def _compared_with_default(
         return run
     default, n_done = objective._replace(mixture=problem.mixture), run.n_iter
     n_left = problem.max_iter - n_done
-    other = em(default, Run(first, [], n_earlier=n_done), n_left, problem.tol, monitor)
+    other = em(default, Run(first, [], n_earlier=n_done), n_left, problem.tol)
     return other if other.converged else run
 
 
@@ -375,9 +365,7 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
 # --- experts that have collapsed --------------------------------------------------------------
 
 
-def _with_reinitialized_experts(
-    problem: Problem, objective: Objective, run: Run, monitor: Observer | None
-) -> Run:
+def _with_reinitialized_experts(problem: Problem, objective: Objective, run: Run) -> Run:
     """The run, or a better one after collapsed experts were re-initialised.
 
     They start on the rows with the lowest likelihood, and EM runs again.
@@ -403,7 +391,7 @@ def _with_reinitialized_experts(
         again = objective._replace(mixture=started.mixture)
         n_left, n_earlier = problem.max_iter - run.n_earlier, run.n_earlier
         start = Run(theta, [], n_earlier=n_earlier)
-        candidate = em(again, start, n_left, problem.tol, monitor)
+        candidate = em(again, start, n_left, problem.tol)
         if candidate.lower_bound <= run.lower_bound:
             break
         run = candidate

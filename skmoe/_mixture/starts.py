@@ -193,9 +193,10 @@ def first_rounds(
 def _first_round_of_learners(problem: Problem, job: StartJob, observer: Any) -> Started:
     """A few iterations of EM from a start whose cells are smoothed, for experts with all rows."""
     resp = start_responsibilities(problem, job)[1]
-    objective, theta = problem.mixture.experts.started(problem.objective(), resp)
+    objective = problem.objective()._replace(observer=observer)
+    objective, theta = problem.mixture.experts.started(objective, resp)
     n_iter = min(N_ITER_FIRST_ROUND[True], problem.max_iter)
-    return Started(em(objective, theta, n_iter, problem.tol, observer), resp)
+    return Started(em(objective, theta, n_iter, problem.tol), resp)
 
 
 def runs_side_by_side(objective: Objective, starts: Sequence[Any], n_iter: int) -> list[Run]:

@@ -185,7 +185,8 @@ def test_an_observer_sees_each_iteration():
     def observe(n_iter, state):
         heard.append((n_iter, len(state.lower_bounds)))
 
-    found = run(case("normal"), observer=observe)
+    own = case("normal")
+    found = em(own.objective._replace(observer=observe), started(own), 1000, 1e-9)
     assert heard == [(i, i) for i in range(1, found.n_iter + 1)]
     assert len(heard) > 4
 

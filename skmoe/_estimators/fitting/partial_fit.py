@@ -204,7 +204,7 @@ def _start(
     problem = build_problem(estimator, params, data, data.options)
     em_problem = problem.em_problem
     _check_widths(em_problem.mixture)
-    run = fit_starts(em_problem, [None] * len(em_problem.seeds), None, estimator.n_jobs).run
+    run = fit_starts(em_problem, estimator.n_jobs).run
     theta, mixture = run.theta, run.mixture
     if like is not None and rows.possible is None and mixture.can_reorder:
         # Square roots, because the product of two responsibilities is weighted.

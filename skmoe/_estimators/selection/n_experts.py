@@ -480,7 +480,7 @@ def fit_trial(
         if isinstance(start, Trial):
             em_problem = with_split_experts(em_problem, start.run)
             problem = problem._replace(em_problem=em_problem)
-        run = fit_starts(em_problem, [None] * len(em_problem.seeds), None, own.n_jobs).run
+        run = fit_starts(em_problem, own.n_jobs).run
     return Trial(own, given, problem, run)
 
 

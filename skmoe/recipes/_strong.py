@@ -415,18 +415,15 @@ def strong_classifier(
         options = {"max_iter": sizes.n_iterations * (factor if grids else 1)} | options
         return RefittedBoosting(HistGradientBoostingClassifier(**options), grids)
 
-    once = sizes.grids and ({},)
+    once, logistic = sizes.grids and ({},), LogisticRegression(max_iter=1000)
+    penalties: dict[str, Any] = {"alpha": "auto", "gate_alpha": "auto"}
     models: dict[str, Any] = {
-        "kernel": make_pipeline(
-            KernelMetric(is_class=True), kernel, LogisticRegression(max_iter=1000)
-        ),
+        "kernel": make_pipeline(KernelMetric(is_class=True), kernel, logistic),
         "drawn_columns": boosting(2, DRAWN_COLUMNS, once),
         "few_interactions": boosting(3, FEW_INTERACTIONS, once),
         "boosting": boosting(1, STOPPING, sizes.grids),
         "trees": ExtraTreesClassifier(sizes.n_trees, min_samples_leaf=2),
-        "linear_experts": StackedMixtureClassifier(
-            3, alpha="auto", gate_alpha="auto", **MIXTURE_OPTIONS
-        ),
+        "linear_experts": StackedMixtureClassifier(3, **penalties, **MIXTURE_OPTIONS),
     }
     common: dict[str, Any] = {"random_state": random_state, "n_jobs": n_jobs, "verbose": verbose}
     return GatedStackingClassifier(_members(models, sizes.classifiers), **GATE_OPTIONS, **common)

@@ -184,9 +184,8 @@ def validate_training_data(
     rules = rules._replace(of_series=of_series, of_outcomes=of_outcomes)
     rules = rules._replace(of_effects=params.random_features is not None)
     if params.uses_estimators:
-        rules = rules._replace(
-            takes_frames=True, allow_nan=part_checks.accepts_missing(params.expert)
-        )
+        may_miss = part_checks.accepts_missing(params.expert)
+        rules = rules._replace(takes_frames=True, allow_nan=may_miss)
     rows = checked_rows(given, rules)
     if groups is not None:
         rows = rows._replace(group=check_metadata({"groups": groups}, rows.n_rows)["groups"])
@@ -256,10 +255,8 @@ def with_columns(
     own: dict[str, Any] = {}
     random_columns: tuple[int, ...] = ()
     if params.gate_features is not None:
-        may_be_empty = params.gate.persists  # transition probabilities may be constant
-        columns["gate"] = check_columns(
-            "gate_features", params.gate_features, n_features, names, may_be_empty
-        )
+        of_gate = params.gate_features, n_features, names, params.gate.persists  # may be constant
+        columns["gate"] = check_columns("gate_features", *of_gate)
     is_stationary = params.gate.persists and params.gate.initial == "stationary"
     if is_stationary and (columns["gate"] is None or len(columns["gate"])):
         raise ValueError(
@@ -268,10 +265,8 @@ def with_columns(
         )
     has_slope: Array = np.zeros((0, n_features), dtype=bool)  # of outputs with their own features
     if isinstance(params.expert_features, Mapping):
-        outputs = attributes.get("output_names_", ["y"])
-        has_slope = part_checks.features_of_outputs(
-            params.expert_features, n_features, names, outputs
-        )
+        of_outputs = n_features, names, attributes.get("output_names_", ["y"])
+        has_slope = part_checks.features_of_outputs(params.expert_features, *of_outputs)
         params = params._replace(expert_features=np.flatnonzero(has_slope.any(axis=0)))
     # Experts without features have means, or counts, that do not depend on them: latent classes.
     of_features = params.expert_features, params.shared_features, params.dispersion_features

@@ -148,7 +148,8 @@ def fit_starts(problem: Problem, n_jobs: int | None, monitors: Sequence[Monitor]
         objective, theta, bounds = problem.objective(problem.previous), problem.init, []
         if theta.ndim == 2:
             objective, theta = first_starts.begun(objective, theta, rows)
-    run = _to_maximum(problem, objective, theta, bounds, monitor, effective_n_jobs(n_jobs))
+    objective = objective._replace(observer=monitor)
+    run = _to_maximum(problem, objective, Run(theta, bounds), effective_n_jobs(n_jobs))
     if monitor:
         monitor.end(run)
     return Found(run, [run]) if found is None else found._replace(run=run)
@@ -240,16 +241,9 @@ NEWTON_TOL = 1e-4
 MIN_SIZE_FOR_THREADS = 200
 
 
-def _to_maximum(
-    problem: Problem,
-    objective: Objective,
-    theta: Array,
-    lower_bounds: Sequence[float],
-    monitor: Monitor | None,
-    n_threads: int = 1,
-) -> Run:
+def _to_maximum(problem: Problem, objective: Objective, begun: Run, n_threads: int) -> Run:
     """EM to convergence, with penalties that are found on the way, and the end at a maximum."""
-    n_iter, experts = problem.max_iter - len(lower_bounds), problem.mixture.experts
+    n_iter, experts = problem.max_iter - begun.n_iter, problem.mixture.experts
     if problem.mixture.size < MIN_SIZE_FOR_THREADS or experts.needs_all_rows:
         n_threads = 1
     has_small_tol = 0.0 < problem.tol < NEWTON_TOL and problem.ends_at_maximum
@@ -260,11 +254,11 @@ def _to_maximum(
     on_sample &= problem.init_data.rows.n_rows <= MAX_SAMPLE_SHARE * problem.rows.n_rows
     in_threads = threads(objective.blocks, n_threads) if n_threads > 1 else nullcontext()
     with in_threads as map_blocks:
-        objective = objective._replace(map_blocks=map_blocks, observer=monitor)
+        objective = objective._replace(map_blocks=map_blocks)
         if problem.penalties and n_iter > 0:
-            run = _with_evidence(problem, objective, theta, lower_bounds, on_sample)
+            run = _with_evidence(problem, objective, begun, on_sample)
         else:
-            run = em(objective, Run(theta, [*lower_bounds]), n_iter, problem.tol)
+            run = em(objective, begun, n_iter, problem.tol)
             # The search of penalties has not begun.
             run = run._replace(converged=run.converged and not problem.penalties)
         objective = objective._replace(mixture=run.mixture)
@@ -278,32 +272,26 @@ def _to_maximum(
 # --- penalties that are found -----------------------------------------------------------------
 
 
-def _with_evidence(
-    problem: Problem,
-    objective: Objective,
-    theta: Array,
-    lower_bounds: Sequence[float],
-    on_sample: bool,
-) -> Run:
+def _with_evidence(problem: Problem, objective: Objective, begun: Run, on_sample: bool) -> Run:
     """EM to convergence with penalties that are found on the way.
 
     The search can begin with the penalties and experts of a sample, as few iterations on all rows
     are left then.
     """
-    limits = problem.max_iter, problem.tol
-    first, arguments = theta, (problem.mixture, problem.penalties)
+    limits, first = (problem.max_iter, problem.tol), begun.theta
+    arguments = problem.mixture, problem.penalties
     if on_sample:
         sample = _with_own_weight(problem.init_data.rows)
         blocks, monitor = first_starts.blocks_of(problem.mixture, sample), objective.observer
         of_sample = objective._replace(blocks=blocks, map_blocks=None, n_rows=sample.n_rows)
         of_sample = of_sample._replace(observer=monitor and monitor.on_sample)
-        run = search_penalties(of_sample, *arguments, Run(theta, []), limits)
+        run = search_penalties(of_sample, *arguments, Run(first, []), limits)
         if run.mixture.experts.can_collapse:
             of_sample = of_sample._replace(mixture=run.mixture)
             of_rows = problem._replace(rows=sample)
             run = _with_reinitialized_experts(of_rows, of_sample, run)
-        objective, theta = objective._replace(mixture=run.mixture), run.theta
-    run = search_penalties(objective, *arguments, Run(theta, [*lower_bounds]), limits)
+        objective, begun = objective._replace(mixture=run.mixture), begun._replace(theta=run.theta)
+    run = search_penalties(objective, *arguments, begun, limits)
     in_memory = isinstance(problem.rows, Dataset) and not on_sample and problem.ends_at_maximum
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
     if in_memory and is_common and problem.mixture.experts.can_separate:

@@ -200,9 +200,8 @@ def _successive_halving(
     problem: Problem, monitors: Sequence[Monitor | None], workers: Parallel
 ) -> Found:
     """Run all starts, then the best of them with twice as many iterations, until two are left."""
-    mixture, init = problem.mixture, str(problem.init)
-    started = first_starts.first_rounds(problem, init, problem.seeds, monitors, workers)
-    n_iter = first_starts.N_ITER_FIRST_ROUND[mixture.experts.needs_all_rows]
+    started = first_starts.first_rounds(problem, monitors, workers)
+    n_iter = first_starts.N_ITER_FIRST_ROUND[problem.mixture.experts.needs_all_rows]
     n_candidates, n_for_each = len(started), N_STARTS_PER_CANDIDATE
     while n_candidates > 2:
         n_iter, n_candidates = 2 * n_iter, max(-(-n_candidates // n_for_each), 2)
@@ -339,8 +338,8 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
     fold = np.random.default_rng(0).permutation(init_data.rows.n_apart) % N_FOLDS
     for i in range(N_FOLDS):
         others, left_out = (init_data.part(np.flatnonzero(own)) for own in (fold != i, fold == i))
-        own = problem._replace(rows=others.rows, init_data=others)
-        starts = first_starts.first_rounds(own, "auto", seeds)
+        own = problem._replace(rows=others.rows, init_data=others, init="auto", seeds=seeds)
+        starts = first_starts.first_rounds(own)
         best = max((start.run for start in starts), key=lambda run: run.lower_bound)
         data = Data(left_out.rows, mixture.experts.dispersion_columns)
         for one, sign in ((mixture, 1.0), (problem.mixture, -1.0)):
@@ -405,8 +404,8 @@ def _search(
 ) -> tuple[Run, tuple[Maximum, ...]]:
     """The best run of a search, and the maxima of its runs to convergence."""
     *seeds, swap_seed = seed.spawn(N_SCREENED + 1)
-    objective = problem.objective()
-    runs = [own.run for own in first_starts.first_rounds(problem, "auto", seeds)]
+    objective, screened = problem.objective(), problem._replace(init="auto", seeds=seeds)
+    runs = [own.run for own in first_starts.first_rounds(screened)]
     longer = [runs[i].theta for i in distinct_best(problem, runs, N_LONGER)]
     runs = first_starts.runs_side_by_side(objective, longer, N_ITER_LONGER)
     runs = _to_convergence(problem, objective, runs, N_TO_CONVERGENCE, monitor)

@@ -158,19 +158,14 @@ class Started(NamedTuple):
 
 
 def first_rounds(
-    problem: Problem,
-    init: str,
-    seeds: Sequence[Any],
-    observers: Sequence[Any] = (),
-    workers: Any = None,
+    problem: Problem, observers: Sequence[Any] = (), workers: Any = None
 ) -> list[Started]:
     """A few iterations of EM from each start, of parametric experts side by side."""
     mixture, rows = problem.mixture, problem.init_data.rows
     known, by_itself = rows.possible is not None, mixture.experts.needs_all_rows
     is_known = known and len(mixture.experts.with_predictor) == mixture.n_experts
-    jobs = partitions.start_jobs(
-        init, mixture.n_experts, seeds, partitions=by_itself, known=is_known
-    )
+    named = str(problem.init), mixture.n_experts, problem.seeds
+    jobs = partitions.start_jobs(*named, partitions=by_itself, known=is_known)
     if by_itself:
         pairs = zip(jobs, observers, strict=True)
         return list(workers(delayed(_first_round_of_learners)(problem, *pair) for pair in pairs))

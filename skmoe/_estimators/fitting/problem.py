@@ -532,14 +532,9 @@ def order_by_share(mixture: Mixture, theta: Array, share: Array) -> Array:
 
 
 def warn_of_fit(
-    estimator: Any,
-    params: FitParameters,
-    problem: Problem,
-    run: Run,
-    responsibility_mass: Array,
-    offset: Any = None,
+    estimator: Any, params: FitParameters, problem: Problem, run: Run, mass: Array, offset: Any
 ) -> None:
-    """Warn of what a fit has found."""
+    """Warn of what a fit has found, whose experts have some sums (K,) of responsibilities."""
     experts = run.mixture.experts
     # Models of a stack may have no rows.
     of_mixture = params.expert_parameter == "expert"
@@ -559,7 +554,7 @@ def warn_of_fit(
         warn_user(describe_spikes(spikes_of_fit), DegenerateExpertWarning)
     if estimator.maxima_.runs == COUNTED_SEARCHES:
         warn_maxima(estimator.maxima_)
-    if of_mixture and is_collapsed(responsibility_mass).any():
+    if of_mixture and is_collapsed(mass).any():
         # The same text for all fits, so that Python can show it once.
         warn_user(
             "Experts have collapsed: others explain nearly all of their rows better. Use fewer "

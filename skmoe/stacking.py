@@ -27,8 +27,6 @@ from skmoe.protocols import Gate
 
 __all__ = ["GatedStackingClassifier", "GatedStackingRegressor"]
 
-Names = tuple[str, ...]
-
 
 @dataclass(eq=False, repr=False)
 class _GatedStacking(BaseMixture):
@@ -221,7 +219,19 @@ class _GatedStacking(BaseMixture):
         part_checks.check_stacked_rows(params.expert, problem.em_problem.rows)
         rows, names = problem.em_problem.rows, tuple(self._experts_by_name())
         stacked = cast(StackedModels, problem.em_problem.mixture.experts)
-        stacked, names = _models_for(stacked, rows, names)
+        join = np.array(part_checks.models_of_values(stacked.fits.estimators))
+        if stacked.fits.classes is None and join.any() and not join.all():
+            # Models of given values, such as ratings, are left out unless y has few.
+            values = part_checks.few_values(rows.y, rows.weight)
+            kept = np.flatnonzero(~join | bool(values))
+            if len(kept) < 2:
+                raise ValueError(
+                    "estimators must have at least two models for y with many values, for which "
+                    f"models of given values are left out; got {list(names)}, of which one is "
+                    f"left, for {len(np.unique(rows.y))} values of y. Add a model, or choose "
+                    "another family."
+                )
+            stacked, names = stacked.of_models(kept, values), tuple(names[k] for k in kept)
         members: list[Any] = []
         for k, estimator in enumerate(stacked.fits.estimators):
             name = f"model {k}, {type(final_estimator(estimator)).__name__}"
@@ -233,25 +243,6 @@ class _GatedStacking(BaseMixture):
                 print(f"{name}: fitted in {perf_counter() - start_time:.1f} s")
         problem = _problem_of_gate(problem, params.gate, stacked, members)
         return problem, {"_expert_names": names, "_model_names": names}
-
-
-def _models_for(stacked: StackedModels, rows: Dataset, names: Names) -> tuple[StackedModels, Names]:
-    """The models, and their names, for the values that y has.
-
-    Beside other models, those of given values, such as ratings, are left out unless y has few.
-    """
-    join = np.array(part_checks.models_of_values(stacked.fits.estimators))
-    if stacked.fits.classes is not None or join.all() or not join.any():
-        return stacked, names
-    values = part_checks.few_values(rows.y, rows.weight)
-    kept = np.flatnonzero(~join | bool(values))
-    if len(kept) < 2:
-        raise ValueError(
-            "estimators must have at least two models for y with many values, for which models of "
-            f"given values are left out; got {list(names)}, of which one is left, for "
-            f"{len(np.unique(rows.y))} values of y. Add a model, or choose another family."
-        )
-    return stacked.of_models(kept, values), tuple(names[k] for k in kept)
 
 
 def _problem_of_gate(

@@ -14,17 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe._data.encoding import numeric_names
 from skmoe._data.preprocessing import is_outside_ranges
 from skmoe._data.rows import Rows
-from skmoe._estimators.fitting.monitor import (
-    NO_TASK,
-    CallbackSupportMixin,
-    FitTask,
-    make_monitors,
-    with_callbacks,
-)
 from skmoe._estimators.fitting.problem import (
     PRIVATE_ATTRIBUTES,
     attributes_of_fit,
     build_problem,
+    make_monitors,
     order_by_share,
     warn_of_fit,
 )
@@ -34,12 +28,7 @@ from skmoe._estimators.methods.new_rows import ObservedRowsMixin, supports_dask
 from skmoe._estimators.parameters.conflicts import selects_number
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
 from skmoe._estimators.parameters.parts import accepts_missing, uses_groups
-from skmoe._estimators.rows.training_data import (
-    FitOptions,
-    TrainingData,
-    TrainingState,
-    make_router,
-)
+from skmoe._estimators.rows.training_data import FitOptions, TrainingState, make_router
 from skmoe._estimators.selection.n_experts import with_selected_n_experts
 from skmoe._inference.labels import feature_labels
 from skmoe._mixture.fitted import FittedMixture, expert_usage
@@ -75,9 +64,7 @@ def _summary_in_html(estimator: Any) -> str:
     )
 
 
-class BaseMixture(
-    ReportingMixin, ExpertsReprMixin, CallbackSupportMixin, ObservedRowsMixin, BaseEstimator
-):
+class BaseMixture(ReportingMixin, ExpertsReprMixin, ObservedRowsMixin, BaseEstimator):
     """Base class of mixtures of experts and of stacks: what a fitted gate with experts can do."""
 
     # The HTML representation of scikit-learn needs a link for its tooltips; there is no site yet.
@@ -113,13 +100,6 @@ class BaseMixture(
     # A stack has other parameters.
     _validate_parameters: Callable[..., FitParameters] = validate_parameters
 
-    def _start_task(self, given: Rows | TrainingData, n_subtasks: int | None) -> FitTask:
-        """The task of the whole fit, which has started."""
-        context = self._init_callback_context(max_subtasks=n_subtasks, sequential_subtasks=False)
-        rows = given if isinstance(given, Rows) else given.rows
-        data = {"X": rows.X, "y": rows.y, "metadata": rows.arguments or None}
-        return FitTask(self, context, data).start()
-
     def _set_fitted_attributes(self, attributes: dict[str, Any]) -> None:
         """Replace all fitted attributes of the previous fit.
 
@@ -132,39 +112,28 @@ class BaseMixture(
         }
         self.__dict__ = kept | attributes
 
-    @with_callbacks
     def _fit(self, given: Any, *, ends_at_maximum: bool = True) -> Any:
         """`fit` of `Rows`, or of validated `TrainingData`."""
         if self._input is not None:
             self._check_is_whole("a fit")
-        fixed, task = self, NO_TASK
+        fixed = self
         offset = given.offset if isinstance(given, Rows) else None
         added: dict[str, Any] = {}  # attributes
-        has_callbacks = bool(getattr(self, "_skl_callbacks", None))
         # Steps that lead too far are taken back.
         with np.errstate(under="ignore", over="ignore", invalid="ignore"):
             number = 1 if self._has_models else self.n_experts
             is_integer = isinstance(number, int)
             if not is_integer and (isinstance(number, str) or selects_number(number)):
-                task = self._start_task(given, None) if has_callbacks else task
-                fixed, given, added = with_selected_n_experts(self, given, task)
+                fixed, given, added = with_selected_n_experts(self, given)
             params = fixed._validate_parameters()
             previous = self if params.warm_start and hasattr(self, "_fitted") else None
             options = FitOptions(previous, ends_at_maximum=ends_at_maximum)
             problem = build_problem(fixed, params, given, options)
-            n_fits = params.n_experts if self._has_models else len(problem.em_problem.seeds)
-            if task is NO_TASK and has_callbacks:
-                task = self._start_task(given, n_fits + 1)
             if self._has_models:
-                problem, added = self._with_models(problem, params, task)
+                problem, added = self._with_models(problem, params)
             em_problem = problem.em_problem
-            monitors: list[Any] = [None] * (len(em_problem.seeds) + 1)
-            if self.verbose or has_callbacks:
-                # After the fits of models, or the selection of the number of experts.
-                first_id = n_fits if self._has_models else bool(added)
-                monitors = make_monitors(problem, task, int(self.verbose), first_id)
-            *start_monitors, monitor = monitors
-            found = fit_starts(em_problem, start_monitors, monitor, self.n_jobs)
+            monitors = make_monitors(problem, int(self.verbose)) if self.verbose else ()
+            found = fit_starts(em_problem, self.n_jobs, monitors)
             run, mixture = found.run, found.run.mixture
             usage = expert_usage(mixture, run.theta, blocks_of(mixture, em_problem.rows))
             # The order of the user is kept: of a previous fit, of a list of experts, of known
@@ -178,8 +147,6 @@ class BaseMixture(
                 run = run._replace(theta=theta, mixture=mixture)
             attributes = attributes_of_fit(problem, found._replace(run=run), usage) | added
             self._set_fitted_attributes(attributes)
-            if has_callbacks:
-                task.end(lambda: attributes)
             warn_of_fit(self, params, em_problem, run, usage.responsibility_mass, offset)
         return self
 

@@ -9,7 +9,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -283,7 +283,6 @@ class Run(NamedTuple):
     lower_bounds: list[float]  # after each iteration
     converged: bool = False
     failed: bool = False  # no step, not even of length zero, kept the bound from falling
-    stopped: bool = False  # by an observer
     mixture: Any = None  # with the penalties of the run
     n_earlier: int = 0  # iterations with other penalties
     total: Any = None  # sums over the rows where a run begins, with curvatures, if they are known
@@ -307,6 +306,7 @@ class Objective(NamedTuple):
     map_blocks: Any = None
     rtol: float = RTOL["float64"]
     n_rows: int = 0
+    observer: Any = None  # called after each iteration of a run with its number and the run
 
     def at(
         self,
@@ -338,10 +338,6 @@ class Objective(NamedTuple):
         return self.mixture.bounded(state.theta + step * change)
 
 
-# Called after each iteration with its number and the run; True ends the run.
-Observer = Callable[[int, Run], bool]
-
-
 class Pace(NamedTuple):
     """Iterations without extrapolation, and first iterations with curvatures of their own."""
 
@@ -357,7 +353,6 @@ def em(
     start: Array | Run,
     n_iter: int,
     tol: float,
-    observer: Observer | None = None,
     pace: Pace = DEFAULT_PACE,
 ) -> Run:
     """Run EM from a vector (D,), or continue a run, with extrapolations [1]_.
@@ -388,9 +383,10 @@ def em(
         bounds.append(float(state.lower_bound[0]))
         converged = aitken_gap(bounds, objective.rtol) < tol
         run = Run(theta, bounds, converged, mixture=mixture, n_earlier=n_earlier)
-        stopped = observer is not None and observer(n_earlier + len(bounds), run)
-        if converged or stopped or len(bounds) >= last:
-            return run._replace(stopped=stopped)
+        if objective.observer is not None:
+            objective.observer(n_earlier + len(bounds), run)
+        if converged or len(bounds) >= last:
+            return run
     if not bounds:
         bounds.append(float(objective.at(theta[None]).lower_bound[0]))
     return Run(theta, bounds, failed=True, mixture=mixture, n_earlier=n_earlier)

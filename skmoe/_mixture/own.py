@@ -1,6 +1,7 @@
 """Experts and gates of users in a mixture.
 
-See "Write your own family, gate and experts" in the tutorials. Their coefficients are the arrays of their parameters, one after the other.
+See "Write your own family, gate and experts" in the tutorials. Their coefficients are the arrays of
+their parameters, one after the other.
 """
 
 from __future__ import annotations

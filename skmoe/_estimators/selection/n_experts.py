@@ -31,7 +31,6 @@ from skmoe._data.checks import is_integer, shown
 from skmoe._data.rows import Rows, check_several_folds, make_folds
 from skmoe._data.series import MIN_SERIES_OF_FOLDS, cut_series
 from skmoe._data.units import encode_units, n_known_experts
-from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
 from skmoe._estimators.fitting.problem import FitProblem, attributes_of_run, build_problem
 from skmoe._estimators.parameters.conflicts import (
     check_conflicts,
@@ -108,17 +107,11 @@ class SelectionResult(NamedTuple):
 
 
 class Trials(NamedTuple):
-    """Numbers of experts to try in increasing order, and who follows the trials.
-
-    For callbacks they are the parts of the first task of a fit, with the attributes of the last
-    fit.
-    """
+    """Numbers of experts to try in increasing order."""
 
     numbers: Iterable[int]
     maximum: int
     verbose: int = 0
-    task: FitTask = NO_TASK
-    attributes: Callable[[], dict[str, Any]] = dict
 
 
 def n_experts_grid(number: int = 1) -> Iterator[int]:
@@ -158,12 +151,9 @@ def select(
     given = np.ones(1) if weight is None else weight
     least_gain = 0.0 if weight is None else MIN_TOTAL_GAIN / given.sum()
     selected, is_over = 0, False
-    has_task = trials.task is not NO_TASK
-    selection = trials.task.subtask("selection", None, 0).start() if has_task else NO_TASK
     for number in trials.numbers:
         if number > trials.maximum or len(tried) > selected + PATIENCE or is_over:
             break
-        trial = selection.subtask("trial").start() if has_task else NO_TASK
         since = time.perf_counter()
         found = score(number)
         if found is None:
@@ -182,22 +172,17 @@ def select(
             if trials.verbose > 0:
                 named = f"{number} expert{'s' * (number > 1)}"
                 print(f"{named}: score {means[-1]:.5f}, {time.perf_counter() - since:.1f} s")
-        is_over |= has_task and trial.end(trials.attributes)
-    if has_task:
-        selection.end(trials.attributes)
     is_rising = 0 < selected == len(tried) - 1 and not is_over
     result = SelectionResult(tried[selected], np.array(tried), means, is_rising=is_rising)
     return result if weight is None else result._replace(errors=errors, ties=result.tried[is_tied])
 
 
-def with_selected_n_experts(
-    estimator: Any, given: Any, task: FitTask
-) -> tuple[Any, Any, dict[str, Any]]:
+def with_selected_n_experts(estimator: Any, given: Any) -> tuple[Any, Any, dict[str, Any]]:
     """Estimator and rows of the fit with a selected number, and attributes of the selection."""
     number = _implied_n_experts(estimator, given)
     if number is not estimator.n_experts:
         return copy.copy(estimator).set_params(n_experts=number), given, {}
-    fixed, data, found = _select_n_experts(estimator, given, task)
+    fixed, data, found = _select_n_experts(estimator, given)
     if found is None:
         return fixed, data, {}
     if found.is_rising:
@@ -235,7 +220,7 @@ def _implied_n_experts(estimator: Any, given: Any) -> Any:
 
 
 def _select_n_experts(
-    estimator: Any, given: Rows, task: FitTask
+    estimator: Any, given: Rows
 ) -> tuple[Any, Rows | TrainingData, SelectionResult | None]:
     """A copy of the estimator, the rows of its fit, and the number by a criterion or candidates.
 
@@ -276,7 +261,7 @@ def _select_n_experts(
         rows = data.rows
     n_distinct = rows.n_rows if rows.unit is None else len(np.unique(rows.unit))
     growth = Growth(estimator, data, at_maximum=not by_held_out_rows)
-    trials = Trials(numbers, 0, int(estimator.verbose), task, growth.attributes)
+    trials = Trials(numbers, 0, int(estimator.verbose))
     n_possible = int(float(rows.weight.sum()) // MIN_ROWS_PER_EXPERT)
     if not by_held_out_rows:
 
@@ -391,14 +376,10 @@ class Trial(NamedTuple):
         """The fitted mixture."""
         return self.problem.make_fitted(self.run.theta, self.run.mixture)
 
-    def attributes(self) -> dict[str, Any]:
-        """Fitted attributes."""
-        return attributes_of_run(self.problem, self.run)
-
     def fitted_estimator(self) -> Any:
         """The estimator with its fitted attributes."""
         fitted = copy.copy(self.estimator)
-        fitted._set_fitted_attributes(self.attributes())
+        fitted._set_fitted_attributes(attributes_of_run(self.problem, self.run))
         return fitted
 
     def posterior(self) -> tuple[Array, Array]:
@@ -499,7 +480,7 @@ def fit_trial(
         if isinstance(start, Trial):
             em_problem = with_split_experts(em_problem, start.run)
             problem = problem._replace(em_problem=em_problem)
-        run = fit_starts(em_problem, [None] * len(em_problem.seeds), None, own.n_jobs).run
+        run = fit_starts(em_problem, own.n_jobs).run
     return Trial(own, given, problem, run)
 
 
@@ -524,10 +505,6 @@ class Growth:
         trial = fit_trial(self.estimator, self.data, start, changed, at_maximum=self.at_maximum)
         self.last = trial
         return trial
-
-    def attributes(self) -> dict[str, Any]:
-        """Fitted attributes of the last fit."""
-        return {} if self.last is None else self.last.attributes()
 
 
 # --- what is held out ------------------------------------------------------------------------

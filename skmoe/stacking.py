@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any, Self, cast
 
@@ -14,15 +15,18 @@ from skmoe._data.checks import check_real
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.sklearn_adapter import experts_of, final_estimator
 from skmoe._estimators.base import BaseMixture
-from skmoe._estimators.fitting.problem import FitProblem
+from skmoe._estimators.fitting.callbacks import FitTask
+from skmoe._estimators.fitting.problem import FitProblem, attributes_of_mixture
 from skmoe._estimators.methods.new_rows import check_expert_names
 from skmoe._estimators.methods.predictive import MixtureClassifierMixin, MixtureRegressorMixin
 from skmoe._estimators.parameters import parts as part_checks
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.own import OwnGate
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.experts._stacking import GivenDensities, StackedModels
+from skmoe.gates import ConstantGate
 from skmoe.protocols import Gate
 
 __all__ = ["GatedStackingClassifier", "GatedStackingRegressor"]
@@ -213,7 +217,7 @@ class _GatedStacking(BaseMixture):
         return Bunch(**dict(zip(self._model_names, models, strict=True)))
 
     def _with_models(
-        self, problem: FitProblem, params: FitParameters
+        self, problem: FitProblem, params: FitParameters, task: FitTask | None
     ) -> tuple[FitProblem, dict[str, Any]]:
         """The problem of the gate, given the models that are fitted here, and their names."""
         part_checks.check_stacked_rows(params.expert, problem.em_problem.rows)
@@ -237,12 +241,26 @@ class _GatedStacking(BaseMixture):
             name = f"model {k}, {type(final_estimator(estimator)).__name__}"
             if self.verbose > 1:
                 print(f"  {name}: fits without each fold, and to all rows")
+            subtask = task and task.subtask("model", task_id=k).start()
             start_time = perf_counter()
             members.append(stacked.member(k, Data(rows)))
             if self.verbose > 0:
                 print(f"{name}: fitted in {perf_counter() - start_time:.1f} s")
+            if subtask:
+                subtask.end(partial(_attributes_of_models, problem, stacked, tuple(members)))
         problem = _problem_of_gate(problem, params.gate, stacked, members)
         return problem, {"_expert_names": names, "_model_names": names}
+
+
+def _attributes_of_models(
+    problem: FitProblem, stacked: StackedModels, members: Sequence[Any]
+) -> dict[str, Any]:
+    """Attributes of a stack of the models that are fitted, with equal weights."""
+    data = Data(_held_out(problem.em_problem.rows))
+    part = stacked.with_members(members, data).without_training_state()
+    mixture = Mixture(part, ConstantGate().gate_of(len(members), 0))
+    fitted = FittedMixture(mixture, mixture.start, problem.preprocessor)
+    return problem.attributes | attributes_of_mixture(fitted) | {"n_experts_": len(members)}
 
 
 def _problem_of_gate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from html import escape
 from typing import Any, ClassVar, Self
@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe._data.encoding import numeric_names
 from skmoe._data.preprocessing import is_outside_ranges
 from skmoe._data.rows import Rows
+from skmoe._estimators.fitting.callbacks import CallbackSupportMixin, task_of_fit, with_callbacks
 from skmoe._estimators.fitting.problem import (
     PRIVATE_ATTRIBUTES,
     attributes_of_fit,
@@ -64,7 +65,9 @@ def _summary_in_html(estimator: Any) -> str:
     )
 
 
-class BaseMixture(ReportingMixin, ExpertsReprMixin, ObservedRowsMixin, BaseEstimator):
+class BaseMixture(
+    ReportingMixin, ExpertsReprMixin, CallbackSupportMixin, ObservedRowsMixin, BaseEstimator
+):
     """Base class of mixtures of experts and of stacks: what a fitted gate with experts can do."""
 
     # The HTML representation of scikit-learn needs a link for its tooltips; there is no site yet.
@@ -112,11 +115,13 @@ class BaseMixture(ReportingMixin, ExpertsReprMixin, ObservedRowsMixin, BaseEstim
         }
         self.__dict__ = kept | attributes
 
+    @with_callbacks
     def _fit(self, given: Any, *, ends_at_maximum: bool = True) -> Any:
         """`fit` of `Rows`, or of validated `TrainingData`."""
         if self._input is not None:
             self._check_is_whole("a fit")
-        fixed = self
+        fixed, task = self, None
+        has_callbacks = bool(getattr(self, "_skl_callbacks", None))
         offset = given.offset if isinstance(given, Rows) else None
         added: dict[str, Any] = {}  # attributes
         # Steps that lead too far are taken back.
@@ -124,15 +129,23 @@ class BaseMixture(ReportingMixin, ExpertsReprMixin, ObservedRowsMixin, BaseEstim
             number = 1 if self._has_models else self.n_experts
             is_integer = isinstance(number, int)
             if not is_integer and (isinstance(number, str) or selects_number(number)):
-                fixed, given, added = with_selected_n_experts(self, given)
+                task = task_of_fit(self, given, None) if has_callbacks else None
+                fixed, given, added = with_selected_n_experts(self, given, task)
             params = fixed._validate_parameters()
             previous = self if params.warm_start and hasattr(self, "_fitted") else None
             options = FitOptions(previous, ends_at_maximum=ends_at_maximum)
             problem = build_problem(fixed, params, given, options)
+            n_fits = params.n_experts if self._has_models else len(problem.em_problem.seeds)
+            if has_callbacks and task is None:
+                task = task_of_fit(self, given, n_fits + 1)
             if self._has_models:
-                problem, added = self._with_models(problem, params)
+                problem, added = self._with_models(problem, params, task)
             em_problem = problem.em_problem
-            monitors = make_monitors(problem, int(self.verbose)) if self.verbose else ()
+            monitors: Sequence[Any] = ()
+            if self.verbose or task:
+                # After the fits of models, or the selection of the number of experts.
+                first_id = n_fits if self._has_models else bool(added)
+                monitors = make_monitors(problem, int(self.verbose), task, first_id)
             found = fit_starts(em_problem, self.n_jobs, monitors)
             run, mixture = found.run, found.run.mixture
             usage = expert_usage(mixture, run.theta, blocks_of(mixture, em_problem.rows))
@@ -147,6 +160,8 @@ class BaseMixture(ReportingMixin, ExpertsReprMixin, ObservedRowsMixin, BaseEstim
                 run = run._replace(theta=theta, mixture=mixture)
             attributes = attributes_of_fit(problem, found._replace(run=run), usage) | added
             self._set_fitted_attributes(attributes)
+            if task:
+                task.end(lambda: attributes)
             warn_of_fit(self, params, em_problem, run, usage.responsibility_mass, offset)
         return self
 

@@ -283,6 +283,7 @@ class Run(NamedTuple):
     lower_bounds: list[float]  # after each iteration
     converged: bool = False
     failed: bool = False  # no step, not even of length zero, kept the bound from falling
+    stopped: bool = False  # by an observer
     mixture: Any = None  # with the penalties of the run
     n_earlier: int = 0  # iterations with other penalties
     total: Any = None  # sums over the rows where a run begins, with curvatures, if they are known
@@ -306,7 +307,8 @@ class Objective(NamedTuple):
     map_blocks: Any = None
     rtol: float = RTOL["float64"]
     n_rows: int = 0
-    observer: Any = None  # called after each iteration of a run with its number and the run
+    # Called after each iteration of a run with its number and the run; True stops it.
+    observer: Any = None
 
     def at(
         self,
@@ -383,10 +385,9 @@ def em(
         bounds.append(float(state.lower_bound[0]))
         converged = aitken_gap(bounds, objective.rtol) < tol
         run = Run(theta, bounds, converged, mixture=mixture, n_earlier=n_earlier)
-        if objective.observer is not None:
-            objective.observer(n_earlier + len(bounds), run)
-        if converged or len(bounds) >= last:
-            return run
+        stopped = objective.observer is not None and objective.observer(run.n_iter, run)
+        if converged or stopped or len(bounds) >= last:
+            return run._replace(stopped=stopped)
     if not bounds:
         bounds.append(float(objective.at(theta[None]).lower_bound[0]))
     return Run(theta, bounds, failed=True, mixture=mixture, n_earlier=n_earlier)

@@ -90,7 +90,7 @@ def search_penalties(
 
     The search goes on from a run. It begins at the penalties of the objective, and stays near those
     of the default mixture. All stages together, with the iterations of the start, make at most
-    `max_iter` iterations. A search that can drop features ends
+    `max_iter` iterations. It ends early if a run is stopped. A search that can drop features ends
     at penalties that it has left if their evidence was clearly higher: the evidence can fall if
     needed ones are dropped.
     """
@@ -113,7 +113,7 @@ def search_penalties(
         begun = Run(theta, [], n_earlier=n_done, total=total)
         run = em(objective, begun, n_iter, own_tol, Pace(n_plain, n_fresh=0))
         n_done += len(run.lower_bounds)
-        if run.failed or n_done >= max_iter:
+        if run.stopped or run.failed or n_done >= max_iter:
             return run
         is_last = is_final and n_runs + 1 >= MAX_FINAL_RUNS
         if is_last and best is None:

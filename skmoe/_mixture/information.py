@@ -496,11 +496,13 @@ def end_at_maximum(objective: Objective, run: Run, max_iter: int, tol: float) ->
     while run.converged or run.n_iter < max_iter:
         run = _newton_steps(objective, run, max_iter)
         n_left = max_iter - run.n_iter
-        if run.converged or n_left <= 0:
+        if run.converged or run.stopped or n_left <= 0:
             return run
         before = run.lower_bound
         n_iter = min(EM_ITERATIONS_BETWEEN, n_left)
         run = em(objective, run, n_iter, 0.0, EXTRAPOLATED)
+        if run.stopped:
+            return run._replace(converged=False)
         if run.lower_bound - before <= objective.rtol * (1.0 + abs(before)):
             return run._replace(converged=True)  # no step leads upward
     return run
@@ -514,14 +516,14 @@ def _until_nothing_is_gained(objective: Objective, run: Run, max_iter: int, tol:
     """
     n_left = max(max_iter - run.n_iter, 0)
     run = em(objective, run, n_left, tol, EXTRAPOLATED)
-    while run.converged and run.n_iter < max_iter:
+    while run.converged and not run.stopped and run.n_iter < max_iter:
         begun = run._replace(lower_bounds=[], n_earlier=run.n_iter)
         again = em(objective, begun, max_iter - run.n_iter, tol, EXTRAPOLATED)
         gain = again.lower_bound - run.lower_bound
         bounds = [*run.lower_bounds, *again.lower_bounds]
         run = again._replace(lower_bounds=bounds, n_earlier=run.n_earlier)
         if gain <= tol:
-            return run._replace(converged=True, failed=False)
+            return run._replace(converged=not run.stopped, failed=False)
     return run
 
 
@@ -544,8 +546,8 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int) -> Run:
         if not reached > run.lower_bound:
             break
         run = run._replace(theta=theta[0], lower_bounds=[*run.lower_bounds, reached])
-        if objective.observer is not None:
-            objective.observer(run.n_iter, run)
+        if objective.observer is not None and objective.observer(run.n_iter, run):
+            return run._replace(stopped=True, converged=converged)
         # Where a whole step is short, what it leaves is shorter than its square.
         if fraction == 1.0 and CURVATURE * step.shift**2 <= negligible:
             converged = True

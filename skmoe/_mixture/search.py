@@ -97,8 +97,9 @@ class Maximum(NamedTuple):
     is_spurious: bool = False  # whether an expert fits a few rows nearly exactly
 
 
-# An observer of a run of EM, with the methods `on_sample`, called after each iteration on a sample
-# before the run, and `end`, after the last iteration.
+# An observer of a run of EM, which is called after each iteration, and stops the run by True. Its
+# method `on_sample` does so for iterations on a sample before the run. `start` is called before
+# the first iteration, and `end` after the last one.
 Monitor = Any
 
 
@@ -128,6 +129,8 @@ def fit_starts(problem: Problem, n_jobs: int | None, monitors: Sequence[Monitor]
             n_jobs=None if experts.needs_all_rows else n_jobs,
             prefer="processes" if problem.init == "search" else "threads",
         )
+        for own in filter(None, start_monitors):
+            own.start()
         is_search = problem.init == "search" and not experts.needs_all_rows
         compared = _searches if is_search else _successive_halving
         found = compared(on_sample, start_monitors, workers)
@@ -148,6 +151,8 @@ def fit_starts(problem: Problem, n_jobs: int | None, monitors: Sequence[Monitor]
         objective, theta, bounds = problem.objective(problem.previous), problem.init, []
         if theta.ndim == 2:
             objective, theta = first_starts.begun(objective, theta, rows)
+    if monitor:
+        monitor.start()
     objective = objective._replace(observer=monitor)
     run = _to_maximum(problem, objective, Run(theta, bounds), effective_n_jobs(n_jobs))
     if monitor:
@@ -260,6 +265,8 @@ def _to_maximum(problem: Problem, objective: Objective, begun: Run, n_threads: i
             run = em(objective, begun, n_iter, problem.tol)
             # The search of penalties has not begun.
             run = run._replace(converged=run.converged and not problem.penalties)
+        if run.stopped:
+            return run
         objective = objective._replace(mixture=run.mixture)
         if run.mixture.experts.can_collapse and not on_sample:
             run = _with_reinitialized_experts(problem, objective, run)
@@ -275,7 +282,8 @@ def _with_evidence(problem: Problem, objective: Objective, begun: Run, on_sample
     """EM to convergence with penalties that are found on the way.
 
     The search can begin with the penalties and experts of a sample, as few iterations on all rows
-    are left then.
+    are left then. If an observer stops it there, the run has its coefficients and penalties, and
+    no iteration is made on all rows.
     """
     limits, first = (problem.max_iter, problem.tol), begun.theta
     arguments = problem.mixture, problem.penalties
@@ -285,11 +293,13 @@ def _with_evidence(problem: Problem, objective: Objective, begun: Run, on_sample
         of_sample = objective._replace(blocks=blocks, map_blocks=None, n_rows=sample.n_rows)
         of_sample = of_sample._replace(observer=monitor and monitor.on_sample)
         run = search_penalties(of_sample, *arguments, Run(first, []), limits)
-        if run.mixture.experts.can_collapse:
+        if run.mixture.experts.can_collapse and not run.stopped:
             of_sample = of_sample._replace(mixture=run.mixture)
             of_rows = problem._replace(rows=sample)
             run = _with_reinitialized_experts(of_rows, of_sample, run)
         objective, begun = objective._replace(mixture=run.mixture), begun._replace(theta=run.theta)
+        if run.stopped:  # the lower bound is that of all rows
+            return em(objective, run.theta, 0, problem.tol)._replace(stopped=True)
     run = search_penalties(objective, *arguments, begun, limits)
     in_memory = isinstance(problem.rows, Dataset) and not on_sample and problem.ends_at_maximum
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
@@ -324,7 +334,7 @@ def _compared_with_default(problem: Problem, objective: Objective, first: Array,
     default, n_done = objective._replace(mixture=problem.mixture), run.n_iter
     n_left = problem.max_iter - n_done
     other = em(default, Run(first, [], n_earlier=n_done), n_left, problem.tol)
-    return other if other.converged else run
+    return other if other.converged else run._replace(stopped=other.stopped)
 
 
 def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
@@ -411,7 +421,7 @@ def _search(
     runs = _to_convergence(problem, objective, runs, N_TO_CONVERGENCE, monitor)
     best, rng, n_empty_rounds = runs[0], np.random.default_rng(swap_seed), 0
     can_swap, total = problem.mixture.n_experts > 1, problem.rows.weight.sum()
-    while can_swap and n_empty_rounds < N_EMPTY_ROUNDS:
+    while can_swap and n_empty_rounds < N_EMPTY_ROUNDS and not runs[-1].stopped:
         swapped = _swapped(problem, best.theta, rng)
         candidates = first_starts.runs_side_by_side(objective, swapped, N_ITER_SWAPPED)
         # Those at a maximum that runs have reached go nowhere.
@@ -442,9 +452,11 @@ def _to_convergence(
     for i in distinct_best(problem, candidates, most):
         run = em(objective, candidates[i].theta, problem.max_iter, problem.tol)
         run = end_at_maximum(objective, run, problem.max_iter, problem.tol)
-        runs.append(run)
-        if monitor is not None and n_earlier + len(runs) <= problem.max_iter:
-            monitor(n_earlier + len(runs), run)
+        n_done = n_earlier + len(runs) + 1
+        stops = monitor is not None and n_done <= problem.max_iter and monitor(n_done, run)
+        runs.append(run._replace(stopped=stops))
+        if stops:
+            break
     return runs
 
 

@@ -64,6 +64,7 @@ FEATURES = {
     "targets drawn from a fit": ["_estimators/methods/draws.py"],
     "conformal distributions": ["distributions/_conformal.py"],
     "streams": ["_mixture/stream.py", "_estimators/fitting/partial_fit.py"],
+    "callbacks": ["_estimators/fitting/callbacks.py"],
     "warm starts": [
         "_estimators/fitting/problem.py:_continue",
         "_estimators/fitting/problem.py:_warm_start",

@@ -8,12 +8,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.dummy import DummyRegressor
 
-from skmoe import MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
 from support.fits import fit_quietly
 
 # Fewest rows of which the sample of 5000 rows is small enough.
 N_ROWS = 50_000
+ON_SAMPLE = "iteration on the sample"
 
 
 @cache
@@ -86,3 +87,60 @@ def test_row_blocks_and_units_begin_with_their_sample(capsys):
     of_units = regressor(gate="constant", max_iter=20, verbose=2)
     fit_quietly(of_units, X, y, units=units)
     assert iterations(capsys.readouterr().out)[0]
+
+
+# --- stopping on the sample -------------------------------------------------------------------
+
+
+class Stopper:
+    """A callback that stops at the end of the n-th task of a name in the final run."""
+
+    def __init__(self, name, stop_after):
+        self.name, self.stop_after, self.ended = name, stop_after, []
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
+        parent = context.parent.task_name if context.parent else ""
+        if parent == "EM":
+            self.ended.append(
+                (context.task_name, fitted_estimator.alpha_, fitted_estimator.expert_coef_)
+            )
+        names = [name for name, *_ in self.ended]
+        return parent == "EM" and names.count(self.name) >= self.stop_after
+
+
+@pytest.mark.parametrize(("task", "n_iter"), [("regressor", 4), ("classifier", 1), ("blocks", 2)])
+def test_nothing_is_run_after_a_stop_on_the_sample(task, n_iter):
+    pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
+    X, y, right = table()
+    moe, data = regressor(), (X, y)
+    if task == "classifier":
+        moe = MixtureOfExpertsClassifier(2, n_init=1, random_state=0)
+        data = X, right
+    elif task == "blocks":
+        data = (RowBlocks.from_arrays(X, y),)
+    stopper = Stopper(ON_SAMPLE, n_iter)
+    moe.set_callbacks(stopper).fit(*data)
+    assert [name for name, *_ in stopper.ended] == [ON_SAMPLE] * n_iter
+    assert moe.n_iter_ == len(moe.lower_bounds_) == 1  # the initial lower bound of all rows
+    assert not moe.converged_
+    assert np.isfinite([moe.lower_bound_, *moe.gate_coef_.ravel(), *moe.expert_coef_.ravel()]).all()
+    _, alpha, coef = stopper.ended[-1]
+    assert moe.alpha_ == alpha
+    assert_allclose(np.sort(moe.expert_coef_, axis=0), np.sort(coef, axis=0))  # of any order
+    if task == "regressor":  # the lower bound is that of all rows
+        mean = moe.score_samples(X, y).mean()
+        assert moe.lower_bound_ == pytest.approx(mean, abs=0.01)
+        # A fit goes on from there.
+        moe.set_callbacks().set_params(warm_start=True).fit(X, y)
+        whole = regressor().fit(X, y)
+        assert moe.converged_
+        assert moe.lower_bound_ == pytest.approx(whole.lower_bound_, abs=2e-3)

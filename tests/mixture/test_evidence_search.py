@@ -71,6 +71,7 @@ def test_rounds_become_longer_and_iterations_have_numbers():
 
     def observe(n_iter, run):
         heard.append((n_iter, run.n_earlier))
+        return False
 
     run = searched(own, [*BOTH, SCALES], observer=observe)
     numbers, earlier = np.array(heard).T
@@ -80,6 +81,11 @@ def test_rounds_become_longer_and_iterations_have_numbers():
     assert rounds[0] == ITERATIONS_BETWEEN_UPDATES[0]
     short = rounds[: len(ITERATIONS_BETWEEN_UPDATES)]
     assert (np.diff(short[:-1]) >= 0).all()
+
+    def stop(n_iter, run):
+        return n_iter == 4
+
+    assert searched(own, BOTH, observer=stop).stopped
 
 
 @pytest.mark.parametrize("max_iter", [2, 7, 18])

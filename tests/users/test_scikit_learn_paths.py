@@ -1,4 +1,4 @@
-"""What scikit-learn users do with an estimator: pipelines, searches, copies, routing."""
+"""What scikit-learn users do with an estimator: pipelines, searches, copies, routing, callbacks."""
 
 import joblib
 import numpy as np
@@ -254,6 +254,7 @@ def test_html_names_parameters_and_explains_them(moe, X, y):
     if parse_version("1.8") <= VERSION:
         assert "Number of experts" in html  # the tooltip, from the docstring
     assert repr(type(moe)(2, random_state=0)) == f"{name}(n_experts=2, random_state=0)"
+    assert hasattr(moe, "set_callbacks") == (parse_version("1.9") <= VERSION)
 
 
 def test_global_configuration_reaches_workers():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from skmoe._data.preprocessing import ExtraFeatures, Preprocessor
 from skmoe._data.rows import SAMPLE_SEED, Dataset, Rows, assign_folds, is_dask, select_raw_features
 from skmoe._data.series import cut_series, make_series
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
+from skmoe._estimators.fitting.callbacks import FitTask
 from skmoe._estimators.parameters import parameters
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters, TrainingTarget
@@ -37,7 +39,7 @@ from skmoe._mixture.fitted import FittedMixture, Usage, n_needed_experts, spikes
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.partitions import InitData, make_init_data, possible_experts, sample_of
-from skmoe._mixture.search import COUNTED_SEARCHES, Found
+from skmoe._mixture.search import COUNTED_SEARCHES, MAX_REINITIALIZATIONS, Found
 from skmoe._mixture.starts import Problem, blocks_of
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import is_collapsed
@@ -662,45 +664,68 @@ def _warn_of_estimators(
         )
 
 
-# --- printed progress -------------------------------------------------------------------------
+# --- progress: printed lines, and callbacks ---------------------------------------------------
 
 
 class FitMonitor(NamedTuple):
-    """Observer of one run of EM, which prints."""
+    """Observer of one run of EM, which prints, and calls callbacks."""
 
     label: str  # name of the run
     problem: FitProblem  # of the fit, whose mixture has the penalties of the starts
     verbose: int  # 1 for a line for each run, 2 also for one for each iteration
+    task: FitTask | None  # of the run, if callbacks follow the fit
 
-    def __call__(self, n_iter: int, run: Run, where: str = "") -> None:
-        """Print an iteration."""
+    def start(self) -> None:
+        """Announce the run."""
+        if self.task:
+            self.task.start()
+
+    def __call__(self, n_iter: int, run: Run, where: str = "") -> bool:
+        """Report an iteration; returns whether a callback stops the run."""
         if self.verbose > 1:
             label = f"{self.label}, search{where}" if where else self.label
             print(f"  {label}: {n_iter:>5d} {self._in_units(run):>16.8f}")
+        if self.task is None:
+            return False
+        return self.task.subtask(f"iteration{where}").start().end(self._attributes(run))
 
-    def on_sample(self, n_iter: int, run: Run) -> None:
-        """Print an iteration of the search of penalties on a sample, before those of the run."""
-        self(n_iter, run, " on the sample")
+    def on_sample(self, n_iter: int, run: Run) -> bool:
+        """Report an iteration of the search of penalties on a sample, before those of the run."""
+        return self(n_iter, run, " on the sample")
 
     def end(self, run: Run) -> None:
-        """Print the end of the run."""
-        state, mixture = ", converged" if run.converged else "", self.problem.em_problem.mixture
-        parts = ("gate", "experts") if run.mixture else ()
-        pairs = [(getattr(run.mixture, name), getattr(mixture, name)) for name in parts]
-        if any(one.penalties != other.penalties for one, other in pairs):
-            state += "; penalties changed, so that it cannot be compared with the starts"
-        bound = f"lower bound {self._in_units(run):.8f}, {run.n_iter} iterations"
-        print(f"{self.label}: {bound}{state}")
+        """Report the end of the run."""
+        if self.verbose > 0:
+            state, mixture = ", converged" if run.converged else "", self.problem.em_problem.mixture
+            parts = ("gate", "experts") if run.mixture else ()
+            pairs = [(getattr(run.mixture, name), getattr(mixture, name)) for name in parts]
+            if any(one.penalties != other.penalties for one, other in pairs):
+                state += "; penalties changed, so that it cannot be compared with the starts"
+            bound = f"lower bound {self._in_units(run):.8f}, {run.n_iter} iterations"
+            print(f"{self.label}: {bound}{state}")
+        if self.task:
+            self.task.end(self._attributes(run))
+
+    def _attributes(self, run: Run) -> Callable[[], dict[str, Any]]:
+        return partial(attributes_of_run, self.problem, run)
 
     def _in_units(self, run: Run) -> float:
         """The lower bound of a run in the units of y."""
         return run.lower_bound - self.problem.preprocessor.log_jacobian()
 
 
-def make_monitors(problem: FitProblem, verbose: int) -> list[FitMonitor]:
-    """Monitors of the starts and of the run after them."""
+def make_monitors(
+    problem: FitProblem, verbose: int, task: FitTask | None, first_id: int
+) -> list[FitMonitor]:
+    """Monitors of the starts and of the run after them, which are parts of the task of the fit."""
     em_problem, sample = problem.em_problem, ""
     if em_problem.n_rows_of_starts < em_problem.rows.n_rows:
         sample = f" (on a sample of {em_problem.n_rows_of_starts} rows)"
     labels = [*(f"start {i}{sample}" for i in range(len(em_problem.seeds))), "EM"]
-    return [FitMonitor(label, problem, verbose) for label in labels]
+    # Iterations on the rows for the initialisation, of a search of penalties there, on all rows,
+    # and of re-initialisations.
+    n_most = (3 + MAX_REINITIALIZATIONS) * em_problem.max_iter
+    return [
+        FitMonitor(label, problem, verbose, task and task.subtask(label.split()[0], n_most, number))
+        for number, label in enumerate(labels, first_id)
+    ]

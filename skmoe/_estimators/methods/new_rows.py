@@ -158,9 +158,10 @@ def _meta_rows(X: Any) -> Any:
 
 
 def _without_training_state(estimator: Any) -> Any:
-    """Shallow copy without the state for later fits, for the workers."""
+    """Shallow copy without the state for later fits and without callbacks, for the workers."""
     fitted = copy.copy(estimator)
     fitted._training_state = TrainingState()
+    vars(fitted).pop("_skl_callbacks", None)  # of scikit-learn
     return fitted
 
 

@@ -31,6 +31,7 @@ from skmoe._data.checks import is_integer, shown
 from skmoe._data.rows import Rows, check_several_folds, make_folds
 from skmoe._data.series import MIN_SERIES_OF_FOLDS, cut_series
 from skmoe._data.units import encode_units, n_known_experts
+from skmoe._estimators.fitting.callbacks import FitTask
 from skmoe._estimators.fitting.problem import FitProblem, attributes_of_run, build_problem
 from skmoe._estimators.parameters.conflicts import (
     check_conflicts,
@@ -107,11 +108,17 @@ class SelectionResult(NamedTuple):
 
 
 class Trials(NamedTuple):
-    """Numbers of experts to try in increasing order."""
+    """Numbers of experts to try in increasing order.
+
+    For callbacks they are the parts of the first task of a fit, with the attributes of the last
+    trial.
+    """
 
     numbers: Iterable[int]
     maximum: int
-    verbose: int = 0
+    verbose: int
+    task: FitTask | None
+    attributes: Callable[[], dict[str, Any]]
 
 
 def n_experts_grid(number: int = 1) -> Iterator[int]:
@@ -151,9 +158,11 @@ def select(
     given = np.ones(1) if weight is None else weight
     least_gain = 0.0 if weight is None else MIN_TOTAL_GAIN / given.sum()
     selected, is_over = 0, False
+    selection = trials.task and trials.task.subtask("selection", None, 0).start()
     for number in trials.numbers:
         if number > trials.maximum or len(tried) > selected + PATIENCE or is_over:
             break
+        trial = selection and selection.subtask("trial").start()
         since = time.perf_counter()
         found = score(number)
         if found is None:
@@ -172,17 +181,22 @@ def select(
             if trials.verbose > 0:
                 named = f"{number} expert{'s' * (number > 1)}"
                 print(f"{named}: score {means[-1]:.5f}, {time.perf_counter() - since:.1f} s")
+        is_over |= trial is not None and trial.end(trials.attributes)
+    if selection:
+        selection.end(trials.attributes)
     is_rising = 0 < selected == len(tried) - 1 and not is_over
     result = SelectionResult(tried[selected], np.array(tried), means, is_rising=is_rising)
     return result if weight is None else result._replace(errors=errors, ties=result.tried[is_tied])
 
 
-def with_selected_n_experts(estimator: Any, given: Any) -> tuple[Any, Any, dict[str, Any]]:
+def with_selected_n_experts(
+    estimator: Any, given: Any, task: FitTask | None
+) -> tuple[Any, Any, dict[str, Any]]:
     """Estimator and rows of the fit with a selected number, and attributes of the selection."""
     number = _implied_n_experts(estimator, given)
     if number is not estimator.n_experts:
         return copy.copy(estimator).set_params(n_experts=number), given, {}
-    fixed, data, found = _select_n_experts(estimator, given)
+    fixed, data, found = _select_n_experts(estimator, given, task)
     if found is None:
         return fixed, data, {}
     if found.is_rising:
@@ -220,7 +234,7 @@ def _implied_n_experts(estimator: Any, given: Any) -> Any:
 
 
 def _select_n_experts(
-    estimator: Any, given: Rows
+    estimator: Any, given: Rows, task: FitTask | None
 ) -> tuple[Any, Rows | TrainingData, SelectionResult | None]:
     """A copy of the estimator, the rows of its fit, and the number by a criterion or candidates.
 
@@ -261,7 +275,7 @@ def _select_n_experts(
         rows = data.rows
     n_distinct = rows.n_rows if rows.unit is None else len(np.unique(rows.unit))
     growth = Growth(estimator, data, at_maximum=not by_held_out_rows)
-    trials = Trials(numbers, 0, int(estimator.verbose))
+    trials = Trials(numbers, 0, int(estimator.verbose), task, growth.attributes)
     n_possible = int(float(rows.weight.sum()) // MIN_ROWS_PER_EXPERT)
     if not by_held_out_rows:
 
@@ -505,6 +519,10 @@ class Growth:
         trial = fit_trial(self.estimator, self.data, start, changed, at_maximum=self.at_maximum)
         self.last = trial
         return trial
+
+    def attributes(self) -> dict[str, Any]:
+        """Fitted attributes of the last trial."""
+        return attributes_of_run(self.last.problem, self.last.run) if self.last else {}
 
 
 # --- what is held out ------------------------------------------------------------------------

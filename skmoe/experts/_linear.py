@@ -317,5 +317,5 @@ class LogisticExperts(Facts):
 
 # Experts by name and task. New ones are a module with their class, and a row here.
 EXPERTS: dict[str, dict[str, Any]] = {
-    "linear": {"regressor": LinearExperts, "classifier": LogisticExperts},
+    "linear": {"regressor": LinearExperts, "classifier": LogisticExperts}
 }

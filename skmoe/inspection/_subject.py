@@ -71,10 +71,9 @@ def with_column(X: Any, j: int, column: Any) -> Any:
         parts = X[:, :j], sparse.csc_array(column[:, None]), X[:, j + 1 :]
         return sparse.csc_array(sparse.hstack(parts, format="csc"))
     if hasattr(X, "columns"):
-        rows = np.arange(X.shape[0])
-        return type(X)(
-            {name: column if i == j else _take(X, i, rows) for i, name in enumerate(X.columns)}
-        )
+        every = np.arange(X.shape[0])
+        columns = [column if i == j else _take(X, i, every) for i in range(X.shape[1])]
+        return type(X)(dict(zip(X.columns, columns, strict=True)))
     changed = X.copy()
     changed[:, j] = column
     return changed
@@ -229,12 +228,8 @@ def _table(X: Any, columns: Sequence[Array]) -> Any:
     if not hasattr(X, "columns"):
         rows = np.column_stack(columns)
         return sparse.csr_array(rows) if sparse.issparse(X) else rows
-    return type(X)(
-        {
-            name: columns[j] if is_numeric(X, j) else _take(X, j, columns[j].astype(int))
-            for j, name in enumerate(X.columns)
-        }
-    )
+    taken = [v if is_numeric(X, j) else _take(X, j, v.astype(int)) for j, v in enumerate(columns)]
+    return type(X)(dict(zip(X.columns, taken, strict=True)))
 
 
 def _take(X: Any, j: int, rows: Array) -> Any:
@@ -638,8 +633,6 @@ def target_name(estimator: Any, y: Any, index: int) -> str:
         return str(y.columns[index])
     if isinstance(getattr(y, "name", None), str) and y.name:
         return str(y.name)
-    if hasattr(y, "columns"):
-        return str(y.columns[index])
     return output_labels(estimator)[index]
 
 
@@ -693,12 +686,8 @@ class ObservedRows(NamedTuple):
 
     def over(self, axis: FeatureAxis, shown: Array, heights: Array) -> dict[str, Any]:
         """Fields of a display over a feature, with the rows that are shown at some heights (n,)."""
-        of_rows: dict[str, Any] = {
-            "x": axis.observed,
-            "y": heights,
-            "assigned_expert": self.assigned_expert,
-        }
-        found = {name: values[shown] for name, values in of_rows.items()}
+        of_rows = {"x": axis.observed, "y": heights, "assigned_expert": self.assigned_expert}
+        found: dict[str, Any] = {name: values[shown] for name, values in of_rows.items()}
         found |= {"grid": axis.positions, "categories": axis.categories}
         for name, values in (("units", self.units), ("censored", self.censored)):
             found[name] = None if values is None else values[shown]

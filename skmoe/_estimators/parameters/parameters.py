@@ -265,7 +265,7 @@ DEFAULT_EXPERT, DEFAULT_GATE = "linear", "softmax"
 # costly ones: of estimators as experts, or all of them to convergence.
 N_STARTS, N_STARTS_OF_SMALL, N_COSTLY_STARTS = 8, 32, 4
 
-# Largest number of starts, each of which has a seed, a callback task and a trace.
+# Largest number of starts, each of which has a seed and a trace.
 MAX_N_INIT = 10_000
 
 # Names of initialisations.

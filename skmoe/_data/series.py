@@ -45,6 +45,11 @@ def ranks_in_time(units: Array | None, time: Array | None, n_rows: int) -> tuple
     """
     codes = np.zeros(n_rows, dtype=int) if units is None else encode_units(units)[1]
     times = np.arange(n_rows) if time is None else time
+    if times.dtype.kind in "OU" and isinstance(times[0], str):
+        raise ValueError(
+            f"time must hold numbers or dates, since texts are in the order of letters; row 0 "
+            f"holds {shown(times[0])}. Convert it, such as by pandas.to_numeric or to_datetime."
+        )
     order = np.lexsort((times, codes))
     if time is not None:
         is_equal = (np.diff(codes[order]) == 0) & (times[order][1:] == times[order][:-1])
@@ -103,10 +108,13 @@ def without_missing(y: Any, classes: Array | None, *, may_be_all: bool) -> tuple
 
 
 def is_missing(entries: Array) -> Array:
-    """Which objects are None, or differ from themselves as NaN does."""
-    return np.frompyfunc(lambda value: value is None or bool(value != value), 1, 1)(entries).astype(
-        bool
-    )
+    """Which objects are None, or not equal to themselves as NaN and the NA of pandas are."""
+    return ~np.frompyfunc(_is_known, 1, 1)(entries).astype(bool)
+
+
+def _is_known(value: Any) -> bool:
+    is_same = value == value
+    return value is not None and isinstance(is_same, bool | np.bool_) and bool(is_same)
 
 
 def misses_y(y: Any, output: int | None = None) -> Array:

@@ -12,6 +12,7 @@ from scipy.special import ndtri
 from sklearn.base import is_classifier
 from sklearn.utils import Bunch
 
+from skmoe._data.censored_targets import bounds_of, point_values
 from skmoe._data.checks import (
     check_choice,
     check_columns,
@@ -145,9 +146,8 @@ class TreatmentEffects(AverageEffects, draw.Display):
         size = PANEL_WIDTH, max(LEAST_HEIGHT, FRAME_HEIGHT + EFFECT_HEIGHT * len(names))
         axes = self._axes(ax, 1 if given is None else 2, size)
         style = {"fmt": "o", "color": draw.DARK_GREY, "capsize": 3}
-        widths = np.abs(
-            self.conf_int(INTERVAL_LEVEL).T - self.estimates
-        )  # NaN without standard errors
+        # NaN without standard errors.
+        widths = np.abs(self.conf_int(INTERVAL_LEVEL).T - self.estimates)
         axes[0].errorbar(self.estimates, np.arange(len(names)), xerr=widths, **style)
         axes[0].axvline(0.0, **draw.REFERENCE)
         draw.name_rows(axes[0], draw.shortened(names, draw.HEADING_WIDTH))
@@ -282,6 +282,11 @@ def treatment_effects(
             'observed, or with cv. Pass what="restricted_mean", time= within the observation, and '
             "cv=None."
         )
+    if at_time is not None and has_bounds(y) and at_time[1] > point_values(bounds_of(y)).max():
+        raise ValueError(
+            f"time must not be beyond {point_values(bounds_of(y)).max():g}, the last time in y, "
+            f"after which nothing was observed; got {time:g}. Pass an earlier time."
+        )
     rows, change = _checked(estimator, mixture, Rows(X, y, sample_weight, offset, units), treatment)
     chance = _chance(propensity, rows, change, cv)
     if inference is None and y is not None:
@@ -400,19 +405,14 @@ def _row_effects(
     mixture: Any, rows: Rows, ends: Sequence[Any], at_time: tuple[str, float] | None
 ) -> Array:
     """Difference (n,) of the predictions with and without the treatment."""
-    index, (low, high) = int(is_classifier(mixture)), ends
-    if at_time is not None:
-        name, time = at_time
-        both = (mixture.predict_dist(table, offset=rows.offset) for table in ends)
-        without, treated = (
-            np.asarray(dist.sf(time) if name == "sf" else dist.restricted_mean(time))
-            for dist in both
-        )
-        return (treated - without).reshape(rows.n_rows)
-    without, treated = (
-        subject.predicted_mean(mixture, table, index, offset=rows.offset) for table in (low, high)
-    )
-    return treated - without
+    index, found = int(is_classifier(mixture)), []
+    for table in ends:
+        if at_time is None:
+            found.append(subject.predicted_mean(mixture, table, index, offset=rows.offset))
+        else:
+            dist = mixture.predict_dist(table, offset=rows.offset)
+            found.append(np.ravel(getattr(dist, at_time[0])(at_time[1])))
+    return found[1] - found[0]
 
 
 # --- held-out rows --------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ from skmoe._data.rows import (
     class_codes,
     is_dask,
 )
+from skmoe._data.series import is_missing
 from skmoe._data.units import check_gate_columns, check_init_of_units, encode_units, unit_runs
 from skmoe._estimators.parameters.conflicts import (
     AVERAGES,
@@ -254,11 +255,10 @@ def validate_training_data(
                 "one dimension. Pass a frame or an array of shape (n_samples, n_outputs)."
             )
         if rows.y.dtype.kind == "f" and (np.isnan(rows.y).any() or not rows.weight.all()):
-            # In series all outputs are missing where the weight is zero.
-            counts = np.isnan(rows.y).reshape(rows.n_rows, -1).sum(axis=0)
-            counts += of_series * np.count_nonzero(rows.weight == 0.0)
-            names = attributes.get("output_names_", ["y"])
-            attributes["n_missing_"] = dict(zip(names, counts.tolist(), strict=True))
+            entries = np.asarray(given.y, dtype=object).reshape(rows.n_rows, -1)
+            counts, names = is_missing(entries).sum(axis=0), attributes.get("output_names_", ["y"])
+            if counts.any():
+                attributes["n_missing_"] = dict(zip(names, counts.tolist(), strict=True))
         if not params.is_plain or has_bounds(rows.y):  # otherwise all numbers are possible
             check_support(params, rows.y, rows.weight)
         if has_bounds(rows.y):

@@ -95,15 +95,12 @@ def without_missing(y: Any, classes: Array | None, *, may_be_all: bool) -> tuple
         known = entries[~missing]
         if not len(known) and not may_be_all:
             raise ValueError("y must have values in some rows; all are missing. Pass observed y.")
-        filled = np.zeros(entries.shape[1])
-        if len(known):  # the first value of each output
-            filled = entries[absent.argmin(axis=0), np.arange(entries.shape[1])]
-        if not len(known) and classes is not None:
-            filled = classes[:1]
-            entries = entries.astype(classes.dtype)
-        entries = entries.copy()
-        entries[missing] = filled
-        values = entries.reshape(values.shape)
+        # The first value of each output, if there is any.
+        filled = entries[absent.argmin(axis=0), np.arange(entries.shape[1])]
+        if not len(known):
+            filled = np.zeros(1) if classes is None else classes[:1]
+            entries = np.broadcast_to(filled, entries.shape)
+        values = np.where(missing[:, None], filled, entries).reshape(values.shape)
     return values, missing
 
 

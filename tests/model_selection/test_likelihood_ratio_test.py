@@ -116,6 +116,7 @@ def test_classes_and_units_have_a_test():
 REFUSED = [
     (regressor(), regressor(n_experts=3), ["n_experts=2", "n_experts_test"]),
     (regressor(), regressor(family="student_t"), ["family", "bic"]),
+    (regressor(), regressor(random_features=[]), ["random_features=None", "bic"]),
     (regressor(monotonic_cst=[1, 0, 0]), regressor(), ["monotonic_cst"]),
     (regressor(), regressor(), ["more parameters"]),
     (regressor(), MixtureOfExpertsClassifier(2), ["MixtureOfExpertsRegressor"]),

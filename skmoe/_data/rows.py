@@ -436,9 +436,8 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     missing: Any = None
     if has_target:
         target = given.y
-        may_lack = rules.of_series or rules.of_effects
-        may_lack |= rules.of_classes and given.unit is not None
-        if may_lack and target is not None and not has_bounds(target):
+        in_units = rules.of_effects or (rules.of_classes and given.unit is not None)
+        if (rules.of_series or in_units) and target is not None and not has_bounds(target):
             may_be_all = not rules.is_first
             target, missing = without_missing(target, rules.classes, may_be_all=may_be_all)
         y = checked_target(target, rules, n_rows)

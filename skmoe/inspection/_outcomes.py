@@ -73,8 +73,8 @@ def distal_outcome(
     TypeError
         If the estimator does not end in a mixture of experts.
     ValueError
-        If the outcome has not one value for each row, or several in a unit; if a regime is not the
-        most probable one of any row; and for `gate="markov"`, whose rows are dependent.
+        If the outcome has not one finite value for each row, or several in a unit; if a regime is
+        not the most probable one of any row; and for `gate="markov"`, whose rows are dependent.
 
     See Also
     --------

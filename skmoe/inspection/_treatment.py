@@ -201,7 +201,7 @@ def treatment_effects(
         Effects on the mean of y, or on the probability of the second class; on the mean time
         without an event until `time`; or on the probability of no event until then.
     time : float, default=None
-        That time, in the unit of y, within the time of observation. Censored y needs one.
+        That time, in the unit of y. Censored y needs one, not later than its last time.
     better : {"higher", "lower"}, default="higher"
         Which values of y are better: the treatment helps where its effect is positive, or negative.
     cv : int, splitter or iterable, default=None
@@ -410,8 +410,9 @@ def _row_effects(
         if at_time is None:
             found.append(subject.predicted_mean(mixture, table, index, offset=rows.offset))
         else:
-            dist = mixture.predict_dist(table, offset=rows.offset)
-            found.append(np.ravel(getattr(dist, at_time[0])(at_time[1])))
+            dist, (name, time) = mixture.predict_dist(table, offset=rows.offset), at_time
+            own = dist.sf(time) if name == "sf" else dist.restricted_mean(time)
+            found.append(np.ravel(own))
     return found[1] - found[0]
 
 

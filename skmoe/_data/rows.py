@@ -430,8 +430,8 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     missing: Any = None
     if has_target:
         target = given.y if isinstance(given.y, np.ndarray) else stacked_outcomes(given.y)
-        may_lack = rules.of_series or rules.of_effects
-        if may_lack and target is not None and not has_bounds(target):
+        in_units = rules.of_effects or (rules.of_classes and given.unit is not None)
+        if (rules.of_series or in_units) and target is not None and not has_bounds(target):
             may_be_all = not rules.is_first
             target, missing = without_missing(target, rules.classes, may_be_all=may_be_all)
         y = checked_target(target, rules, n_rows)
@@ -470,10 +470,10 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             'time orders the rows of gate="markov" only; other gates take rows as independent. '
             'Use gate="markov", or pass the time as a column of X.'
         )
-    elif missing is not None:  # of units with random effects
-        if unit is not None:
+    elif missing is not None:  # in units
+        if unit is not None and rules.of_effects:
             check_weights_of_units(encode_units(unit)[1], weight, "random_features")
-        if rules.is_first or rules.is_block:
+        if rules.is_first or rules.is_block or rules.of_classes:
             weight = np.where(missing, 0.0, weight)
         elif missing.any() and y is not None:
             y[missing] = np.nan

@@ -104,10 +104,13 @@ class FittedMixture(NamedTuple):
         """
         data, theta = self.data(self.preprocessor.transform_units(rows)), self.theta[None]
         logs = self.mixture.at(theta, data).logs
-        joint = data.joint(self.mixture.log_gate(theta, data, routed=True), logs)[:, 0]
-        joint = data.rows.row_responsibilities(joint)
-        if data.rows.y.ndim == 1 or len(data.rows.y) == 1:
-            joint = joint - np.where(np.isfinite(logs[:, 0]), logs[:, 0], 0.0)
+        own = np.where(data.rows.y.ndim == 1 or len(data.rows.y) == 1, logs[:, 0], 0.0)
+        is_never, repeat = np.isneginf(own), data.rows.row_responsibilities
+        logs = np.where(is_never[:, None], 0.0, logs)
+        joint = repeat(data.joint(self.mixture.log_gate(theta, data, routed=True), logs)[:, 0])
+        n_never = repeat(data.total(1.0 * is_never))  # rows that are impossible under an expert
+        own = np.where(is_never, 0.0, data.rows.weight * own)  # the weight is 0 without a class
+        joint = np.where(n_never > is_never, -np.inf, joint - own)
         ranks = np.argsort(np.argsort(rows.unit, kind="stable"))
         return log_normalise(joint)[0][:, ranks]
 

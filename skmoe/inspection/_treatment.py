@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from sklearn.base import is_classifier
 from sklearn.utils import Bunch
 
-from skmoe._data.censored_targets import times_and_events
+from skmoe._data.censored_targets import checked_bounds, point_values, times_and_events
 from skmoe._data.checks import (
     check_choice,
     check_columns,
@@ -147,9 +147,8 @@ class TreatmentEffects(AverageEffects, draw.Display):
         size = PANEL_WIDTH, max(LEAST_HEIGHT, FRAME_HEIGHT + EFFECT_HEIGHT * len(names))
         axes = self._axes(ax, 1 if given is None else 2, size)
         style = {"fmt": "o", "color": draw.DARK_GREY, "capsize": 3}
-        widths = np.abs(
-            self.conf_int(INTERVAL_LEVEL).T - self.estimates
-        )  # NaN without standard errors
+        # NaN without standard errors.
+        widths = np.abs(self.conf_int(INTERVAL_LEVEL).T - self.estimates)
         axes[0].errorbar(self.estimates, np.arange(len(names)), xerr=widths, **style)
         axes[0].axvline(0.0, **draw.REFERENCE)
         draw.name_rows(axes[0], draw.shortened(names, draw.HEADING_WIDTH))
@@ -203,7 +202,7 @@ def treatment_effects(
         Effects on the mean of y, or on the probability of the second class; on the mean time
         without an event until `time`; or on the probability of no event until then.
     time : float, default=None
-        That time, in the unit of y, within the time of observation. Censored y needs one.
+        That time, in the unit of y. Censored y needs one, not later than its last time.
     better : {"higher", "lower"}, default="higher"
         Which values of y are better: the treatment helps where its effect is positive, or negative.
     cv : int, splitter or iterable, default=None
@@ -286,6 +285,12 @@ def treatment_effects(
         raise ValueError(
             "y must not be censored without a time, since means go beyond the last time that was "
             'observed. Pass what="restricted_mean", and time= within the observation.'
+        )
+    last = point_values(checked_bounds(y)).max() if has_bounds(y) else np.inf
+    if at_time is not None and at_time[1] > last:
+        raise ValueError(
+            f"time must not be beyond {last:g}, the last time in y, "
+            f"after which nothing was observed; got {time:g}. Pass an earlier time."
         )
     rows, change = _checked(estimator, mixture, Rows(X, y, sample_weight, offset, units), treatment)
     chance = _chance(propensity, rows, change, cv)
@@ -404,19 +409,15 @@ def _row_effects(
     mixture: Any, rows: Rows, ends: Sequence[Any], at_time: tuple[str, float] | None
 ) -> Array:
     """Difference (n,) of the predictions with and without the treatment."""
-    index, (low, high) = int(is_classifier(mixture)), ends
-    if at_time is not None:
-        name, time = at_time
-        both = (mixture.predict_dist(table, offset=rows.offset) for table in ends)
-        without, treated = (
-            np.asarray(dist.sf(time) if name == "sf" else dist.restricted_mean(time))
-            for dist in both
-        )
-        return (treated - without).reshape(rows.n_rows)
-    without, treated = (
-        subject.predicted_mean(mixture, table, index, offset=rows.offset) for table in (low, high)
-    )
-    return treated - without
+    index, found = int(is_classifier(mixture)), []
+    for table in ends:
+        if at_time is None:
+            found.append(subject.predicted_mean(mixture, table, index, offset=rows.offset))
+        else:
+            dist, (name, time) = mixture.predict_dist(table, offset=rows.offset), at_time
+            own = dist.sf(time) if name == "sf" else dist.restricted_mean(time)
+            found.append(np.ravel(own))
+    return found[1] - found[0]
 
 
 # --- held-out rows --------------------------------------------------------------------------------

@@ -566,6 +566,8 @@ def test_effects_on_censored_times_are_those_until_a_time(what, name):
     assert_allclose(found.row_effects, high - low)
     assert_allclose(found.estimates[0], (high - low).mean(), rtol=1e-6)
     assert np.isfinite(found.standard_errors).all()
+    message = refusal(treatment_effects, moe, table, y, treatment=1, what=what, time=4.5)
+    assert_refused(message, "time must not be beyond 4", "4.5", "earlier")
 
 
 @pytest.mark.parametrize("what", ["restricted_mean", "survival"])

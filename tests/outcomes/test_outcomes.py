@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from outcomes.conftest import FAMILIES, N_ROWS, mixture
-from skmoe import MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
 from skmoe.inspection import export_text
 from skmoe.model_selection import n_experts_test
@@ -209,6 +209,37 @@ def test_rows_without_any_outcome_say_nothing(moe, patients):
     # Nothing is known of them but the features.
     assert_allclose(other.responsibilities(X[-3:], y[-3:]), other.predict_gate(X[-3:]))
     assert_allclose(other.score_samples(X[-3:], y[-3:]), 0.0, atol=1e-12)
+
+
+def test_rows_of_units_are_predicted_without_their_own_y_where_it_rules_an_expert_out():
+    rng = np.random.default_rng(0)
+    units = np.repeat(np.arange(30), 4)
+    X = rng.normal(size=30)[units][:, None]
+    y = rng.poisson(0.6, size=120) * (units % 2.0)
+    moe = fit_quietly(
+        MixtureOfExpertsRegressor(2, family=["zero", "poisson"], n_init=2, random_state=0),
+        *(X, y),
+        units=units,
+    )
+    gate = moe.predict_gate(X, y=y, units=units)
+    for row in np.flatnonzero(y)[:8]:
+        without = np.where(np.arange(120) == row, np.nan, y)
+        assert_allclose(gate[row], moe.predict_gate(X, y=without, units=units)[row])
+
+
+def test_missing_classes_of_units_contribute_nothing():
+    rng = np.random.default_rng(0)
+    units, X = np.repeat(np.arange(30), 4), rng.normal(size=(120, 1))
+    y = np.where(X[:, 0] + 2.0 * (units % 2) + rng.normal(size=120) > 1.0, "a", "b").astype(object)
+    missing = rng.random(120) < 0.2
+    known = np.where(missing, None, y)
+    moe = MixtureOfExpertsClassifier(2, gate="constant", n_init=2, random_state=0)
+    left_out = clone(moe).fit(X[~missing], y[~missing], units=units[~missing])
+    moe.fit(X, known, units=units)
+    assert_allclose(moe.expert_coef_, left_out.expert_coef_)
+    gate = moe.responsibilities(X, known, units=units).rows(units)
+    predicted = moe.predict_proba(X, y=known, units=units)
+    assert_allclose(predicted[missing], moe.predict_proba(X, gate_proba=gate)[missing])
 
 
 def test_units_have_several_courses(patients):

@@ -40,6 +40,10 @@ FITS = {
         ("time", "of one kind", "convert"),
         (regressor(), Y, {"units": UNITS, "time": np.array([1.0, "x"] * (N // 2), dtype=object)}),
     ),
+    "times as texts": (
+        ("time must hold numbers or dates", repr(str(TIME[0])), "to_datetime"),
+        (regressor(), Y, {"units": UNITS, "time": TIME.astype(str)}),
+    ),
     "too few times": (
         ("time", "one entry for each of the 150 rows", (5,)),
         (regressor(), Y, {"units": UNITS, "time": TIME[:5]}),

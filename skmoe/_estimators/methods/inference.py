@@ -700,8 +700,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         True
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-        given = given._replace(n_values=var_weights)
-        return self._criteria("aic", given).numbers["aic"]
+        return self._criteria("aic", given._replace(n_values=var_weights)).numbers["aic"]
 
     def bic(
         self,
@@ -752,8 +751,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             log density of held-out rows (`score_samples`) instead.
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-        given = given._replace(n_values=var_weights)
-        return self._criteria("bic", given).numbers["bic"]
+        return self._criteria("bic", given._replace(n_values=var_weights)).numbers["bic"]
 
     def icl(
         self,
@@ -802,8 +800,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             log density of held-out rows (`score_samples`) instead.
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-        given = given._replace(n_values=var_weights)
-        return self._criteria("icl", given).numbers["icl"]
+        return self._criteria("icl", given._replace(n_values=var_weights)).numbers["icl"]
 
     def _criteria(self, criterion: str, given: Rows) -> FitStatistics:
         """Criteria of rows with their target."""

@@ -460,10 +460,10 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         gate_proba : array-like of shape (n_samples, n_experts), default=None
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
-            from which the regime is known better. In series (`gate="markov"`) rows are predicted
-            from earlier ones only. None if nothing is known.
+        y : array-like of shape (n_samples,), default=None
+            Classes of rows of units, None or NaN where they are not known: a row is predicted from
+            the others of its unit, and in series (`gate="markov"`) from earlier ones. None if
+            nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 
@@ -496,10 +496,10 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         gate_proba : array-like of shape (n_samples, n_experts), default=None
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
-            from which the regime is known better. In series (`gate="markov"`) rows are predicted
-            from earlier ones only. None if nothing is known.
+        y : array-like of shape (n_samples,), default=None
+            Classes of rows of units, None or NaN where they are not known: a row is predicted from
+            the others of its unit, and in series (`gate="markov"`) from earlier ones. None if
+            nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 
@@ -530,10 +530,10 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         gate_proba : array-like of shape (n_samples, n_experts), default=None
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
-            from which the regime is known better. In series (`gate="markov"`) rows are predicted
-            from earlier ones only. None if nothing is known.
+        y : array-like of shape (n_samples,), default=None
+            Classes of rows of units, None or NaN where they are not known: a row is predicted from
+            the others of its unit, and in series (`gate="markov"`) from earlier ones. None if
+            nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 

@@ -27,6 +27,7 @@ from skmoe._data.encoding import Encoder
 from skmoe._data.outcomes import names_of_outputs, stacked_outcomes
 from skmoe._data.preprocessing import Standardization, distinct_rows
 from skmoe._data.rows import RowRules, Rows, check_numbers, checked_rows, class_codes, is_dask
+from skmoe._data.series import is_missing
 from skmoe._data.units import check_gate_columns, check_init_of_units, encode_units, unit_runs
 from skmoe._estimators.parameters import conflicts, parameters
 from skmoe._estimators.parameters import parts as part_checks
@@ -239,11 +240,13 @@ def validate_training_data(
             )
         missing = targets.is_unknown(rows.y) if has_bounds(rows.y) else np.isnan(rows.y)
         if missing.any() or not rows.weight.all():
-            # In series all outputs are missing where the weight is zero.
+            y = stacked_outcomes(given.y)
+            is_bounded, values = has_bounds(y), np.asarray(y)
+            missing = targets.is_unknown(y) if is_bounded else is_missing(values.astype(object))
             counts = missing.reshape(rows.n_rows, -1).sum(axis=0)
-            counts += of_series * np.count_nonzero(rows.weight == 0.0)
             names = attributes.get("output_names_", ["y"])
-            attributes["n_missing_"] = dict(zip(names, counts.tolist(), strict=True))
+            if counts.any():
+                attributes["n_missing_"] = dict(zip(names, counts.tolist(), strict=True))
         if has_bounds(rows.y):
             targets.check_some_known(rows.y, rows.weight)
             last = targets.last_times(rows.y, rows.weight)

@@ -82,7 +82,8 @@ def models():
 # Options of fits by maximum likelihood.
 UNPENALISED = {"alpha": 0, "gate_alpha": 0, "dispersion_prior": 0.0, "max_iter": 3000}
 
-REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "designs.json").read_text())
+DESIGNS = Path(__file__).parents[1] / "reference" / "designs.json"
+REFERENCE = json.loads(DESIGNS.read_text(encoding="utf-8"))
 
 
 class GompertzAFT(lifelines.fitters.ParametricRegressionFitter):

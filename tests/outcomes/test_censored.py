@@ -16,7 +16,7 @@ from skmoe.inspection import CalibrationDisplay, SurvivalDisplay, average_effect
 from skmoe.metrics import concordance_index, log_density_scorer
 from skmoe.model_selection import n_experts_test
 from support.fits import fit_quietly
-from support.refusals import assert_fit_refused, assert_refused, refusal
+from support.refusals import assert_fit_refused
 
 FAMILIES = {"time": "weibull", "crp": "lognormal", "smoker": "binary"}
 N = 300
@@ -268,6 +268,10 @@ def test_refusals(case, patients):
     assert_fit_refused(mixture(family=FAMILIES), (patients.X, change(patients.y)), name, *words)
 
 
-def test_draws_have_no_ends_of_an_observation(moe, patients):
-    message = refusal(n_experts_test, mixture(1, family=FAMILIES), patients.X, patients.y)
-    assert_refused(message, "n_experts_test cannot be used with censored y")
+def test_targets_are_drawn_as_they_would_be_observed(patients):
+    """Where targets are drawn, times are censored and values are missing as those of the fit."""
+    found = n_experts_test(
+        mixture(1, family=FAMILIES), patients.X, patients.y, n_bootstrap=2, random_state=0
+    )
+    assert found.p_value in {1 / 3, 2 / 3, 1.0}
+    assert np.isfinite(found.replicates).all()

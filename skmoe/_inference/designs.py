@@ -36,6 +36,16 @@ def warn_of_weights(name: str, rows: Rows) -> None:
     )
 
 
+def check_independent_units(rows: Rows) -> None:
+    """There must be several units or series, whose scores do not sum to zero at the maximum."""
+    of_rows = rows.unit if rows.series is None else rows.series
+    if of_rows is not None and np.ptp(of_rows) == 0:
+        raise ValueError(
+            'method must not be "sandwich" with a single unit or series, whose scores sum to zero '
+            'at the maximum. Use method="observed", or "bootstrap".'
+        )
+
+
 def clusters_of(rows: Rows, method: str) -> Clusters:
     """The clusters of rows or units, and their strata, for the sandwich."""
     given = " and ".join(rows.metadata)

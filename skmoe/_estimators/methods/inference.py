@@ -42,7 +42,12 @@ from skmoe._inference.coefficients import (
     observed_errors,
     require_distribution,
 )
-from skmoe._inference.designs import clusters_of, kinds_of_weights, warn_of_weights
+from skmoe._inference.designs import (
+    check_independent_units,
+    clusters_of,
+    kinds_of_weights,
+    warn_of_weights,
+)
 from skmoe._inference.effects import (
     AverageEffects,
     Explanation,
@@ -134,6 +139,8 @@ def infer_coefficients(
     if options.method == "bootstrap":
         return _bootstrap(estimator, rows.validated, options, coefficients)
     is_sandwich = options.method == "sandwich"
+    if is_sandwich:
+        check_independent_units(rows.validated)
     found, is_indefinite = observed_errors(
         estimator._fitted, rows.data, coefficients, is_sandwich, clusters
     )

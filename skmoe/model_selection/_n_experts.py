@@ -39,7 +39,12 @@ from skmoe._estimators.selection.likelihood_ratio import (
 from skmoe._inference.coefficients import require_distribution
 from skmoe._inference.comparisons import NExpertsTable, NExpertsTest
 from skmoe.exceptions import NumberOfExpertsWarning, warn_user
-from skmoe.model_selection._nested import check_is_mixture, with_mixture, without_steps
+from skmoe.model_selection._nested import (
+    check_is_mixture,
+    warn_of_missing,
+    with_mixture,
+    without_steps,
+)
 from skmoe.protocols import Experts
 
 # Fraction of failed searches among the bootstrap samples from which a warning is given. Under
@@ -190,8 +195,10 @@ def n_experts_test(
     samples can give: for a smaller one, raise n_bootstrap.
     """
     check_is_mixture("estimator", estimator)
-    X, estimator = without_steps(estimator, X, y, units)[:2]
     given = Rows(X, y, sample_weight, offset, units, n_values=var_weights)
+    warn_of_missing("n_experts_test", estimator, given)
+    X, estimator = without_steps(estimator, X, y, units)[:2]
+    given = given._replace(X=X)
     seed, seeds = check_draws(n_bootstrap, n_exceedances, random_state)
     n_jobs, verbose = check_n_jobs(n_jobs), check_verbose("verbose", verbose)
     tested, data = _validated(estimator, n_experts, given)
@@ -388,6 +395,8 @@ def n_experts_table(
     2
     """
     check_is_mixture("estimator", estimator)
+    rows = Rows(X, y, sample_weight, offset, units, time=time, n_values=var_weights)
+    warn_of_missing("n_experts_table", estimator, rows)
     X, estimator, pipeline = without_steps(estimator, X, y, units)
     tabulated = estimator if init is None else clone(estimator).set_params(init=init)
     fixed = {
@@ -406,7 +415,7 @@ def n_experts_table(
     numbers = sorted({check_integer("n_experts", number, least=1) for number in listed})
     if n_bootstrap is not None:
         check_integer("n_bootstrap", n_bootstrap, least=1)
-    rows = Rows(X, y, sample_weight, offset, units, time=time, n_values=var_weights)
+    rows = rows._replace(X=X)
     given, in_folds = rows.arguments, {} if groups is None else {"groups": groups}
     fits, statistics, p_values = [], [], []
     for number in numbers:

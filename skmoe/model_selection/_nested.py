@@ -163,8 +163,10 @@ def likelihood_ratio_test(
     The p-value is the mean of those of 0 and 1 degrees of freedom: ...
     The follow-up is long enough for a plateau (Maller and Zhou 1994: alpha = ...).
     """
+    given = Rows(X, y, sample_weight, offset, units, possible=known_experts, n_values=var_weights)
     for name, estimator in (("smaller", smaller), ("larger", larger)):
         check_is_mixture(name, estimator)
+        warn_of_missing("likelihood_ratio_test", estimator, given)
     first, second = (
         [clone(step, safe=False) for _, step in one.steps[:-1]] if isinstance(one, Pipeline) else []
         for one in (smaller, larger)
@@ -176,10 +178,10 @@ def likelihood_ratio_test(
         )
     X, smaller, pipeline = without_steps(smaller, X, y, units)
     larger = larger if pipeline is None else larger.steps[-1][1]
-    rows = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+    rows = given._replace(X=X, time=time)
     number = N_BOOTSTRAP if n_bootstrap is None else n_bootstrap
     seeds = check_draws(number, n_exceedances, random_state)[1]
-    rows, draws = rows._replace(n_values=var_weights), (seeds, n_exceedances, check_n_jobs(n_jobs))
+    draws = seeds, n_exceedances, check_n_jobs(n_jobs)
     test = likelihood_ratio((smaller, larger), rows, draws, n_bootstrap is not None)
     test.estimators = [with_mixture(pipeline, fitted) for fitted in test.estimators]
     return test
@@ -199,6 +201,13 @@ def check_is_mixture(name: str, estimator: Any) -> None:
             f"{name} must be a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier; got "
             f"{shown(last)}. {remedy}"
         )
+
+
+def warn_of_missing(name: str, estimator: Any, rows: Rows) -> None:
+    """A warning for each argument of the fit of a fitted estimator that its refits will lack."""
+    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    if last._row_arguments:
+        last._warn_of_missing(name, rows, "sample_weight", "offset", "units", "var_weights")
 
 
 def without_steps(estimator: Any, X: Any, y: Any, units: Any) -> tuple[Any, Any, Pipeline | None]:

@@ -16,6 +16,7 @@ from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._data.steps import UnitPipeline
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.methods.input_steps import fitted_to, held_out_folds, mixture_of
+from skmoe._estimators.methods.series import has_series
 from skmoe._estimators.selection.likelihood_ratio import check_draws, likelihood_ratio
 from skmoe._inference.comparisons import NestedModelsTest
 from skmoe._numerics.typing import Array
@@ -313,6 +314,12 @@ def cross_val_predict_interval(
             "estimator must be a MixtureOfExpertsRegressor or GatedStackingRegressor, or a "
             f"pipeline or search that ends in one; got {shown(final_estimator(estimator))}. Of "
             'classifiers use cross_val_predict(..., method="predict_proba").'
+        )
+    if has_series(final_estimator(estimator)) and units is None:
+        raise ValueError(
+            'estimator must not have gate="markov" without units: folds cut a single series, and '
+            "intervals of its rows need earlier ones. Pass units=, or fit to the first rows, and "
+            "call predict_interval(X, y=y, time=time) with all rows: it uses earlier y only."
         )
     given = {"groups": groups, "sample_weight": sample_weight, "units": units, "offset": offset}
     arrays = check_metadata(given, X.shape[0] if hasattr(X, "shape") else len(X))

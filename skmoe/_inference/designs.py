@@ -36,18 +36,8 @@ def warn_of_weights(name: str, rows: Rows) -> None:
     )
 
 
-def check_independent_units(rows: Rows) -> None:
-    """There must be several units or series, whose scores do not sum to zero at the maximum."""
-    of_rows = rows.unit if rows.series is None else rows.series
-    if of_rows is not None and np.ptp(of_rows) == 0:
-        raise ValueError(
-            'method must not be "sandwich" with a single unit or series, whose scores sum to zero '
-            'at the maximum. Use method="observed", or "bootstrap".'
-        )
-
-
-def clusters_of(rows: Rows, method: str) -> Clusters:
-    """The clusters of rows or units, and their strata, for the sandwich."""
+def clusters_of(rows: Rows, method: str) -> Clusters | None:
+    """The clusters of rows or units, and their strata, for the sandwich; None if not given."""
     given = " and ".join(rows.metadata)
     if method != "sandwich":
         raise ValueError(
@@ -55,6 +45,13 @@ def clusters_of(rows: Rows, method: str) -> Clusters:
             f'got method={method!r}. Use method="sandwich", or leave {given} out.'
         )
     of_rows = rows.unit if rows.series is None else rows.series
+    if of_rows is not None and np.ptp(of_rows) == 0:
+        raise ValueError(
+            'method must not be "sandwich" with a single unit or series, whose scores sum to zero '
+            'at the maximum. Use method="observed", or "bootstrap".'
+        )
+    if not rows.metadata:
+        return None
     of_rows = np.arange(rows.n_rows) if of_rows is None else of_rows
     first = np.unique(of_rows, return_index=True)[1]
     strata, cluster = np.zeros(rows.n_rows, dtype=int), of_rows

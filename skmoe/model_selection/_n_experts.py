@@ -39,12 +39,7 @@ from skmoe._estimators.selection.likelihood_ratio import (
 from skmoe._inference.coefficients import require_distribution
 from skmoe._inference.comparisons import NExpertsTable, NExpertsTest
 from skmoe.exceptions import NumberOfExpertsWarning, warn_user
-from skmoe.model_selection._nested import (
-    check_is_mixture,
-    warn_of_missing,
-    with_mixture,
-    without_steps,
-)
+from skmoe.model_selection._nested import check_is_mixture, with_mixture, without_steps
 from skmoe.protocols import Experts
 
 # Fraction of failed searches among the bootstrap samples from which a warning is given. Under
@@ -196,9 +191,7 @@ def n_experts_test(
     """
     check_is_mixture("estimator", estimator)
     given = Rows(X, y, sample_weight, offset, units, n_values=var_weights)
-    warn_of_missing("n_experts_test", estimator, given)
-    X, estimator = without_steps(estimator, X, y, units)[:2]
-    given = given._replace(X=X)
+    given, estimator, _ = without_steps("n_experts_test", estimator, given)
     seed, seeds = check_draws(n_bootstrap, n_exceedances, random_state)
     n_jobs, verbose = check_n_jobs(n_jobs), check_verbose("verbose", verbose)
     tested, data = _validated(estimator, n_experts, given)
@@ -396,8 +389,7 @@ def n_experts_table(
     """
     check_is_mixture("estimator", estimator)
     rows = Rows(X, y, sample_weight, offset, units, time=time, n_values=var_weights)
-    warn_of_missing("n_experts_table", estimator, rows)
-    X, estimator, pipeline = without_steps(estimator, X, y, units)
+    rows, estimator, pipeline = without_steps("n_experts_table", estimator, rows)
     tabulated = estimator if init is None else clone(estimator).set_params(init=init)
     fixed = {
         option: words
@@ -415,13 +407,14 @@ def n_experts_table(
     numbers = sorted({check_integer("n_experts", number, least=1) for number in listed})
     if n_bootstrap is not None:
         check_integer("n_bootstrap", n_bootstrap, least=1)
-    rows = rows._replace(X=X)
     given, in_folds = rows.arguments, {} if groups is None else {"groups": groups}
     fits, statistics, p_values = [], [], []
     for number in numbers:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            fitted = clone(tabulated).set_params(n_experts=number).fit(X, y, **given, **in_folds)
+            fitted = (
+                clone(tabulated).set_params(n_experts=number).fit(rows.X, y, **given, **in_folds)
+            )
         for warning in caught:
             warn_user(f"With n_experts={number}: {warning.message}", warning.category)
         fits.append(fitted)
@@ -430,7 +423,7 @@ def n_experts_table(
         if n_bootstrap is not None and number > 1:
             test = {"n_bootstrap": n_bootstrap, "n_jobs": estimator.n_jobs, "verbose": verbose}
             test |= {"n_experts": number - 1, "random_state": estimator.random_state}
-            p_value = n_experts_test(estimator, X, y, **given, **test).p_value
+            p_value = n_experts_test(estimator, rows.X, y, **given, **test).p_value
         p_values.append(p_value)
         if verbose:
             print(f"{number} experts: BIC {statistics[-1].numbers['bic']:.6g}. {fitted.maxima_}")

@@ -164,10 +164,8 @@ def likelihood_ratio_test(
     The p-value is the mean of those of 0 and 1 degrees of freedom: ...
     The follow-up is long enough for a plateau (Maller and Zhou 1994: alpha = ...).
     """
-    given = Rows(X, y, sample_weight, offset, units, possible=known_experts, n_values=var_weights)
     for name, estimator in (("smaller", smaller), ("larger", larger)):
         check_is_mixture(name, estimator)
-        warn_of_missing("likelihood_ratio_test", estimator, given)
     first, second = (
         [clone(step, safe=False) for _, step in one.steps[:-1]] if isinstance(one, Pipeline) else []
         for one in (smaller, larger)
@@ -177,9 +175,10 @@ def likelihood_ratio_test(
             f"larger must have the steps of smaller before its mixture, here {shown(first)}; got "
             f"{shown(second)}. Choose features by expert_features and gate_features."
         )
-    X, smaller, pipeline = without_steps(smaller, X, y, units)
+    rows = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+    rows = rows._replace(n_values=var_weights)
+    rows, smaller, pipeline = without_steps("likelihood_ratio_test", smaller, rows)
     larger = larger if pipeline is None else larger.steps[-1][1]
-    rows = given._replace(X=X, time=time)
     number = N_BOOTSTRAP if n_bootstrap is None else n_bootstrap
     seeds = check_draws(number, n_exceedances, random_state)[1]
     draws = seeds, n_exceedances, check_n_jobs(n_jobs)
@@ -204,26 +203,23 @@ def check_is_mixture(name: str, estimator: Any) -> None:
         )
 
 
-def warn_of_missing(name: str, estimator: Any, rows: Rows) -> None:
-    """A warning for each argument of the fit of a fitted estimator that its refits will lack."""
-    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    if last._row_arguments:
-        last._warn_of_missing(name, rows, "sample_weight", "offset", "units", "var_weights")
+def without_steps(name: str, estimator: Any, rows: Rows) -> tuple[Rows, Any, Pipeline | None]:
+    """Rows whose features the steps of a pipeline transform, its mixture, and the fitted pipeline.
 
-
-def without_steps(estimator: Any, X: Any, y: Any, units: Any) -> tuple[Any, Any, Pipeline | None]:
-    """Features that the steps of a pipeline transform, its mixture, and the fitted pipeline.
-
-    The pipeline is None for a mixture alone. One of courses of units needs these.
+    The pipeline is None for a mixture alone. One of courses of units needs these. A fitted mixture
+    warns, for the function of this name, of arguments of its fit that the refits will lack.
     """
     if isinstance(estimator, UnitPipeline):
-        estimator.check_units(units)
+        estimator.check_units(rows.unit)
     if not isinstance(estimator, Pipeline):
-        return X, estimator, None
+        if estimator._row_arguments:
+            others = "sample_weight", "offset", "units", "var_weights"
+            estimator._warn_of_missing(name, rows, *others)
+        return rows, estimator, None
     pipeline: Pipeline = clone(estimator)
     if len(pipeline.steps) > 1:
-        X = pipeline[:-1].fit_transform(X, y)
-    return X, pipeline.steps[-1][1], pipeline
+        rows = rows._replace(X=pipeline[:-1].fit_transform(rows.X, rows.y))
+    return rows, pipeline.steps[-1][1], pipeline
 
 
 def with_mixture(pipeline: Pipeline | None, fitted: Any) -> Any:

@@ -155,6 +155,7 @@ def test_comparisons_of_a_fitted_mixture_warn_of_its_forgotten_offset(call):
         arguments = {"n_experts": [1], "init": None}
     models = [moe]
     if call == "likelihood_ratio_test":
-        models, arguments = [mixture(shared_features=[1]), moe], {}
+        smaller = fit_quietly(mixture(shared_features=[1]), X, Y, offset=OFFSET)
+        models, arguments = [smaller, mixture()], {}
     with pytest.warns(FitMismatchWarning, match=f"{call} got no offset, unlike the fit.*Pass it"):
         getattr(model_selection, call)(*models, X, Y, **arguments)

@@ -387,7 +387,8 @@ class NewRowsMixin:
         elif has_past and gate_proba is None:
             self._check_series(given)
         rows = self._checked(given, has_target)
-        if has_past and gate_proba is None and not (has_target and rows.weight.any()):
+        is_known = gate_proba is not None or (has_target and rows.weight.any())
+        if self._last_time is not None and not is_known:
             self._warn_of_new_series(given)
         if has_effects and has_target:
             of_units = rows._replace(unit=rows.unit_codes)
@@ -402,8 +403,6 @@ class NewRowsMixin:
 
     def _warn_of_new_series(self, given: Rows) -> None:
         """A warning for rows after those of the fit, if no y of earlier ones is given."""
-        if self._last_time is None or given.time is None:
-            return
         with suppress(TypeError):  # times of another kind
             if np.min(np.asarray(given.time)) > self._last_time:
                 warn_user(

@@ -20,25 +20,35 @@ WITH_ENTRY = np.dtype([*BOUNDS.descr, ("entry", np.float64)])
 SURVIVAL_TOL = 1e-6
 
 
-def right_censored(time: ArrayLike, event: ArrayLike, *, entry: ArrayLike | None = None) -> Array:
+def right_censored(
+    time: ArrayLike | str,
+    event: ArrayLike | str,
+    *,
+    entry: ArrayLike | str | None = None,
+    data: Any = None,
+) -> Array:
     """Times of events, of which some had not come at the end of the observation.
 
     With delayed entry, rows whose event came before they could be observed are missing. Their
     likelihood is given that the event came later: that of the mixture is divided by its probability
     of survival until the entry [1]_. Rows of one person with features that change, one after
     another, are start-stop rows: each enters when the one before ends, and `units` of the fit names
-    the person. They share an expert.
+    the person. They share an expert. Competing causes are several outputs, each of which is
+    censored by the events of the others, with the same entry. A time that is missing is minus
+    infinity, without an event.
 
     Parameters
     ----------
-    time : array-like of shape (n_samples,)
+    time : array-like of shape (n_samples,), or str
         Time of the event, or of the end of the observation. Durations (timedelta) are counted in
         days; dates are refused.
-    event : array-like of shape (n_samples,)
+    event : array-like of shape (n_samples,), or str
         True, or 1, where the event was observed at `time`; False, or 0, where it comes later.
-    entry : array-like of shape (n_samples,), default=None
+    entry : array-like of shape (n_samples,), or str, default=None
         Time from which on each row was observed, below `time`, and in its unit; 0 is the start.
         None: all rows were observed from the start.
+    data : data frame, default=None
+        Frame whose columns `time`, `event` and `entry` name where they are texts.
 
     Returns
     -------
@@ -49,7 +59,8 @@ def right_censored(time: ArrayLike, event: ArrayLike, *, entry: ArrayLike | None
     Raises
     ------
     ValueError
-        If times are no numbers, an event is no flag, or an entry is not before its time.
+        If times are no numbers, an event is no flag, an entry is not before its time, or `data`
+        lacks a column.
 
     See Also
     --------
@@ -68,7 +79,16 @@ def right_censored(time: ArrayLike, event: ArrayLike, *, entry: ArrayLike | None
     array([ 5., inf])
     >>> right_censored([5.0, 8.0], [True, False], entry=[0.0, 2.5])["entry"]
     array([0. , 2.5])
+
+    From a data frame:
+
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"years": [5.0, 8.0], "died": [1, 0], "since": [0.0, 2.5]})
+    >>> right_censored("years", "died", entry="since", data=frame).tolist()
+    [(5.0, 5.0, 0.0), (8.0, inf, 2.5)]
     """
+    time, event = _column("time", time, data), _column("event", event, data)
+    entry = _column("entry", entry, data)
     times = _numbers("time", time)
     y = _bounds(times, np.where(_flags("event", event, times), times, np.inf))
     if entry is None:
@@ -140,6 +160,19 @@ def interval_censored(lower: ArrayLike, upper: ArrayLike) -> Array:
     array([1., 3.])
     """
     return _bounds(lower, upper)
+
+
+def _column(name: str, values: Any, data: Any) -> Any:
+    """The column of a frame that a text names; other values as they are."""
+    if not isinstance(values, str):
+        return values
+    columns = list(getattr(data, "columns", ()))
+    if values not in columns:
+        raise ValueError(
+            f"{name} must be the name of a column of data, {shown(columns)}; got {values!r}. Pass "
+            "data=frame, or the values."
+        )
+    return data[values]
 
 
 def _numbers(name: str, values: ArrayLike) -> Array:
@@ -279,14 +312,24 @@ def missed_events(y: Array, weight: Any) -> float:
 
 
 def check_some_known(y: Array, weight: Array) -> None:
-    """Some values must be bounded from above, and some from below."""
-    present = y[weight > 0.0]
+    """Some values of each output must be bounded from above, and some from below."""
+    present = y[weight > 0.0].reshape(np.count_nonzero(weight), -1)
     for name, side in (("upper", "right"), ("lower", "left")):
-        if not np.isfinite(present[name]).any():
+        without = ~np.isfinite(present[name]).any(axis=0)
+        if without.any():
+            of = f" of column {without.argmax()}" if len(without) > 1 else ""
             raise ValueError(
-                f"y must have rows that are not {side}-censored; all rows are, and so the "
+                f"y must have rows that are not {side}-censored; all rows{of} are, and so the "
                 "likelihood has no maximum. Observe for longer, or check the coding of the event."
             )
+
+
+def last_times(y: Array, weight: Array) -> Array | None:
+    """Largest bound of each right-censored output, infinite for others, (m,); None without any."""
+    present = np.atleast_2d(y[weight > 0.0].T)
+    is_lost = (np.isposinf(present["upper"]) & np.isfinite(present["lower"])).any(axis=1)
+    last = np.where(np.isfinite(present["upper"]), present["upper"], present["lower"]).max(axis=1)
+    return np.where(is_lost, last, np.inf) if is_lost.any() else None
 
 
 def check_survival(survival: Any, times: Any, n_rows: int, n_times: int = 1) -> tuple[Array, Array]:
@@ -333,6 +376,34 @@ def has_entry(y: Any) -> bool:
 def has_intervals(y: Any) -> bool:
     """Whether some values are between two bounds that differ."""
     return has_bounds(y) and bool((np.isfinite(y["upper"] - y["lower"]) & ~is_exact(y)).any())
+
+
+def is_unknown(y: Array) -> Array:
+    """Where nothing is known: NaN, or an interval without bounds."""
+    if not has_bounds(y):
+        return np.isnan(y)
+    return np.asarray(np.isneginf(y["lower"]) & np.isposinf(y["upper"]))
+
+
+def as_bounds(y: Array, dtype: Any) -> Array:
+    """Numbers, NaN where they are unknown, or bounds, as bounds of a type."""
+    found = np.empty(y.shape, dtype)
+    unknown, of_bounds = is_unknown(y), has_bounds(y)
+    found["lower"] = np.where(unknown, -np.inf, y["lower"] if of_bounds else y)
+    found["upper"] = np.where(unknown, np.inf, y["upper"] if of_bounds else y)
+    if has_entry(found):
+        found["entry"] = y["entry"] if has_entry(y) else -np.inf
+    return found
+
+
+def simplified(y: Array) -> Array:
+    """Bounds without entries that are none, or numbers, NaN where unknown, without intervals."""
+    if has_entry(y):
+        if (y["entry"] > -np.inf).any():
+            return y
+        y = as_bounds(y, BOUNDS)
+    unknown = is_unknown(y)
+    return np.where(unknown, np.nan, y["lower"]) if (unknown | is_exact(y)).all() else y
 
 
 def is_exact(y: Array) -> Array:

@@ -44,15 +44,14 @@ def clusters_of(rows: Rows, method: str) -> Clusters | None:
             f'{given} needs method="sandwich", whose scores are summed over the rows of a cluster; '
             f'got method={method!r}. Use method="sandwich", or leave {given} out.'
         )
-    of_rows = rows.unit if rows.series is None else rows.series
-    if of_rows is not None and np.ptp(of_rows) == 0:
+    of_rows = rows.unit_codes if rows.series is None else rows.series
+    if np.ptp(of_rows) == 0:
         raise ValueError(
             'method must not be "sandwich" with a single unit or series, whose scores sum to zero '
             'at the maximum. Use method="observed", or "bootstrap".'
         )
     if not rows.metadata:
         return None
-    of_rows = np.arange(rows.n_rows) if of_rows is None else of_rows
     first = np.unique(of_rows, return_index=True)[1]
     strata, cluster = np.zeros(rows.n_rows, dtype=int), of_rows
     for name, labels in rows.metadata.items():

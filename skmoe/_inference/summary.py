@@ -472,7 +472,7 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
         facts["best value reached by"] = maxima.reached
     n_units = getattr(estimator, "n_units_", None)
     missing = getattr(estimator, "n_missing_", {})
-    if any(missing.values()):
+    if missing:
         of_one = "rows without y" if len(missing) == 1 else "missing values"
         of_each = [f"{name} {n}".removeprefix("y ") for name, n in missing.items()]
         facts[of_one] = ", ".join(of_each)
@@ -516,6 +516,8 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
     notes += [] if maxima is None else [str(maxima)]
     ties = getattr(estimator, "n_experts_ties_", ())
     notes += [describe_ties(ties)] if len(ties) > 1 else []
+    if len(names) > 1 and isinstance(getattr(estimator, "n_experts", None), int):
+        notes += ["The number of experts was given, not selected: compare it with fewer ones."]
     counted = "unit" if hasattr(estimator, "random_covariance_") else "row"
     notes += [WEIGHTS[kind].format(counted) for kind in found.weights]
     notes += [found.difference] if found.difference else []

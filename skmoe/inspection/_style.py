@@ -105,16 +105,12 @@ class Display:
         raise NotImplementedError
 
     def _axes(
-        self,
-        ax: Any,
-        n_panels: int = 1,
-        size: tuple[float, float] | None = None,
-        max_columns: int | None = None,
-        room: float = 0.0,
+        self, ax: Any, n_panels: int = 1, size: Any = None, max_columns: int = 0, room: float = 0.0
     ) -> Array:
         """Axes (n_panels,): those given, new ones, or some that replace a single one of the user.
 
-        In rows of at most `max_columns`. New ones have a size in inches each, and room beside them.
+        In rows of at most `max_columns`; 0 for one row. New ones have a size in inches each, and
+        room beside them.
         """
         given = np.ravel(np.asarray(ax, dtype=object))
         if ax is not None and len(given) == n_panels:
@@ -302,10 +298,18 @@ def draw_band(ax: Any, x: Array, ends: Any, box: float | None = None, **style: A
     return ax.fill_between(corners, *np.repeat(ends, 4, axis=1), where=filled, **style)
 
 
-def draw_rows(ax: Any, x: Array, y: Array, kinds: tuple[bool, bool], **style: Any) -> Any:
+def draw_rows(
+    ax: Any,
+    x: Array,
+    y: Array,
+    kinds: tuple[bool, bool],
+    hollow: Array | None = None,
+    **style: Any,
+) -> Any:
     """Draw rows: those of a category side by side, those of a class or others as marks at ends.
 
     `kinds` are whether the feature has categories, and whether rows are those of a class or others.
+    Some rows may be hollow.
     """
     is_category, is_class = kinds
     style = {"linewidths": 0, "s": ROW_AREA} | style
@@ -314,6 +318,12 @@ def draw_rows(ax: Any, x: Array, y: Array, kinds: tuple[bool, bool], **style: An
     if is_class:
         y = CLASS_MARK_HEIGHTS[y.astype(int)]
         style |= {"marker": "|", "s": 40, "linewidths": 1.0}
+    elif hollow is not None and hollow.any():
+        from matplotlib.colors import to_rgba_array
+
+        edges = to_rgba_array(style["c"])
+        fill = np.where(hollow[:, None] & [True, True, True, False], 1.0, edges)
+        style |= {"c": fill, "edgecolors": edges, "linewidths": np.where(hollow, 0.8, 0.0)}
     return ax.scatter(x, y, **style)
 
 

@@ -8,21 +8,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit, logit
-from scipy.stats import norm
 from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_array
 
-from skmoe._data.censored_targets import check_numbers_of, point_values
+from skmoe._data.censored_targets import checked_bounds, is_exact, is_unknown, point_values
 from skmoe._data.checks import check_columns, check_integer, check_weights, has_bounds, shown
 from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_column
+from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.rows import Rows, index_rows
 from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods import input_steps, series
 from skmoe._estimators.methods.series import has_series
+from skmoe._inference.effects import limits_on_scale
 from skmoe._inference.labels import feature_labels, format_percent, output_labels, printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
@@ -71,10 +71,9 @@ def with_column(X: Any, j: int, column: Any) -> Any:
         parts = X[:, :j], sparse.csc_array(column[:, None]), X[:, j + 1 :]
         return sparse.csc_array(sparse.hstack(parts, format="csc"))
     if hasattr(X, "columns"):
-        rows = np.arange(X.shape[0])
-        return type(X)(
-            {name: column if i == j else _take(X, i, rows) for i, name in enumerate(X.columns)}
-        )
+        every = np.arange(X.shape[0])
+        columns = [column if i == j else _take(X, i, every) for i in range(X.shape[1])]
+        return type(X)(dict(zip(X.columns, columns, strict=True)))
     changed = X.copy()
     changed[:, j] = column
     return changed
@@ -229,12 +228,8 @@ def _table(X: Any, columns: Sequence[Array]) -> Any:
     if not hasattr(X, "columns"):
         rows = np.column_stack(columns)
         return sparse.csr_array(rows) if sparse.issparse(X) else rows
-    return type(X)(
-        {
-            name: columns[j] if is_numeric(X, j) else _take(X, j, columns[j].astype(int))
-            for j, name in enumerate(X.columns)
-        }
-    )
+    taken = [v if is_numeric(X, j) else _take(X, j, v.astype(int)) for j, v in enumerate(columns)]
+    return type(X)(dict(zip(X.columns, taken, strict=True)))
 
 
 def _take(X: Any, j: int, rows: Array) -> Any:
@@ -515,6 +510,9 @@ def drawn_mixture(
     return mixture, table, note, check_names(mixture, None), names_of_experts(mixture)
 
 
+# After the name of a target of which some values are drawn at their bounds.
+HOLLOW = "\n(hollow: censored)"
+
 # After the name of a target that is divided by the exposure of its row.
 PER_EXPOSURE = " per unit of exposure"
 
@@ -538,19 +536,29 @@ def predicted_survival(
     return np.stack(curves[:-1], axis=1), curves[-1]
 
 
-def observed_target(estimator: Any, y: Any, index: int, at_bounds: bool = False) -> Array:
-    """Observed values (n,); of a class 1 for its rows and 0 for the others.
+def observed_target(estimator: Any, y: Any, index: int) -> Array:
+    """Observed values (n,), or bounds of them; of a class 1 for its rows and 0 for the others.
 
-    Censored values are refused, or `at_bounds`. Those of series may be missing.
+    Those of series may be missing.
     """
     if is_classifier(estimator):
         labels = np.asarray(y).ravel()
         is_class = (labels == estimator.classes_[index]).astype(float)
         return np.where(is_missing(labels), np.nan, is_class) if has_series(estimator) else is_class
-    if at_bounds and has_bounds(y):
-        return one_target(point_values(y), index, 1)
-    check_numbers_of("the picture", y)
-    return one_target(np.asarray(y, dtype=np.float64), index, 1)
+    y = _target(y, index)
+    return np.where(is_unknown(y), np.nan, point_values(y))
+
+
+def are_censored(y: Any, index: int) -> Array | None:
+    """Of which rows (n,) only bounds are known; None for y of numbers or classes."""
+    y = stacked_outcomes(y)
+    return ~is_exact(_target(y, index)) if has_bounds(y) else None
+
+
+def _target(y: Any, index: int) -> Array:
+    """Numbers (n,) of one output, or bounds."""
+    y = stacked_outcomes(y)
+    return one_target(checked_bounds(y) if has_bounds(y) else np.asarray(y, np.float64), index, 1)
 
 
 def predicted_mean(estimator: Any, rows: Any, index: int, **given: Any) -> Array:
@@ -598,24 +606,19 @@ def confidence_bands(
 
     They are symmetric on the scale of the link; that of a logit if y is between 0 and 1.
     """
-    half = norm.ppf(0.5 + 0.5 * coverage) * errors[..., drawn.target % errors.shape[2]]
+    of_target = errors[..., drawn.target % errors.shape[2]].T
     is_share = drawn.observed.min() >= 0.0 and drawn.observed.max() <= 1.0
-    center, sides = drawn.by_experts(points).T[..., None], half.T[..., None] * [-1.0, 1.0]
-    links = links_of(drawn.estimator)
-    with np.errstate(all="ignore"):  # means at the bounds have no band
-        of_link = {
-            "log": center * np.exp(sides / center),
-            "logit": expit(logit(center) + sides / (center * (1.0 - center))),
-        }
-    of_link = of_link if is_share else {"log": of_link["log"]}
-    return [of_link.get(link, center + sides)[k] for k, link in enumerate(links)]
+    names = [
+        link if link == "log" or (link == "logit" and is_share) else ""
+        for link in links_of(drawn.estimator)
+    ]
+    each = zip(names, drawn.by_experts(points).T, of_target, strict=True)
+    return [limits_on_scale(*of_expert, coverage) for of_expert in each]
 
 
-def observed_rates(
-    estimator: Any, rows: Rows, index: int, at_bounds: bool = False
-) -> tuple[Array, Array]:
+def observed_rates(estimator: Any, rows: Rows, index: int) -> tuple[Array, Array]:
     """Observed values (n,) per unit of exposure, and exposures; without an offset these are one."""
-    values = observed_target(estimator, rows.y, index, at_bounds)
+    values = observed_target(estimator, rows.y, index)
     if rows.offset is None:
         return values, np.ones(len(values))
     exposure = np.exp(one_target(rows.offset, index, 1))
@@ -630,8 +633,6 @@ def target_name(estimator: Any, y: Any, index: int) -> str:
         return str(y.columns[index])
     if isinstance(getattr(y, "name", None), str) and y.name:
         return str(y.name)
-    if hasattr(y, "columns"):
-        return str(y.columns[index])
     return output_labels(estimator)[index]
 
 
@@ -667,6 +668,7 @@ class ObservedRows(NamedTuple):
     shares: Array  # means of the responsibilities over rows or units, (K,)
     units: Array | None  # labels
     exposure: Array | None  # by which the observed values are divided; None without an offset
+    censored: Array | None  # whether they are bounds; None if none can be
 
     @property
     def assigned_expert(self) -> Array:
@@ -684,14 +686,11 @@ class ObservedRows(NamedTuple):
 
     def over(self, axis: FeatureAxis, shown: Array, heights: Array) -> dict[str, Any]:
         """Fields of a display over a feature, with the rows that are shown at some heights (n,)."""
-        of_rows: dict[str, Any] = {
-            "x": axis.observed,
-            "y": heights,
-            "assigned_expert": self.assigned_expert,
-        }
-        found = {name: values[shown] for name, values in of_rows.items()}
+        of_rows = {"x": axis.observed, "y": heights, "assigned_expert": self.assigned_expert}
+        found: dict[str, Any] = {name: values[shown] for name, values in of_rows.items()}
         found |= {"grid": axis.positions, "categories": axis.categories}
-        found["units"] = None if self.units is None else self.units[shown]
+        for name, values in (("units", self.units), ("censored", self.censored)):
+            found[name] = None if values is None else values[shown]
         return found | {"curves": self.by_experts(axis.points(self.table))}
 
     def by_experts(self, table: Any) -> Array:
@@ -706,29 +705,31 @@ class ObservedRows(NamedTuple):
         or under a log link by the same ratio. Those of classes are not adjusted.
         """
         observed, own = self.observed[:, None], self.by_experts(self.table)
+        name = self.name + HOLLOW * bool(self.censored is not None and self.censored.any())
         if not adjust or is_classifier(self.estimator):
-            return self.name, np.broadcast_to(observed, own.shape)
+            return name, np.broadcast_to(observed, own.shape)
         is_number = is_numeric(self.table, j)
         values = numeric_values(self.table, j) if is_number else np.arange(self.table.shape[0])
         reference = self.by_experts(make_grid(self.table, [j], values[:, None]))
         is_log = np.array(links_of(self.estimator)) == "log"
         with np.errstate(all="ignore"):  # ratios of predictions that are zero are not drawn
             heights = np.where(is_log, observed * (reference / own), observed + (reference - own))
-        return self.name + "\n(other features at medians)" * (self.table.shape[1] > 1), heights
+        return name + "\n(other features at medians)" * (self.table.shape[1] > 1), heights
 
 
-def observed_rows(
-    estimator: Any, rows: Rows, target: Any, *, at_bounds: bool = False
-) -> list[ObservedRows]:
+def observed_rows(estimator: Any, rows: Rows, target: Any) -> list[ObservedRows]:
     """The rows for each target, with y, or with 1 for the rows of a class and 0 for others."""
     resp, found = responsibilities_of_rows(estimator, rows), []
     units = None if rows.unit is None or has_series(estimator) else np.asarray(rows.unit)
     for index in check_targets(estimator, target, rows.X):
         name = target_name(estimator, rows.y, index) + PER_EXPOSURE * (rows.offset is not None)
-        observed, exposure = observed_rates(estimator, rows, index, at_bounds)
+        observed, exposure = observed_rates(estimator, rows, index)
         exposures = None if rows.offset is None else exposure
         found.append(
-            ObservedRows(estimator, rows.X, index, name, observed, *resp, units, exposures)
+            ObservedRows(
+                *(estimator, rows.X, index, name, observed, *resp, units, exposures),
+                are_censored(rows.y, index),
+            )
         )
     return found
 

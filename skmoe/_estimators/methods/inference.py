@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,22 +19,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.checks import (
-    check_choice,
-    check_integer,
-    check_level,
-    is_integer,
-)
+from skmoe._data.checks import check_choice, check_integer, check_level, is_integer
 from skmoe._data.preprocessing import predict_base
 from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import count_parameters
-from skmoe._estimators.methods.draws import (
-    are_resampled,
-    copies_of,
-    draw_experts,
-    draw_target,
-    resampled,
-)
+from skmoe._estimators.methods import draws
 from skmoe._estimators.methods.new_rows import ExpertNamesMixin, NewRowsMixin, labels_of
 from skmoe._inference.coefficients import (
     derivatives_of,
@@ -46,14 +37,17 @@ from skmoe._inference.designs import clusters_of, kinds_of_weights, warn_of_weig
 from skmoe._inference.effects import (
     AverageEffects,
     Explanation,
+    Quantity,
     average_effects_of,
-    derivative_by,
     feature_effects,
     has_gate_effects,
     nearest_changes,
+    note_on_means,
+    predictions_of,
+    slopes_by_coordinates,
     standard_errors_of_means,
 )
-from skmoe._inference.inference import Inference, delta_method
+from skmoe._inference.inference import Inference, delta_method, frame_of
 from skmoe._inference.summary import (
     Findings,
     FitStatistics,
@@ -75,8 +69,7 @@ COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
 # Arguments of the fit that methods about it need, besides an offset and units.
 WEIGHING = ("sample_weight", "known_experts")
 
-# Arguments of the design of a sample.
-DESIGN = ("cluster", "strata")
+DESIGN = ("cluster", "strata")  # of a sample
 
 # Relative difference of the sums of the same weights that is attributed to round-off.
 SAME_WEIGHT_RTOL = 1e-6
@@ -195,7 +188,7 @@ def _bootstrap(
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     counts, drawn = rows.weight.astype(int), rows
     if (counts == rows.weight).all():  # rows of integer weight are as many rows
-        drawn = copies_of(rows, counts, estimator._fitted.preprocessor.counts_units)
+        drawn = draws.copies_of(rows, counts, estimator._fitted.preprocessor.counts_units)
     refits = Parallel(n_jobs=options.n_jobs, verbose=10 * int(options.verbose))(
         delayed(_refit)(estimator, rows, drawn, seed)
         for seed in np.random.SeedSequence(seed).spawn(options.n_bootstrap)
@@ -209,7 +202,7 @@ def _bootstrap(
     replicates = coefficients.estimates + changes @ derivatives.T
     return replace(
         coefficients,
-        method=f"{'non' * are_resampled(rows)}parametric bootstrap, {len(refits)} refits",
+        method=f"{'non' * draws.are_resampled(rows)}parametric bootstrap, {len(refits)} refits",
         full_covariance=np.atleast_2d(np.cov(replicates, rowvar=False)),
         replicates=replicates,
         theta=theta,
@@ -224,15 +217,15 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
     The experts are matched by their responsibilities for the rows and the target of the fit.
     """
     rng, fitted = np.random.RandomState(np.random.MT19937(seed)), estimator._fitted
-    is_resampled = are_resampled(drawn)
+    is_resampled = draws.are_resampled(drawn)
     if is_resampled:
-        drawn = resampled(drawn, rng)
+        drawn = draws.resampled(drawn, rng)
     elif drawn.possible is not None:  # where one expert is possible, it is drawn from the gate
-        experts = draw_experts(fitted, drawn._replace(possible=None), rng)
+        experts = draws.draw_experts(fitted, drawn._replace(possible=None), rng)
         is_known = drawn.possible.sum(axis=1) == 1
         own = np.eye(drawn.possible.shape[1], dtype=bool)[experts]
         drawn = drawn._replace(possible=np.where(is_known[:, None], own, drawn.possible))
-    target = drawn.y if is_resampled else draw_target(estimator, drawn, rng)
+    target = drawn.y if is_resampled else draws.draw_target(estimator, drawn, rng)
     target = target if is_classifier(estimator) else target.reshape(len(target), -1)
     weight = np.ones(drawn.n_rows) if drawn.weight is None else drawn.weight
     weight = estimator._effective_weight(target, weight)
@@ -253,10 +246,8 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
 
 def infer_if_possible(estimator: Any, rows: Rows) -> Inference | None:
     """Inference from the rows of the fit; None if the mixture has no standard errors."""
-    if missing_for_inference(estimator._fitted, estimator.n_parameters_):
-        return None
-    found: Inference = estimator.inference(rows.X, rows.y, **rows.arguments)
-    return found
+    is_missing = missing_for_inference(estimator._fitted, estimator.n_parameters_)
+    return None if is_missing else estimator.inference(rows.X, rows.y, **rows.arguments)
 
 
 @underflow_to_zero
@@ -285,11 +276,8 @@ def covariance_by_fit(
         return 0.0
     inference = estimator.inference(given.X, given.y, **given.arguments)
     rows, _ = estimator._checked_units("responsibilities", given)
-    derivatives = [
-        derivative_by(lambda fit: function(fit.responsibilities(rows).T), fitted, i)
-        for i in range(len(fitted.mixture.first))
-    ]
-    return delta_method(inference, np.stack(derivatives, axis=1))[0]
+    slopes = slopes_by_coordinates(fitted, lambda fit: function(fit.responsibilities(rows).T))
+    return delta_method(inference, slopes)[0]
 
 
 @underflow_to_zero
@@ -319,7 +307,34 @@ def infer_average_effects(
         return checked._replace(weight=rows.weight, time=None, series=None)
 
     ends = ((name, validated(low), validated(high), width) for name, low, high, width in changes)
-    return average_effects_of(fitted, ends, labels, on_gate, inference, at_time)
+    found = average_effects_of(fitted, ends, labels, on_gate, inference, at_time)
+    if on_gate or at_time or not hasattr(estimator, "last_time_"):
+        return found
+    return replace(found, note=note_on_means(fitted, validated(rows.X), estimator.last_time_))
+
+
+@underflow_to_zero
+def infer_predictions(
+    estimator: Any, inference: Inference, given: Rows, quantity: tuple[str, Any, Any], level: float
+) -> Any:
+    """Frame of predictions for new rows, with intervals, as `Inference.predictions` describes."""
+    asked, labels = Quantity.checked(*quantity), labels_of(estimator)
+    if asked.what == "mean":
+        estimator._check_mean()
+    elif labels.classes:
+        raise ValueError(f'what must be "mean" for classes, of probabilities; got {asked.what!r}.')
+    else:
+        require_distribution(estimator._fitted.mixture.experts, f"what={asked.what!r}")
+    rows = estimator._checked(given)._replace(time=None, series=None)
+    columns = predictions_of(inference, estimator._fitted, rows, asked, level)
+    levels: dict[str, Any] = {
+        "row": given.X.index if hasattr(given.X, "iloc") else range(rows.n_rows)
+    }
+    levels |= {"time": asked.times} if asked.times.ndim else {}
+    if labels.classes or len(labels.responses) > 1:
+        levels["class" if labels.classes else "output"] = labels.classes or labels.responses
+    index = levels["row"] if len(levels) == 1 else list(product(*levels.values()))
+    return frame_of(inference, columns, index, list(levels) if len(levels) > 1 else None)
 
 
 def predicts_steps(estimator: Any) -> bool:
@@ -490,7 +505,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         design = {name: labels for name, labels in named if labels is not None}
         given = Rows(X, y, sample_weight, offset, units, None, design, known_experts, time)
         rows = rows_of_fit(self, "inference", given._replace(n_values=var_weights))
-        return infer_coefficients(self, "inference", rows, options)
+        found = infer_coefficients(self, "inference", rows, options)
+        return replace(found, predictor=partial(infer_predictions, self))
 
     # --- summary ---
 
@@ -554,12 +570,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
         Warns
         -----
-        ConvergenceWarning
+        ConvergenceWarning, WeightsWarning
             As `inference` does.
         FitMismatchWarning
             If weights, an offset, units or known experts were given to `fit`, but not here.
-        WeightsWarning
-            As `inference` does.
 
         See Also
         --------
@@ -676,8 +690,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         True
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-        given = given._replace(n_values=var_weights)
-        return self._criteria("aic", given).numbers["aic"]
+        return self._criteria("aic", given._replace(n_values=var_weights)).numbers["aic"]
 
     def bic(
         self,
@@ -728,8 +741,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             log density of held-out rows (`score_samples`) instead.
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-        given = given._replace(n_values=var_weights)
-        return self._criteria("bic", given).numbers["bic"]
+        return self._criteria("bic", given._replace(n_values=var_weights)).numbers["bic"]
 
     def icl(
         self,
@@ -778,8 +790,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             log density of held-out rows (`score_samples`) instead.
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-        given = given._replace(n_values=var_weights)
-        return self._criteria("icl", given).numbers["icl"]
+        return self._criteria("icl", given._replace(n_values=var_weights)).numbers["icl"]
 
     def _criteria(self, criterion: str, given: Rows) -> FitStatistics:
         """Criteria of rows with their target."""

@@ -516,8 +516,6 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
     notes += [] if maxima is None else [str(maxima)]
     ties = getattr(estimator, "n_experts_ties_", ())
     notes += [describe_ties(ties)] if len(ties) > 1 else []
-    if len(names) > 1 and isinstance(getattr(estimator, "n_experts", None), int):
-        notes += ["The number of experts was given, not selected: compare it with fewer ones."]
     counted = "unit" if hasattr(estimator, "random_covariance_") else "row"
     notes += [WEIGHTS[kind].format(counted) for kind in found.weights]
     notes += [found.difference] if found.difference else []

@@ -127,8 +127,6 @@ def test_notes_are_about_this_fit(case):
     dropped = any(np.isposinf(getattr(moe, name, 0.0)).any() for name in ("alpha_", "gate_alpha_"))
     assert ("Dropped by" in notes) == dropped
     assert "Other rows" not in notes
-    is_given = isinstance(getattr(moe, "n_experts", None), int) and len(summary.experts) > 1
-    assert ("The number of experts was given, not selected" in notes) == is_given
     slopes = getattr(moe, "gate_coef_", getattr(moe, "transition_coef_", np.zeros(1)))
     has_gate = slopes.any() and has_coefficients
     has_odds = has_gate or (has_coefficients and hasattr(moe, "classes_"))

@@ -20,7 +20,13 @@ WITH_ENTRY = np.dtype([*BOUNDS.descr, ("entry", np.float64)])
 SURVIVAL_TOL = 1e-6
 
 
-def right_censored(time: ArrayLike, event: ArrayLike, *, entry: ArrayLike | None = None) -> Array:
+def right_censored(
+    time: ArrayLike | str,
+    event: ArrayLike | str,
+    *,
+    entry: ArrayLike | str | None = None,
+    data: Any = None,
+) -> Array:
     """Times of events, of which some had not come at the end of the observation.
 
     With delayed entry, rows whose event came before they could be observed are missing. Their
@@ -31,14 +37,16 @@ def right_censored(time: ArrayLike, event: ArrayLike, *, entry: ArrayLike | None
 
     Parameters
     ----------
-    time : array-like of shape (n_samples,)
+    time : array-like of shape (n_samples,), or str
         Time of the event, or of the end of the observation. Durations (timedelta) are counted in
         days; dates are refused.
-    event : array-like of shape (n_samples,)
+    event : array-like of shape (n_samples,), or str
         True, or 1, where the event was observed at `time`; False, or 0, where it comes later.
-    entry : array-like of shape (n_samples,), default=None
+    entry : array-like of shape (n_samples,), or str, default=None
         Time from which on each row was observed, below `time`, and in its unit; 0 is the start.
         None: all rows were observed from the start.
+    data : data frame, default=None
+        Frame whose columns `time`, `event` and `entry` name where they are texts.
 
     Returns
     -------
@@ -49,7 +57,8 @@ def right_censored(time: ArrayLike, event: ArrayLike, *, entry: ArrayLike | None
     Raises
     ------
     ValueError
-        If times are no numbers, an event is no flag, or an entry is not before its time.
+        If times are no numbers, an event is no flag, an entry is not before its time, or `data`
+        lacks a column.
 
     See Also
     --------
@@ -68,7 +77,16 @@ def right_censored(time: ArrayLike, event: ArrayLike, *, entry: ArrayLike | None
     array([ 5., inf])
     >>> right_censored([5.0, 8.0], [True, False], entry=[0.0, 2.5])["entry"]
     array([0. , 2.5])
+
+    From a data frame:
+
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"years": [5.0, 8.0], "died": [1, 0], "since": [0.0, 2.5]})
+    >>> right_censored("years", "died", entry="since", data=frame).tolist()
+    [(5.0, 5.0, 0.0), (8.0, inf, 2.5)]
     """
+    time, event = _column("time", time, data), _column("event", event, data)
+    entry = _column("entry", entry, data)
     times = _numbers("time", time)
     y = _bounds(times, np.where(_flags("event", event, times), times, np.inf))
     if entry is None:
@@ -140,6 +158,19 @@ def interval_censored(lower: ArrayLike, upper: ArrayLike) -> Array:
     array([1., 3.])
     """
     return _bounds(lower, upper)
+
+
+def _column(name: str, values: Any, data: Any) -> Any:
+    """The column of a frame that a text names; other values as they are."""
+    if not isinstance(values, str):
+        return values
+    columns = list(getattr(data, "columns", ()))
+    if values not in columns:
+        raise ValueError(
+            f"{name} must be the name of a column of data, {shown(columns)}; got {values!r}. Pass "
+            "data=frame, or the values."
+        )
+    return data[values]
 
 
 def _numbers(name: str, values: ArrayLike) -> Array:
@@ -287,6 +318,14 @@ def check_some_known(y: Array, weight: Array) -> None:
                 f"y must have rows that are not {side}-censored; all rows are, and so the "
                 "likelihood has no maximum. Observe for longer, or check the coding of the event."
             )
+
+
+def last_times(y: Array, weight: Array) -> Array | None:
+    """Largest bound of each output, (m,); None if all values are bounded from above."""
+    present = np.atleast_2d(y[weight > 0.0].T)
+    if np.isfinite(present["upper"]).all():
+        return None
+    return np.where(np.isfinite(present["upper"]), present["upper"], present["lower"]).max(axis=1)
 
 
 def check_survival(survival: Any, times: Any, n_rows: int, n_times: int = 1) -> tuple[Array, Array]:

@@ -209,6 +209,9 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Names of several outputs: the columns of y, or y0, y1, ...
     n_missing_ : dict of str to int
         If values of y are missing: their number in each output.
+    last_time_ : ndarray of shape (n_outputs,)
+        If y is right-censored: the last time of the rows, of an event or the end of an observation.
+        Means of times are extrapolated beyond it.
     expert_covariance_ : ndarray of shape (n_experts, n_outputs, n_outputs)
         With `covariance_type="full"`: covariance matrix of the outputs, or of their logarithms,
         about the means of each expert.

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from textwrap import wrap
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from scipy import sparse
+from scipy.special import expit, logit
 
-from skmoe._data.checks import check_choice
+from skmoe._data.checks import check_choice, check_real, numbers, shown
 from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import GATE, indicator_columns
 from skmoe._inference.inference import (
@@ -29,13 +31,15 @@ from skmoe._inference.inference import (
     Result,
     Term,
     WaldTest,
+    confidence_limits,
+    delta_errors,
     delta_method,
     describe_test,
     frame_of,
     table_lines,
     wald,
 )
-from skmoe._inference.labels import Labels, printable_line, printable_name
+from skmoe._inference.labels import Labels, format_percent, printable_line, printable_name
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.mixture import Data
 from skmoe._numerics.typing import TINY, Array
@@ -61,6 +65,12 @@ def derivative_by(
         function(fitted._replace(theta=fitted.theta + sign * step)) for sign in (1.0, -1.0)
     )
     return (ahead - behind) / (2.0 * COORDINATE_STEP)
+
+
+def slopes_by_coordinates(fitted: FittedMixture, function: Callable[..., Array]) -> Array:
+    """Derivatives (..., R) of a function of a fit by each coordinate."""
+    indices = range(len(fitted.mixture.first))
+    return np.stack([derivative_by(function, fitted, r) for r in indices], axis=-1)
 
 
 class Ends(NamedTuple):
@@ -124,6 +134,26 @@ class Ends(NamedTuple):
         return found
 
 
+# Means are extrapolated if at least this share of the values is expected beyond the last time.
+MIN_SHARE_BEYOND = 0.005
+
+
+def note_on_means(fitted: FittedMixture, rows: Rows, last: Array) -> str:
+    """What share of values is expected beyond the last times (m,) of a fit; "" if nearly none.
+
+    The rows have weights of sum one.
+    """
+    beyond = rows.weight @ fitted.distribution(rows, single_output=False).sf(last[None, None])[:, 0]
+    j = int(np.argmax(beyond))
+    if beyond[j] < MIN_SHARE_BEYOND:
+        return ""
+    return (
+        f"Means are extrapolated: {format_percent(beyond[j])} of the values are expected beyond "
+        f"{last[j]:g}, the last time of the fit. For effects until a time use "
+        f'what="restricted_mean", time={last[j]:g} or less.'
+    )
+
+
 class AverageEffects(Inference):
     """Average effects of features on predictions, with standard errors.
 
@@ -166,6 +196,7 @@ class AverageEffects(Inference):
             lines.append(printable_name(part))
             lines += self._tables(chosen, 0.95)
         lines += [f"Standard errors: {self.method}."] if self.method else []
+        lines += wrap(self.note, WIDTH)
         return "\n".join(map(printable_line, lines))
 
 
@@ -252,22 +283,12 @@ def standard_errors_of_means(
     fitted: FittedMixture, rows: Rows, n_responses: int, inference: Inference
 ) -> Array:
     """Standard errors (n, K, m) of the means of the experts; NaN if they are not determined."""
-    (mixture, _, units), of_blocks = fitted, []
-    for dataset, added in units.transform_blocks(rows):
-        ends = Ends([fitted.data(dataset)], [added], 1.0, n_responses)
-        shape = mixture.n_experts, n_responses, dataset.n_rows
-        derivatives = np.zeros((*shape, len(mixture.first)))
-        for index in _coordinates_of_experts(inference, mixture.n_experts).T:
-            present = np.flatnonzero(index >= 0)
-            [by_coordinate] = derivative_by(ends.means, fitted, index[present])
-            derivatives[present, :, :, index[present]] = by_coordinate[present]
-        found = np.empty(shape)
-        for k, response in np.ndindex(*shape[:2]):
-            covariance, reasons = delta_method(inference, derivatives[k, response])
-            found[k, response] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-            found[k, response, np.array(reasons) != ""] = np.nan
-        of_blocks.append(found)
-    return np.moveaxis(np.concatenate(of_blocks, axis=2), 2, 0)
+
+    def means(fit: FittedMixture) -> Array:
+        return fit.predict_experts(rows.X, rows.offset)[:, -n_responses:]
+
+    errors = delta_errors(inference, slopes_by_coordinates(fitted, means))
+    return np.moveaxis(errors, 2, 0)
 
 
 def _effects(sums: Array, on_gate: bool) -> Array:
@@ -279,6 +300,121 @@ def _effects(sums: Array, on_gate: bool) -> Array:
     if on_gate or share.shape[-2] == 1:
         return of_all
     return np.concatenate([of_all, experts / np.maximum(share, TINY), of_gate], axis=-2)
+
+
+# --- predictions of new rows ------------------------------------------------------------------
+
+# Methods of predictive distributions at a time, by what is predicted.
+AT_TIME = {"restricted_mean": "restricted_mean", "survival": "sf"}
+
+# Functions on whose scale intervals are symmetric, their derivatives and their inverses.
+SCALES: dict[str, tuple[Callable[[Array], Array], ...]] = {
+    "": (np.asarray, np.ones_like, np.asarray),
+    "log": (np.log, np.reciprocal, np.exp),
+    "logit": (logit, lambda share: 1.0 / (share * (1.0 - share)), expit),
+    "survival": (
+        lambda share: np.log(-np.log(share)),
+        lambda share: 1.0 / (share * np.log(share)),
+        lambda value: np.exp(-np.exp(value)),
+    ),
+}
+
+
+def limits_on_scale(
+    name: str, values: Array, errors: Array, level: float, replicates: Array | None = None
+) -> Array:
+    """Confidence intervals (..., 2) that are symmetric on a scale, or reflect the replicates."""
+    to_scale, slope, from_scale = SCALES[name]
+    with np.errstate(all="ignore"):  # values at the ends of a scale have none
+        drawn = None if replicates is None else to_scale(replicates)
+        ends = confidence_limits(to_scale(values), np.abs(slope(values)) * errors, drawn, level)
+        return np.sort(from_scale(ends), axis=-1)
+
+
+class Quantity(NamedTuple):
+    """What is predicted of new rows."""
+
+    what: str
+    times: Array  # () or (T,), of survival and restricted means
+    quantile: float
+
+    @classmethod
+    def checked(cls, what: Any, time: Any, quantile: Any) -> Self:
+        """A quantity as users give it; a single time has no axis."""
+        check_choice("what", what, ("mean", "quantile", *AT_TIME))
+        times = numbers("time", np.nan if time is None else time, "Pass times in the unit of y.")
+        if times.ndim > 1 or not times.size or np.isfinite(times).all() != (what in AT_TIME):
+            raise ValueError(
+                f"time must be a finite number, or a list of them, with what={list(AT_TIME)}, and "
+                f'None without; got {shown(time)} with what={what!r}. Pass what="survival" and '
+                "times in the unit of y."
+            )
+        return cls(what, times, check_real("quantile", quantile, 0.0, 1.0))
+
+    def of(self, fitted: FittedMixture, rows: Rows) -> Array:
+        """Values (n, T, m)."""
+        if self.what == "mean":
+            return fitted.predict(rows.X, rows.offset).T[:, None]
+        distribution = fitted.distribution(rows, single_output=False)
+        if self.what == "quantile":
+            return distribution.ppf([self.quantile])
+        scaling = fitted.preprocessor.target_scaling
+        assert scaling is not None
+        points = np.tile(self.times.reshape(1, -1, 1), len(scaling.center))
+        return np.asarray(getattr(distribution, AT_TIME[self.what])(points))
+
+    def errors(self, inference: Inference, fitted: FittedMixture, rows: Rows) -> Array:
+        """Standard errors (n, T, m) by the delta method.
+
+        Those of a quantile are those of the survival there, over the density.
+        """
+        function: Callable[[FittedMixture], Array] = partial(self.of, rows=rows)
+        density = np.ones(())
+        if self.what == "quantile":
+            values, at = self.of(fitted, rows), fitted.distribution(rows, single_output=False)
+            has_step = np.isinf(values) | (at.cdf(values) > at.cdf_left(values))
+            density = np.where(has_step, np.nan, at.pdf(np.where(has_step, 0.0, values)))
+            function = lambda fit: fit.distribution(rows, single_output=False).sf(values)  # noqa: E731
+        slopes = slopes_by_coordinates(fitted, function)
+        return np.asarray(delta_errors(inference, slopes) / density)
+
+    def scale(self, fitted: FittedMixture, output: int) -> str:
+        """Name of the scale of intervals for an output, by the link of its families."""
+        experts = fitted.mixture.experts
+        if self.what == "survival" or experts.is_classifier:
+            return "logit" if experts.is_classifier else self.what
+        own = [group.family for group in experts.groups if group.output in (None, output)]
+        links = {family.link for family in own} - {""} or {experts.link}
+        link = links.pop() if len(links) == 1 else ""
+        link = "logit" if link == "log" and self.what == "restricted_mean" else link
+        return link if link in SCALES else ""
+
+
+def predictions_of(
+    inference: Inference, fitted: FittedMixture, rows: Rows, quantity: Quantity, level: float
+) -> dict[str, Array]:
+    """Estimates, errors and limits (n T m,) of a quantity of rows."""
+    values = quantity.of(fitted, rows)
+    refits = [fitted._replace(theta=theta) for theta in inference.refits]
+    replicates = np.stack([quantity.of(fit, rows) for fit in refits]) if refits else None
+    if replicates is None:
+        errors = quantity.errors(inference, fitted, rows)
+    else:
+        errors = replicates.std(axis=0, ddof=1)
+    limits = np.empty((2, *values.shape))
+    largest = np.ravel(quantity.times) if quantity.what == "restricted_mean" else np.ones(1)
+    for output in range(values.shape[2]):
+        own, error = values[..., output] / largest, errors[..., output] / largest
+        drawn = None if replicates is None else replicates[..., output] / largest
+        name = quantity.scale(fitted, output)
+        if name == "logit" and not ((own >= 0.0) & (own <= 1.0)).all():
+            name = ""  # of ratings
+        ends = limits_on_scale(name, own, error, level, drawn)
+        # What is certain, such as survival until 0, has no scale.
+        ends = np.where(error[..., None] == 0.0, own[..., None], ends)
+        limits[..., output] = np.moveaxis(ends * largest[:, None], -1, 0)
+    names = "estimate", "standard error", "lower", "upper"
+    return dict(zip(names, map(np.ravel, (values, errors, *limits)), strict=True))
 
 
 # --- distal outcomes --------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import chdtrc, ndtr, ndtri
 
 from skmoe._data.checks import check_integer, check_level, shown
+from skmoe._data.rows import Rows
 from skmoe._inference.labels import default_expert_names, format_number, printable_name
 from skmoe._mixture.search import RUNS_OF_SEARCH
 from skmoe._numerics.typing import TINY, Array
@@ -180,6 +181,8 @@ class Inference(Result):
     coordinates: Any = None
     is_unknown: Any = False
     is_variance: Any = False  # which terms are variances, whose logs have intervals
+    predictor: Any = None  # what `predictions` calls
+    note: str = ""  # below the text
 
     _heading: ClassVar[str] = "estimate"
 
@@ -226,7 +229,7 @@ class Inference(Result):
             If the level is outside (0, 1).
         """
         check_level(level)
-        found = _intervals(self.estimates, self.standard_errors, self.replicates, level)
+        found = confidence_limits(self.estimates, self.standard_errors, self.replicates, level)
         own = np.flatnonzero(self.is_variance)
         if len(own):
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -234,7 +237,7 @@ class Inference(Result):
                 replicates = self.replicates
                 if replicates is not None:
                     replicates = np.log(np.maximum(replicates[:, own], TINY))
-                logs = _intervals(np.log(values), errors / values, replicates, level)
+                logs = confidence_limits(np.log(values), errors / values, replicates, level)
                 found[own] = np.exp(logs)
         return found
 
@@ -254,7 +257,7 @@ class Inference(Result):
             if self.method:
                 errors = each.errors(self.estimates, self.covariance)
                 replicates = None if self.replicates is None else each.logs(self.replicates)
-                columns += [*_intervals(columns[0], errors, replicates, level).T]
+                columns += [*confidence_limits(columns[0], errors, replicates, level).T]
             with np.errstate(over="ignore"):
                 found[each.name] = dict(zip([each.name, *ends], map(np.exp, columns), strict=False))
         return found
@@ -357,6 +360,85 @@ class Inference(Result):
         names = pandas.MultiIndex.from_tuples(self.terms, names=["part", "response", "term"])
         return pandas.DataFrame(self.estimates + normal @ root.T, columns=names)
 
+    def predictions(
+        self,
+        X: Any,
+        *,
+        what: str = "mean",
+        time: Any = None,
+        quantile: float = 0.5,
+        level: float = 0.95,
+        offset: Any = None,
+    ) -> Any:
+        """What the mixture predicts for new rows, with confidence intervals.
+
+        They are about the prediction, such as a mean or a probability, and not about y: of that
+        `predict_interval` has intervals. Standard errors are by the delta method, for quantiles by
+        that of the distribution function, or those of the refits of a bootstrap. Limits stay in the
+        range of what is predicted. They are symmetric in the log under a log link, in the log odds
+        of probabilities and restricted means, and for survival in the log of the cumulative hazard
+        [1]_. Rows of series have the shares of time in each regime if the features stay.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        what : {"mean", "quantile", "survival", "restricted_mean"}, default="mean"
+            The mean, or the probabilities of the classes; a quantile; the probability of a value
+            above `time`, such as that of no event until then; or the mean time without an event
+            until `time`. The mean of right-censored times is extrapolated beyond the last time of
+            the fit.
+        time : float or array-like of shape (n_times,), default=None
+            One time or several, in the unit of y, for survival and restricted means.
+        quantile : float, default=0.5
+            Probability of the quantile, in (0, 1); 0.5 is the median.
+        level : float, default=0.95
+            Confidence of the intervals, in (0, 1).
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns "estimate", "standard error", "lower" and "upper". The index is that of X, with
+            the time and the output or class, if there are several. NaN where the data do not
+            determine an error, or a quantile has none: it is infinite, or a value that has a
+            probability of its own, as counts are.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        ValueError
+            If this is not what the method `inference` of a mixture has returned, a parameter is
+            invalid, or the mean is infinite.
+
+        References
+        ----------
+        .. [1] J. D. Kalbfleisch and R. L. Prentice (2002), "The Statistical Analysis of Failure
+           Time Data", 2nd edition, Wiley, sections 1.4 and 3.4.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> from skmoe.data import right_censored
+        >>> time = np.random.default_rng(0).weibull(2, size=200)
+        >>> X, y = np.zeros((200, 1)), right_censored(np.minimum(time, 1), time < 1)
+        >>> inference = MixtureOfExpertsRegressor(1, family="weibull").fit(X, y).inference(X, y)
+        >>> inference.predictions([[0.0]], what="survival", time=1.0).round(2)
+           estimate  standard error  lower  upper
+        0      0.43            0.03   0.36   0.49
+        """
+        if self.predictor is None:
+            raise ValueError(
+                f"predictions needs the coefficients of a mixture; got {type(self).__name__}. Use "
+                "moe.inference(X, y).predictions(X_new)."
+            )
+        check_level(level)
+        given = Rows(X, None, None, offset)
+        return self.predictor(self, given, (what, time, quantile), level)
+
     def to_frame(self, level: float = 0.95) -> Any:
         """A pandas frame with a row for each term.
 
@@ -391,20 +473,34 @@ class Inference(Result):
 
 def delta_method(inference: Inference, derivatives: Array) -> tuple[Array, list[str]]:
     """Covariance (E, E) of functions with derivatives (E, R), and why some have none."""
-    size = np.abs(derivatives)
-    involved = size > DIRECTION_TOL * size.max(axis=1, keepdims=True, initial=0.0)
-    used = np.where(involved, derivatives, 0.0)
-    unknown = (involved & inference.is_unknown).any(axis=1)
+    used, unknown = _determined(inference, derivatives)
     covariance = used @ inference.coordinates @ used.T
     return covariance, np.where(unknown, NOT_DETERMINED, "").tolist()
 
 
-def _intervals(estimates: Array, errors: Array, replicates: Array | None, level: float) -> Array:
-    """Confidence intervals (T, 2), by the errors or by the estimates of a bootstrap."""
+def delta_errors(inference: Inference, derivatives: Array) -> Array:
+    """Standard errors (...) of functions with derivatives (..., R); NaN for undetermined ones."""
+    used, unknown = _determined(inference, derivatives)
+    variance = (used @ inference.coordinates * used).sum(axis=-1)
+    return np.where(unknown, np.nan, np.sqrt(np.maximum(variance, 0.0)))
+
+
+def _determined(inference: Inference, derivatives: Array) -> tuple[Array, Array]:
+    """Derivatives without round-off, and which functions need what the data do not determine."""
+    size = np.abs(derivatives)
+    involved = size > DIRECTION_TOL * size.max(axis=-1, keepdims=True, initial=0.0)
+    return np.where(involved, derivatives, 0.0), (involved & inference.is_unknown).any(axis=-1)
+
+
+def confidence_limits(
+    estimates: Array, errors: Array, replicates: Array | None, level: float
+) -> Array:
+    """Confidence intervals (..., 2), by the errors or by the estimates of a bootstrap."""
     tails = np.array([0.5 * (1.0 - level), 0.5 * (1.0 + level)])
     if replicates is not None:
-        return np.asarray((2.0 * estimates - np.quantile(replicates, tails[::-1], axis=0)).T)
-    return np.asarray(estimates[:, None] + errors[:, None] * ndtri(tails))
+        reflected = np.moveaxis(np.quantile(replicates, tails[::-1], axis=0), 0, -1)
+        return np.asarray(2.0 * estimates[..., None] - reflected)
+    return np.asarray(estimates[..., None] + errors[..., None] * ndtri(tails))
 
 
 # --- tables as text ---------------------------------------------------------------------------

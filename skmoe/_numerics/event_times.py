@@ -50,6 +50,13 @@ class EventTable(NamedTuple):
             band = survival ** np.exp(np.stack([-width, width]))
         return np.where((survival > 0.0) & (survival < 1.0), band, survival)
 
+    def survival_at(self, time: float, level: float) -> Array:
+        """Survival until a time, with the ends of its interval, (3,); NaN after the last time."""
+        steps = np.vstack([self.survival, self.survival_band(level)])
+        is_known = time <= self.times[-1] or steps[0, -1] == 0.0
+        index = np.searchsorted(self.times, time, side="right")
+        return np.hstack([np.ones((3, 1)), steps])[:, index] if is_known else np.full(3, np.nan)
+
     def observed_share(self, time: Any, *, before: bool = False) -> Array:
         """Estimate of the probability that an observation lasts beyond `time`, or up to it."""
         side: Any = "left" if before else "right"

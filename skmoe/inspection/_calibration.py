@@ -11,11 +11,13 @@ from scipy.stats import binom
 from sklearn.utils import check_consistent_length
 
 from skmoe._data.censored_targets import checked_bounds, entries, times_and_events
-from skmoe._data.checks import check_integer, check_level, has_bounds
+from skmoe._data.checks import check_integer, check_level, check_real, has_bounds
 from skmoe._data.rows import Rows, index_rows
-from skmoe._inference.labels import format_percent, output_labels
+from skmoe._estimators.methods.input_steps import mixture_of
+from skmoe._inference.labels import format_percent, output_labels, printable_name
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array
+from skmoe._optional import import_pyplot
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
 
@@ -34,6 +36,13 @@ WARNING_LIMIT = 1.0
 # Times at which predicted curves are computed.
 N_TIMES = 100
 
+# Intervals between the times of numbers below the axis, at most; their distance from it and from
+# each other, in points; and characters of the name of a group beside them.
+N_TICKS, NUMBERS_HEIGHT, NUMBERS_LINE, GROUP_NAME_WIDTH = 6, -48.0, 11.0, 18
+
+# Values of a feature that have curves of their own, at most.
+MAX_GROUPS = 6
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class CalibrationDisplay(draw.Display):
@@ -49,6 +58,10 @@ class CalibrationDisplay(draw.Display):
     fractions, at each point, under calibrated distributions; rows that are spread vary less. Rows
     of the fit give an optimistic result.
 
+    With `horizon`, a time, the calibration is that of the probability of an event until then. Left:
+    the predicted probabilities. Right: groups of rows with about the same one, and in each the mean
+    of those predicted beside one minus the Kaplan-Meier estimate, with its interval [3]_.
+
     See "Calibration" in the user guide, and "Do intervals adapt to the noise?" in the gallery.
 
     Parameters
@@ -60,6 +73,12 @@ class CalibrationDisplay(draw.Display):
         `cdf_left` of the distributions of `skmoe.distributions`. None for continuous ones.
     n_bins : int, default=10
         Bins of the histogram.
+    horizon : float, default=None
+        The time until which events are predicted; None for whole distributions.
+    risk : ndarray of shape (n_samples,), default=None
+        Predicted probabilities of an event until the horizon.
+    risk_groups : ndarray of shape (4, n_groups), default=None
+        In each group of rows the mean predicted probability, the observed one, and its interval.
 
     Attributes
     ----------
@@ -90,6 +109,8 @@ class CalibrationDisplay(draw.Display):
        Biometrics 65, 1254-1261.
     .. [2] T. Gneiting, F. Balabdaoui and A. E. Raftery (2007), "Probabilistic forecasts,
        calibration and sharpness", Journal of the Royal Statistical Society B 69, 243-268.
+    .. [3] F. E. Harrell (2015), "Regression Modeling Strategies", 2nd edition, Springer, section
+       19.4.
 
     Examples
     --------
@@ -103,6 +124,9 @@ class CalibrationDisplay(draw.Display):
     pit: Array
     pit_left: Any = None
     n_bins: int = 10
+    horizon: float | None = None
+    risk: Any = None
+    risk_groups: Any = None
     nominal: ClassVar[Array] = NOMINAL_COVERAGES
 
     def __post_init__(self) -> None:
@@ -130,6 +154,7 @@ class CalibrationDisplay(draw.Display):
         *,
         target: int | None = None,
         n_bins: int = 10,
+        horizon: float | None = None,
         offset: Any = None,
         units: Any = None,
         time: Any = None,
@@ -149,7 +174,11 @@ class CalibrationDisplay(draw.Display):
         target : int, default=None
             Index of the output, if there are several.
         n_bins : int, default=10
-            Bins of the histogram; 10 to 20 for some hundred rows and more.
+            Bins of the histogram; 10 to 20 for some hundred rows and more. With `horizon` it is the
+            number of groups of rows with about the same probability.
+        horizon : float, default=None
+            A time within the observation, in the unit of y, for the calibration of the probability
+            of an event until then; None for that of whole distributions.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
@@ -173,8 +202,8 @@ class CalibrationDisplay(draw.Display):
         TypeError
             If the estimator does not end in a mixture of experts for regression.
         ValueError
-            If the output is missing or unknown, `n_bins` is not an integer of at least two, or the
-            experts have no predictive distribution.
+            If the output is missing or unknown, `n_bins` is not an integer of at least two, the
+            horizon is after the last time, or the experts have no predictive distribution.
         """
         estimator, X, *_ = subject.drawn_mixture(cls, estimator, X)
         subject.check_regressor(
@@ -194,13 +223,22 @@ class CalibrationDisplay(draw.Display):
             after = subject.one_target(distribution.sf(entry), output, 1)
             pit, left = ((values - before) / after for values in (pit, left))
         known = np.isfinite(pit)  # some y may be missing
-        pit, left = pit[known], left[known]
-        return cls(pit=pit, pit_left=left, n_bins=n_bins).plot(ax)
+        at_time: dict[str, Any] = {}
+        if horizon is not None:
+            end = check_real("horizon", horizon, least=-np.inf)
+            risk = subject.one_target(distribution.cdf(end), output, 1)[known]
+            observed = _observed_times(cls, subject.one_target(y, output, 1)[known])
+            at_time = {"horizon": end, "risk": risk}
+            at_time["risk_groups"] = _groups_of_risk(risk, observed, end, n_bins)
+        return cls(pit=pit[known], pit_left=left[known], n_bins=n_bins, **at_time).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
         n_bins, n_rows = self.n_bins, len(self.pit)
         axes = self._axes(ax, 2, draw.TWO_PANELS_SIZE)
         left, right = axes
+        if self.horizon is not None:
+            self._draw_risk(left, right)
+            return axes
         in_bins, edges = np.histogram(self.pit[self.pit <= self.pit_left], n_bins, (0.0, 1.0))
         in_bins = in_bins + self._shares_between(edges[:-1], edges[1:]).sum(axis=0)
         self.density = in_bins * n_bins / n_rows
@@ -221,6 +259,48 @@ class CalibrationDisplay(draw.Display):
         handles = [self.line_, self.bands_[-1]]  # a corner is free on one side of the curve
         right.legend(handles=handles, loc="best", frameon=False, fontsize=8, borderpad=0.2)
         return axes
+
+    def _draw_risk(self, left: Any, right: Any) -> None:
+        """Predicted probabilities of an event until the horizon, and observed ones of groups."""
+        in_bins, edges = np.histogram(self.risk, self.n_bins)
+        self.density = in_bins / (len(self.risk) * np.diff(edges))
+        self.stairs_ = left.stairs(self.density, edges, color=draw.colour(0), linewidth=2)
+        name = f"Predicted probability\nof an event until {self.horizon:g}"
+        left.set(xlabel=name, ylabel="Density of rows", ylim=(0, None))
+        predicted, observed, *ends = self.risk_groups
+        style: dict[str, Any] = {"color": draw.colour(0), "linewidth": 1.2}
+        label = f"{100 * BAND_PROBABILITY:g} % interval"
+        self.bands_ = [right.vlines(predicted, *ends, label=label, **style)]
+        right.axline((0.0, 0.0), slope=1.0, **draw.REFERENCE)
+        style = {"color": draw.colour(0), "markersize": 6, "label": "Kaplan-Meier, by groups"}
+        (self.line_,) = right.plot(predicted, observed, "o", **style)
+        limits = 0.0, min(1.0, 1.05 * float(np.nanmax([predicted, *ends])))
+        right.set(xlabel=name, ylabel="Observed probability", xlim=limits, ylim=limits)
+        draw.legend_above(right, [self.line_, *self.bands_], ncols=2, fontsize=8)
+
+
+def _groups_of_risk(risk: Array, observed: Any, horizon: float, n_groups: int) -> Array:
+    """Means of predicted probabilities, observed ones, and their intervals, in groups, (4, G)."""
+    until, event, entry = observed
+    if horizon > until.max():
+        raise ValueError(
+            f"horizon must be at most the last time of the rows, {until.max():g}; got {horizon:g}. "
+            "Choose a time within the observation."
+        )
+    edges = np.quantile(risk, np.linspace(0.0, 1.0, n_groups + 1)[1:-1])
+    codes, found = np.searchsorted(np.unique(edges), risk, side="right"), []
+    for own in np.unique(codes)[:, None] == codes:
+        table = EventTable.of(until[own], event[own], np.ones(own.sum()), entry[own])
+        survival, *band = table.survival_at(horizon, BAND_PROBABILITY)
+        found.append([risk[own].mean(), 1.0 - survival, *np.sort(1.0 - np.array(band))])
+    return np.array(found).T
+
+
+def _observed_times(display: type, y: Any) -> tuple[Array, Array, Array]:
+    """Times of rows, whether the event came then, and entries, minus infinity for none."""
+    until, event = times_and_events(display.__name__, y, may_enter=True)
+    entry = entries(y)
+    return until, event, np.full(len(until), -np.inf) if entry is None else entry
 
 
 def _binomial_band(n_rows: int, probability: Array) -> Array:
@@ -404,7 +484,12 @@ class SurvivalDisplay(draw.Display):
     The curve of an expert is the mean of its survival functions over the rows, weighted by the
     gate, whose mean is the share in the legend. These curves, with their shares, add up to that of
     the mixture. Of a calibrated mixture it is close to the Kaplan-Meier curve of the rows. The band
-    has intervals for each time, by Greenwood's variance. Rows of the fit give an optimistic result.
+    has intervals for each time, by Greenwood's variance. Below the axis are the numbers of rows
+    that are still observed at a time, and without an event. Rows of the fit give an optimistic
+    result.
+
+    With a feature `by`, such as a treatment, each of its values has the curve of the mixture for
+    its rows, and their Kaplan-Meier curve; the experts have none.
 
     Parameters
     ----------
@@ -426,6 +511,12 @@ class SurvivalDisplay(draw.Display):
         Confidence of the intervals.
     time_name : str, default="y"
         Label of the horizontal axis.
+    risk_times, at_risk : ndarray of shape (n_ticks,), default=None
+        Times of the numbers below the axis, and these.
+    group_name : str, default=""
+        Name of the group of rows.
+    groups : list of SurvivalDisplay, default=None
+        The displays of the values of `by`, with their curves and artists; None without.
 
     Attributes
     ----------
@@ -434,7 +525,9 @@ class SurvivalDisplay(draw.Display):
     figure_ : matplotlib figure
         Figure of the plot.
     lines_ : list of matplotlib lines
-        Curves of the experts.
+        Curves of the experts; with `groups` none.
+    numbers_ : list of matplotlib texts
+        The numbers below the axis.
     mixture_line_, observed_line_ : matplotlib lines
         Curve of the mixture, and Kaplan-Meier curve.
     band_ : matplotlib collection or None
@@ -476,6 +569,10 @@ class SurvivalDisplay(draw.Display):
     band: Array | None = None
     level: float | None = None
     time_name: str = "y"
+    risk_times: Any = None
+    at_risk: Any = None
+    group_name: str = ""
+    groups: Any = None
 
     @classmethod
     def from_estimator(
@@ -484,6 +581,7 @@ class SurvivalDisplay(draw.Display):
         X: Any,
         y: Any,
         *,
+        by: Any = None,
         target: int | None = None,
         level: float | None = 0.95,
         offset: Any = None,
@@ -501,6 +599,8 @@ class SurvivalDisplay(draw.Display):
             Features, preferably of rows that were not used in the fit.
         y : structured array of shape (n_samples,) or (n_samples, n_outputs)
             Times and events, of `skmoe.data.right_censored`; or times of events.
+        by : int or str, default=None
+            A feature of two to six values, by index or name, whose values have curves of their own.
         target : int, default=None
             Index of the output, if there are several.
         level : float, default=0.95
@@ -528,10 +628,14 @@ class SurvivalDisplay(draw.Display):
             If the estimator does not end in a mixture of experts for regression.
         ValueError
             If y has other bounds than those of right-censored times, the output is missing or
-            unknown, the level is not in (0, 1), or the experts have no predictive distribution.
+            unknown, `by` has another number of values, the level is not in (0, 1), or the experts
+            have no predictive distribution.
         """
-        estimator, X, *_, names = subject.drawn_mixture(cls, estimator, X)
+        import_pyplot(f"{cls.__name__}.from_estimator")
+        j = None if by is None else subject.check_features("by", by, estimator, most=1)[0]
+        labels, estimator = subject.names_of_fit(estimator), mixture_of(estimator)
         subject.check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
+        X = subject.check_table(estimator, X)
         check_level(level, may_be_none=True)
         output = subject.check_target(estimator, target, X)
         own = subject.one_target(y, output, 1)
@@ -540,46 +644,127 @@ class SurvivalDisplay(draw.Display):
             given = X, y, offset, units, time
             X, y, offset, units, time = (v if v is None else index_rows(v, kept) for v in given)
             own = own[kept]
-        until, event = times_and_events(cls.__name__, own, may_enter=True)
+        until, event, entry = _observed_times(cls, own)
         check_consistent_length(X, until)
-        table = EventTable.of(until, event, np.ones(len(until)), entries(own))
         start = min(until.min(), 0.0)
-        grid = np.linspace(start, until.max(), N_TIMES)
+        grid, ticks = np.linspace(start, until.max(), N_TIMES), _round_times(start, until.max())
         gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
         experts, mixture = subject.predicted_survival(estimator, X, grid, output, offset, gate)
-        weight = gate + np.finfo(float).tiny
-        band = None
-        if level is not None:
-            band = np.hstack([np.ones((2, 1)), table.survival_band(level)])
-        return cls(
-            times=grid,
-            curves=np.einsum("nk,nkt->tk", weight / weight.sum(axis=0), experts),
-            mixture=mixture.mean(axis=0),
-            shares=gate.mean(axis=0),
-            observed_times=np.append(start, table.times),
-            observed=np.append(1.0, table.survival),
-            band=band,
-            level=level,
-            time_name="Time" if has_bounds(y) else subject.target_name(estimator, y, output),
-            expert_names=names,
-        ).plot(ax)
+
+        def of_rows(rows: Any, name: str = "") -> Any:
+            weight = gate[rows] + np.finfo(float).tiny
+            own, entered, band = until[rows, None], entry[rows, None], None
+            table = EventTable.of(until[rows], event[rows], np.ones(len(own)), entry[rows])
+            if level is not None:
+                band = np.hstack([np.ones((2, 1)), table.survival_band(level)])
+            return cls(
+                times=grid,
+                curves=np.einsum("nk,nkt->tk", weight / weight.sum(axis=0), experts[rows]),
+                mixture=mixture[rows].mean(axis=0),
+                shares=gate[rows].mean(axis=0),
+                observed_times=np.append(start, table.times),
+                observed=np.append(1.0, table.survival),
+                band=band,
+                level=level,
+                time_name="Time" if has_bounds(y) else subject.target_name(estimator, y, output),
+                expert_names=subject.names_of_experts(estimator),
+                risk_times=ticks,
+                at_risk=((own >= ticks) & (entered <= ticks)).sum(axis=0),
+                group_name=name,
+            )
+
+        found: Self = of_rows(np.arange(len(until)))
+        if j is not None:
+            found.groups = [
+                of_rows(rows, f"{printable_name(labels[j])}: {text}")
+                for text, rows in _rows_of_values(X, j)
+            ]
+        return found.plot(ax)
 
     def _draw(self, ax: Any) -> Any:
         (ax,) = self._axes(ax)
+        self.lines_: list[Any] = []
+        self.numbers_: list[Any] = []
+        groups = enumerate(self.groups or ())
+        handles = [group.draw_curves(ax, draw.colour(k))[0] for k, group in groups]
+        if not handles:
+            handles = [*self.draw_curves(ax), *self._draw_experts(ax), self.band_]
+        ax.set(xlim=self.times[[0, -1]], ylim=(0.0, 1.01), ylabel="Probability of no event")
+        has_numbers = self.risk_times is not None
+        draw.label_feature(ax, self.time_name, None, "below: rows at risk" * has_numbers)
+        if has_numbers:
+            self._write_numbers(ax)
+        self.legend_ = draw.expert_legend(ax, handles)
+        if self.groups:
+            self.legend_.set_title("Mixture\n(pale: Kaplan-Meier)")
+        return ax
+
+    def draw_curves(self, ax: Any, colour: str | None = None) -> list[Any]:
+        """Draw the curve of the mixture over that of Kaplan and Meier.
+
+        Parameters
+        ----------
+        ax : matplotlib axes
+            Where they are drawn.
+        colour : str, default=None
+            Colour of a group; None for grey.
+
+        Returns
+        -------
+        lines : list of matplotlib lines
+            Both curves.
+        """
         style: dict[str, Any] = {"step": "post", "label": draw.interval_label(self.level)}
+        style |= {} if colour is None else {"color": colour, "alpha": 0.12}
         self.band_ = draw.draw_band(ax, self.observed_times, self.band, **style)
         style = {"color": draw.LIGHT_GREY, "label": "Kaplan-Meier", "where": "post"}
+        style |= {} if colour is None else {"color": colour, "alpha": 0.45}
         (self.observed_line_,) = ax.step(self.observed_times, self.observed, linewidth=4.0, **style)
-        style = {"color": draw.DARK_GREY, "label": "mixture"}
+        label = draw.wrapped(self.group_name, draw.LEGEND_NAME_WIDTH) or "mixture"
+        style = {"color": colour or draw.DARK_GREY, "label": label}
         (self.mixture_line_,) = ax.plot(self.times, self.mixture, linewidth=1.5, **style)
-        self.lines_, handles = [], [self.mixture_line_, self.observed_line_]
-        names = draw.in_legend(self.expert_names)
+        return [self.mixture_line_, self.observed_line_]
+
+    def _draw_experts(self, ax: Any) -> list[Any]:
+        """Draw the curves of the experts; returns handles of a legend."""
+        handles, names = [], draw.in_legend(self.expert_names)
         for k, (name, share) in enumerate(zip(names, self.shares, strict=True)):
             style = draw.curve_style(k, len(self.times))
             self.lines_ += ax.plot(self.times, self.curves[:, k], **style)
             label = f"{name}\n{format_percent(share)} of the rows"
             handles.append(draw.expert_handle(k, label))
-        ax.set(xlim=self.times[[0, -1]], ylim=(0.0, 1.01), ylabel="Probability of no event")
-        draw.label_feature(ax, self.time_name, None, "")
-        self.legend_ = draw.expert_legend(ax, [*handles, self.band_])
-        return ax
+        return handles
+
+    def _write_numbers(self, ax: Any) -> None:
+        """Numbers of rows at risk below the axis, of each group."""
+        ax.set_xticks(self.risk_times)
+        style: dict[str, Any] = {"fontsize": 8, "textcoords": "offset points", "va": "top"}
+        for k, group in enumerate(self.groups or [self]):
+            height = NUMBERS_HEIGHT - NUMBERS_LINE * k
+            style["color"] = draw.colour(k) if self.groups else draw.DARK_GREY
+            name = draw.shortened([group.group_name], GROUP_NAME_WIDTH)[0]
+            at = {"xycoords": ax.transAxes, "xytext": (-16, height), "ha": "right"}
+            ax.annotate(name, (0.0, 0.0), **at, **style)
+            at = {"xycoords": ax.get_xaxis_transform(), "xytext": (0, height), "ha": "center"}
+            pairs = zip(self.risk_times, group.at_risk, strict=True)
+            self.numbers_ += [ax.annotate(str(n), (t, 0.0), **at, **style) for t, n in pairs]
+
+
+def _round_times(start: float, end: float) -> Array:
+    """Round times between the ends of an axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = np.asarray(MaxNLocator(N_TICKS).tick_values(start, end))
+    return ticks[(ticks >= start) & (ticks <= end)]
+
+
+def _rows_of_values(X: Any, j: int) -> list[tuple[str, Array]]:
+    """Values of a feature as text, and their rows."""
+    levels, values = subject.levels_of(X, j), subject.values_of(X, j)
+    if not 2 <= len(levels.values) <= MAX_GROUPS:
+        raise ValueError(
+            f"by must be a feature of two to {MAX_GROUPS} values; column {j} has "
+            f"{len(levels.values)}. Choose another one, or pass a column of groups in X."
+        )
+    pairs = zip(levels.texts, levels.values, strict=True)
+    return [(text, np.flatnonzero(values == value)) for text, value in pairs]

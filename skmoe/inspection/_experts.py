@@ -47,12 +47,14 @@ class RowsOverFeature(draw.DisplayOfPanels):
     is_probability: bool = False
     units: Array | None = None
     categories: Sequence[str] | None = None
+    censored: Array | None = None
 
     def _draw_rows(self, ax: Any, rows: Any = slice(None), **style: Any) -> Any:
         """Draw some of the rows in the colours of their experts."""
         style["c"] = [draw.colour(k) for k in self.assigned_expert[rows]]
         kinds = self.categories is not None, self.is_probability
-        return draw.draw_rows(ax, self.x[rows], self.y[rows], kinds, **style)
+        hollow = None if self.censored is None else self.censored[rows]
+        return draw.draw_rows(ax, self.x[rows], self.y[rows], kinds, hollow, **style)
 
     def _draw_units(self, ax: Any, rows: Any = slice(None)) -> Any:
         """A line through the rows of each unit, in the order of the feature; None without units.
@@ -132,6 +134,8 @@ class ExpertsDisplay(RowsOverFeature):
         Labels of the units of the rows shown; None for rows without units.
     categories : list of str of length n_points, default=None
         Labels of the categories of the feature, if it has any.
+    censored : ndarray of bool of shape (n_shown,), default=None
+        Rows whose y is a bound, which are hollow; None if y is not censored.
     feature_name : str
         Label of the axis of the feature.
     gate : ndarray of shape (n_points, n_experts)
@@ -409,6 +413,8 @@ class TrajectoriesDisplay(RowsOverFeature):
         Labels of the units of the rows shown; None for rows without units.
     categories : list of str of length n_points, default=None
         Labels of times that are categories.
+    censored : ndarray of bool of shape (n_shown,), default=None
+        Rows whose y is a bound, which are hollow; None if y is not censored.
     time_name : str
         Label of the axis of time.
     bands : list of ndarray of shape (n_points, 2), or None
@@ -540,7 +546,7 @@ class TrajectoriesDisplay(RowsOverFeature):
         rows, has_value = Rows(table, y, None, offset, units), np.isfinite(axis.observed)
         errors = None if coverage is None else infer_means(mixture, points, rows)
         panels = []
-        for drawn in subject.observed_rows(mixture, rows, target, at_bounds=True):
+        for drawn in subject.observed_rows(mixture, rows, target):
             shown = drawn.shown(has_value, subsample)
             times, means, is_inside = _means_over_time(axis, has_value, drawn)
             heights = drawn.observed

@@ -16,7 +16,7 @@ from skmoe._data.series import misses_y
 from skmoe._estimators.methods.inference import infer_average_effects, predicts_steps
 from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._estimators.methods.series import one_step_densities, parts_of_density
-from skmoe._inference.effects import AverageEffects
+from skmoe._inference.effects import AT_TIME, AverageEffects
 from skmoe._inference.labels import counted_noun, feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.distributions._mixtures import check_random_state
@@ -317,21 +317,22 @@ def _scores(estimator: Any, rows: Rows) -> Callable[[Any], Array]:
 
     Those of series are given earlier rows; rows whose y is missing do not count.
     """
-    check_no_entry("permutation_importance_by_part", rows.y)
     weight = None if rows.unit is not None else subject.row_weights(rows)
     if subject.has_series(estimator):
+        check_no_entry('gate="markov"', rows.y)
         weight = subject.row_weights(rows) * ~misses_y(rows.y)
 
         def densities(table: Any) -> list[Array]:
             pairs = (rows.X, table), (table, rows.X), (table, table)
             return [one_step_densities(estimator, rows._replace(X=own), at) for own, at in pairs]
     else:
-        gate, density = parts_of_density(estimator, rows)
+        gate, *given = parts_of_density(estimator, rows)
 
         def densities(table: Any) -> list[Array]:
-            other, own = parts_of_density(estimator, rows._replace(X=table))
-            pairs = (other, density), (gate, own), (other, own)
-            return [np.logaddexp.reduce(first + second, axis=0) for first, second in pairs]
+            other, *own = parts_of_density(estimator, rows._replace(X=table))
+            pairs = (other, given), (gate, own), (other, own)
+            logs = [np.logaddexp.reduce(first + second, axis=1) for first, second in pairs]
+            return [density - after_entry for density, after_entry in logs]
 
     return lambda table: np.array([np.average(v, weights=weight) for v in densities(table)])
 
@@ -387,9 +388,9 @@ def average_effects(
         Features that change: names, indices or a boolean mask; None for all.
     what : {"prediction", "gate", "restricted_mean", "survival"}, default="prediction"
         Effects on the mean of y, or on the probabilities of the classes (of the second of two), or
-        on the probabilities of the experts. Of times of events the mean may lie beyond the end of
-        the observation, where the model alone decides. Effects on the restricted mean, the mean
-        time without an event until `time` [2]_, and on the probability of no event until then do
+        on the probabilities of the experts. Means of right-censored times are extrapolated beyond
+        the last time of the fit, which the text reports. Effects on the restricted mean, the mean
+        time without an event until `time` [2]_, and on the probability of no event until then are
         not.
     time : float, default=None
         That time, in the unit of y, such as the time until which most rows were observed.
@@ -463,10 +464,6 @@ def average_effects(
     chosen = np.arange(len(labels)) if chosen is None else chosen
     changes = _changes(rows, [(int(j), labels[j]) for j in chosen], step)
     return infer_average_effects(mixture, changes, rows, what == "gate", inference, at_time)
-
-
-# Methods of predictive distributions at a time, by what effects are on.
-AT_TIME = {"restricted_mean": "restricted_mean", "survival": "sf"}
 
 
 def checked_time(mixture: Any, what: str, time: float | None) -> tuple[str, float] | None:

@@ -9,7 +9,8 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.checks import check_integer
+from skmoe._data.censored_targets import checked_bounds, shown_target
+from skmoe._data.checks import check_integer, has_bounds
 from skmoe._data.rows import Rows, index_rows
 from skmoe._inference.labels import format_percent
 from skmoe._numerics.typing import Array
@@ -126,6 +127,8 @@ class PredictionDisplay(draw.Display):
         Nominal coverage of the interval.
     observed : float or int, default=None
         Observed y, or index of the observed class.
+    observed_text : str, default=""
+        Of a censored y the bounds, of which `observed` is one.
     classes : ndarray of shape (n_classes,), default=None
         Classes of a classifier.
     max_features : int, default=8
@@ -183,6 +186,7 @@ class PredictionDisplay(draw.Display):
     interval: Array | None = None
     coverage: float | None = None
     observed: float | None = None
+    observed_text: str = ""
     classes: Sequence[Any] | None = None
     max_features: int = 8
     feature_note: str = ""
@@ -267,12 +271,15 @@ class PredictionDisplay(draw.Display):
         given = None if offset is None else np.asarray(offset, dtype=np.float64)[row]
         interval = subject.interval_band(estimator, one_row, index, coverage, given, **known)
         observed: float | None = None
+        text = ""
         if y is not None and is_class:
             matching = np.flatnonzero(estimator.classes_ == np.asarray(y).ravel()[row])
             observed = int(matching[0]) if len(matching) else None
         elif y is not None:
             observed = float(subject.observed_target(estimator, y, index)[row])
             observed = observed if np.isfinite(observed) else None
+            if has_bounds(y):
+                text = shown_target(subject.one_target(checked_bounds(y), index, 1)[row])
         values = [subject.values_of(one_row, j)[0] for j in range(len(labels))]
         texts = [short_number(v) if isinstance(v, float) else v for v in values]
         pairs = zip(draw.shortened(labels, WATERFALL_NAME_WIDTH), texts, strict=True)
@@ -285,6 +292,7 @@ class PredictionDisplay(draw.Display):
             interval=None if interval is None else interval[0],
             coverage=coverage,
             observed=observed,
+            observed_text=text,
             classes=estimator.classes_ if is_class else None,
             feature_labels=[f"{label} = {text}" for label, text in pairs],
             max_features=max_features,
@@ -333,7 +341,8 @@ class PredictionDisplay(draw.Display):
         for name, value, dashes in marks:
             if value is not None:
                 style = {"color": draw.DARK_GREY, "linestyle": dashes, "linewidth": 1.8}
-                above.append(ax.axvline(value, label=f"{name}: {short_number(value)}", **style))
+                text = self.observed_text * (name == "observed") or short_number(value)
+                above.append(ax.axvline(value, label=f"{name}: {text}", **style))
         draw.label_feature(ax, self.target_name, None, "")
         ax.set_ylabel("Probability" if is_discrete else "Density")
         self._name_experts(ax, above)

@@ -286,6 +286,8 @@ class RegimesDisplay(draw.DisplayOfPanels):
         Whether the curves are probabilities of a class.
     of_units : bool, default=False
         Whether the shares are those of units.
+    censored : ndarray of bool of shape (n_shown,), default=None
+        Rows whose y is a bound, which are hollow; None if y is not censored.
 
     Attributes
     ----------
@@ -334,6 +336,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
     categories: Sequence[Any]
     is_probability: bool = False
     of_units: bool = False
+    censored: Array | None = None
 
     @classmethod
     def from_estimator(
@@ -443,6 +446,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
                     is_probability=is_classifier(estimator),
                     categories=[axis.categories for axis in panels],
                     of_units=rows.units is not None,
+                    censored=None if rows.censored is None else rows.censored[shown],
                 )
             )
         return cls._of_panels(displays).plot(ax)
@@ -494,7 +498,8 @@ class RegimesDisplay(draw.DisplayOfPanels):
         shown = np.flatnonzero(resp >= MIN_RESPONSIBILITY_SHOWN)
         kinds = categories is not None, self.is_probability
         colours = draw.faded(k, MAX_ROW_OPACITY * resp[shown])
-        rows = draw.draw_rows(ax, x[shown], y[shown], kinds, c=colours)
+        hollow = None if self.censored is None else self.censored[shown]
+        rows = draw.draw_rows(ax, x[shown], y[shown], kinds, hollow, c=colours)
         whole = {"color": draw.colour(k), "linewidth": 2.5, "zorder": 3}
         style = draw.curve_style(k, len(grid), is_category=categories is not None) | {"zorder": 3}
         if categories is None:
@@ -724,7 +729,7 @@ class CourseDisplay(draw.DisplayOfPanels):
             times, time_name = np.arange(len(index)), "Row"
         past, is_class, panels = subject.known_past(estimator, rows), is_classifier(estimator), []
         for output in indices:
-            observed, exposure = subject.observed_rates(estimator, rows, output, at_bounds=True)
+            observed, exposure = subject.observed_rates(estimator, rows, output)
             known = past if is_class else past | {"offset": offset}
             prediction, interval = subject.predicted_mean(estimator, X, output, **known), None
             if coverage is not None and not is_class:

@@ -302,10 +302,18 @@ def draw_band(ax: Any, x: Array, ends: Any, box: float | None = None, **style: A
     return ax.fill_between(corners, *np.repeat(ends, 4, axis=1), where=filled, **style)
 
 
-def draw_rows(ax: Any, x: Array, y: Array, kinds: tuple[bool, bool], **style: Any) -> Any:
+def draw_rows(
+    ax: Any,
+    x: Array,
+    y: Array,
+    kinds: tuple[bool, bool],
+    hollow: Array | None = None,
+    **style: Any,
+) -> Any:
     """Draw rows: those of a category side by side, those of a class or others as marks at ends.
 
     `kinds` are whether the feature has categories, and whether rows are those of a class or others.
+    Some rows may be hollow.
     """
     is_category, is_class = kinds
     style = {"linewidths": 0, "s": ROW_AREA} | style
@@ -314,6 +322,12 @@ def draw_rows(ax: Any, x: Array, y: Array, kinds: tuple[bool, bool], **style: An
     if is_class:
         y = CLASS_MARK_HEIGHTS[y.astype(int)]
         style |= {"marker": "|", "s": 40, "linewidths": 1.0}
+    elif hollow is not None and hollow.any():
+        from matplotlib.colors import to_rgba_array
+
+        edges = to_rgba_array(style["c"])
+        fill = np.where(hollow[:, None] & [True, True, True, False], 1.0, edges)
+        style |= {"c": fill, "edgecolors": edges, "linewidths": np.where(hollow, 0.8, 0.0)}
     return ax.scatter(x, y, **style)
 
 

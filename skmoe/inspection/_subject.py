@@ -8,13 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit, logit
-from scipy.stats import norm
 from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_array
 
-from skmoe._data.censored_targets import check_numbers_of, point_values
+from skmoe._data.censored_targets import checked_bounds, is_exact, point_values
 from skmoe._data.checks import check_columns, check_integer, check_weights, has_bounds, shown
 from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_column
 from skmoe._data.rows import Rows, index_rows
@@ -23,6 +21,7 @@ from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods import input_steps, series
 from skmoe._estimators.methods.series import has_series
+from skmoe._inference.effects import limits_on_scale
 from skmoe._inference.labels import feature_labels, format_percent, output_labels, printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
@@ -515,6 +514,9 @@ def drawn_mixture(
     return mixture, table, note, check_names(mixture, None), names_of_experts(mixture)
 
 
+# After the name of a target of which some values are drawn at their bounds.
+HOLLOW = "\n(hollow: censored)"
+
 # After the name of a target that is divided by the exposure of its row.
 PER_EXPOSURE = " per unit of exposure"
 
@@ -538,19 +540,22 @@ def predicted_survival(
     return np.stack(curves[:-1], axis=1), curves[-1]
 
 
-def observed_target(estimator: Any, y: Any, index: int, at_bounds: bool = False) -> Array:
-    """Observed values (n,); of a class 1 for its rows and 0 for the others.
+def observed_target(estimator: Any, y: Any, index: int) -> Array:
+    """Observed values (n,), or bounds of them; of a class 1 for its rows and 0 for the others.
 
-    Censored values are refused, or `at_bounds`. Those of series may be missing.
+    Those of series may be missing.
     """
     if is_classifier(estimator):
         labels = np.asarray(y).ravel()
         is_class = (labels == estimator.classes_[index]).astype(float)
         return np.where(is_missing(labels), np.nan, is_class) if has_series(estimator) else is_class
-    if at_bounds and has_bounds(y):
-        return one_target(point_values(y), index, 1)
-    check_numbers_of("the picture", y)
-    return one_target(np.asarray(y, dtype=np.float64), index, 1)
+    values = point_values(checked_bounds(y)) if has_bounds(y) else np.asarray(y, dtype=np.float64)
+    return one_target(values, index, 1)
+
+
+def are_censored(y: Any, index: int) -> Array | None:
+    """Of which rows (n,) only bounds are known; None for y of numbers or classes."""
+    return one_target(~is_exact(checked_bounds(y)), index, 1) if has_bounds(y) else None
 
 
 def predicted_mean(estimator: Any, rows: Any, index: int, **given: Any) -> Array:
@@ -598,24 +603,19 @@ def confidence_bands(
 
     They are symmetric on the scale of the link; that of a logit if y is between 0 and 1.
     """
-    half = norm.ppf(0.5 + 0.5 * coverage) * errors[..., drawn.target % errors.shape[2]]
+    of_target = errors[..., drawn.target % errors.shape[2]].T
     is_share = drawn.observed.min() >= 0.0 and drawn.observed.max() <= 1.0
-    center, sides = drawn.by_experts(points).T[..., None], half.T[..., None] * [-1.0, 1.0]
-    links = links_of(drawn.estimator)
-    with np.errstate(all="ignore"):  # means at the bounds have no band
-        of_link = {
-            "log": center * np.exp(sides / center),
-            "logit": expit(logit(center) + sides / (center * (1.0 - center))),
-        }
-    of_link = of_link if is_share else {"log": of_link["log"]}
-    return [of_link.get(link, center + sides)[k] for k, link in enumerate(links)]
+    names = [
+        link if link == "log" or (link == "logit" and is_share) else ""
+        for link in links_of(drawn.estimator)
+    ]
+    each = zip(names, drawn.by_experts(points).T, of_target, strict=True)
+    return [limits_on_scale(*of_expert, coverage) for of_expert in each]
 
 
-def observed_rates(
-    estimator: Any, rows: Rows, index: int, at_bounds: bool = False
-) -> tuple[Array, Array]:
+def observed_rates(estimator: Any, rows: Rows, index: int) -> tuple[Array, Array]:
     """Observed values (n,) per unit of exposure, and exposures; without an offset these are one."""
-    values = observed_target(estimator, rows.y, index, at_bounds)
+    values = observed_target(estimator, rows.y, index)
     if rows.offset is None:
         return values, np.ones(len(values))
     exposure = np.exp(one_target(rows.offset, index, 1))
@@ -667,6 +667,7 @@ class ObservedRows(NamedTuple):
     shares: Array  # means of the responsibilities over rows or units, (K,)
     units: Array | None  # labels
     exposure: Array | None  # by which the observed values are divided; None without an offset
+    censored: Array | None  # whether they are bounds; None if none can be
 
     @property
     def assigned_expert(self) -> Array:
@@ -691,7 +692,8 @@ class ObservedRows(NamedTuple):
         }
         found = {name: values[shown] for name, values in of_rows.items()}
         found |= {"grid": axis.positions, "categories": axis.categories}
-        found["units"] = None if self.units is None else self.units[shown]
+        for name, values in (("units", self.units), ("censored", self.censored)):
+            found[name] = None if values is None else values[shown]
         return found | {"curves": self.by_experts(axis.points(self.table))}
 
     def by_experts(self, table: Any) -> Array:
@@ -706,29 +708,31 @@ class ObservedRows(NamedTuple):
         or under a log link by the same ratio. Those of classes are not adjusted.
         """
         observed, own = self.observed[:, None], self.by_experts(self.table)
+        name = self.name + HOLLOW * bool(self.censored is not None and self.censored.any())
         if not adjust or is_classifier(self.estimator):
-            return self.name, np.broadcast_to(observed, own.shape)
+            return name, np.broadcast_to(observed, own.shape)
         is_number = is_numeric(self.table, j)
         values = numeric_values(self.table, j) if is_number else np.arange(self.table.shape[0])
         reference = self.by_experts(make_grid(self.table, [j], values[:, None]))
         is_log = np.array(links_of(self.estimator)) == "log"
         with np.errstate(all="ignore"):  # ratios of predictions that are zero are not drawn
             heights = np.where(is_log, observed * (reference / own), observed + (reference - own))
-        return self.name + "\n(other features at medians)" * (self.table.shape[1] > 1), heights
+        return name + "\n(other features at medians)" * (self.table.shape[1] > 1), heights
 
 
-def observed_rows(
-    estimator: Any, rows: Rows, target: Any, *, at_bounds: bool = False
-) -> list[ObservedRows]:
+def observed_rows(estimator: Any, rows: Rows, target: Any) -> list[ObservedRows]:
     """The rows for each target, with y, or with 1 for the rows of a class and 0 for others."""
     resp, found = responsibilities_of_rows(estimator, rows), []
     units = None if rows.unit is None or has_series(estimator) else np.asarray(rows.unit)
     for index in check_targets(estimator, target, rows.X):
         name = target_name(estimator, rows.y, index) + PER_EXPOSURE * (rows.offset is not None)
-        observed, exposure = observed_rates(estimator, rows, index, at_bounds)
+        observed, exposure = observed_rates(estimator, rows, index)
         exposures = None if rows.offset is None else exposure
         found.append(
-            ObservedRows(estimator, rows.X, index, name, observed, *resp, units, exposures)
+            ObservedRows(
+                *(estimator, rows.X, index, name, observed, *resp, units, exposures),
+                are_censored(rows.y, index),
+            )
         )
     return found
 

@@ -25,13 +25,13 @@ from skmoe._data.rows import Rows, index_rows
 from skmoe._estimators.methods.inference import infer_average_effects, infer_if_possible
 from skmoe._estimators.methods.input_steps import fitted_to, held_out_folds, mixture_of
 from skmoe._inference.coefficients import GATE
-from skmoe._inference.effects import AverageEffects
+from skmoe._inference.effects import AT_TIME, AverageEffects
 from skmoe._inference.inference import WIDTH, Term, WaldTest, describe_test, table_lines
 from skmoe._inference.labels import feature_labels, format_percent, printable_name
 from skmoe._numerics.typing import TINY, Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._feature_effects import AT_TIME, checked_time
+from skmoe.inspection._feature_effects import checked_time
 
 # Groups of equal size of the rows in a fold, by their predicted effects.
 N_GROUPS = 5

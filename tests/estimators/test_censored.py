@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -15,7 +16,6 @@ from skmoe.families import FAMILIES
 from skmoe.gates import SoftmaxGate
 from skmoe.inspection import (
     CoefficientsDisplay,
-    PredictionDisplay,
     permutation_importance_by_part,
 )
 from skmoe.metrics import neg_crps_scorer
@@ -163,6 +163,16 @@ DURATIONS = np.array([5, 8], "m8[D]")
 DATES = np.array(["2020-01-01", "NaT"], "M8[D]")
 
 
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_columns_are_those_of_a_frame(frame):
+    table = frame({"days": [5.0, 8.0], "dead": [True, False], "since": [0.0, 2.0]})
+    expected = right_censored([5.0, 8.0], [1, 0], entry=[0.0, 2.0])
+    assert_array_equal(right_censored("days", "dead", entry="since", data=table), expected)
+    assert_array_equal(right_censored("days", [1, 0], entry="since", data=table), expected)
+    assert_refused(refusal(right_censored, "days", "died", data=table), "event", "died", "since")
+    assert_refused(refusal(right_censored, "days", "dead"), "time", "days", "data=frame")
+
+
 @pytest.mark.parametrize("unit", ["D", "s", "us", "ns"])
 @pytest.mark.parametrize("kind", [np.asarray, pd.Series, list, pd.to_timedelta])
 def test_durations_are_counted_in_days_whatever_their_unit(kind, unit):
@@ -230,7 +240,6 @@ def test_a_classifier_has_no_score_for_censored_times():
     [
         lambda moe, X, y: moe.inference(X, y, method="bootstrap"),
         neg_crps_scorer,
-        PredictionDisplay.from_estimator,
     ],
 )
 def test_what_needs_values_is_refused_with_a_remedy(use):

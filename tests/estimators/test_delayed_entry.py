@@ -16,7 +16,6 @@ from skmoe.inspection import (
     CalibrationDisplay,
     SurvivalDisplay,
     export_html,
-    permutation_importance_by_part,
 )
 from skmoe.metrics import concordance_index
 from support.fits import fit_quietly
@@ -247,13 +246,6 @@ REFUSED = {
     "concordance": (
         lambda: concordance_index(simulated(50)[1], np.ones(50)),
         "concordance_index",
-        "delayed entry",
-    ),
-    "importance": (
-        lambda: permutation_importance_by_part(
-            mixture(1).fit(*simulated(50)[:2]), *simulated(50)[:2]
-        ),
-        "permutation_importance_by_part",
         "delayed entry",
     ),
     "series": (

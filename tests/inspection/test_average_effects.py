@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.integrate import trapezoid
+from scipy.optimize import approx_fprime
 from scipy.special import softmax
 from sklearn.base import clone, is_regressor
 from sklearn.compose import make_column_transformer
@@ -395,6 +396,23 @@ def trial(n_rows, seed=0):
     return X, right_censored(np.minimum(time, end), time <= end)
 
 
+def test_means_beyond_the_last_time_are_named():
+    """The share of values that are expected there, and the remedy; not of values that are known."""
+    X, y = trial(300)
+    moe = MixtureOfExpertsRegressor(1, family="weibull").fit(X, y)
+    last = y["lower"].max()
+    assert_allclose(moe.last_time_, [last])
+    share = moe.predict_dist(X).sf(last).mean()
+    text = " ".join(str(average_effects(moe, X)).split())
+    assert f"{100 * share:.0f} % of the values" in text
+    assert f"{last:g}, the last time" in text
+    assert 'what="restricted_mean"' in text
+    assert "extrapolated" not in str(average_effects(moe, X, what="survival", time=2.0))
+    known = MixtureOfExpertsRegressor(1, family="weibull").fit(X, y["lower"])
+    assert "extrapolated" not in str(average_effects(known, X))
+    assert not hasattr(known, "last_time_")
+
+
 def at_ends(moe, X, name):
     """Differences of a function of the distributions at time 3, with and without the treatment."""
     values = []
@@ -425,21 +443,29 @@ def test_effects_within_the_follow_up_are_those_of_the_distributions(n_experts, 
     assert_allclose(unit * other.standard_errors[0], effects.standard_errors[0], rtol=1e-3)
 
 
-def test_intervals_of_restricted_means_cover_the_truth():
-    """Of 40 tables; 95 % intervals miss at most 7 with a probability of 99.8 %."""
-    grid, _ = trial(20_000, seed=1)
-    ends = [np.exp(1.0 + 0.3 * grid[:, 1] + change) for change in (0.0, 0.4)]
+@pytest.mark.parametrize("what", ["restricted_mean", "survival"])
+def test_errors_of_effects_at_a_time_are_those_of_the_delta_method(what):
+    """Of Weibull times: by differences of the closed form in its four coefficients."""
+    X, y = trial(300)
+    moe = MixtureOfExpertsRegressor(1, family="weibull", alpha=0.0).fit(X, y)
+    inference = moe.inference(X, y)
     times = np.linspace(0.0, 3.0, 301)
-    means = [trapezoid(np.exp(-((times / own[:, None]) ** 1.5)), times).mean() for own in ends]
-    misses = 0
-    for seed in range(40):
-        X, y = trial(300, seed=seed)
-        moe = MixtureOfExpertsRegressor(1, family="weibull", alpha=0.0).fit(X, y)
-        low, high = average_effects(
-            moe, X, inference=moe.inference(X, y), features=[0], what="restricted_mean", time=3.0
-        ).conf_int()[0]
-        misses += not low < means[1] - means[0] < high
-    assert misses <= 7
+
+    def effect(values):
+        intercept, of_treatment, other, log_dispersion = values
+        at_zero = intercept + other * X[:, 1, None]
+        curves = [
+            np.exp(-((times / np.exp(start)) ** np.exp(-0.5 * log_dispersion)))
+            for start in (at_zero, at_zero + of_treatment)
+        ]
+        ends = [curve[:, -1] if what == "survival" else trapezoid(curve, times) for curve in curves]
+        return (ends[1] - ends[0]).mean()
+
+    slopes = approx_fprime(inference.estimates, effect, 1e-6)
+    found = average_effects(moe, X, inference=inference, features=[0], what=what, time=3.0)
+    assert_allclose(found.estimates[0], effect(inference.estimates), rtol=1e-4)
+    error = np.sqrt(slopes @ inference.full_covariance @ slopes)
+    assert_allclose(found.standard_errors[0], error, rtol=1e-3)
 
 
 @pytest.mark.parametrize(

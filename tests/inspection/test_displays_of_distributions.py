@@ -4,11 +4,15 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import colors
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
+from sklearn.compose import make_column_transformer
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import left_censored, right_censored
@@ -234,3 +238,66 @@ def test_steps_are_those_of_kaplan_and_meier(level):
     for side, sign in enumerate((-1.0, 1.0)):
         expected = survival[1:4] ** np.exp(sign * width)
         assert_allclose(display.band[side, 1:4], expected, rtol=1e-6)
+
+
+@cache
+def trial():
+    """Censored times of two arms, in a frame, and a fit behind an encoder."""
+    rng = np.random.default_rng(3)
+    arm = pd.Categorical.from_codes(rng.integers(0, 2, size=300), ["placebo", "drug"])
+    X = pd.DataFrame({"arm": arm, "age": rng.normal(size=300)})
+    time = np.exp(1 + 0.8 * arm.codes - 0.5 * X["age"].to_numpy()) * rng.weibull(1.5, size=300)
+    end = rng.uniform(1, 6, size=300)
+    steps = make_column_transformer((OneHotEncoder(drop="first"), ["arm"]), remainder="passthrough")
+    y = right_censored(np.minimum(time, end), time <= end)
+    moe = make_pipeline(steps, MixtureOfExpertsRegressor(1, family="weibull"))
+    return moe.fit(X, y), X, y
+
+
+def test_groups_have_curves_and_numbers_at_risk_of_their_own():
+    moe, X, y = trial()
+    display = SurvivalDisplay.from_estimator(moe, X, y, by="arm")
+    assert [group.group_name for group in display.groups] == ["arm: placebo", "arm: drug"]
+    drawn = [text.get_text() for text in display.numbers_]
+    for group, name in zip(display.groups, ["placebo", "drug"], strict=True):
+        rows = np.flatnonzero(X["arm"] == name)
+        own = SurvivalDisplay.from_estimator(moe, X.iloc[rows], y[rows])
+        assert_allclose(group.observed, own.observed)
+        expected = moe[-1].predict_dist(moe[:-1].transform(X.iloc[rows])).sf(display.times[None])
+        assert_allclose(group.mixture, expected.mean(axis=0))
+        at_risk = (y["lower"][rows] >= display.risk_times[:, None]).sum(axis=1)
+        assert_array_equal(group.at_risk, at_risk)
+        assert drawn[: len(at_risk)] == [str(number) for number in at_risk]
+        drawn = drawn[len(at_risk) :]
+        assert_array_equal(group.observed_line_.get_ydata(), group.observed)
+    assert_allclose(display.mixture, SurvivalDisplay.from_estimator(moe, X, y).mixture)
+    assert_refused(
+        refusal(SurvivalDisplay.from_estimator, moe, X, y, by="age"), "by", "300", "two to 6"
+    )
+
+
+def test_rows_at_risk_have_entered():
+    moe, X, _ = cure()
+    end, entry = np.array([2.0, 3.0, 4.0]), np.array([0.0, 1.5, 3.5])
+    y = right_censored(end, [1, 1, 0], entry=entry)
+    display = SurvivalDisplay.from_estimator(moe, X[:3], y)
+    times = display.risk_times[:, None]
+    assert_array_equal(display.at_risk, ((entry <= times) & (times <= end)).sum(axis=1))
+    assert display.at_risk[[0, -1]].tolist() == [1, 1]
+
+
+def test_calibration_at_a_time_is_beside_kaplan_and_meier():
+    """In a group without censoring before the time it is the share of the rows with an event."""
+    moe, X, y = trial()
+    display = CalibrationDisplay.from_estimator(moe, X, y, horizon=0.9, n_bins=3)
+    risk = 1 - moe[-1].predict_dist(moe[:-1].transform(X)).sf(0.9)
+    order = np.argsort(risk)
+    for own, column in zip(np.array_split(order, 3), display.risk_groups.T, strict=True):
+        predicted, observed, low, high = column
+        assert predicted == pytest.approx(risk[own].mean())
+        assert observed == pytest.approx((y["lower"][own] <= 0.9).mean())
+        assert low < observed < high
+    assert_allclose(display.line_.get_xydata(), display.risk_groups[:2].T)
+    assert "0.9" in display.ax_[1].get_xlabel()
+    late = refusal(CalibrationDisplay.from_estimator, moe, X, y, horizon=50.0)
+    assert_refused(late, "horizon", "last time", 50, "within")

@@ -10,11 +10,15 @@ from scipy import integrate, stats
 from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.data import right_censored
 from skmoe.gates import SoftmaxGate
 from skmoe.inspection import (
+    ExpertsDisplay,
     ImportanceDisplay,
     PredictionDisplay,
+    RegimesDisplay,
     ResponsibilitiesDisplay,
+    TrajectoriesDisplay,
     permutation_importance_by_part,
 )
 from support.displays import CASES, NAMES, expert_colour, texts
@@ -537,3 +541,53 @@ def test_counts_of_two_humps_that_are_far_apart_are_bars():
     assert len(display.grid) == 0
     bars = [bar for own in display.experts_ for bar in own]
     assert_allclose(sum(bar.get_height() for bar in bars), display.probability.sum())
+
+
+# --- censored y -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def of_times():
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(120, 2))
+    time, end = np.exp(X[:, 0]) * rng.weibull(2, size=120), rng.uniform(0.5, 3, size=120)
+    y = right_censored(np.minimum(time, end), time <= end)
+    return fit_quietly(regressor(family="weibull"), X, y), X, y
+
+
+def test_censored_rows_are_hollow(of_times):
+    """They are at their bounds, in three displays, whose other rows are filled."""
+    moe, X, y = of_times
+    is_open = y["upper"] == np.inf
+    experts = ExpertsDisplay.from_estimator(moe, X, y, adjust=False)
+    assert_array_equal(experts.censored, is_open)
+    assert_array_equal(experts.y, y["lower"])
+    courses = TrajectoriesDisplay.from_estimator(moe, X, y)
+    regimes = RegimesDisplay.from_estimator(moe, X, y)
+    for rows in (experts.scatter_, courses.unit_lines_[0], regimes.scatters_[0]):
+        is_white = (rows.get_facecolors()[:, :3] == 1).all(axis=1)
+        assert_array_equal(is_white, np.array(rows.get_linewidths()) > 0)
+        assert 0 < is_white.sum() < len(is_white)
+    assert "hollow: censored" in experts.ax_.get_ylabel()
+
+
+def test_an_observed_bound_is_named(of_times):
+    moe, X, y = of_times
+    for row in (np.argmax(y["upper"] == np.inf), np.argmax(y["upper"] < np.inf)):
+        display = draw(moe, X, y, row=int(row))
+        [label] = [
+            text for text in texts(display.ax_[0].get_legend()) if text.startswith("observed")
+        ]
+        assert label.endswith("to inf") == (y["upper"][row] == np.inf)
+        assert display.observed == y["lower"][row]
+
+
+@pytest.mark.parametrize("units", [None, np.arange(120) // 2])
+def test_importance_of_entered_rows_is_of_their_log_density(of_times, units):
+    _, X, y = of_times
+    later = np.where(np.arange(120) % 3, 0.0, 0.3 * y["lower"])
+    y = right_censored(y["lower"], y["upper"] < np.inf, entry=later)
+    moe = fit_quietly(regressor(family="weibull", gate="constant"), X, y, units=units)
+    found = permutation_importance_by_part(moe, X, y, units=units, random_state=0)
+    assert found.score == pytest.approx(moe.score_samples(X, y, units=units).mean())
+    assert found.both.importances_mean.argmax() == 0

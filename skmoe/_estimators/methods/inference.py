@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,14 +48,17 @@ from skmoe._inference.designs import clusters_of, kinds_of_weights, warn_of_weig
 from skmoe._inference.effects import (
     AverageEffects,
     Explanation,
+    Quantity,
     average_effects_of,
-    derivative_by,
     feature_effects,
     has_gate_effects,
     nearest_changes,
+    note_on_means,
+    predictions_of,
+    slopes_by_coordinates,
     standard_errors_of_means,
 )
-from skmoe._inference.inference import Inference, delta_method
+from skmoe._inference.inference import Inference, delta_method, frame_of
 from skmoe._inference.summary import (
     Findings,
     FitStatistics,
@@ -75,8 +80,7 @@ COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
 # Arguments of the fit that methods about it need, besides an offset and units.
 WEIGHING = ("sample_weight", "known_experts")
 
-# Arguments of the design of a sample.
-DESIGN = ("cluster", "strata")
+DESIGN = ("cluster", "strata")  # of a sample
 
 # Relative difference of the sums of the same weights that is attributed to round-off.
 SAME_WEIGHT_RTOL = 1e-6
@@ -252,10 +256,8 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
 
 def infer_if_possible(estimator: Any, rows: Rows) -> Inference | None:
     """Inference from the rows of the fit; None if the mixture has no standard errors."""
-    if missing_for_inference(estimator._fitted, estimator.n_parameters_):
-        return None
-    found: Inference = estimator.inference(rows.X, rows.y, **rows.arguments)
-    return found
+    is_missing = missing_for_inference(estimator._fitted, estimator.n_parameters_)
+    return None if is_missing else estimator.inference(rows.X, rows.y, **rows.arguments)
 
 
 @underflow_to_zero
@@ -284,11 +286,8 @@ def covariance_by_fit(
         return 0.0
     inference = estimator.inference(given.X, given.y, **given.arguments)
     rows, _ = estimator._checked_units("responsibilities", given)
-    derivatives = [
-        derivative_by(lambda fit: function(fit.responsibilities(rows).T), fitted, i)
-        for i in range(len(fitted.mixture.first))
-    ]
-    return delta_method(inference, np.stack(derivatives, axis=1))[0]
+    slopes = slopes_by_coordinates(fitted, lambda fit: function(fit.responsibilities(rows).T))
+    return delta_method(inference, slopes)[0]
 
 
 @underflow_to_zero
@@ -318,7 +317,34 @@ def infer_average_effects(
         return checked._replace(weight=rows.weight, time=None, series=None)
 
     ends = ((name, validated(low), validated(high), width) for name, low, high, width in changes)
-    return average_effects_of(fitted, ends, labels, on_gate, inference, at_time)
+    found = average_effects_of(fitted, ends, labels, on_gate, inference, at_time)
+    if on_gate or at_time or not hasattr(estimator, "last_time_"):
+        return found
+    return replace(found, note=note_on_means(fitted, validated(rows.X), estimator.last_time_))
+
+
+@underflow_to_zero
+def infer_predictions(
+    estimator: Any, inference: Inference, given: Rows, quantity: tuple[str, Any, Any], level: float
+) -> Any:
+    """Frame of predictions for new rows, with intervals, as `Inference.predictions` describes."""
+    asked, labels = Quantity.checked(*quantity), labels_of(estimator)
+    if asked.what == "mean":
+        estimator._check_mean()
+    elif labels.classes:
+        raise ValueError(f'what must be "mean" for classes, of probabilities; got {asked.what!r}.')
+    else:
+        require_distribution(estimator._fitted.mixture.experts, f"what={asked.what!r}")
+    rows = estimator._checked(given)._replace(time=None, series=None)
+    columns = predictions_of(inference, estimator._fitted, rows, asked, level)
+    levels: dict[str, Any] = {
+        "row": given.X.index if hasattr(given.X, "iloc") else range(rows.n_rows)
+    }
+    levels |= {"time": asked.times} if asked.times.ndim else {}
+    if labels.classes or len(labels.responses) > 1:
+        levels["class" if labels.classes else "output"] = labels.classes or labels.responses
+    index = levels["row"] if len(levels) == 1 else list(product(*levels.values()))
+    return frame_of(inference, columns, index, list(levels) if len(levels) > 1 else None)
 
 
 def predicts_steps(estimator: Any) -> bool:
@@ -489,7 +515,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         design = {name: labels for name, labels in named if labels is not None}
         given = Rows(X, y, sample_weight, offset, units, None, design, known_experts, time)
         rows = rows_of_fit(self, "inference", given._replace(n_values=var_weights))
-        return infer_coefficients(self, "inference", rows, options)
+        found = infer_coefficients(self, "inference", rows, options)
+        return replace(found, predictor=partial(infer_predictions, self))
 
     # --- summary ---
 
@@ -553,12 +580,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
         Warns
         -----
-        ConvergenceWarning
+        ConvergenceWarning, WeightsWarning
             As `inference` does.
         FitMismatchWarning
             If weights, an offset, units or known experts were given to `fit`, but not here.
-        WeightsWarning
-            As `inference` does.
 
         See Also
         --------

@@ -40,7 +40,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
     ) -> Array:
         """Mean of y for each row, given its features and, in a series, earlier rows.
 
-        It is that of the experts, weighted by the gate.
+        It is that of the experts, weighted by the gate. Of times that are right-censored it is
+        extrapolated: it depends on the tail of the family beyond `last_time_`, the last time of the
+        fit. `predict_dist(X).restricted_mean(time)` and `median` may stay below it.
 
         Parameters
         ----------

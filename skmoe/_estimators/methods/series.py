@@ -53,18 +53,23 @@ def one_step_densities(estimator: Any, given: Rows, at_gate: Any) -> Array:
 
 
 @underflow_to_zero
-def parts_of_density(estimator: Any, given: Rows) -> tuple[Array, Array]:
-    """Log probabilities of the gate and log densities of y under the experts, of rows (K, n).
+def parts_of_density(estimator: Any, given: Rows) -> list[Array]:
+    """Log probabilities of the gate, and log densities of y under the experts, of rows (K, n).
 
-    Those of units, (K, U), are of all their rows.
+    Also log probabilities under the experts of an event after the entry of rows. Those of units,
+    (K, U), are of all their rows.
     """
     rows, _ = estimator._checked_units("score_samples", given)
-    fitted, gates, densities = estimator._fitted, [], []
+    fitted, parts = estimator._fitted, []
     of_units, of_rows = fitted.preprocessor.transform_units, fitted.preprocessor.transform_blocks
     for block in [of_units(rows)] if rows.unit is not None else (own for own, _ in of_rows(rows)):
         data = fitted.data(block)
         logs = data.joint(0.0, fitted.mixture.at(fitted.theta[None], data).logs)[:, 0]
         log_jacobian = fitted.preprocessor.log_jacobian(block.y)
-        gates.append(fitted.gate_logs(data))
-        densities.append(logs - data.total(np.broadcast_to(log_jacobian, block.weight.shape)))
-    return np.concatenate(gates, axis=1), np.concatenate(densities, axis=1)
+        after_entry = np.zeros_like(logs)
+        if data.at_entry is not None:
+            at_entry = fitted.mixture.at(fitted.theta[None], data.at_entry).logs
+            after_entry[:, data.entered] = data.at_entry.joint(0.0, at_entry)[:, 0]
+        densities = logs - data.total(np.broadcast_to(log_jacobian, block.weight.shape))
+        parts.append((fitted.gate_logs(data), densities, after_entry))
+    return [np.concatenate(of_blocks, axis=1) for of_blocks in zip(*parts, strict=True)]

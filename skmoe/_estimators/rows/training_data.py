@@ -27,6 +27,7 @@ from skmoe._data.censored_targets import (
     has_entry,
     has_intervals,
     interval_keys,
+    last_times,
     point_values,
     shown_target,
 )
@@ -290,6 +291,8 @@ def validate_training_data(
             check_support(params, rows.y, rows.weight)
         if has_bounds(rows.y):
             check_some_known(rows.y, rows.weight)
+            last = last_times(rows.y, rows.weight)
+            attributes |= {} if last is None else {"last_time_": last}
     if rows.unit is not None:
         attributes["n_units_"] = len(np.unique(rows.unit[rows.weight > 0.0]))
     if rows.possible is not None:

@@ -346,6 +346,19 @@ def test_courses_of_zeros_and_ones_are_shares():
     assert np.all(display.curves >= np.stack(display.bands)[..., 0].T)
 
 
+def test_means_are_those_of_the_values_that_are_known():
+    X, y = cohort()
+    ill = pd.Series((y > 4.0).astype(float), name="ill").where(np.arange(len(y)) % 5 > 0)
+    groups = trajectories(2, "year", family="binary", degree=2, random_state=0)
+    groups.fit(X, ill, units=UNIT)
+    display = TrajectoriesDisplay.from_estimator(groups, X, ill, time="year", units=UNIT)
+    weight = mixture_of(groups).responsibilities(X, ill, units=UNIT).rows(UNIT)
+    at_two = (X["year"] == 2.0) & ill.notna()
+    expected = [np.average(ill[at_two], weights=weight[at_two, k]) for k in range(2)]
+    assert_allclose(display.means[2], expected)
+    assert display.is_probability
+
+
 def test_censored_values_are_at_their_bounds():
     X, y = cohort()
     measured = left_censored(np.maximum(y, 1.0), y > 1.0)

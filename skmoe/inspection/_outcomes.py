@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.checks import check_weights, numbers, shown
+from skmoe._data.checks import check_weights, has_bounds, numbers, shown
 from skmoe._data.rows import Rows
 from skmoe._data.series import is_missing
 from skmoe._data.units import encode_units, first_rows
@@ -187,6 +187,11 @@ def _values(outcome: Any, n_rows: int) -> tuple[Array, list[str]]:
     if hasattr(outcome, "isna"):  # of pandas, whose missing value has no truth
         outcome = outcome.astype(object).where(~outcome.isna(), None)
     given = np.asarray(outcome)
+    if has_bounds(given):
+        raise ValueError(
+            "outcome must be numbers or categories; got censored times. Pass whether the event "
+            "came until a time at which all others were still observed."
+        )
     if given.shape != (n_rows,):
         raise ValueError(
             f"outcome must have one value for each of the {n_rows} rows; got the shape "

@@ -172,7 +172,9 @@ def likelihood_ratio_test(
     if joblib.hash(first) != joblib.hash(second):
         raise ValueError(
             f"larger must have the steps of smaller before its mixture, here {shown(first)}; got "
-            f"{shown(second)}. Choose features by expert_features and gate_features."
+            f"{shown(second)}. Leave features out in the mixture, by expert_features or "
+            'gate_features, or all of a gate by gate="constant": trajectories(...).set_params('
+            'mixture__gate="constant").'
         )
     X, smaller, pipeline = without_steps(smaller, X, y, units)
     larger = larger if pipeline is None else larger.steps[-1][1]

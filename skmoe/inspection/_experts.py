@@ -261,8 +261,10 @@ class ExpertsDisplay(RowsOverFeature):
         ValueError
             If a feature, the class or the output is missing or unknown, if the coverage is not
             between 0 and 1, or if the experts have no predictive distribution for a band (use
-            `coverage=None`). Also if the number of rows is not at least two.
+            `coverage=None`). Also if the number of rows is not at least two, or if a course of
+            `trajectories` has powers of time.
         """
+        subject.check_no_powers(cls, estimator)
         estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
         chosen = subject.check_panels("features", features, estimator, most=1)
         check_flag("adjust", adjust)

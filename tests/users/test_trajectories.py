@@ -19,7 +19,13 @@ from sklearn.preprocessing import SplineTransformer
 
 from skmoe.data import left_censored
 from skmoe.export import trusted_types
-from skmoe.inspection import TrajectoriesDisplay, average_effects, export_text
+from skmoe.inspection import (
+    ExpertsDisplay,
+    RegimesDisplay,
+    TrajectoriesDisplay,
+    average_effects,
+    export_text,
+)
 from skmoe.model_selection import likelihood_ratio_test, n_experts_table, n_experts_test
 from skmoe.recipes import mixture_of, trajectories
 from support.displays import all_texts, expert_colour
@@ -291,6 +297,17 @@ def test_the_picture_has_mean_courses_bands_and_units_of_each_group():
     assert "95 % confidence interval" in text
     assert "% of the units" in text
     assert "in all" not in text
+
+
+def test_single_powers_of_the_time_are_not_drawn():
+    """A group that rises would be drawn as a line that falls."""
+    X, y = cohort()
+    for display in (ExpertsDisplay, RegimesDisplay):
+        message = refusal(display.from_estimator, fitted(), X, y, units=UNIT)
+        assert_refused(message, f"{display.__name__} changes one column", "TrajectoriesDisplay")
+    X, y, unit = lines()
+    line = trajectories(1, "year", degree=1).fit(X, y, units=unit)
+    assert ExpertsDisplay.from_estimator(line, X, y, units=unit).feature_name == "year"
 
 
 @pytest.mark.parametrize("family", ["normal", "poisson"])

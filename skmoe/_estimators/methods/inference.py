@@ -57,6 +57,7 @@ from skmoe._inference.effects import (
     predictions_of,
     slopes_by_coordinates,
     standard_errors_of_means,
+    warn_of_times,
 )
 from skmoe._inference.inference import Inference, delta_method, frame_of
 from skmoe._inference.summary import (
@@ -72,7 +73,7 @@ from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import log_normalise, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._mixtures import check_random_state
-from skmoe.exceptions import OptionWarning, warn_user
+from skmoe.exceptions import warn_user
 from skmoe.protocols import Block
 
 COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
@@ -304,7 +305,8 @@ def infer_average_effects(
     `rows` have weights of sum one, and an offset. The inference must be that of this mixture.
     """
     fitted, labels = estimator._fitted, labels_of(estimator)
-    _warn_of_times(estimator, np.nan if at_time is None else at_time[1])
+    if at_time is not None:
+        warn_of_times(estimator, at_time[1])
     theta: Any = fitted.theta if inference is None else getattr(inference, "theta", None)
     if not np.array_equal(theta, fitted.theta):
         raise ValueError(
@@ -330,7 +332,7 @@ def infer_predictions(
 ) -> Any:
     """Frame of predictions for new rows, with intervals, as `Inference.predictions` describes."""
     asked, labels = Quantity.checked(*quantity), labels_of(estimator)
-    _warn_of_times(estimator, asked.times)
+    warn_of_times(estimator, asked.times)
     if asked.what == "mean":
         estimator._check_mean()
     elif labels.classes:
@@ -347,17 +349,6 @@ def infer_predictions(
         levels["class" if labels.classes else "output"] = labels.classes or labels.responses
     index = levels["row"] if len(levels) == 1 else list(product(*levels.values()))
     return frame_of(inference, columns, index, list(levels) if len(levels) > 1 else None)
-
-
-def _warn_of_times(estimator: Any, times: Any) -> None:
-    """Warn of times (NaN for none) beyond the last one of a fit to censored y."""
-    last = np.max(getattr(estimator, "last_time_", np.inf))
-    if np.max(times) > last * (1.0 + 1e-5):  # as messages round it
-        warn_user(
-            f"time {np.max(times):g} is beyond {last:g}, the last time of the fit: what comes "
-            f"later is extrapolated. Pass a time of {last:g} or less, in the unit of y.",
-            OptionWarning,
-        )
 
 
 def predicts_steps(estimator: Any) -> bool:

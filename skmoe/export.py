@@ -27,7 +27,6 @@ from skmoe._inference.labels import coefficients_of_means, families_of
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_skl2onnx
 from skmoe.experts._linear import EXPERTS
-from skmoe.experts._named_estimators import as_categories, as_floats
 from skmoe.families import FAMILIES, Normal
 from skmoe.gates import GATES, gate_object
 
@@ -194,12 +193,9 @@ class Graph(NamedTuple):
 
     def __call__(self, name: str, *inputs: Any, **attributes: Any) -> Any:
         """A node of one operator; arrays of floating-point numbers get the type of the graph."""
-        converted = [
-            value.astype(self.dtype)
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f"
-            else value
-            for value in inputs
-        ]
+        floating = [isinstance(v, np.ndarray) and v.dtype.kind == "f" for v in inputs]
+        pairs = zip(inputs, floating, strict=True)
+        converted = [v.astype(self.dtype) if is_float else v for v, is_float in pairs]
         return getattr(self.ops, f"Onnx{name}")(*converted, op_version=self.version, **attributes)
 
     def reshape(self, node: Any, *shape: int) -> Any:
@@ -302,12 +298,10 @@ def _mixture_mean(graph: Graph, moe: Any, means: Any) -> Any:
 
 # --- files of skops ---------------------------------------------------------------------------
 
-# Packages whose classes fitted mixtures consist of, without modules that read files; and functions
-# that steps of pipelines call.
+# Packages whose classes fitted mixtures consist of, without modules that read files.
 PACKAGES_OF_FITS = {"_data", "_estimators", "_inference", "_mixture", "experts", "families"}
 PACKAGES_OF_FITS |= {"protocols", "gates", "recipes", "stacking"}
 READERS = {"skmoe._data.blocks", "skmoe._estimators.rows.first_pass"}
-FUNCTIONS = (as_categories, as_floats, categorical_columns)
 
 
 def trusted_types() -> list[str]:
@@ -339,7 +333,7 @@ def trusted_types() -> list[str]:
     True
     """
     experts = [kind for row in EXPERTS.values() for kind in row.values()]
-    types: list[Any] = [*FUNCTIONS, *GATES.values(), *experts, *FAMILIES.values()]
+    types: list[Any] = [categorical_columns, *GATES.values(), *experts, *FAMILIES.values()]
     for module in walk_packages(import_module("skmoe").__path__, "skmoe."):
         if module.name.split(".")[1] in PACKAGES_OF_FITS and module.name not in READERS:
             values = vars(import_module(module.name)).values()

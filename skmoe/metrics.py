@@ -8,16 +8,17 @@ experts. With metadata routing they request `offset`, and `log_density_scorer` a
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import WRAPPER_ASSIGNMENTS, wraps
+from functools import WRAPPER_ASSIGNMENTS, partial, wraps
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.utils.metadata_routing import MetadataRequest
 
 from skmoe._data import censored_targets as targets
 from skmoe._data.checks import check_weights
 from skmoe._data.series import misses_y
-from skmoe._data.sklearn_adapter import requests_metadata, split_pipeline, transform_by
+from skmoe._data.sklearn_adapter import split_pipeline, transform_by
 from skmoe._estimators.methods.series import has_series
 from skmoe._numerics.event_times import concordance, crps_of_bounds, integrated_brier
 from skmoe._numerics.probability import weighted_mean
@@ -39,10 +40,9 @@ __all__ = [
 Scorer = Callable[..., float]
 
 
-def _scorer(score: Callable[..., float]) -> Scorer:
-    """A scorer from a function of predictive distributions, y and weights."""
+def _scorer(score: Callable[..., float], method: str = "predict_dist") -> Scorer:
+    """A scorer from a function of what a method of a mixture returns, of y and of weights."""
 
-    @requests_metadata("offset", "units", "time", "var_weights")
     @wraps(score, [name for name in WRAPPER_ASSIGNMENTS if name != "__annotations__"])
     def scorer(
         estimator: Any,
@@ -55,27 +55,37 @@ def _scorer(score: Callable[..., float]) -> Scorer:
         time: Any = None,
         var_weights: Any = None,
     ) -> float:
-        series = {"y": y, "units": units, "time": time}
-        given = {"offset": offset, "var_weights": var_weights}
-        dist = _answer(estimator, X, "predict_dist", series=series, **given)
-        return score(dist, y, _observed_weight(estimator, y, sample_weight))
+        steps, model = split_pipeline(estimator)
+        if not (hasattr(model, "predict_gate") and hasattr(model, method)):
+            raise TypeError(
+                f"This scorer needs a mixture with {method}, or a pipeline or search that ends in "
+                f"one; got {type(estimator).__name__}. Where the target is transformed, use "
+                "TransformedTargetRegressor(GridSearchCV(mixture, grid, scoring=scorer))."
+            )
+        given, weight = {"offset": offset, "var_weights": var_weights}, sample_weight
+        of_series = has_series(model)
+        if of_series:
+            given |= {"y": y, "units": units, "time": time}
+        if method == "score_samples":
+            given["y"] = y
+        if (of_series or np.ndim(y) > 1) and (missing := misses_y(y)).any():
+            weight = np.where(missing, 0.0, check_weights(weight, len(y)))
+        if method == "score_samples" and units is not None and not of_series:
+            given, weight = given | {"units": units, "sample_weight": sample_weight}, None
+        # Mixtures of other kinds need not have options that are None.
+        given = {name: value for name, value in given.items() if value is not None}
+        return score(getattr(model, method)(transform_by(steps, X), **given), y, weight)
 
+    request = MetadataRequest(owner=score.__name__)
+    for name in ("offset", "units", "time", "var_weights"):
+        request.score.add_request(param=name, alias=True)
+    vars(scorer)["get_metadata_routing"] = lambda: request
     del vars(scorer)["__wrapped__"]  # whose parameters are others
     return scorer
 
 
-@requests_metadata("offset", "units", "time", "var_weights")
-def log_density_scorer(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    *,
-    sample_weight: Any = None,
-    offset: Any = None,
-    units: Any = None,
-    time: Any = None,
-    var_weights: Any = None,
-) -> float:
+@partial(_scorer, method="score_samples")
+def log_density_scorer(log_density: Array, y: Any, weight: Any) -> float:
     """Mean log density of y, or log probability of classes: the negative of the log loss.
 
     It is strictly proper: the true distribution has the best expected score [1]_. A difference of
@@ -136,12 +146,6 @@ def log_density_scorer(
     >>> bool(search.fit(X, y).best_score_ < 0)
     True
     """
-    weight = _observed_weight(estimator, y, sample_weight)
-    given = {"offset": offset, "var_weights": var_weights}
-    if units is not None and not has_series(split_pipeline(estimator)[1]):  # of units
-        given, weight = given | {"units": units, "sample_weight": sample_weight}, None
-    series = {"units": units, "time": time}
-    log_density = _answer(estimator, X, "score_samples", y, series=series, **given)
     return weighted_mean(log_density, weight)
 
 
@@ -556,33 +560,3 @@ def _mean(values: Any, sample_weight: Any) -> float:
     weight = check_weights(sample_weight, len(entries))
     pairs = zip(entries.T, known.T, strict=True)
     return float(np.mean([weighted_mean(values[kept], weight[kept]) for values, kept in pairs]))
-
-
-def _observed_weight(estimator: Any, y: Any, sample_weight: Any) -> Any:
-    """Weights of the rows, which are zero where all of y is missing."""
-    if not has_series(split_pipeline(estimator)[1]) and np.ndim(y) < 2:
-        return sample_weight
-    missing = misses_y(y)
-    if not missing.any():
-        return sample_weight
-    return np.where(missing, 0.0, check_weights(sample_weight, len(y)))
-
-
-def _answer(
-    estimator: Any, X: Any, method: str, *given: Any, series: Any = None, **options: Any
-) -> Any:
-    """What a method of the mixture at the end of searches and pipelines returns of the rows.
-
-    Options that are None are left out, for mixtures of other kinds, and what belongs to series.
-    """
-    steps, model = split_pipeline(estimator)
-    if not (hasattr(model, "predict_gate") and hasattr(model, method)):
-        raise TypeError(
-            f"This scorer needs a mixture of experts with {method}, or a pipeline or search "
-            f"that ends in one; got {type(estimator).__name__}. Where the target is "
-            "transformed, score inside the transformation: "
-            "TransformedTargetRegressor(GridSearchCV(mixture, grid, scoring=scorer))."
-        )
-    options |= series if series and has_series(model) else {}
-    options = {name: value for name, value in options.items() if value is not None}
-    return getattr(model, method)(transform_by(steps, X), *given, **options)

@@ -15,19 +15,12 @@ from skmoe._data.checks import check_real
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.sklearn_adapter import experts_of, final_estimator
 from skmoe._estimators.base import BaseMixture
-from skmoe._estimators.fitting.monitor import FitTask
+from skmoe._estimators.fitting.callbacks import FitTask
 from skmoe._estimators.fitting.problem import FitProblem, attributes_of_mixture
 from skmoe._estimators.methods.new_rows import check_expert_names
 from skmoe._estimators.methods.predictive import MixtureClassifierMixin, MixtureRegressorMixin
+from skmoe._estimators.parameters import parts as part_checks
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
-from skmoe._estimators.parameters.parts import (
-    check_estimator,
-    check_family_of_models,
-    check_possible,
-    check_stacked_rows,
-    few_values,
-    models_of_values,
-)
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.own import OwnGate
@@ -37,8 +30,6 @@ from skmoe.gates import ConstantGate
 from skmoe.protocols import Gate
 
 __all__ = ["GatedStackingClassifier", "GatedStackingRegressor"]
-
-Names = tuple[str, ...]
 
 
 @dataclass(eq=False, repr=False)
@@ -124,8 +115,7 @@ class _GatedStacking(BaseMixture):
         if not pairs:
             raise ValueError(
                 "estimators must be a list of pairs of a name and a model, such as "
-                f'[("trees", RandomForestRegressor()), ("ridge", Ridge())]; got '
-                f"{self.estimators!r}."
+                f'[("trees", "tree"), ("ridge", Ridge())]; got {self.estimators!r}.'
             )
         named = [(name, m) for name, m in pairs if not isinstance(m, str) or m != "drop"]
         names = check_expert_names("names in estimators", [name for name, _ in named], len(named))
@@ -152,13 +142,13 @@ class _GatedStacking(BaseMixture):
         check_real("dispersion_prior", self.dispersion_prior)
         params = validate_parameters(self, models)
         for k, model in enumerate(models):
-            check_estimator(f"estimators[{k}]", model, params.task.name, NAMED_ESTIMATORS, False)
+            part_checks.check_estimator(
+                f"estimators[{k}]", model, params.task.name, NAMED_ESTIMATORS, False
+            )
         if not params.task.is_classification:
-            check_family_of_models(params.mean_family, self.family, models)
+            part_checks.check_family_of_models(params.mean_family, self.family, models)
         return params._replace(
-            expert_parameter="estimators",
-            estimator_experts=StackedModels,
-            cross_fit=self.cv,
+            expert_parameter="estimators", estimator_experts=StackedModels, cross_fit=self.cv
         )
 
     # --- fit ---
@@ -227,45 +217,39 @@ class _GatedStacking(BaseMixture):
         return Bunch(**dict(zip(self._model_names, models, strict=True)))
 
     def _with_models(
-        self, problem: FitProblem, params: FitParameters, task: FitTask
+        self, problem: FitProblem, params: FitParameters, task: FitTask | None
     ) -> tuple[FitProblem, dict[str, Any]]:
         """The problem of the gate, given the models that are fitted here, and their names."""
-        check_stacked_rows(params.expert, problem.em_problem.rows)
+        part_checks.check_stacked_rows(params.expert, problem.em_problem.rows)
         rows, names = problem.em_problem.rows, tuple(self._experts_by_name())
         stacked = cast(StackedModels, problem.em_problem.mixture.experts)
-        stacked, names = _models_for(stacked, rows, names)
+        join = np.array(part_checks.models_of_values(stacked.fits.estimators))
+        if stacked.fits.classes is None and join.any() and not join.all():
+            # Models of given values, such as ratings, are left out unless y has few.
+            values = part_checks.few_values(rows.y, rows.weight)
+            kept = np.flatnonzero(~join | bool(values))
+            if len(kept) < 2:
+                raise ValueError(
+                    "estimators must have at least two models for y with many values, for which "
+                    f"models of given values are left out; got {list(names)}, of which one is "
+                    f"left, for {len(np.unique(rows.y))} values of y. Add a model, or choose "
+                    "another family."
+                )
+            stacked, names = stacked.of_models(kept, values), tuple(names[k] for k in kept)
         members: list[Any] = []
         for k, estimator in enumerate(stacked.fits.estimators):
             name = f"model {k}, {type(final_estimator(estimator)).__name__}"
             if self.verbose > 1:
                 print(f"  {name}: fits without each fold, and to all rows")
-            subtask = task.subtask("model", task_id=k).start()
+            subtask = task and task.subtask("model", task_id=k).start()
             start_time = perf_counter()
             members.append(stacked.member(k, Data(rows)))
             if self.verbose > 0:
                 print(f"{name}: fitted in {perf_counter() - start_time:.1f} s")
-            subtask.end(partial(_attributes_of_models, problem, stacked, tuple(members)))
+            if subtask:
+                subtask.end(partial(_attributes_of_models, problem, stacked, tuple(members)))
         problem = _problem_of_gate(problem, params.gate, stacked, members)
         return problem, {"_expert_names": names, "_model_names": names}
-
-
-def _models_for(stacked: StackedModels, rows: Dataset, names: Names) -> tuple[StackedModels, Names]:
-    """The models, and their names, for the values that y has.
-
-    Beside other models, those of given values, such as ratings, are left out unless y has few.
-    """
-    join = np.array(models_of_values(stacked.fits.estimators))
-    if stacked.fits.classes is not None or join.all() or not join.any():
-        return stacked, names
-    values = few_values(rows.y, rows.weight)
-    kept = np.flatnonzero(~join | bool(values))
-    if len(kept) < 2:
-        raise ValueError(
-            "estimators must have at least two models for y with many values, for which models of "
-            f"given values are left out; got {list(names)}, of which one is left, for "
-            f"{len(np.unique(rows.y))} values of y. Add a model, or choose another family."
-        )
-    return stacked.of_models(kept, values), tuple(names[k] for k in kept)
 
 
 def _attributes_of_models(
@@ -287,7 +271,7 @@ def _problem_of_gate(
     rows = _held_out(em_problem.rows)
     data = Data(rows)
     of_fit = stacked.with_members(members, data)
-    check_possible(of_fit.log_densities(data), rows.y)
+    part_checks.check_possible(of_fit.log_densities(data), rows.y)
     of_fit = of_fit.pooled(data)
     log_density = np.ascontiguousarray(of_fit.log_densities(data).T)
     of_gate = n_models, rows.gate_design.shape[1]

@@ -39,8 +39,7 @@ def _rechunk_like(X: Any, name: str, values: Any) -> Any:
             raise ValueError(
                 f"{name} must be a Dask collection with the chunks of X, whose chunk sizes are "
                 f"unknown; got {type(values).__name__}. Make X an array of known chunks "
-                f"(X.to_dask_array(lengths=True), X.compute_chunk_sizes()), or give {name} as a "
-                "Dask collection."
+                f"(X.to_dask_array(lengths=True), X.compute_chunk_sizes()), or {name} one of Dask."
             )
         values = import_module("dask.array").from_array(np.asarray(values))
     own_sizes = chunk_sizes(values)
@@ -177,7 +176,7 @@ class RowBlocks:
             lambda: (
                 _block([None if values is None else np.array(values[rows]) for values in arrays])
                 for rows in slices
-            ),
+            )
         )
 
     @classmethod
@@ -270,9 +269,7 @@ class DaskBlocks(RowBlocks):
         return tuple(self.blocks[0].compute())
 
     def map_reduce(
-        self,
-        block_fn: Callable[[int, tuple[Any, ...]], Any],
-        merge: Callable[[Any, Any], Any],
+        self, block_fn: Callable[[int, tuple[Any, ...]], Any], merge: Callable[[Any, Any], Any]
     ) -> Any:
         """Results of `block_fn(index, block)`, merged in a tree, computed on the workers."""
         dask = import_module("dask")
@@ -295,16 +292,11 @@ def dask_blocks(X: Any, y: Any, **arguments: Any) -> DaskBlocks:
     chunks = chunks_of({name: values for name, values in given.items() if values is not None})
     as_block = dask.delayed(_block)
     blocks = [as_block([chunk.get(name) for name in ENTRIES]) for chunk in chunks]
-    return DaskBlocks(list(dask.persist(*blocks)) if _has_client() else blocks)
-
-
-def _has_client() -> bool:
-    """Whether there is a client of `distributed`, which can persist blocks."""
     try:
         import_module("distributed").get_client()
     except (ImportError, ValueError):
-        return False
-    return True
+        return DaskBlocks(blocks)
+    return DaskBlocks(list(dask.persist(*blocks)))
 
 
 def _block(values: Sequence[Any]) -> tuple[Any, ...]:

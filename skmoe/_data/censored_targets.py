@@ -33,7 +33,9 @@ def right_censored(
     likelihood is given that the event came later: that of the mixture is divided by its probability
     of survival until the entry [1]_. Rows of one person with features that change, one after
     another, are start-stop rows: each enters when the one before ends, and `units` of the fit names
-    the person. They share an expert.
+    the person. They share an expert. Competing causes are several outputs, each of which is
+    censored by the events of the others, with the same entry. A time that is missing is minus
+    infinity, without an event.
 
     Parameters
     ----------
@@ -310,22 +312,24 @@ def missed_events(y: Array, weight: Any) -> float:
 
 
 def check_some_known(y: Array, weight: Array) -> None:
-    """Some values must be bounded from above, and some from below."""
-    present = y[weight > 0.0]
+    """Some values of each output must be bounded from above, and some from below."""
+    present = y[weight > 0.0].reshape(np.count_nonzero(weight), -1)
     for name, side in (("upper", "right"), ("lower", "left")):
-        if not np.isfinite(present[name]).any():
+        without = ~np.isfinite(present[name]).any(axis=0)
+        if without.any():
+            of = f" of column {without.argmax()}" if len(without) > 1 else ""
             raise ValueError(
-                f"y must have rows that are not {side}-censored; all rows are, and so the "
+                f"y must have rows that are not {side}-censored; all rows{of} are, and so the "
                 "likelihood has no maximum. Observe for longer, or check the coding of the event."
             )
 
 
 def last_times(y: Array, weight: Array) -> Array | None:
-    """Largest bound of each output, (m,); None if all values are bounded from above."""
+    """Largest bound of each right-censored output, infinite for others, (m,); None without any."""
     present = np.atleast_2d(y[weight > 0.0].T)
-    if np.isfinite(present["upper"]).all():
-        return None
-    return np.where(np.isfinite(present["upper"]), present["upper"], present["lower"]).max(axis=1)
+    is_lost = (np.isposinf(present["upper"]) & np.isfinite(present["lower"])).any(axis=1)
+    last = np.where(np.isfinite(present["upper"]), present["upper"], present["lower"]).max(axis=1)
+    return np.where(is_lost, last, np.inf) if is_lost.any() else None
 
 
 def check_survival(survival: Any, times: Any, n_rows: int, n_times: int = 1) -> tuple[Array, Array]:
@@ -372,6 +376,34 @@ def has_entry(y: Any) -> bool:
 def has_intervals(y: Any) -> bool:
     """Whether some values are between two bounds that differ."""
     return has_bounds(y) and bool((np.isfinite(y["upper"] - y["lower"]) & ~is_exact(y)).any())
+
+
+def is_unknown(y: Array) -> Array:
+    """Where nothing is known: NaN, or an interval without bounds."""
+    if not has_bounds(y):
+        return np.isnan(y)
+    return np.asarray(np.isneginf(y["lower"]) & np.isposinf(y["upper"]))
+
+
+def as_bounds(y: Array, dtype: Any) -> Array:
+    """Numbers, NaN where they are unknown, or bounds, as bounds of a type."""
+    found = np.empty(y.shape, dtype)
+    unknown, of_bounds = is_unknown(y), has_bounds(y)
+    found["lower"] = np.where(unknown, -np.inf, y["lower"] if of_bounds else y)
+    found["upper"] = np.where(unknown, np.inf, y["upper"] if of_bounds else y)
+    if has_entry(found):
+        found["entry"] = y["entry"] if has_entry(y) else -np.inf
+    return found
+
+
+def simplified(y: Array) -> Array:
+    """Bounds without entries that are none, or numbers, NaN where unknown, without intervals."""
+    if has_entry(y):
+        if (y["entry"] > -np.inf).any():
+            return y
+        y = as_bounds(y, BOUNDS)
+    unknown = is_unknown(y)
+    return np.where(unknown, np.nan, y["lower"]) if (unknown | is_exact(y)).all() else y
 
 
 def is_exact(y: Array) -> Array:

@@ -37,7 +37,7 @@ def apart_from_entry(rows: Dataset) -> tuple[Dataset, Dataset, Array]:
     entry, units = rows.y["entry"], rows.units
     first = np.arange(rows.n_rows)
     if units is not None:
-        order = np.lexsort((entry[0], units.codes))
+        order = np.lexsort((entry.max(axis=0), units.codes))
         first = order[units.starts]
     later = entry.copy()
     later[:, first] = -np.inf

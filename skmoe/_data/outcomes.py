@@ -1,4 +1,4 @@
-"""Several outputs: their names, which of them are missing, and what is given for each of them."""
+"""Several outputs: their names, which are missing or censored, and what is given for each."""
 
 from __future__ import annotations
 
@@ -6,18 +6,66 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_array, column_or_1d
 
-from skmoe._data.checks import shown
+from skmoe._data.censored_targets import BOUNDS, WITH_ENTRY, as_bounds, checked_bounds, has_entry
+from skmoe._data.checks import has_bounds, numbers, shown
+from skmoe._data.encoding import column_of
 from skmoe._numerics.typing import Array
 
 
 def names_of_outputs(y: Any) -> list[str]:
     """Names of the columns of y: those of a frame, or y0, y1, ..., or y for one."""
-    columns = list(getattr(y, "columns", ()))
+    columns = list(y if isinstance(y, Mapping) else getattr(y, "columns", ()))
     if columns and all(isinstance(name, str) for name in columns):
         return columns
-    n_outputs = np.shape(y)[1]
+    n_outputs = len(columns) or np.shape(y)[1]
     return ["y"] if n_outputs == 1 else [f"y{j}" for j in range(n_outputs)]
+
+
+def stacked_outcomes(y: Any) -> Any:
+    """Outcomes of a dict, or of a frame with a censored column, as bounds (n, m).
+
+    A column is censored if it is a structured array, or objects that are its entries.
+    """
+    is_dict = isinstance(y, Mapping)
+    columns: Any = {}
+    if is_dict or (hasattr(y, "columns") and not hasattr(y, "__dask_graph__")):
+        columns = y if is_dict else {name: column_of(y, j) for j, name in enumerate(y.columns)}
+    found: Any = {name: _bounds_of(np.asarray(values)) for name, values in columns.items()}
+    if not (is_dict or any(map(has_bounds, found.values()))):
+        return y
+    found |= {name: _numbers(name, columns[name]) for name, own in found.items() if own is None}
+    sizes = {name: len(own) for name, own in found.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"y as a dict must have columns of one length; got {sizes}.")
+    dtype = WITH_ENTRY if any(map(has_entry, found.values())) else BOUNDS
+    return np.stack([as_bounds(own, dtype) for own in found.values()], axis=1)
+
+
+def _bounds_of(column: Array) -> Array | None:
+    """The bounds that a column is, or has as objects among numbers; None for a column of others."""
+    if has_bounds(column):
+        return checked_bounds(column)
+    is_entry = np.array([column.dtype == object and isinstance(own, np.void) for own in column])
+    if not is_entry.any():
+        return None
+    entries = column[is_entry].tolist()
+    known = checked_bounds(np.array(entries, dtype=entries[0].dtype))
+    found = as_bounds(np.full(len(column), np.nan), known.dtype)
+    found[is_entry] = known
+    found[~is_entry] = as_bounds(_numbers("", column[~is_entry]), known.dtype)
+    return found
+
+
+def _numbers(name: str, values: Any) -> Array:
+    """A column of one dimension as numbers, NaN where it is missing."""
+    try:
+        options = {"ensure_2d": False, "ensure_all_finite": "allow-nan", "ensure_min_samples": 0}
+        return np.asarray(column_or_1d(check_array(values, dtype=np.float64, **options)))
+    except (TypeError, ValueError):
+        remedy = "Convert it. A censored column is list(right_censored(time, event)) of skmoe.data."
+        return numbers(f"y[{name!r}]" if name else "censored y", values, remedy)
 
 
 def by_column(parameter: str, given: Mapping[Any, Any], names: Sequence[str]) -> list[Any]:

@@ -386,12 +386,7 @@ MOMENT_DECIMALS = 6
 
 
 def distinct_rows(
-    X: Design,
-    y: Array,
-    weight: Array,
-    others: Sequence[Array] = (),
-    ties: Sequence[Array] = (),
-    codes: Array | None = None,
+    X: Design, y: Array, weight: Array, others: Sequence[Any], ties: Sequence[Any], codes: Any
 ) -> tuple[Array, Array]:
     """Indices of the rows in an order of values (n,), and positions of the first copies in it.
 
@@ -409,7 +404,7 @@ def distinct_rows(
         What else distinguishes rows.
     ties : sequence of arrays of shape (n,)
         The same, but these do not change the order of rows that differ otherwise.
-    codes : array of int of shape (n,), optional
+    codes : array of int of shape (n,), or None
         Unit of each row. The rows of a unit follow each other.
     """
     targets = np.atleast_2d(y.T)

@@ -16,13 +16,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from skmoe._data.censored_targets import (
-    checked_bounds,
-    has_entry,
-    is_exact,
-    known_weight,
-    point_values,
-)
+from skmoe._data.censored_targets import checked_bounds, known_weight, point_values, simplified
 from skmoe._data.checks import (
     check_labels,
     check_metadata,
@@ -41,7 +35,7 @@ from skmoe._data.encoding import (
     is_frame,
     numeric_values,
 )
-from skmoe._data.outcomes import check_no_missing, observed_weight
+from skmoe._data.outcomes import check_no_missing, observed_weight, stacked_outcomes
 from skmoe._data.series import (
     check_weights_of_units,
     parts_of_folds,
@@ -435,9 +429,9 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
         weight = check_weights(given.weight, n_rows, may_be_zero=rules.is_block)
     missing: Any = None
     if has_target:
-        target = given.y
-        may_lack = rules.of_series or rules.of_effects
-        if may_lack and target is not None and not has_bounds(target):
+        target = given.y if isinstance(given.y, np.ndarray) else stacked_outcomes(given.y)
+        in_units = rules.of_effects or (rules.of_classes and given.unit is not None)
+        if (rules.of_series or in_units) and target is not None and not has_bounds(target):
             may_be_all = not rules.is_first
             target, missing = without_missing(target, rules.classes, may_be_all=may_be_all)
         y = checked_target(target, rules, n_rows)
@@ -449,8 +443,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             weight = observed_weight(y, weight, may_be_all, is_first=rules.is_first)
         if has_bounds(y):
             weight = known_weight(y, weight)
-            is_known = not has_entry(y) and is_exact(y).all()
-            y = point_values(y) if is_known and not rules.is_block else y
+            y = y if rules.is_block else simplified(y)
     if given.offset is not None:
         offset = check_offset(given.offset, n_rows, n_outputs)
         offset = offset if np.any(offset) else None
@@ -477,10 +470,10 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             'time orders the rows of gate="markov" only; other gates take rows as independent. '
             'Use gate="markov", or pass the time as a column of X.'
         )
-    elif missing is not None:  # of units with random effects
-        if unit is not None:
+    elif missing is not None:  # in units
+        if unit is not None and rules.of_effects:
             check_weights_of_units(encode_units(unit)[1], weight, "random_features")
-        if rules.is_first or rules.is_block:
+        if rules.is_first or rules.is_block or rules.of_classes:
             weight = np.where(missing, 0.0, weight)
         elif missing.any() and y is not None:
             y[missing] = np.nan

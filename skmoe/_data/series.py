@@ -45,6 +45,11 @@ def ranks_in_time(units: Array | None, time: Array | None, n_rows: int) -> tuple
     """
     codes = np.zeros(n_rows, dtype=int) if units is None else encode_units(units)[1]
     times = np.arange(n_rows) if time is None else time
+    if times.dtype.kind in "OU" and isinstance(times[0], str):
+        raise ValueError(
+            f"time must hold numbers or dates, since texts are in the order of letters; row 0 "
+            f"holds {shown(times[0])}. Convert it, such as by pandas.to_numeric or to_datetime."
+        )
     order = np.lexsort((times, codes))
     if time is not None:
         is_equal = (np.diff(codes[order]) == 0) & (times[order][1:] == times[order][:-1])
@@ -90,23 +95,24 @@ def without_missing(y: Any, classes: Array | None, *, may_be_all: bool) -> tuple
         known = entries[~missing]
         if not len(known) and not may_be_all:
             raise ValueError("y must have values in some rows; all are missing. Pass observed y.")
-        filled = np.zeros(entries.shape[1])
-        if len(known):  # the first value of each output
-            filled = entries[absent.argmin(axis=0), np.arange(entries.shape[1])]
-        if not len(known) and classes is not None:
-            filled = classes[:1]
-            entries = entries.astype(classes.dtype)
-        entries = entries.copy()
-        entries[missing] = filled
-        values = entries.reshape(values.shape)
+        # The first value of each output, if there is any.
+        filled = entries[absent.argmin(axis=0), np.arange(entries.shape[1])]
+        if not len(known):
+            filled = np.zeros(1) if classes is None else classes[:1]
+            entries = np.broadcast_to(filled, entries.shape)
+        values = np.where(missing[:, None], filled, entries).reshape(values.shape)
     return values, missing
 
 
 def is_missing(entries: Array) -> Array:
-    """Which objects are None, or differ from themselves as NaN does."""
-    return np.frompyfunc(lambda value: value is None or bool(value != value), 1, 1)(entries).astype(
-        bool
-    )
+    """Which objects are None, or not equal to themselves as NaN and the NA of pandas are."""
+    with np.errstate(invalid="ignore"):  # of which NumPy 2.5 warns where a value is NaN
+        return ~np.frompyfunc(_is_known, 1, 1)(entries).astype(bool)
+
+
+def _is_known(value: Any) -> bool:
+    is_same = value == value
+    return value is not None and isinstance(is_same, bool | np.bool_) and bool(is_same)
 
 
 def misses_y(y: Any, output: int | None = None) -> Array:

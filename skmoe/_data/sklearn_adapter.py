@@ -7,7 +7,7 @@ of the innermost ones. Missing values and sparse matrices are refused by the est
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,6 @@ from sklearn.multioutput import RegressorChain
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
-from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import has_fit_parameter
 
 from skmoe._numerics.typing import TINY, Array
@@ -324,19 +323,3 @@ def check_finite(name: str, prediction: Array) -> None:
             f"{name} must predict finite values; it predicted NaN or infinity. Standardise or "
             "impute the features it sees, or use another estimator."
         )
-
-
-# --- metadata routing -------------------------------------------------------------------------
-
-
-def requests_metadata(*names: str) -> Callable[[Any], Any]:
-    """Decorator: metadata routing passes these arguments to a scorer."""
-
-    def with_request(scorer: Any) -> Any:
-        request = MetadataRequest(owner=scorer.__name__)
-        for name in names:
-            request.score.add_request(param=name, alias=True)
-        vars(scorer)["get_metadata_routing"] = lambda: request
-        return scorer
-
-    return with_request

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from scipy import sparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from skmoe._data.checks import check_integer
-from skmoe._data.encoding import column_of, holds_numbers
+from skmoe._data.encoding import column_of, encode, holds_numbers, make_encoder
 from skmoe._data.rows import RowRules, checked_features, first_text
 from skmoe._numerics.typing import Array
 
@@ -97,20 +95,23 @@ def categorical_columns(X: Any) -> list[int]:
     return [j for j in range(X.shape[1]) if is_text and first_text(values[:, j]) is not None]
 
 
-class WeightedImputer(SimpleImputer):
-    """Imputation by the weighted mean of the values of a column that are not missing."""
+class NumericColumns(TransformerMixin, BaseEstimator):
+    """Categories as indicators, and missing numbers as medians with an indicator."""
 
-    statistics_: Any
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.categorical = True
+        return tags
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> WeightedImputer:
-        """Find the means; sparse features have no missing values."""
-        super().fit(X, y)
-        if sample_weight is not None and not sparse.issparse(X):
-            values = np.ma.masked_invalid(np.asarray(X, dtype=float))
-            average: Any = np.ma.average(values, axis=0, weights=sample_weight)
-            means = average.filled(np.nan)
-            self.statistics_ = np.where(np.isnan(means), self.statistics_, means)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Find the medians, and the levels of categories."""
+        weight = np.ones(X.shape[0]) if sample_weight is None else sample_weight
+        self.encoder_ = make_encoder(X, weight, True)
         return self
+
+    def transform(self, X: Any) -> Array:
+        """Numbers (n_samples, n_columns)."""
+        return encode(self.encoder_, X)
 
 
 class WeightedPipeline(Pipeline):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from html import escape
 from typing import Any, ClassVar, Self
@@ -14,17 +14,12 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe._data.encoding import numeric_names
 from skmoe._data.preprocessing import is_outside_ranges
 from skmoe._data.rows import Rows
-from skmoe._estimators.fitting.monitor import (
-    NO_TASK,
-    CallbackSupportMixin,
-    FitTask,
-    make_monitors,
-    with_callbacks,
-)
+from skmoe._estimators.fitting.callbacks import CallbackSupportMixin, task_of_fit, with_callbacks
 from skmoe._estimators.fitting.problem import (
     PRIVATE_ATTRIBUTES,
     attributes_of_fit,
     build_problem,
+    make_monitors,
     order_by_share,
     warn_of_fit,
 )
@@ -34,12 +29,7 @@ from skmoe._estimators.methods.new_rows import ObservedRowsMixin, supports_dask
 from skmoe._estimators.parameters.conflicts import selects_number
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
 from skmoe._estimators.parameters.parts import accepts_missing, uses_groups
-from skmoe._estimators.rows.training_data import (
-    FitOptions,
-    TrainingData,
-    TrainingState,
-    make_router,
-)
+from skmoe._estimators.rows.training_data import FitOptions, TrainingState, make_router
 from skmoe._estimators.selection.n_experts import with_selected_n_experts
 from skmoe._inference.labels import feature_labels
 from skmoe._mixture.fitted import FittedMixture, expert_usage
@@ -113,13 +103,6 @@ class BaseMixture(
     # A stack has other parameters.
     _validate_parameters: Callable[..., FitParameters] = validate_parameters
 
-    def _start_task(self, given: Rows | TrainingData, n_subtasks: int | None) -> FitTask:
-        """The task of the whole fit, which has started."""
-        context = self._init_callback_context(max_subtasks=n_subtasks, sequential_subtasks=False)
-        rows = given if isinstance(given, Rows) else given.rows
-        data = {"X": rows.X, "y": rows.y, "metadata": rows.arguments or None}
-        return FitTask(self, context, data).start()
-
     def _set_fitted_attributes(self, attributes: dict[str, Any]) -> None:
         """Replace all fitted attributes of the previous fit.
 
@@ -137,34 +120,33 @@ class BaseMixture(
         """`fit` of `Rows`, or of validated `TrainingData`."""
         if self._input is not None:
             self._check_is_whole("a fit")
-        fixed, task = self, NO_TASK
+        fixed, task = self, None
+        has_callbacks = bool(getattr(self, "_skl_callbacks", None))
         offset = given.offset if isinstance(given, Rows) else None
         added: dict[str, Any] = {}  # attributes
-        has_callbacks = bool(getattr(self, "_skl_callbacks", None))
         # Steps that lead too far are taken back.
         with np.errstate(under="ignore", over="ignore", invalid="ignore"):
             number = 1 if self._has_models else self.n_experts
             is_integer = isinstance(number, int)
             if not is_integer and (isinstance(number, str) or selects_number(number)):
-                task = self._start_task(given, None) if has_callbacks else task
+                task = task_of_fit(self, given, None) if has_callbacks else None
                 fixed, given, added = with_selected_n_experts(self, given, task)
             params = fixed._validate_parameters()
             previous = self if params.warm_start and hasattr(self, "_fitted") else None
             options = FitOptions(previous, ends_at_maximum=ends_at_maximum)
             problem = build_problem(fixed, params, given, options)
             n_fits = params.n_experts if self._has_models else len(problem.em_problem.seeds)
-            if task is NO_TASK and has_callbacks:
-                task = self._start_task(given, n_fits + 1)
+            if has_callbacks and task is None:
+                task = task_of_fit(self, given, n_fits + 1)
             if self._has_models:
                 problem, added = self._with_models(problem, params, task)
             em_problem = problem.em_problem
-            monitors: list[Any] = [None] * (len(em_problem.seeds) + 1)
-            if self.verbose or has_callbacks:
+            monitors: Sequence[Any] = ()
+            if self.verbose or task:
                 # After the fits of models, or the selection of the number of experts.
                 first_id = n_fits if self._has_models else bool(added)
-                monitors = make_monitors(problem, task, int(self.verbose), first_id)
-            *start_monitors, monitor = monitors
-            found = fit_starts(em_problem, start_monitors, monitor, self.n_jobs)
+                monitors = make_monitors(problem, int(self.verbose), task, first_id)
+            found = fit_starts(em_problem, self.n_jobs, monitors)
             run, mixture = found.run, found.run.mixture
             usage = expert_usage(mixture, run.theta, blocks_of(mixture, em_problem.rows))
             # The order of the user is kept: of a previous fit, of a list of experts, of known
@@ -178,7 +160,7 @@ class BaseMixture(
                 run = run._replace(theta=theta, mixture=mixture)
             attributes = attributes_of_fit(problem, found._replace(run=run), usage) | added
             self._set_fitted_attributes(attributes)
-            if has_callbacks:
+            if task:
                 task.end(lambda: attributes)
             warn_of_fit(self, params, em_problem, run, usage.responsibility_mass, offset)
         return self
@@ -401,7 +383,9 @@ class BaseMixtureOfExperts(BaseMixture):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target; the classifier takes labels of shape (n_samples,). Values of which only bounds
             are known, such as times of events to come, are made by `skmoe.data`. NaN is missing in
-            one of several outputs, or in rows of a unit, and contributes nothing.
+            one of several outputs, or in rows of a unit, and contributes nothing. Several outputs
+            may be a dict of columns, or a frame, in which a censored column is the list of the
+            entries of its array, such as `list(right_censored(time, event))`.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequencies of the rows: a row of weight two counts as two rows, of weight zero as none.
             Sampling weights have the same coefficients. For their standard errors use `inference`

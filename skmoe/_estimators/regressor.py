@@ -83,12 +83,12 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         dict has the numbers of the experts that share a slope, such as `{"price": [0, 1]}`, or a
         mask of the experts. See
         "Effects that are zero or equal".
-    dispersion_features : array-like, default=None
+    dispersion_features : array-like or dict, default=None
         Columns on which the dispersion of each expert depends, such as its noise variance; None
-        for the same dispersion in all rows. The log of the dispersion is a linear predictor, whose
-        slopes are bounded: dispersions of rows of the fit are neither zero nor infinite. In new
-        rows far outside of these, dispersions end at bounds where numbers are finite. See "Noise
-        that depends on features".
+        for the same dispersion in all rows. A dict has those of each column of y. The log of the
+        dispersion is a linear predictor, whose slopes are bounded: dispersions of rows of the fit
+        are neither zero nor infinite. In new rows far outside of these, dispersions end at bounds
+        where numbers are finite. See "Noise that depends on features".
     monotonic_cst : array-like of int of shape (n_features,) or dict of str to int, default=None
         Signs of the slopes in all experts: 1 for increasing features, -1 for decreasing ones, 0 for
         others; or the signs by feature name. Features of the gate should have none. See "Effects

@@ -209,6 +209,8 @@ def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
                 [j for j, vector in vectors.items() if vector[i] == at >= 0]
                 for i, at in enumerate(vectors[k])
             ]
+        elif isinstance(block, LinearPredictor) and (where < 0).any():  # of a log dispersion
+            holders = [[k] if at >= 0 else [] for at in np.roll(where, 1)]
         measures = {}
         for measure in block.measures:  # of shared slopes those of all experts
             of_all = not measure.by and all(measure in main.measures for main in mains)

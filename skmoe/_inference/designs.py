@@ -44,8 +44,7 @@ def clusters_of(rows: Rows, method: str) -> Clusters:
             f'{given} needs method="sandwich", whose scores are summed over the rows of a cluster; '
             f'got method={method!r}. Use method="sandwich", or leave {given} out.'
         )
-    of_rows = rows.unit if rows.series is None else rows.series
-    of_rows = np.arange(rows.n_rows) if of_rows is None else of_rows
+    of_rows = rows.unit_codes if rows.series is None else rows.series
     first = np.unique(of_rows, return_index=True)[1]
     strata, cluster = np.zeros(rows.n_rows, dtype=int), of_rows
     for name, labels in rows.metadata.items():

@@ -659,7 +659,8 @@ def nearest_changes(log_gate: Array, slopes: Array, scale: Array) -> tuple[Array
         distance[rows, own] = np.inf
         other = distance.argmin(axis=1)
         step = np.where(np.isfinite(distance[rows, other]), gaps[rows, other], np.nan)
-        return other, -(step / squares[rows, other])[:, None] * contrasts[rows, other] * scale
+        along = (step / squares[rows, other])[:, None]
+        return other, 0.0 - along * contrasts[rows, other] * scale  # no -0.0
 
 
 def feature_effects(

@@ -9,7 +9,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -307,6 +307,8 @@ class Objective(NamedTuple):
     map_blocks: Any = None
     rtol: float = RTOL["float64"]
     n_rows: int = 0
+    # Called after each iteration of a run with its number and the run; True stops it.
+    observer: Any = None
 
     def at(
         self,
@@ -338,10 +340,6 @@ class Objective(NamedTuple):
         return self.mixture.bounded(state.theta + step * change)
 
 
-# Called after each iteration with its number and the run; True ends the run.
-Observer = Callable[[int, Run], bool]
-
-
 class Pace(NamedTuple):
     """Iterations without extrapolation, and first iterations with curvatures of their own."""
 
@@ -357,7 +355,6 @@ def em(
     start: Array | Run,
     n_iter: int,
     tol: float,
-    observer: Observer | None = None,
     pace: Pace = DEFAULT_PACE,
 ) -> Run:
     """Run EM from a vector (D,), or continue a run, with extrapolations [1]_.
@@ -388,7 +385,7 @@ def em(
         bounds.append(float(state.lower_bound[0]))
         converged = aitken_gap(bounds, objective.rtol) < tol
         run = Run(theta, bounds, converged, mixture=mixture, n_earlier=n_earlier)
-        stopped = observer is not None and observer(n_earlier + len(bounds), run)
+        stopped = objective.observer is not None and objective.observer(run.n_iter, run)
         if converged or stopped or len(bounds) >= last:
             return run._replace(stopped=stopped)
     if not bounds:

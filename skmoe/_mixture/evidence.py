@@ -31,19 +31,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Pace, Run, State, em
+from skmoe._mixture.em import N_PLAIN_ITER, Objective, Pace, Run, State, em
 from skmoe._mixture.experts import PENALTY_OF_ROLE
 from skmoe._mixture.mixture import GATE_ROLE, MEAN, Mixture
-from skmoe._numerics.evidence import (
-    MIN_STRENGTH,
-    Slopes,
-    common_penalty,
-    dispersion_prior,
-    evidence_of_penalty,
-    feature_penalties,
-    log_evidence_of_prior,
-    n_determined_slopes,
-)
+from skmoe._numerics import evidence as evidence_numerics
+from skmoe._numerics.evidence import Slopes
 from skmoe._numerics.linalg import inverse_of
 from skmoe._numerics.probability import summed_over_experts
 from skmoe._numerics.typing import TINY, Array
@@ -93,7 +85,6 @@ def search_penalties(
     penalties: Sequence[Penalty],
     start: Run,
     limits: tuple[int, float],
-    observer: Observer | None,
 ) -> Run:
     """EM in stages between which the penalties are updated; `limits` are `max_iter` and `tol`.
 
@@ -120,7 +111,7 @@ def search_penalties(
         # Iterations before an update are not extrapolated.
         own_tol, n_plain = (tol, N_PLAIN_ITER) if is_final else (0.0, n_iter)
         begun = Run(theta, [], n_earlier=n_done, total=total)
-        run = em(objective, begun, n_iter, own_tol, observer, Pace(n_plain, n_fresh=0))
+        run = em(objective, begun, n_iter, own_tol, Pace(n_plain, n_fresh=0))
         n_done += len(run.lower_bounds)
         if run.stopped or run.failed or n_done >= max_iter:
             return run
@@ -190,10 +181,12 @@ def updated_penalties(penalties: Sequence[Penalty], default: Mixture, state: Sta
             continue
         old = getattr(mixture, name).penalties[field]
         if search == "ard":
-            new: Any = feature_penalties(old, own)
+            new: Any = evidence_numerics.feature_penalties(old, own)
         else:
-            new = common_penalty(old, own, getattr(default, name).penalties[field])
-        evidence = evidence_of_penalty(old, new, own)
+            new = evidence_numerics.common_penalty(
+                old, own, getattr(default, name).penalties[field]
+            )
+        evidence = evidence_numerics.evidence_of_penalty(old, new, own)
         gain, log_evidence = gain + evidence[0], log_evidence + evidence[1]
         found[name][field] = new
     fields = {field for penalty in penalties for field in penalty.fields}
@@ -227,7 +220,7 @@ def _update_of_scales(
     before = experts.penalties["dispersion_prior"], *experts.penalties["noise_variance"]
     determined, n_used, found = np.zeros(rows.shape), 0.0, {}
     if own is not None:
-        of_systems = n_determined_slopes(experts.penalties["alpha"], own)
+        of_systems = evidence_numerics.n_determined_slopes(experts.penalties["alpha"], own)
         np.add.at(determined, tuple(experts.slope_owners), of_systems)
     if experts.shared_dispersion:
         rows, determined = map(summed_over_experts, (rows, determined))
@@ -253,19 +246,19 @@ def _update_of_scales(
     squares, rows, determined = squares[kept], rows[kept], determined[kept]
     if ("gate", "alpha") in slopes:  # slopes, and the intercept of each system
         alpha = state.mixture.gate.penalties["alpha"]
-        n_used = (n_determined_slopes(alpha, slopes["gate", "alpha"]) + 1.0).sum()
+        n_used = (evidence_numerics.n_determined_slopes(alpha, slopes["gate", "alpha"]) + 1.0).sum()
     if own is not None:
         n_used = n_used + (determined + 1.0).sum(axis=0)
     prior = default.penalties["dispersion_prior"], *default.penalties["noise_variance"]
-    least = np.append(MIN_STRENGTH, np.full(len(prior) - 1, MIN_SCALE))
+    least = np.append(evidence_numerics.MIN_STRENGTH, np.full(len(prior) - 1, MIN_SCALE))
     old, center = np.log(np.maximum([before, prior], least))[:, np.append(True, is_used)]
     # The log posterior of the variances at their modes is zero where these are 1 / e.
     squares_of_unit = (rows + np.exp(old[0])) / np.e - np.exp(old[0] + old[1:])
-    log_evidence = log_evidence_of_prior(old, squares_of_unit, rows, center)[0]
+    log_evidence = evidence_numerics.log_evidence_of_prior(old, squares_of_unit, rows, center)[0]
     if not rows.any():
         return found, 0.0, log_evidence
     freedom = np.maximum(rows - determined, MIN_FREEDOM * rows)
-    new = dispersion_prior(squares, freedom, center)
+    new = evidence_numerics.dispersion_prior(squares, freedom, center)
     # With p coefficients for n rows, residuals of new rows are (n + p) / (n - p) times those of the
     # fit, by Akaike's final prediction error [4]_. They are at most those of one model of all rows,
     # which are known from rows left out. The smaller they are beside these, the less of the
@@ -278,7 +271,8 @@ def _update_of_scales(
     scales = np.maximum(np.minimum(scales, of_one_model), scale)
     new[1:] = np.log(np.maximum(scales, MIN_SCALE))
     gain, of_old = (
-        float(log_evidence_of_prior(logs, squares, freedom, center)[0]) for logs in (new, old)
+        float(evidence_numerics.log_evidence_of_prior(logs, squares, freedom, center)[0])
+        for logs in (new, old)
     )
     noise = np.array(before[1:])
     noise[is_used] = scales

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import log_softmax, softmax
 
+from skmoe._data.censored_targets import simplified
 from skmoe._mixture.chain import stationary
 from skmoe._mixture.joint_prior import JointPrior
 from skmoe._mixture.mixture import (
@@ -172,8 +173,8 @@ class Experts(LinearPart):
         Rows of the latter columns between which the log dispersions are bounded.
     shared_dispersion, shared_effects : bool
         Whether all experts have the same dispersions, and covariances of random effects.
-    absent : tuple of tuples of int
-        For each output the columns without a slope, if they differ.
+    have_slope : dict of str to ndarray of shape (m, p)
+        Of roles which columns have a slope in each output, if they differ.
     observed : float or ndarray of shape (m,)
         Part of the rows in which each output is observed.
     """
@@ -193,7 +194,7 @@ class Experts(LinearPart):
         outermost_rows: Any = None,
         shared_dispersion: bool = False,
         shared_effects: bool = False,
-        absent: Any = (),
+        have_slope: Any = (),
         observed: Any = 1.0,
     ) -> None:
         families = list(families)
@@ -247,8 +248,8 @@ class Experts(LinearPart):
         self.owners = np.repeat(parts, [b.where.stop - b.where.start for b in self.blocks])
         self.sizes = np.bincount(self.owners, minlength=self.n_experts)
         self.free = self.first = np.arange(self.size)
-        if slopes or shared_dispersion or shared_effects or absent:
-            self._set_shared(slopes, shared_effects, absent)
+        if slopes or shared_dispersion or shared_effects or have_slope:
+            self._set_shared(slopes, shared_effects, have_slope)
         self._set_bounds(variance_floor, starts, outermost_rows)
         self.set_penalties(penalties)
 
@@ -286,7 +287,7 @@ class Experts(LinearPart):
                 last = group.index[group.roles.index(DISPERSION)][:, -1]
                 group.set_limits(Limits(self.lower[last], self.upper[last], outermost))
 
-    def _set_shared(self, slopes: Any, shared_effects: bool, absent: Any) -> None:
+    def _set_shared(self, slopes: Any, shared_effects: bool, have_slope: Any) -> None:
         """Sets the coordinate of each coefficient among those that are estimated."""
         index = np.arange(self.size)
         if slopes:
@@ -307,8 +308,9 @@ class Experts(LinearPart):
             of_first = {(b.output, b.predictor): b.where for b in reversed(others)}
             for block in others:
                 index[block.where] = np.r_[of_first[block.output, block.predictor]]
-        for block in (b for b in self.blocks if absent and b.role == MEAN):
-            index[block.where.start + np.array(absent[block.output], dtype=int)] = -1
+        for block in (b for b in self.blocks if b.role in have_slope):
+            absent = np.flatnonzero(~have_slope[block.role][block.output])
+            index[block.where.start + absent] = -1
         used, first = np.unique(index, return_index=True)
         self.first, used = first[used >= 0], used[used >= 0]
         self.free = np.where(index < 0, -1, np.searchsorted(used, index))
@@ -376,6 +378,7 @@ class Experts(LinearPart):
         if key not in data.targets:
             y = data.rows.y
             y = y if group.output is None or y.ndim == 1 else y[group.output]
+            y = simplified(y) if y.dtype.names else y
             family: Any = of_target(group.family, y) if y.dtype.names else group.family
             possible, beyond = self.in_support(group.family, y), None
             if not possible.all():

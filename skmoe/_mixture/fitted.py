@@ -104,10 +104,13 @@ class FittedMixture(NamedTuple):
         """
         data, theta = self.data(self.preprocessor.transform_units(rows)), self.theta[None]
         logs = self.mixture.at(theta, data).logs
-        joint = data.joint(self.mixture.log_gate(theta, data, routed=True), logs)[:, 0]
-        joint = data.rows.row_responsibilities(joint)
-        if data.rows.y.ndim == 1 or len(data.rows.y) == 1:
-            joint = joint - np.where(np.isfinite(logs[:, 0]), logs[:, 0], 0.0)
+        own = np.where(data.rows.y.ndim == 1 or len(data.rows.y) == 1, logs[:, 0], 0.0)
+        is_never, repeat = np.isneginf(own), data.rows.row_responsibilities
+        logs = np.where(is_never[:, None], 0.0, logs)
+        joint = repeat(data.joint(self.mixture.log_gate(theta, data, routed=True), logs)[:, 0])
+        n_never = repeat(data.total(1.0 * is_never))  # rows that are impossible under an expert
+        own = np.where(is_never, 0.0, data.rows.weight * own)  # the weight is 0 without a class
+        joint = np.where(n_never > is_never, -np.inf, joint - own)
         ranks = np.argsort(np.argsort(rows.unit, kind="stable"))
         return log_normalise(joint)[0][:, ranks]
 
@@ -330,11 +333,10 @@ class FittedMixture(NamedTuple):
         `name` is the method of a distribution.
         """
         every = np.zeros((self.mixture.n_experts, data.rows.n_rows))
-        weight = np.ones((1, data.rows.n_rows))
-        found = [
-            getattr(predictive_distribution([part], weight, False), name)(time)
-            for part in self._components(data, 0.0, every)
-        ]
+        weight, parts = np.ones((1, data.rows.n_rows)), self._components(data, 0.0, every)
+        has_outcomes = isinstance(parts[0], OutcomeComponents)
+        make: Any = OutcomeDistribution if has_outcomes else predictive_distribution
+        found = [getattr(make([part], weight, False), name)(time) for part in parts]
         return np.stack([np.asarray(values).T for values in found])
 
 

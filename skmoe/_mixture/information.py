@@ -32,7 +32,7 @@ from scipy.linalg import block_diag
 from scipy.special import softmax
 
 from skmoe._mixture.chain import stationary_scores
-from skmoe._mixture.em import Objective, Observer, Pace, Run, em
+from skmoe._mixture.em import Objective, Pace, Run, em
 from skmoe._mixture.mixture import At, Data, Mixture
 from skmoe._numerics.linalg import add_fields, sum_over_blocks, weighted_products
 from skmoe._numerics.signed_steps import signed_step
@@ -477,9 +477,7 @@ def has_newton_steps(objective: Objective) -> bool:
     return size <= MAX_COEFFICIENTS and is_short and not mixture.own
 
 
-def end_at_maximum(
-    objective: Objective, run: Run, max_iter: int, tol: float, observer: Observer | None = None
-) -> Run:
+def end_at_maximum(objective: Objective, run: Run, max_iter: int, tol: float) -> Run:
     """Continue a run that EM has ended to the maximum, by Newton's method.
 
     Where Newton's steps do not lead upward, some iterations of EM come before the next attempt.
@@ -494,17 +492,15 @@ def end_at_maximum(
         n_rows = objective.n_rows
         if not mixture.own and n_rows * float(mixture.size) ** 2 > MAX_MULTIPLICATIONS:
             return run
-        return _until_nothing_is_gained(
-            objective, run, max_iter, min(tol, MAX_GAP / n_rows), observer
-        )
+        return _until_nothing_is_gained(objective, run, max_iter, min(tol, MAX_GAP / n_rows))
     while run.converged or run.n_iter < max_iter:
-        run = _newton_steps(objective, run, max_iter, observer)
+        run = _newton_steps(objective, run, max_iter)
         n_left = max_iter - run.n_iter
         if run.converged or run.stopped or n_left <= 0:
             return run
         before = run.lower_bound
         n_iter = min(EM_ITERATIONS_BETWEEN, n_left)
-        run = em(objective, run, n_iter, 0.0, observer, EXTRAPOLATED)
+        run = em(objective, run, n_iter, 0.0, EXTRAPOLATED)
         if run.stopped:
             return run._replace(converged=False)
         if run.lower_bound - before <= objective.rtol * (1.0 + abs(before)):
@@ -512,19 +508,17 @@ def end_at_maximum(
     return run
 
 
-def _until_nothing_is_gained(
-    objective: Objective, run: Run, max_iter: int, tol: float, observer: Observer | None
-) -> Run:
+def _until_nothing_is_gained(objective: Objective, run: Run, max_iter: int, tol: float) -> Run:
     """EM until a run that begins again gains no more than the tolerance.
 
     The gain of an extrapolation, beside those of the iterations after it, looks as if the
     log-likelihood were close to its limit.
     """
     n_left = max(max_iter - run.n_iter, 0)
-    run = em(objective, run, n_left, tol, observer, EXTRAPOLATED)
+    run = em(objective, run, n_left, tol, EXTRAPOLATED)
     while run.converged and not run.stopped and run.n_iter < max_iter:
         begun = run._replace(lower_bounds=[], n_earlier=run.n_iter)
-        again = em(objective, begun, max_iter - run.n_iter, tol, observer, EXTRAPOLATED)
+        again = em(objective, begun, max_iter - run.n_iter, tol, EXTRAPOLATED)
         gain = again.lower_bound - run.lower_bound
         bounds = [*run.lower_bounds, *again.lower_bounds]
         run = again._replace(lower_bounds=bounds, n_earlier=run.n_earlier)
@@ -533,7 +527,7 @@ def _until_nothing_is_gained(
     return run
 
 
-def _newton_steps(objective: Objective, run: Run, max_iter: int, observer: Observer | None) -> Run:
+def _newton_steps(objective: Objective, run: Run, max_iter: int) -> Run:
     """Newton's steps that increase the lower bound, and whether the run has converged then."""
     converged = False
     for _ in range(MAX_STEPS_IN_A_ROW):
@@ -552,8 +546,7 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int, observer: Obser
         if not reached > run.lower_bound:
             break
         run = run._replace(theta=theta[0], lower_bounds=[*run.lower_bounds, reached])
-        stopped = observer is not None and observer(run.n_iter, run)
-        if stopped:
+        if objective.observer is not None and objective.observer(run.n_iter, run):
             return run._replace(stopped=True, converged=converged)
         # Where a whole step is short, what it leaves is shorter than its square.
         if fraction == 1.0 and CURVATURE * step.shift**2 <= negligible:

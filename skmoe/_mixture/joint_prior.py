@@ -16,15 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skmoe._mixture.mixture import Group, Prior
-from skmoe._numerics.covariances import (
-    correlation_matrix,
-    covariance_coordinates,
-    covariance_matrix,
-    least_eigenvalue,
-    pairs_of,
-    whitening,
-    with_least_eigenvalue,
-)
+from skmoe._numerics import covariances
 from skmoe._numerics.typing import Array
 
 # Relative distance of the smallest eigenvalue from its bound up to which it is there.
@@ -53,11 +45,13 @@ class Outputs(NamedTuple):
 
     def covariance(self, theta: Array) -> Array:
         """Covariance matrices at coefficients (..., D)."""
-        return covariance_matrix(theta[..., self.log_variance], theta[..., self.fisher_z])
+        return covariances.covariance_matrix(
+            theta[..., self.log_variance], theta[..., self.fisher_z]
+        )
 
     def whitening(self, theta: Array) -> tuple[Array, Array]:
         """Square roots of the precisions at coefficients (..., D), and log determinants."""
-        return whitening(theta[..., self.log_variance], theta[..., self.fisher_z])
+        return covariances.whitening(theta[..., self.log_variance], theta[..., self.fisher_z])
 
     def precision(self, theta: Array) -> Array:
         """Precisions at coefficients (..., D)."""
@@ -67,7 +61,7 @@ class Outputs(NamedTuple):
     def by_coordinates(self, theta: Array, gradient: Array) -> Array:
         """Gradients by the coordinates, from those by the entries of the covariances."""
         covariance = self.covariance(theta)
-        first, second = pairs_of(covariance.shape[-1])
+        first, second = covariances.pairs_of(covariance.shape[-1])
         std = np.exp(0.5 * theta[..., self.log_variance])
         by_z = std[..., first] * std[..., second]
         by_z = by_z * (1.0 - np.square(np.tanh(theta[..., self.fisher_z])))
@@ -140,9 +134,11 @@ class JointPrior(Prior):
         joint, floor = self.joint, np.exp(lower[self.joint.log_variance])
         own = np.where(np.isfinite(theta).all(axis=-1, keepdims=True), theta, 0.0)
         covariance = joint.covariance(own)
-        s, p = np.nonzero(least_eigenvalue(covariance, floor) < 1.0)
+        s, p = np.nonzero(covariances.least_eigenvalue(covariance, floor) < 1.0)
         if len(s):
-            raised = covariance_coordinates(with_least_eigenvalue(covariance[s, p], floor[p]))
+            raised = covariances.covariance_coordinates(
+                covariances.with_least_eigenvalue(covariance[s, p], floor[p])
+            )
             theta[s[:, None], joint.log_variance[p]] = raised[0]
             theta[s[:, None], joint.fisher_z[p]] = raised[1]
         return theta
@@ -150,13 +146,13 @@ class JointPrior(Prior):
     def at_floor(self, theta: Array, lower: Array) -> Array:
         """Experts with a combination of outputs of the smallest variance, boolean of shape (P,)."""
         floor = np.exp(lower[self.joint.log_variance])
-        return least_eigenvalue(self.joint.covariance(theta), floor) <= 1.0 + BOUND_RTOL
+        return covariances.least_eigenvalue(self.joint.covariance(theta), floor) <= 1.0 + BOUND_RTOL
 
     # --- penalties that are found ---
 
     def products(self, theta: Array, squares: Array) -> Array:
         """Products of outputs with given squares (K, m) and the correlations of the noise."""
-        correlation = correlation_matrix(theta[self.joint.fisher_z], squares.shape[1])
+        correlation = covariances.correlation_matrix(theta[self.joint.fisher_z], squares.shape[1])
         root = np.sqrt(squares)
         return np.asarray(root[:, :, None] * correlation * root[:, None])
 
@@ -168,7 +164,7 @@ class JointPrior(Prior):
         joint, theta, gradient = self.joint, theta.copy(), gradient.copy()
         log_variance = theta[joint.log_variance]
         std = np.exp(0.5 * log_variance) * np.sqrt(noise[joint.log_variance])
-        root = whitening(np.zeros_like(log_variance), theta[joint.fisher_z])[0]
+        root = covariances.whitening(np.zeros_like(log_variance), theta[joint.fisher_z])[0]
         matrix = std[:, :, None] * np.swapaxes(root, -1, -2) / std[:, None]
         covariance = joint.covariance(theta)
         by_mean = matrix @ covariance @ gradient[joint.means]

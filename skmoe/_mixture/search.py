@@ -24,29 +24,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.rows import Dataset
-from skmoe._mixture.em import Objective, Observer, Pace, Run, em, threads
+from skmoe._mixture import starts as first_starts
+from skmoe._mixture.em import Objective, Pace, Run, em, threads
 from skmoe._mixture.evidence import search_penalties
 from skmoe._mixture.fitted import spikes
 from skmoe._mixture.information import end_at_maximum, has_newton_steps
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.partitions import LABEL_SMOOTHING, unit_features
-from skmoe._mixture.starts import (
-    N_ITER_FIRST_ROUND,
-    SAME_LOG_LIKELIHOOD,
-    Problem,
-    begun,
-    blocks_of,
-    first_rounds,
-    in_known_numbers,
-    runs_side_by_side,
-)
+from skmoe._mixture.starts import Problem
 from skmoe._numerics.probability import is_collapsed, log_normalise
 from skmoe._numerics.typing import Array
 
@@ -105,20 +97,10 @@ class Maximum(NamedTuple):
     is_spurious: bool = False  # whether an expert fits a few rows nearly exactly
 
 
-class Monitor(Protocol):
-    """Observer of a run of EM."""
-
-    def start(self) -> None:
-        """Called before the first iteration."""
-
-    def __call__(self, n_iter: int, run: Run) -> bool:
-        """Called after each iteration; returning True stops the run."""
-
-    def on_sample(self, n_iter: int, run: Run) -> bool:
-        """Called after each iteration on a sample before the run; returning True stops both."""
-
-    def end(self, run: Run) -> None:
-        """Called after the last iteration."""
+# An observer of a run of EM, which is called after each iteration, and stops the run by True. Its
+# method `on_sample` does so for iterations on a sample before the run. `start` is called before
+# the first iteration, and `end` after the last one.
+Monitor = Any
 
 
 class Found(NamedTuple):
@@ -131,17 +113,13 @@ class Found(NamedTuple):
     kept: int = 0  # index of the start that the run continues
 
 
-def fit_starts(
-    problem: Problem,
-    start_monitors: Sequence[Monitor | None],
-    monitor: Monitor | None,
-    n_jobs: int | None,
-) -> Found:
+def fit_starts(problem: Problem, n_jobs: int | None, monitors: Sequence[Monitor] = ()) -> Found:
     """The run of the best start, and every start when it ended or was dropped.
 
     Starts are compared on the rows for the initialisation. Jobs run them in parallel, and then, as
-    threads, the row blocks of the final run.
+    threads, the row blocks of the final run. Monitors are those of the starts and of this run.
     """
+    *start_monitors, monitor = monitors or [None] * (len(problem.seeds) + 1)
     rows, experts, found = problem.rows, problem.mixture.experts, None
     if isinstance(problem.init, str):
         on_sample = problem.on_sample()
@@ -151,8 +129,8 @@ def fit_starts(
             n_jobs=None if experts.needs_all_rows else n_jobs,
             prefer="processes" if problem.init == "search" else "threads",
         )
-        for observer in filter(None, start_monitors):
-            observer.start()
+        for own in filter(None, start_monitors):
+            own.start()
         is_search = problem.init == "search" and not experts.needs_all_rows
         compared = _searches if is_search else _successive_halving
         found = compared(on_sample, start_monitors, workers)
@@ -166,16 +144,17 @@ def fit_starts(
             of_run = found.run.mixture.experts.without_training_state()
             mixture = found.run.mixture.with_part("experts", of_run)
             resp = mixture.responsibilities(theta[None], Data(rows))[0][:, 0]
-            objective, theta = begun(problem.objective(), resp, rows)
+            objective, theta = first_starts.begun(problem.objective(), resp, rows)
         elif not bounds and rows.has_known:  # of which the sample may have had few
-            theta = in_known_numbers(objective, theta)
+            theta = first_starts.in_known_numbers(objective, theta)
     else:
         objective, theta, bounds = problem.objective(problem.previous), problem.init, []
         if theta.ndim == 2:
-            objective, theta = begun(objective, theta, rows)
+            objective, theta = first_starts.begun(objective, theta, rows)
     if monitor:
         monitor.start()
-    run = _to_maximum(problem, objective, theta, bounds, monitor, effective_n_jobs(n_jobs))
+    objective = objective._replace(observer=monitor)
+    run = _to_maximum(problem, objective, Run(theta, bounds), effective_n_jobs(n_jobs))
     if monitor:
         monitor.end(run)
     return Found(run, [run]) if found is None else found._replace(run=run)
@@ -188,7 +167,7 @@ def distinct_best(problem: Problem, runs: Sequence[Run], most: int) -> list[int]
     """
     at_bound = [run.mixture.experts.dispersion_at_bound(run.theta).any() for run in runs]
     order = sorted(range(len(runs)), key=lambda i: (at_bound[i], -runs[i].lower_bound))
-    tol = SAME_LOG_LIKELIHOOD / problem.rows.weight.sum()
+    tol = first_starts.SAME_LOG_LIKELIHOOD / problem.rows.weight.sum()
     chosen: list[int] = []
     for i in order:
         gaps = [abs(runs[i].lower_bound - runs[j].lower_bound) for j in chosen]
@@ -226,9 +205,8 @@ def _successive_halving(
     problem: Problem, monitors: Sequence[Monitor | None], workers: Parallel
 ) -> Found:
     """Run all starts, then the best of them with twice as many iterations, until two are left."""
-    mixture, init = problem.mixture, str(problem.init)
-    started = first_rounds(problem, init, problem.seeds, monitors, workers)
-    n_iter = N_ITER_FIRST_ROUND[mixture.experts.needs_all_rows]
+    started = first_starts.first_rounds(problem, monitors, workers)
+    n_iter = first_starts.N_ITER_FIRST_ROUND[problem.mixture.experts.needs_all_rows]
     n_candidates, n_for_each = len(started), N_STARTS_PER_CANDIDATE
     while n_candidates > 2:
         n_iter, n_candidates = 2 * n_iter, max(-(-n_candidates // n_for_each), 2)
@@ -238,8 +216,8 @@ def _successive_halving(
         for i in chosen:
             run = started[i].run
             most = min(n_iter, problem.max_iter - len(run.lower_bounds))
-            objective, pace = problem.objective(run.mixture), Pace(n_fresh=1)
-            longer.append(delayed(em)(objective, run, most, problem.tol, monitors[i], pace))
+            objective = problem.objective(run.mixture)._replace(observer=monitors[i])
+            longer.append(delayed(em)(objective, run, most, problem.tol, Pace(n_fresh=1)))
         for i, run in zip(chosen, workers(longer), strict=True):
             started[i] = started[i]._replace(run=run)
     runs = [own.run for own in started]
@@ -267,16 +245,9 @@ NEWTON_TOL = 1e-4
 MIN_SIZE_FOR_THREADS = 200
 
 
-def _to_maximum(
-    problem: Problem,
-    objective: Objective,
-    theta: Array,
-    lower_bounds: Sequence[float],
-    monitor: Monitor | None,
-    n_threads: int = 1,
-) -> Run:
+def _to_maximum(problem: Problem, objective: Objective, begun: Run, n_threads: int) -> Run:
     """EM to convergence, with penalties that are found on the way, and the end at a maximum."""
-    n_iter, experts = problem.max_iter - len(lower_bounds), problem.mixture.experts
+    n_iter, experts = problem.max_iter - begun.n_iter, problem.mixture.experts
     if problem.mixture.size < MIN_SIZE_FOR_THREADS or experts.needs_all_rows:
         n_threads = 1
     has_small_tol = 0.0 < problem.tol < NEWTON_TOL and problem.ends_at_maximum
@@ -289,59 +260,51 @@ def _to_maximum(
     with in_threads as map_blocks:
         objective = objective._replace(map_blocks=map_blocks)
         if problem.penalties and n_iter > 0:
-            run = _with_evidence(problem, objective, theta, lower_bounds, monitor, on_sample)
+            run = _with_evidence(problem, objective, begun, on_sample)
         else:
-            run = em(objective, Run(theta, [*lower_bounds]), n_iter, problem.tol, monitor)
+            run = em(objective, begun, n_iter, problem.tol)
             # The search of penalties has not begun.
             run = run._replace(converged=run.converged and not problem.penalties)
         if run.stopped:
             return run
         objective = objective._replace(mixture=run.mixture)
         if run.mixture.experts.can_collapse and not on_sample:
-            run = _with_reinitialized_experts(problem, objective, run, monitor)
+            run = _with_reinitialized_experts(problem, objective, run)
         if not problem.ends_at_maximum:
             return run
-        return end_at_maximum(objective, run, problem.max_iter, problem.tol, monitor)
+        return end_at_maximum(objective, run, problem.max_iter, problem.tol)
 
 
 # --- penalties that are found -----------------------------------------------------------------
 
 
-def _with_evidence(
-    problem: Problem,
-    objective: Objective,
-    theta: Array,
-    lower_bounds: Sequence[float],
-    monitor: Monitor | None,
-    on_sample: bool,
-) -> Run:
+def _with_evidence(problem: Problem, objective: Objective, begun: Run, on_sample: bool) -> Run:
     """EM to convergence with penalties that are found on the way.
 
     The search can begin with the penalties and experts of a sample, as few iterations on all rows
     are left then. If an observer stops it there, the run has its coefficients and penalties, and
     no iteration is made on all rows.
     """
-    limits = problem.max_iter, problem.tol
-    first, arguments = theta, (problem.mixture, problem.penalties)
+    limits, first = (problem.max_iter, problem.tol), begun.theta
+    arguments = problem.mixture, problem.penalties
     if on_sample:
         sample = _with_own_weight(problem.init_data.rows)
-        of_sample = objective._replace(
-            blocks=blocks_of(problem.mixture, sample), map_blocks=None, n_rows=sample.n_rows
-        )
-        observer = monitor and monitor.on_sample
-        run = search_penalties(of_sample, *arguments, Run(theta, []), limits, observer)
+        blocks, monitor = first_starts.blocks_of(problem.mixture, sample), objective.observer
+        of_sample = objective._replace(blocks=blocks, map_blocks=None, n_rows=sample.n_rows)
+        of_sample = of_sample._replace(observer=monitor and monitor.on_sample)
+        run = search_penalties(of_sample, *arguments, Run(first, []), limits)
         if run.mixture.experts.can_collapse and not run.stopped:
             of_sample = of_sample._replace(mixture=run.mixture)
             of_rows = problem._replace(rows=sample)
-            run = _with_reinitialized_experts(of_rows, of_sample, run, observer)
-        objective, theta = objective._replace(mixture=run.mixture), run.theta
+            run = _with_reinitialized_experts(of_rows, of_sample, run)
+        objective, begun = objective._replace(mixture=run.mixture), begun._replace(theta=run.theta)
         if run.stopped:  # the lower bound is that of all rows
-            return em(objective, theta, 0, problem.tol)._replace(stopped=True)
-    run = search_penalties(objective, *arguments, Run(theta, [*lower_bounds]), limits, monitor)
+            return em(objective, run.theta, 0, problem.tol)._replace(stopped=True)
+    run = search_penalties(objective, *arguments, begun, limits)
     in_memory = isinstance(problem.rows, Dataset) and not on_sample and problem.ends_at_maximum
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
     if in_memory and is_common and problem.mixture.experts.can_separate:
-        return _compared_with_default(problem, objective, first, run, monitor)
+        return _compared_with_default(problem, objective, first, run)
     return run
 
 
@@ -358,9 +321,7 @@ def _with_own_weight(sample: Dataset) -> Dataset:
     return sample._replace(weight=factor * weight)
 
 
-def _compared_with_default(
-    problem: Problem, objective: Objective, first: Array, run: Run, monitor: Monitor | None
-) -> Run:
+def _compared_with_default(problem: Problem, objective: Objective, first: Array, run: Run) -> Run:
     """The run, or one with the default penalties if rows left out are more probable with them.
 
     That one begins at the first coefficients of the search, so that it is the run of default
@@ -372,7 +333,7 @@ def _compared_with_default(
         return run
     default, n_done = objective._replace(mixture=problem.mixture), run.n_iter
     n_left = problem.max_iter - n_done
-    other = em(default, Run(first, [], n_earlier=n_done), n_left, problem.tol, monitor)
+    other = em(default, Run(first, [], n_earlier=n_done), n_left, problem.tol)
     return other if other.converged else run._replace(stopped=other.stopped)
 
 
@@ -387,8 +348,8 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
     fold = np.random.default_rng(0).permutation(init_data.rows.n_apart) % N_FOLDS
     for i in range(N_FOLDS):
         others, left_out = (init_data.part(np.flatnonzero(own)) for own in (fold != i, fold == i))
-        own = problem._replace(rows=others.rows, init_data=others)
-        starts = first_rounds(own, "auto", seeds)
+        own = problem._replace(rows=others.rows, init_data=others, init="auto", seeds=seeds)
+        starts = first_starts.first_rounds(own)
         best = max((start.run for start in starts), key=lambda run: run.lower_bound)
         data = Data(left_out.rows, mixture.experts.dispersion_columns)
         for one, sign in ((mixture, 1.0), (problem.mixture, -1.0)):
@@ -401,9 +362,7 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
 # --- experts that have collapsed --------------------------------------------------------------
 
 
-def _with_reinitialized_experts(
-    problem: Problem, objective: Objective, run: Run, monitor: Observer | None
-) -> Run:
+def _with_reinitialized_experts(problem: Problem, objective: Objective, run: Run) -> Run:
     """The run, or a better one after collapsed experts were re-initialised.
 
     They start on the rows with the lowest likelihood, and EM runs again.
@@ -412,7 +371,7 @@ def _with_reinitialized_experts(
     for _ in range(MAX_REINITIALIZATIONS):
         if run.failed:
             break
-        blocks = blocks_of(mixture, rows)
+        blocks = first_starts.blocks_of(mixture, rows)
         of_blocks = [mixture.responsibilities(run.theta[None], data) for data in blocks]
         resp = np.concatenate([own[:, 0] for own, _ in of_blocks], axis=1)
         log_density = np.concatenate([own[0] for _, own in of_blocks])
@@ -425,11 +384,11 @@ def _with_reinitialized_experts(
         resp[:, worst] *= 1.0 - LABEL_SMOOTHING
         for i, k in enumerate(collapsed):
             resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
-        started, theta = begun(objective._replace(blocks=blocks), resp, rows)
+        started, theta = first_starts.begun(objective._replace(blocks=blocks), resp, rows)
         again = objective._replace(mixture=started.mixture)
         n_left, n_earlier = problem.max_iter - run.n_earlier, run.n_earlier
         start = Run(theta, [], n_earlier=n_earlier)
-        candidate = em(again, start, n_left, problem.tol, monitor)
+        candidate = em(again, start, n_left, problem.tol)
         if candidate.lower_bound <= run.lower_bound:
             break
         run = candidate
@@ -455,16 +414,16 @@ def _search(
 ) -> tuple[Run, tuple[Maximum, ...]]:
     """The best run of a search, and the maxima of its runs to convergence."""
     *seeds, swap_seed = seed.spawn(N_SCREENED + 1)
-    objective = problem.objective()
-    runs = [own.run for own in first_rounds(problem, "auto", seeds)]
+    objective, screened = problem.objective(), problem._replace(init="auto", seeds=seeds)
+    runs = [own.run for own in first_starts.first_rounds(screened)]
     longer = [runs[i].theta for i in distinct_best(problem, runs, N_LONGER)]
-    runs = runs_side_by_side(objective, longer, N_ITER_LONGER)
+    runs = first_starts.runs_side_by_side(objective, longer, N_ITER_LONGER)
     runs = _to_convergence(problem, objective, runs, N_TO_CONVERGENCE, monitor)
     best, rng, n_empty_rounds = runs[0], np.random.default_rng(swap_seed), 0
     can_swap, total = problem.mixture.n_experts > 1, problem.rows.weight.sum()
     while can_swap and n_empty_rounds < N_EMPTY_ROUNDS and not runs[-1].stopped:
         swapped = _swapped(problem, best.theta, rng)
-        candidates = runs_side_by_side(objective, swapped, N_ITER_SWAPPED)
+        candidates = first_starts.runs_side_by_side(objective, swapped, N_ITER_SWAPPED)
         # Those at a maximum that runs have reached go nowhere.
         known, tolerance = np.array([run.lower_bound for run in runs]), SAME_MAXIMUM / total
         candidates = [run for run in candidates if (abs(known - run.lower_bound) > tolerance).all()]

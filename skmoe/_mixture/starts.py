@@ -21,20 +21,11 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.utils.parallel import delayed
 
 from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._mixture import partitions
 from skmoe._mixture.em import RTOL, Objective, Run, aitken_gap, em, fitted_to, side_by_side
 from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.mixture import Data, Mixture
-from skmoe._mixture.partitions import (
-    KNOWN,
-    LABEL_SMOOTHING,
-    InitData,
-    StartJob,
-    initial_responsibilities,
-    restricted,
-    sample_of,
-    start_jobs,
-    unit_features,
-)
+from skmoe._mixture.partitions import InitData, StartJob
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.typing import Array
 
@@ -147,7 +138,7 @@ class Problem(NamedTuple):
         size = min(self.n_rows_of_starts, most)
         if size < rows.n_rows:
             rng = np.random.default_rng(self.seeds[0].spawn(1)[0])
-            kept = sample_of(rows, size, rng)
+            kept = partitions.sample_of(rows, size, rng)
             factor = rows.weight.sum() / rows.weight[rows.rows_of(kept)].sum()
             init_data = init_data.part(kept, factor)
         return self._replace(rows=init_data.rows, init_data=init_data)
@@ -167,17 +158,14 @@ class Started(NamedTuple):
 
 
 def first_rounds(
-    problem: Problem,
-    init: str,
-    seeds: Sequence[Any],
-    observers: Sequence[Any] = (),
-    workers: Any = None,
+    problem: Problem, observers: Sequence[Any] = (), workers: Any = None
 ) -> list[Started]:
     """A few iterations of EM from each start, of parametric experts side by side."""
     mixture, rows = problem.mixture, problem.init_data.rows
     known, by_itself = rows.possible is not None, mixture.experts.needs_all_rows
     is_known = known and len(mixture.experts.with_predictor) == mixture.n_experts
-    jobs = start_jobs(init, mixture.n_experts, seeds, partitions=by_itself, known=is_known)
+    named = str(problem.init), mixture.n_experts, problem.seeds
+    jobs = partitions.start_jobs(*named, partitions=by_itself, known=is_known)
     if by_itself:
         pairs = zip(jobs, observers, strict=True)
         return list(workers(delayed(_first_round_of_learners)(problem, *pair) for pair in pairs))
@@ -200,9 +188,10 @@ def first_rounds(
 def _first_round_of_learners(problem: Problem, job: StartJob, observer: Any) -> Started:
     """A few iterations of EM from a start whose cells are smoothed, for experts with all rows."""
     resp = start_responsibilities(problem, job)[1]
-    objective, theta = problem.mixture.experts.started(problem.objective(), resp)
+    objective = problem.objective()._replace(observer=observer)
+    objective, theta = problem.mixture.experts.started(objective, resp)
     n_iter = min(N_ITER_FIRST_ROUND[True], problem.max_iter)
-    return Started(em(objective, theta, n_iter, problem.tol, observer), resp)
+    return Started(em(objective, theta, n_iter, problem.tol), resp)
 
 
 def runs_side_by_side(objective: Objective, starts: Sequence[Any], n_iter: int) -> list[Run]:
@@ -232,7 +221,7 @@ def begun(objective: Objective, resp: Array, rows: Dataset) -> tuple[Objective, 
     """Objective and coefficients that begin at responsibilities of rows (K, n), or units (K, U)."""
     experts = objective.mixture.experts
     if not experts.has_one_family or rows.possible is not None:
-        resp = restricted(experts, rows.row_responsibilities(resp), rows)
+        resp = partitions.restricted(experts, rows.row_responsibilities(resp), rows)
     if experts.needs_all_rows:
         started: tuple[Objective, Array] = experts.started(objective, resp)
         return started
@@ -256,7 +245,7 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
     rows, X, Y, _ = init_data = on_sample.init_data
     weight, sizes = rows.weight, np.ones(rows.n_rows)
     if rows.units is not None:
-        (X, Y, weight), sizes = unit_features(init_data), rows.units.sizes
+        (X, Y, weight), sizes = partitions.unit_features(init_data), rows.units.sizes
     if by_itself:
         mixture = mixture.with_part("experts", mixture.experts.without_training_state())
     of_run = rows
@@ -272,13 +261,13 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
     to_split = np.argsort(-(resp @ (rows.unit_weight * shortfall)), kind="stable")[:n_new]
     starts: list[Any] = []  # responsibilities for experts and gate
     seeds = np.random.SeedSequence(0).spawn(factor * N_SPLITS)
-    for job in start_jobs("auto", 2, seeds, partitions=False):
+    for job in partitions.start_jobs("auto", 2, seeds, partitions=False):
         rng, of_gate = np.random.default_rng(job.seed), [*resp]
         counted = np.ones((problem.mixture.n_experts, len(weight)))
         for k in to_split:
             own = np.flatnonzero(resp[k] > MIN_SPLIT_RESPONSIBILITY)
             own = own if len(own) >= MIN_ROWS_TO_SPLIT else np.arange(len(weight))
-            cells = initial_responsibilities(
+            cells = partitions.initial_responsibilities(
                 job.init_name, X[own], Y[:, own], (weight * resp[k])[own], 2, rng
             )
             left, share = 1.0 - cells.sum(axis=0), np.full(len(weight), 0.5)
@@ -288,14 +277,16 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
             of_gate.append(resp[k] * (1.0 - share))
         stacked = np.stack(of_gate)  # for the experts, rows that are left to no cell hardly count
         if rows.possible is not None:
-            stacked = restricted(problem.mixture.experts, rows.row_responsibilities(stacked), rows)
+            stacked = partitions.restricted(
+                problem.mixture.experts, rows.row_responsibilities(stacked), rows
+            )
         if by_itself:
             return problem._replace(init=stacked)
         starts.append((rows.row_responsibilities(stacked * counted), stacked))
     # Of one expert splits are such starts.
     n_others = factor * N_OTHER_STARTS * (mixture.n_experts > 1)
     seeds = np.random.SeedSequence(0).spawn(n_others)
-    jobs = start_jobs("auto", problem.mixture.n_experts, seeds, partitions=False)
+    jobs = partitions.start_jobs("auto", problem.mixture.n_experts, seeds, partitions=False)
     starts += [start_responsibilities(on_sample, job) for job in jobs]
     objective = on_sample.objective()
     runs = runs_side_by_side(objective, starts, N_ITER_FIRST_ROUND[False])
@@ -306,45 +297,6 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
 
 
 # --- known experts ----------------------------------------------------------------------------
-
-
-def known_shares(possible: Array) -> Array:
-    """Shares (K, n) of the possible experts in each row; zero in rows of which nothing is known."""
-    return np.where(possible.all(axis=0), 0.0, possible / possible.sum(axis=0))
-
-
-def start_from_known(
-    init_data: InitData, X: Array, Y: Array, weight: Array, rng: np.random.Generator
-) -> Array:
-    """Responsibilities (K, n) of rows, or units, of which the expert is known.
-
-    Experts without such rows get a random partition of the others; without such experts the others
-    are left to no expert.
-    """
-    possible: Array = init_data.rows.possible  # type: ignore[assignment]
-    shares = np.where(possible.sum(axis=0) == 1, possible, 0.0)
-    others = np.flatnonzero(~shares.any(axis=0))
-    without = np.flatnonzero(~shares.any(axis=1))
-    if len(without) and len(others):
-        of_others = X[others], Y[:, others], weight[others]
-        shares[np.ix_(without, others)] = initial_responsibilities(
-            "random", *of_others, len(without), rng
-        )
-    return shares
-
-
-def in_matching_order(
-    cells: Array, shares: Array, weight: Array, rng: np.random.Generator | None
-) -> Array:
-    """Responsibilities (C, n) of cells in the order of the experts with known shares (C, n).
-
-    It is the order in which most of the known rows are in the cell of their expert. Cells that are
-    equally good are in random order, if there is a generator.
-    """
-    agreement = shares @ (cells * weight).T
-    if rng is not None:
-        agreement += TIE_BREAK * weight.sum() * rng.uniform(size=agreement.shape)
-    return cells[linear_sum_assignment(agreement, maximize=True)[1]]
 
 
 def in_known_numbers(objective: Objective, theta: Array) -> Array:
@@ -400,24 +352,38 @@ def start_responsibilities(problem: Problem, job: StartJob) -> tuple[Array, Arra
     rows, X, Y, _ = problem.init_data
     weight, owners = rows.weight, experts.with_predictor
     if rows.units is not None:
-        X, Y, weight = unit_features(problem.init_data)
-    if job.init_name == KNOWN:
-        resp = start_from_known(problem.init_data, X, Y, weight, rng)
+        X, Y, weight = partitions.unit_features(problem.init_data)
+    known: Any = rows.possible  # experts of each row, or unit
+    if job.init_name == partitions.KNOWN:
+        # Experts without known rows get a random partition of the others; without such experts the
+        # others are left to no expert.
+        resp = np.where(known.sum(axis=0) == 1, known, 0.0)
+        others, without = (np.flatnonzero(~resp.any(axis=axis)) for axis in (0, 1))
+        if len(without) and len(others):
+            of_others = X[others], Y[:, others], weight[others], len(without), rng
+            resp[np.ix_(without, others)] = partitions.initial_responsibilities(
+                "random", *of_others
+            )
     else:
         if job.is_repeated:  # a Bayesian bootstrap, so that a partition differs from the one before
             weight = weight * rng.exponential(size=len(weight))
         n_cells = len(owners) or experts.n_experts
-        resp = initial_responsibilities(job.init_name, X, Y, weight, n_cells, rng)
-        if rows.possible is not None and len(owners) == n_cells:
-            tie_rng = None if job.is_first else rng
-            resp = in_matching_order(resp, known_shares(rows.possible)[owners], weight, tie_rng)
+        resp = partitions.initial_responsibilities(job.init_name, X, Y, weight, n_cells, rng)
+        if known is not None and len(owners) == n_cells:
+            # The order in which most of the known rows are in the cell of their expert. Cells that
+            # are equally good are in random order, but for the first start.
+            shares = np.where(known.all(axis=0), 0.0, known / known.sum(axis=0))[owners]
+            agreement = shares @ (resp * weight).T
+            if not job.is_first:
+                agreement += TIE_BREAK * weight.sum() * rng.uniform(size=agreement.shape)
+            resp = resp[linear_sum_assignment(agreement, maximize=True)[1]]
     left = 1.0 - resp.sum(axis=0)
     counted = 1.0 - left + left / len(left)
     if experts.needs_all_rows:
-        resp = LABEL_SMOOTHING * resp + (1.0 - LABEL_SMOOTHING) / len(resp)
+        resp = partitions.LABEL_SMOOTHING * resp + (1.0 - partitions.LABEL_SMOOTHING) / len(resp)
     else:
         resp = resp + left / len(resp)
-    if not (experts.has_one_family and experts.are_exchangeable) or rows.possible is not None:
+    if not (experts.has_one_family and experts.are_exchangeable) or known is not None:
         resp = _of_different_experts(problem, job, resp, rng)
     if rows.units is None:
         return resp * counted, resp
@@ -441,7 +407,7 @@ def _of_different_experts(
             else _best_order(problem, resp, numbers)
         )
         resp[numbers] = resp[numbers[order]]
-    return restricted(experts, resp, rows)
+    return partitions.restricted(experts, resp, rows)
 
 
 def _best_order(problem: Problem, resp: Array, numbers: Array) -> Array:

@@ -67,20 +67,15 @@ def learned(stream: Stream, mixture: Mixture, blocks: Any, decay: float) -> Stre
         batch = at_zero(mixture, theta, batch)
         total = batch if kept is None else add_fields(kept, batch)
         whole = total if fit is None else _with_fit(mixture, total, fit[0], decay * fit[1])
-        theta = _ahead(mixture, theta, whole)
+        whole = at(mixture, theta, whole)
+        change = direction(mixture, theta, whole, inverted(mixture, theta, whole), quadratic=True)
+        theta = mixture.bounded(theta + change)
     assert total is not None
     if fit is not None:
         fit = fit[0], decay * fit[1]
         if fit[1] <= total.weight:  # from here on the rows stand for those of the fit
             total, fit = _scaled(total, 1.0 + fit[1] / total.weight), None
     return stream._replace(theta=theta[0], sums=total, n_batches=stream.n_batches + 1, fit=fit)
-
-
-def _ahead(mixture: Mixture, theta: Array, total: EStep) -> Array:
-    """Coefficients (1, D) after a step to the maximum of the sums."""
-    total = at(mixture, theta, total)
-    change = direction(mixture, theta, total, inverted(mixture, theta, total), quadratic=True)
-    return mixture.bounded(theta + change)
 
 
 def _with_fit(mixture: Mixture, total: EStep, theta: Array, weight: float) -> EStep:
@@ -163,8 +158,6 @@ def _units(mixture: Mixture, theta: Array) -> Array:
 def _rescaled(mixture: Mixture, total: EStep, units: Array) -> EStep:
     """Gradients and curvatures times the units of the coefficients."""
     roots = [np.sqrt(units[group.coordinates])[:, None] for group in mixture.groups]
-    matrices = [
-        matrix * root[..., None] * root[..., None, :]
-        for matrix, root in zip(total.curvature, roots, strict=True)
-    ]
+    pairs = zip(total.curvature, roots, strict=True)
+    matrices = [matrix * root[..., None] * root[..., None, :] for matrix, root in pairs]
     return total._replace(gradient=total.gradient * units, curvature=tuple(matrices))

@@ -124,12 +124,7 @@ def inverse_of(matrix: Array) -> Array:
 
 
 def conjugate_gradients(
-    product: Callable[[Array], Array],
-    rhs: Array,
-    diagonal: Array,
-    *,
-    axes: tuple[int, ...],
-    tol: float,
+    product: Callable[..., Array], rhs: Array, diagonal: Array, *, axes: tuple[int, ...], tol: float
 ) -> Array:
     """Solve positive definite systems by conjugate gradients with diagonal preconditioning [1]_.
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import sparse
 
-from skmoe._data.censored_targets import is_exact, point_values
+from skmoe._data.censored_targets import is_exact, is_unknown, point_values
 from skmoe._data.checks import check_choice, check_flag, check_real, has_bounds
 from skmoe._mixture.experts import Experts
 from skmoe._mixture.mixture import outermost_rows
@@ -188,7 +188,9 @@ class LinearExperts(Facts):
         `scaling` has `center` and `scale`, by which y has been standardised. `estimates` are the
         noise variance and its floor for each output, and `own` options of slopes and dispersions.
         """
-        values = point_values(rows.y) if has_bounds(rows.y) else rows.y
+        values = rows.y
+        if has_bounds(values):
+            values = np.where(is_unknown(values), np.nan, point_values(values))
         n_outputs, weight = len(values), rows.weight
         matrix, offset = split_offset(rows.expert_design)
         families = [family.fitted_to(values, weight, scaling) for family in self.families]
@@ -210,7 +212,7 @@ class LinearExperts(Facts):
             columns = matrix[:, list(own["dispersion_columns"])]
             columns = columns.toarray() if sparse.issparse(columns) else columns
             own = own | {"outermost_rows": outermost_rows(columns)}
-        if not has_bounds(rows.y) and (missing := np.isnan(values)).any():
+        if (missing := np.isnan(values)).any():
             own = own | {"observed": (~missing) @ weight / weight.sum()}
         if self.has_scale:
             penalties["noise_variance"] = estimates["noise_variance"]
@@ -228,9 +230,9 @@ class LinearExperts(Facts):
 
 def are_by_output(experts: Any, y: Array) -> bool:
     """Whether outputs (n, m) are seen each by itself: of different kinds, or where some miss."""
-    if not isinstance(experts, LinearExperts) or y.dtype.kind != "f":
+    if not isinstance(experts, LinearExperts) or y.dtype.kind not in "fV":
         return False
-    return bool(np.isnan(y).any()) or any(family.outcomes for family in experts.families)
+    return bool(is_unknown(y).any()) or any(family.outcomes for family in experts.families)
 
 
 def of_one_output(experts: LinearExperts, j: int) -> Any:
@@ -315,5 +317,5 @@ class LogisticExperts(Facts):
 
 # Experts by name and task. New ones are a module with their class, and a row here.
 EXPERTS: dict[str, dict[str, Any]] = {
-    "linear": {"regressor": LinearExperts, "classifier": LogisticExperts},
+    "linear": {"regressor": LinearExperts, "classifier": LogisticExperts}
 }

@@ -42,7 +42,6 @@ class Product(Family):
     'normal, poisson'
     """
 
-    takes_bounds: ClassVar[bool] = False
     takes_mean: ClassVar[bool] = False
 
     outcomes: tuple[Family, ...] = ()  # type: ignore[misc]
@@ -80,6 +79,11 @@ class Product(Family):
     def is_continuous(self) -> bool:  # type: ignore[override]
         """Whether all outcomes have a density."""
         return all(family.is_continuous for family in self.outcomes)
+
+    @property
+    def takes_bounds(self) -> bool:  # type: ignore[override]
+        """Whether an outcome may be censored."""
+        return any(family.takes_bounds for family in self.outcomes)
 
     @property
     def is_count(self) -> bool:  # type: ignore[override]

@@ -299,7 +299,7 @@ class OfRows:
         *_, found = self.derivatives(y, eta)
         return found
 
-    def from_others(self, eta: Sequence[Array]) -> tuple[Array, Array, Array]:
+    def from_others(self, eta: Sequence[Array]) -> tuple[Array, ...]:
         """What is known of each row from the other rows of its unit, (..., n).
 
         It is the change of its mean, the variance of its effects that is left, and the log
@@ -321,12 +321,9 @@ class OfRows:
         precision = (1.0 - share) / own.variance
         deviation = own.residual / precision
         logs = -0.5 * (LOG_2PI - np.log(precision) + own.residual * deviation)
-        left_out = 1.0 / precision - own.variance, self.y - deviation - eta[0]
-        return (
-            np.where(seen > 0.0, left_out[1], shift),
-            np.where(seen > 0.0, left_out[0], variance),
-            np.where(seen > 0.0, logs, 0.0),
-        )
+        left_out = self.y - deviation - eta[0], 1.0 / precision - own.variance, logs
+        pairs = zip(left_out, (shift, variance, 0.0), strict=True)
+        return tuple(np.where(seen > 0.0, *pair) for pair in pairs)
 
 
 def variance_within_units(columns: Array, init_data: Any) -> Array:

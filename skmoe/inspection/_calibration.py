@@ -10,8 +10,9 @@ import numpy as np
 from scipy.stats import binom
 from sklearn.utils import check_consistent_length
 
-from skmoe._data.censored_targets import checked_bounds, entries, times_and_events
+from skmoe._data.censored_targets import checked_bounds, entries, is_unknown, times_and_events
 from skmoe._data.checks import check_integer, check_level, check_real, has_bounds
+from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.rows import Rows, index_rows
 from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._inference.labels import format_percent, output_labels, printable_name
@@ -209,7 +210,7 @@ class CalibrationDisplay(draw.Display):
         subject.check_regressor(
             estimator, "For classes use sklearn.calibration.CalibrationDisplay."
         )
-        output = subject.check_target(estimator, target, X)
+        output, y = subject.check_target(estimator, target, X), stacked_outcomes(y)
         check_integer("n_bins", n_bins, least=2)
         gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
         given = {"offset": offset, "gate_proba": gate, "var_weights": var_weights}
@@ -223,6 +224,8 @@ class CalibrationDisplay(draw.Display):
             after = subject.one_target(distribution.sf(entry), output, 1)
             pit, left = ((values - before) / after for values in (pit, left))
         known = np.isfinite(pit)  # some y may be missing
+        if has_bounds(y):
+            known &= ~subject.one_target(is_unknown(bounds), output, 1)
         at_time: dict[str, Any] = {}
         if horizon is not None:
             end = check_real("horizon", horizon, least=-np.inf)
@@ -637,10 +640,10 @@ class SurvivalDisplay(draw.Display):
         subject.check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
         X = subject.check_table(estimator, X)
         check_level(level, may_be_none=True)
-        output = subject.check_target(estimator, target, X)
+        output, y = subject.check_target(estimator, target, X), stacked_outcomes(y)
         own = subject.one_target(y, output, 1)
-        if np.ndim(y) > 1 and not has_bounds(own) and np.isnan(own).any():
-            kept = np.flatnonzero(~np.isnan(own))
+        if np.ndim(y) > 1 and is_unknown(own).any():
+            kept = np.flatnonzero(~is_unknown(own))
             given = X, y, offset, units, time
             X, y, offset, units, time = (v if v is None else index_rows(v, kept) for v in given)
             own = own[kept]

@@ -13,12 +13,7 @@ from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_choice, check_flag, check_integer, check_level
 from skmoe._data.rows import Rows
-from skmoe._inference.labels import (
-    counted_noun,
-    families_of,
-    format_percent,
-    linear_predictors,
-)
+from skmoe._inference.labels import counted_noun, families_of, format_percent, linear_predictors
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning
 from skmoe.inspection import _style as draw

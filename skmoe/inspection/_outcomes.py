@@ -10,7 +10,7 @@ import numpy as np
 from skmoe._data.checks import check_weights, has_bounds, numbers, shown
 from skmoe._data.rows import Rows
 from skmoe._data.series import is_missing
-from skmoe._data.units import encode_units, first_rows
+from skmoe._data.units import first_rows
 from skmoe._estimators.methods.inference import covariance_by_fit
 from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._inference.effects import DistalOutcome
@@ -73,8 +73,8 @@ def distal_outcome(
     TypeError
         If the estimator does not end in a mixture of experts.
     ValueError
-        If the outcome has not one value for each row, or several in a unit; if a regime is not the
-        most probable one of any row; and for `gate="markov"`, whose rows are dependent.
+        If the outcome has not one finite value for each row, or several in a unit; if a regime is
+        not the most probable one of any row; and for `gate="markov"`, whose rows are dependent.
 
     See Also
     --------
@@ -184,8 +184,6 @@ def _values(outcome: Any, n_rows: int) -> tuple[Array, list[str]]:
 
     They are NaN where it is missing.
     """
-    if hasattr(outcome, "isna"):  # of pandas, whose missing value has no truth
-        outcome = outcome.astype(object).where(~outcome.isna(), None)
     given = np.asarray(outcome)
     if has_bounds(given):
         raise ValueError(
@@ -197,13 +195,16 @@ def _values(outcome: Any, n_rows: int) -> tuple[Array, list[str]]:
             f"outcome must have one value for each of the {n_rows} rows; got the shape "
             f"{given.shape}. Pass one column of the same rows."
         )
-    if given.dtype.kind in "biuf":
-        return given.astype(np.float64)[:, None], []
-    absent = np.asarray(is_missing(given.astype(object)))
-    known = [value for value in given[~absent].tolist()]
+    absent = is_missing(given.astype(object))
+    known = given[~absent].tolist()
     if not any(isinstance(value, str | bytes) for value in known):
         values = np.full((n_rows, 1), np.nan)
         values[~absent, 0] = numbers("outcome", known)
+        if np.isinf(values).any():
+            raise ValueError(
+                f"outcome must be finite, or missing; row {np.isinf(values).argmax()} holds "
+                "infinity. Replace it, or set it to NaN."
+            )
         return values, []
     categories, codes = np.unique([str(value) for value in known], return_inverse=True)
     values = np.full((n_rows, len(categories)), np.nan)
@@ -221,6 +222,5 @@ def _of_units(values: Array, units: Array, table: Any) -> tuple[Array, Array]:
             f"unit {shown(units[varies.argmax()])}. Give it one value in each unit, such as "
             "df.groupby(unit)[outcome].transform('mean')."
         )
-    distinct, _ = encode_units(units)
-    _, index = np.unique(units, return_index=True)
+    distinct, index = np.unique(units, return_index=True)
     return values[index[np.isin(distinct, table.labels)]], table.proba

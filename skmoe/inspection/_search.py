@@ -121,10 +121,10 @@ class ConvergenceDisplay(draw.Display):
     def _draw(self, ax: Any) -> Any:
         (ax,) = self._axes(ax)
         self.start_lines_: list[Any] = []
+        thin = {"color": draw.LIGHT_GREY, "linewidth": 1.2, "markersize": 5, "markevery": [-1]}
         for trace, has_converged in zip(self.start_traces, self.start_converged, strict=True):
-            thin = {"color": draw.LIGHT_GREY, "linewidth": 1.2, "markersize": 5, "markevery": [-1]}
-            thin |= {"fillstyle": "full" if has_converged else "none"}
-            thin |= {"label": "converged" if has_converged else "dropped before"}
+            fill, label = ("full", "converged") if has_converged else ("none", "dropped before")
+            thin |= {"fillstyle": fill, "label": label}
             at = np.arange(1, len(trace) + 1)
             self.start_lines_ += ax.plot(at, trace, "o-", **thin)
         style = {"color": draw.colour(0), "linewidth": 2.5, "label": "kept start"}

@@ -105,16 +105,12 @@ class Display:
         raise NotImplementedError
 
     def _axes(
-        self,
-        ax: Any,
-        n_panels: int = 1,
-        size: tuple[float, float] | None = None,
-        max_columns: int | None = None,
-        room: float = 0.0,
+        self, ax: Any, n_panels: int = 1, size: Any = None, max_columns: int = 0, room: float = 0.0
     ) -> Array:
         """Axes (n_panels,): those given, new ones, or some that replace a single one of the user.
 
-        In rows of at most `max_columns`. New ones have a size in inches each, and room beside them.
+        In rows of at most `max_columns`; 0 for one row. New ones have a size in inches each, and
+        room beside them.
         """
         given = np.ravel(np.asarray(ax, dtype=object))
         if ax is not None and len(given) == n_panels:

@@ -12,9 +12,10 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_array
 
-from skmoe._data.censored_targets import checked_bounds, is_exact, point_values
+from skmoe._data.censored_targets import checked_bounds, is_exact, is_unknown, point_values
 from skmoe._data.checks import check_columns, check_integer, check_weights, has_bounds, shown
 from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_column
+from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.rows import Rows, index_rows
 from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import transform_by
@@ -71,10 +72,9 @@ def with_column(X: Any, j: int, column: Any) -> Any:
         parts = X[:, :j], sparse.csc_array(column[:, None]), X[:, j + 1 :]
         return sparse.csc_array(sparse.hstack(parts, format="csc"))
     if hasattr(X, "columns"):
-        rows = np.arange(X.shape[0])
-        return type(X)(
-            {name: column if i == j else _take(X, i, rows) for i, name in enumerate(X.columns)}
-        )
+        every = np.arange(X.shape[0])
+        columns = [column if i == j else _take(X, i, every) for i in range(X.shape[1])]
+        return type(X)(dict(zip(X.columns, columns, strict=True)))
     changed = X.copy()
     changed[:, j] = column
     return changed
@@ -229,12 +229,8 @@ def _table(X: Any, columns: Sequence[Array]) -> Any:
     if not hasattr(X, "columns"):
         rows = np.column_stack(columns)
         return sparse.csr_array(rows) if sparse.issparse(X) else rows
-    return type(X)(
-        {
-            name: columns[j] if is_numeric(X, j) else _take(X, j, columns[j].astype(int))
-            for j, name in enumerate(X.columns)
-        }
-    )
+    taken = [v if is_numeric(X, j) else _take(X, j, v.astype(int)) for j, v in enumerate(columns)]
+    return type(X)(dict(zip(X.columns, taken, strict=True)))
 
 
 def _take(X: Any, j: int, rows: Array) -> Any:
@@ -560,13 +556,20 @@ def observed_target(estimator: Any, y: Any, index: int) -> Array:
         labels = np.asarray(y).ravel()
         is_class = (labels == estimator.classes_[index]).astype(float)
         return np.where(is_missing(labels), np.nan, is_class) if has_series(estimator) else is_class
-    values = point_values(checked_bounds(y)) if has_bounds(y) else np.asarray(y, dtype=np.float64)
-    return one_target(values, index, 1)
+    y = _target(y, index)
+    return np.where(is_unknown(y), np.nan, point_values(y))
 
 
 def are_censored(y: Any, index: int) -> Array | None:
     """Of which rows (n,) only bounds are known; None for y of numbers or classes."""
-    return one_target(~is_exact(checked_bounds(y)), index, 1) if has_bounds(y) else None
+    y = stacked_outcomes(y)
+    return ~is_exact(_target(y, index)) if has_bounds(y) else None
+
+
+def _target(y: Any, index: int) -> Array:
+    """Numbers (n,) of one output, or bounds."""
+    y = stacked_outcomes(y)
+    return one_target(checked_bounds(y) if has_bounds(y) else np.asarray(y, np.float64), index, 1)
 
 
 def predicted_mean(estimator: Any, rows: Any, index: int, **given: Any) -> Array:
@@ -641,8 +644,6 @@ def target_name(estimator: Any, y: Any, index: int) -> str:
         return str(y.columns[index])
     if isinstance(getattr(y, "name", None), str) and y.name:
         return str(y.name)
-    if hasattr(y, "columns"):
-        return str(y.columns[index])
     return output_labels(estimator)[index]
 
 
@@ -696,12 +697,8 @@ class ObservedRows(NamedTuple):
 
     def over(self, axis: FeatureAxis, shown: Array, heights: Array) -> dict[str, Any]:
         """Fields of a display over a feature, with the rows that are shown at some heights (n,)."""
-        of_rows: dict[str, Any] = {
-            "x": axis.observed,
-            "y": heights,
-            "assigned_expert": self.assigned_expert,
-        }
-        found = {name: values[shown] for name, values in of_rows.items()}
+        of_rows = {"x": axis.observed, "y": heights, "assigned_expert": self.assigned_expert}
+        found: dict[str, Any] = {name: values[shown] for name, values in of_rows.items()}
         found |= {"grid": axis.positions, "categories": axis.categories}
         for name, values in (("units", self.units), ("censored", self.censored)):
             found[name] = None if values is None else values[shown]

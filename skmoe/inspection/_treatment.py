@@ -12,6 +12,7 @@ from scipy.special import ndtri
 from sklearn.base import is_classifier
 from sklearn.utils import Bunch
 
+from skmoe._data.censored_targets import checked_bounds, point_values, times_and_events
 from skmoe._data.checks import (
     check_choice,
     check_columns,
@@ -28,6 +29,7 @@ from skmoe._inference.coefficients import GATE
 from skmoe._inference.effects import AT_TIME, AverageEffects
 from skmoe._inference.inference import WIDTH, Term, WaldTest, describe_test, table_lines
 from skmoe._inference.labels import feature_labels, format_percent, printable_name
+from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import TINY, Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
@@ -152,9 +154,8 @@ class TreatmentEffects(AverageEffects, draw.Display):
         size = PANEL_WIDTH, max(LEAST_HEIGHT, FRAME_HEIGHT + EFFECT_HEIGHT * len(names))
         axes = self._axes(ax, 1 if given is None else 2, size)
         style = {"fmt": "o", "color": draw.DARK_GREY, "capsize": 3}
-        widths = np.abs(
-            self.conf_int(INTERVAL_LEVEL).T - self.estimates
-        )  # NaN without standard errors
+        # NaN without standard errors.
+        widths = np.abs(self.conf_int(INTERVAL_LEVEL).T - self.estimates)
         axes[0].errorbar(self.estimates, np.arange(len(names)), xerr=widths, **style)
         axes[0].axvline(0.0, **draw.REFERENCE)
         draw.name_rows(axes[0], draw.shortened(names, draw.HEADING_WIDTH))
@@ -208,7 +209,7 @@ def treatment_effects(
         Effects on the mean of y, or on the probability of the second class; on the mean time
         without an event until `time`; or on the probability of no event until then.
     time : float, default=None
-        That time, in the unit of y, within the time of observation. Censored y needs one.
+        That time, in the unit of y. Censored y needs one, not later than its last time.
     better : {"higher", "lower"}, default="higher"
         Which values of y are better: the treatment helps where its effect is positive, or negative.
     cv : int, splitter or iterable, default=None
@@ -239,8 +240,8 @@ def treatment_effects(
         If the estimator does not end in a mixture of experts.
     ValueError
         If the gate uses the treatment, or the treatment does not have two values. Also if y has
-        several outputs or more than two classes, is censored without a time or with `cv`, or if an
-        argument is invalid.
+        several outputs or more than two classes, is censored without a time, or if an argument is
+        invalid.
 
     See Also
     --------
@@ -251,7 +252,8 @@ def treatment_effects(
     Effects in experts are averaged over the rows with the probabilities of the gate as weights.
     Their standard errors are by the delta method, with the rows as they are.
 
-    Held-out rows are weighted by the inverse of the probability of the treatment that they had. The
+    Held-out rows are weighted by the inverse of the probability of the treatment that they had, and
+    with `time` also of an observation for as long [2]_. Its end must not depend on features. The
     mean of y under a rule of treatment is the weighted mean of the rows that were treated as the
     rule requires [1]_. Standard errors are those of ratios of means. They take the probabilities as
     known, and sample weights as frequencies. The fifths are those of each fold.
@@ -260,6 +262,9 @@ def treatment_effects(
     ----------
     .. [1] M. Qian and S. A. Murphy (2011), "Performance guarantees for individualized treatment
        rules", Annals of Statistics 39, 1180-1210.
+    .. [2] H. Uno, T. Cai, L. Tian and L. J. Wei (2007), "Evaluating prediction rules for t-year
+       survivors with censored regression models", Journal of the American Statistical Association
+       102, 527-537.
 
     Examples
     --------
@@ -283,11 +288,16 @@ def treatment_effects(
         )
     check_choice("what", what, ("prediction", *AT_TIME))
     at_time = checked_time(mixture, what, time)
-    if has_bounds(y) and (at_time is None or cv is not None):
+    if has_bounds(y) and at_time is None:
         raise ValueError(
             "y must not be censored without a time, since means go beyond the last time that was "
-            'observed, or with cv. Pass what="restricted_mean", time= within the observation, and '
-            "cv=None."
+            'observed. Pass what="restricted_mean", and time= within the observation.'
+        )
+    last = point_values(checked_bounds(y)).max() if has_bounds(y) else np.inf
+    if at_time is not None and at_time[1] > last:
+        raise ValueError(
+            f"time must not be beyond {last:g}, the last time in y, "
+            f"after which nothing was observed; got {time:g}. Pass an earlier time."
         )
     rows, change = _checked(estimator, mixture, Rows(X, y, sample_weight, offset, units), treatment)
     chance = _chance(propensity, rows, change, cv)
@@ -308,8 +318,7 @@ def treatment_effects(
         better=better,
     )
     if cv is not None:
-        target = subject.observed_target(mixture, y, int(is_classifier(mixture)))
-        observed = _Observed(target, change.is_high, chance, rows)
+        observed = _observed(mixture, rows, at_time, change.is_high, chance)
         result.held_out_effects, group = _held_out(estimator, rows, change, cv, at_time)
         result.policies = _policies(observed, sign * result.held_out_effects > 0.0)
         result.calibration = _calibration(observed, result.held_out_effects, group)
@@ -410,19 +419,15 @@ def _row_effects(
     mixture: Any, rows: Rows, ends: Sequence[Any], at_time: tuple[str, float] | None
 ) -> Array:
     """Difference (n,) of the predictions with and without the treatment."""
-    index, (low, high) = int(is_classifier(mixture)), ends
-    if at_time is not None:
-        name, time = at_time
-        both = (mixture.predict_dist(table, offset=rows.offset) for table in ends)
-        without, treated = (
-            np.asarray(dist.sf(time) if name == "sf" else dist.restricted_mean(time))
-            for dist in both
-        )
-        return (treated - without).reshape(rows.n_rows)
-    without, treated = (
-        subject.predicted_mean(mixture, table, index, offset=rows.offset) for table in (low, high)
-    )
-    return treated - without
+    index, found = int(is_classifier(mixture)), []
+    for table in ends:
+        if at_time is None:
+            found.append(subject.predicted_mean(mixture, table, index, offset=rows.offset))
+        else:
+            dist, (name, time) = mixture.predict_dist(table, offset=rows.offset), at_time
+            own = dist.sf(time) if name == "sf" else dist.restricted_mean(time)
+            found.append(np.ravel(own))
+    return found[1] - found[0]
 
 
 # --- held-out rows --------------------------------------------------------------------------------
@@ -435,11 +440,12 @@ class _Observed(NamedTuple):
     is_treated: Array
     chance: Array  # of the treatment
     rows: Rows
+    seen: Array  # inverse of the probability that y is known, and zero where it is not
 
     def mean(self, treats: Any, among: Any = True) -> tuple[float, Array]:
         """Mean of y among some rows under a rule of treatment, and what each row adds, (n,)."""
         matches = among & (self.is_treated == treats)
-        inverse = matches / np.where(self.is_treated, self.chance, 1.0 - self.chance)
+        inverse = self.seen * matches / np.where(self.is_treated, self.chance, 1.0 - self.chance)
         share = subject.row_weights(self.rows) * inverse
         with np.errstate(invalid="ignore"):  # NaN without rows
             share /= share.sum()
@@ -452,6 +458,23 @@ class _Observed(NamedTuple):
             return float(np.linalg.norm(np.bincount(self.rows.unit_codes, influence)))
         weight = subject.row_weights(self.rows)
         return float(np.linalg.norm(influence / np.sqrt(np.where(weight > 0.0, weight, 1.0))))
+
+
+def _observed(
+    mixture: Any, rows: Rows, at_time: tuple[str, float] | None, is_treated: Array, chance: Array
+) -> _Observed:
+    """Outcomes of rows, or what is known of them at a time."""
+    if at_time is None:
+        y = subject.observed_target(mixture, rows.y, int(is_classifier(mixture)))
+        return _Observed(y, is_treated, chance, rows, np.ones(rows.n_rows))
+    name, time = at_time
+    end, event = times_and_events("treatment_effects with cv", rows.y)
+    table, until = EventTable.of(end, event, subject.row_weights(rows)), np.minimum(end, time)
+    y, is_later, share = until, end >= time, table.observed_share(until, before=True)
+    if name == "sf":
+        is_later = end > time
+        y, share = is_later.astype(float), np.where(is_later, table.observed_share(time), share)
+    return _Observed(y, is_treated, chance, rows, (event | is_later) / share)
 
 
 def _held_out(

@@ -17,11 +17,7 @@ from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 
 # As many experts as a reader can keep track of, and penalties that maximise the evidence.
-OPTIONS: dict[str, Any] = {
-    "n_experts": range(1, 7),
-    "alpha": "auto",
-    "gate_alpha": "auto",
-}
+OPTIONS: dict[str, Any] = {"n_experts": range(1, 7), "alpha": "auto", "gate_alpha": "auto"}
 
 # Penalties that hardly change estimates, so that criteria compare numbers of groups. Powers of the
 # time depend on each other, so that a larger penalty would change courses. The prior, in rows,
@@ -30,11 +26,7 @@ PENALTY, GATE_PENALTY, PRIOR = 1e-3, 0.1, 1.0
 
 
 def readable_regressor(
-    *,
-    family: Any = "normal",
-    random_state: Any = None,
-    n_jobs: int | None = None,
-    verbose: int = 0,
+    *, family: Any = "normal", random_state: Any = None, n_jobs: int | None = None, verbose: int = 0
 ) -> MixtureOfExpertsRegressor:
     """A mixture of few linear regressions, whose number is chosen by held-out log-likelihood.
 

@@ -12,12 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
-from sklearn.base import (
-    BaseEstimator,
-    TransformerMixin,
-    clone,
-    is_classifier,
-)
+from sklearn.base import BaseEstimator, TransformerMixin, clone, is_classifier
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -33,7 +28,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from skmoe._data.checks import check_choice
-from skmoe._data.encoding import encode, make_encoder
+from skmoe._data.steps import NumericColumns
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._numerics.typing import Array
@@ -230,24 +225,6 @@ def _cross_validated_ridge(features: Array, target: Array) -> tuple[float, float
     return float(errors.min()), float(RIDGE_PENALTIES[errors.argmin()])
 
 
-class NumericColumns(TransformerMixin, BaseEstimator):
-    """Categories as indicators, and missing numbers as medians with an indicator."""
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = tags.input_tags.categorical = True
-        return tags
-
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Find the medians, and the levels of categories."""
-        self.encoder_ = make_encoder(X, np.ones(X.shape[0]), True)
-        return self
-
-    def transform(self, X: Any) -> Array:
-        """Numbers (n_samples, n_columns)."""
-        return encode(self.encoder_, X)
-
-
 # --- the stacks -------------------------------------------------------------------------------
 
 
@@ -438,18 +415,15 @@ def strong_classifier(
         options = {"max_iter": sizes.n_iterations * (factor if grids else 1)} | options
         return RefittedBoosting(HistGradientBoostingClassifier(**options), grids)
 
-    once = sizes.grids and ({},)
+    once, logistic = sizes.grids and ({},), LogisticRegression(max_iter=1000)
+    penalties: dict[str, Any] = {"alpha": "auto", "gate_alpha": "auto"}
     models: dict[str, Any] = {
-        "kernel": make_pipeline(
-            KernelMetric(is_class=True), kernel, LogisticRegression(max_iter=1000)
-        ),
+        "kernel": make_pipeline(KernelMetric(is_class=True), kernel, logistic),
         "drawn_columns": boosting(2, DRAWN_COLUMNS, once),
         "few_interactions": boosting(3, FEW_INTERACTIONS, once),
         "boosting": boosting(1, STOPPING, sizes.grids),
         "trees": ExtraTreesClassifier(sizes.n_trees, min_samples_leaf=2),
-        "linear_experts": StackedMixtureClassifier(
-            3, alpha="auto", gate_alpha="auto", **MIXTURE_OPTIONS
-        ),
+        "linear_experts": StackedMixtureClassifier(3, **penalties, **MIXTURE_OPTIONS),
     }
     common: dict[str, Any] = {"random_state": random_state, "n_jobs": n_jobs, "verbose": verbose}
     return GatedStackingClassifier(_members(models, sizes.classifiers), **GATE_OPTIONS, **common)

@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 from joblib import Parallel, delayed
+from markdown import print_table
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import right_censored
@@ -66,11 +67,11 @@ def cured_by_features(seed):
 
 
 TESTS = {
-    "n_experts_test, 1 against 2": number_of_regimes,
-    "likelihood_ratio_test, equal slopes": slopes,
-    "likelihood_ratio_test, no cured rows": cured,
-    "the same, long follow-up": cured_after_long_follow_up,
-    "the same, cured by features": cured_by_features,
+    "1 regime against 2": number_of_regimes,
+    "equal slopes of 2 regimes": slopes,
+    "no cured rows": cured,
+    "no cured rows, long follow-up": cured_after_long_follow_up,
+    "no cured rows, gate with features": cured_by_features,
 }
 
 
@@ -88,12 +89,13 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--test", nargs="*", choices=TESTS, default=list(TESTS))
     options = parser.parse_args()
-    print(f"{options.tables} tables, p-values up to {LEVEL:.0%}")
+    rows = {}
     for test in options.test:
         found = Parallel(n_jobs=options.jobs)(
             delayed(p_value)(test, seed) for seed in range(options.tables)
         )
-        print(f"   {test:40} {np.mean(np.array(found) <= LEVEL):.1%}", flush=True)
+        rows[test] = [f"{np.mean(np.array(found) <= LEVEL):.1%}"]
+    print_table(f"{options.tables} tables", ["level"], rows)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,12 @@ Usage: pip install lifelines; python tests/benchmarks/survival.py [--folds 5] [-
 """
 
 import argparse
+import json
 import time
 import warnings
+from pathlib import Path
 
+import autograd.numpy as anp
 import lifelines
 import numpy as np
 import pandas as pd
@@ -79,23 +82,92 @@ def models():
 # Options of fits by maximum likelihood.
 UNPENALISED = {"alpha": 0, "gate_alpha": 0, "dispersion_prior": 0.0, "max_iter": 3000}
 
+DESIGNS = Path(__file__).parents[1] / "reference" / "designs.json"
+REFERENCE = json.loads(DESIGNS.read_text(encoding="utf-8"))
 
-def print_maxima(name):
-    """Print log-likelihoods of one family and of a cure model, beside those of lifelines."""
-    X, times, event = table(name)
-    y, constant = right_censored(times, event), np.zeros((len(X), 1))
-    frame = X.assign(_time=times, _event=event)
-    fitters = {"weibull": lifelines.WeibullAFTFitter, "lognormal": lifelines.LogNormalAFTFitter}
-    for family, fitter in fitters.items():
-        other = fitter().fit(frame, "_time", "_event")
-        moe = MixtureOfExpertsRegressor(1, family=family, **UNPENALISED).fit(X, y)
-        own = moe.score_samples(X, y).sum()
-        print(f"| {name}, {family} | {own:.4f} | {other.log_likelihood_:.4f} |", flush=True)
-    cure = lifelines.MixtureCureFitter(base_fitter=lifelines.WeibullFitter()).fit(times, event)
-    options = MIXTURES["never + Weibull"] | {"gate": "constant", "random_state": 0} | UNPENALISED
-    moe = MixtureOfExpertsRegressor(**options).fit(constant, y)
-    own = moe.score_samples(constant, y).sum()
-    print(f"| {name}, cure | {own:.4f} | {cure.log_likelihood_:.4f} |", flush=True)
+
+class GompertzAFT(lifelines.fitters.ParametricRegressionFitter):
+    """The accelerated Gompertz model, which lifelines fits by its cumulative hazard."""
+
+    _fitted_parameter_names = ("level_", "scale_")  # in order, or else errors are of others
+
+    def _cumulative_hazard(self, params, times, columns):
+        scale = anp.exp(anp.dot(columns["scale_"], params["scale_"]))
+        level = anp.exp(anp.dot(columns["level_"], params["level_"]))
+        return level * anp.expm1(times / scale)
+
+
+FITTERS = {
+    "weibull": lifelines.WeibullAFTFitter,
+    "lognormal": lifelines.LogNormalAFTFitter,
+    "loglogistic": lifelines.LogLogisticAFTFitter,
+    "gompertz": GompertzAFT,
+}
+
+
+def of_lifelines(family, X, times, event, entry=None):
+    """Log-likelihood of a model of lifelines, and the standard errors of its slopes."""
+    unit = np.mean(times)  # in which its search converges
+    frame, given = X.assign(_time=times / unit, _event=event), {"formula": " + ".join(X)}
+    if entry is not None:
+        frame, given["entry_col"] = frame.assign(_entry=entry / unit), "_entry"
+    if family == "gompertz":
+        given = {"regressors": {"level_": "1", "scale_": given["formula"]}}
+    fitted = FITTERS[family]().fit(frame, "_time", "_event", **given)
+    first = "scale_" if family == "gompertz" else fitted.standard_errors_.index[0][0]
+    errors = fitted.standard_errors_.loc[first][list(X)].to_numpy()
+    return fitted.log_likelihood_ - np.sum(event) * np.log(unit), errors
+
+
+def of_mixture(families, X, y, features=None):
+    """The same of one expert, for one time or several."""
+    given = {"expert_features": features, "tol": 1e-10} | UNPENALISED
+    moe = MixtureOfExpertsRegressor(1, family=families, **given).fit(X, y)
+    inference = moe.inference(X, y)
+    is_slope = [term.name in X for term in inference.terms]
+    return moe.score_samples(X, y).sum(), inference.standard_errors[is_slope]
+
+
+def print_maxima(names):
+    """Print maxima of single experts and of a cure model, beside those of lifelines."""
+    pairs = {}
+    for name in names:
+        X, times, event = table(name)
+        X.columns = [column.replace(".", "_").replace(">", "over") for column in X]
+        y = right_censored(times, event)
+        for family in FITTERS:
+            pair = of_mixture(family, X, y), of_lifelines(family, X, times, event)
+            pairs[f"{name}, {family}"] = pair
+        cure = lifelines.MixtureCureFitter(base_fitter=lifelines.WeibullFitter()).fit(times, event)
+        options = MIXTURES["never + Weibull"] | {"gate": "constant", "random_state": 0}
+        constant = np.zeros((len(X), 1))
+        moe = MixtureOfExpertsRegressor(**options | UNPENALISED).fit(constant, y)
+        own = moe.score_samples(constant, y).sum()
+        pairs[f"{name}, cure"] = (own, np.empty(0)), (cure.log_likelihood_, np.empty(0))
+    given = pd.DataFrame(REFERENCE["datasets"]["channing"]["columns"]).astype(float)
+    X, event = given[["male"]], np.isfinite(given["upper"])
+    y = right_censored(given["lower"], event, entry=given["entry"])
+    for family in ("weibull", "lognormal"):
+        other = of_lifelines(family, X, given["lower"], event, given["entry"])
+        pairs[f"channing, delayed entry, {family}"] = of_mixture(family, X, y), other
+    given = pd.DataFrame(REFERENCE["datasets"]["mgus2"]["columns"]).astype(float)
+    features = {"0": ["mspike"], "1": ["male", "hgb"]}  # of the causes: progression, and death
+    y, others = {}, []
+    for cause, own in features.items():
+        times, event = given[f"lower{cause}"], np.isfinite(given[f"upper{cause}"])
+        y[cause] = right_censored(times, event, entry=given["entry"])
+        others.append(of_lifelines("weibull", given[own], times, event, given["entry"]))
+    X = given[["mspike", "male", "hgb"]]
+    found = of_mixture(dict.fromkeys(y, "weibull"), X, y, features)
+    both = sum(own[0] for own in others), np.concatenate([own[1] for own in others])
+    pairs["mgus2, two causes, delayed entry, weibull"] = found, both
+    rows = {}
+    for label, ((own, errors), (other, of_other)) in pairs.items():
+        distance = np.abs(errors / of_other - 1.0).max(initial=0.0)
+        shown = f"{distance:.0e}" if len(errors) else ""
+        rows[label] = [f"{own:.4f}", f"{other:.4f}", shown]
+    columns = ["log-likelihood", "of lifelines", "largest relative difference of errors"]
+    print_table("one expert", columns, rows)
 
 
 def main() -> None:
@@ -106,10 +178,10 @@ def main() -> None:
     parser.add_argument("--maxima", action="store_true", help="log-likelihoods beside lifelines")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
+    if given.maxima:
+        print_maxima(given.only)
+        return
     for name in given.only:
-        if given.maxima:
-            print_maxima(name)
-            continue
         X, times, event = table(name)
         grid = np.linspace(times[event].min(), np.quantile(times[event], 0.95), 50)
         splits = RepeatedKFold(n_splits=given.folds, n_repeats=given.repeats, random_state=0)

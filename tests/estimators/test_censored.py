@@ -238,7 +238,6 @@ def test_a_classifier_has_no_score_for_censored_times():
 @pytest.mark.parametrize(
     "use",
     [
-        lambda moe, X, y: moe.inference(X, y, method="bootstrap"),
         neg_crps_scorer,
     ],
 )

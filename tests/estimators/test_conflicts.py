@@ -63,7 +63,7 @@ PARAMETERS = {
     "features of some experts": {"expert_features": [[0], [0, 1]]},
     "an expert with a density of its own": {"expert": LinearExperts()},
     "family as a dict": {"family": {0: "normal", 1: "poisson"}},
-    "expert_features as a dict": {"expert_features": {0: [0], 1: [1]}},
+    "features as a dict": {"expert_features": {0: [0], 1: [1]}},
     'a family other than "normal"': {"family": "poisson"},
     'alpha="ard"': {"alpha": "ard"},
     "random_features": {"random_features": [], "gate": "constant"},

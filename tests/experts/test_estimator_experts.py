@@ -606,7 +606,7 @@ def test_mixtures_as_experts_are_the_hierarchical_mixture_of_experts():
 @pytest.mark.parametrize("is_missing", [False, True])
 @pytest.mark.parametrize("make", [regressor, classifier])
 def test_linear_experts_of_lists_are_penalised_on_standardised_features(make, is_missing):
-    """Categories have indicators; missing numbers have the mean and an indicator."""
+    """Categories have indicators; missing numbers have the median and an indicator."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"size": 5.0 * rng.normal(size=90), "age": rng.uniform(size=90)})
     frame["kind"] = rng.choice([*"abc"], size=90)
@@ -614,7 +614,8 @@ def test_linear_experts_of_lists_are_penalised_on_standardised_features(make, is
         frame.loc[::7, "size"] = np.nan
     side = frame["size"].fillna(0.0) + 2.0 * (frame["kind"] == "b") + rng.normal(size=90)
     columns = [*(frame["kind"] == kind for kind in "abc")]
-    columns += [frame["size"].fillna(frame["size"].mean()), frame["age"]]
+    median = frame["size"].quantile(0.5, interpolation="lower")
+    columns += [frame["size"].fillna(median), frame["age"]]
     columns += [frame["size"].isna()] * is_missing
     scaled = np.column_stack(columns).astype(float)
     scaled = scaled / scaled.std(axis=0)

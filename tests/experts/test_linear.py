@@ -138,7 +138,7 @@ def test_predictors_change_by_the_largest_step_at_most(name, is_shared):
     own = linear(name, own={"slopes": ((0,), (0,), (0,))} if is_shared else {}, alpha=0.0)
     mixture, experts, [data] = own.mixture, own.mixture.experts, own.blocks()
     theta = mixture.start.copy()
-    shift = iter([0.0, 1.0, -6.0])
+    shift = iter([0.0, 1.0, -4.0])
     for block in (block for block in experts.blocks if block.role == "mean"):
         theta[block.where.stop - 1] += next(shift)
     objective = Objective(mixture, [data])

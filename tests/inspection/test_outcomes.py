@@ -230,6 +230,8 @@ def test_outcomes_that_have_no_meaning_are_refused():
     moe, X, y, outcome = of_rows()
     message = refusal(distal_outcome, moe, X, y, outcome[1:])
     assert_refused(message, "outcome must have one value for each", 200, "(199,)", "one column")
+    message = refusal(distal_outcome, moe, X, y, np.where(np.arange(200) == 3, np.inf, outcome))
+    assert_refused(message, "outcome must be finite", "row 3", "NaN")
     own = regressor().fit(X, y, units=np.repeat(np.arange(50), 4))
     message = refusal(distal_outcome, own, X, y, outcome, units=np.repeat(np.arange(50), 4))
     assert_refused(message, "outcome must be constant within each unit", "unit 0", "transform")

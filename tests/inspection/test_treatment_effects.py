@@ -567,6 +567,36 @@ def test_effects_on_censored_times_are_those_until_a_time(what, name):
     assert_allclose(found.row_effects, high - low)
     assert_allclose(found.estimates[0], (high - low).mean(), rtol=1e-6)
     assert np.isfinite(found.standard_errors).all()
+    message = refusal(treatment_effects, moe, table, y, treatment=1, what=what, time=4.5)
+    assert_refused(message, "time must not be beyond 4", "4.5", "earlier")
+
+
+@pytest.mark.parametrize("what", ["restricted_mean", "survival"])
+def test_held_out_times_count_for_those_that_were_observed_as_long(what):
+    """Weights are the inverse of the probability of an observation until then."""
+    rng = np.random.default_rng(2)
+    table = np.column_stack([rng.normal(size=300), rng.integers(0, 2, size=300)])
+    time = np.exp(1.0 + table @ [0.5, 0.4]) * rng.weibull(1.5, size=300)
+    limit = rng.uniform(0.5, 6.0, size=300)
+    end, event = np.minimum(time, limit), time <= limit
+    moe = MixtureOfExpertsRegressor(1, family="weibull").fit(table, right_censored(end, event))
+    given = {"treatment": 1, "cv": 3, "what": what, "time": 3.0}
+    found = treatment_effects(moe, table, right_censored(end, event), **given)
+    until = np.minimum(end, 3.0)
+    weight = np.zeros(300)
+    for i in np.flatnonzero(event | (end > 3.0)):
+        lost = np.flatnonzero(~event & (end < until[i]))
+        weight[i] = 1.0 / np.prod([1.0 - 1.0 / (end >= end[j]).sum() for j in lost])
+    y = until if what == "restricted_mean" else end > 3.0
+    for rule, treated in (("all", 1.0), ("nobody", 0.0)):
+        rows = table[:, 1] == treated
+        expected = np.average(y[rows], weights=weight[rows])
+        row = ["where it helps", "all", "nobody"].index(rule)
+        assert found.policies.mean[row] == pytest.approx(expected)
+    # Of times that are all seen, the means are those of the times until then.
+    whole = treatment_effects(moe, table, time, **given)
+    y = np.minimum(time, 3.0) if what == "restricted_mean" else time > 3.0
+    assert whole.policies.mean[1] == pytest.approx(y[table[:, 1] == 1.0].mean())
 
 
 def test_equal_ratios_are_not_called_equal_effects():

@@ -186,7 +186,8 @@ def test_an_observer_can_end_a_run():
         heard.append((n_iter, len(state.lower_bounds)))
         return n_iter == 4
 
-    found = run(case("normal"), observer=observe)
+    own = case("normal")
+    found = em(own.objective._replace(observer=observe), started(own), 1000, 1e-9)
     assert heard == [(1, 1), (2, 2), (3, 3), (4, 4)]
     assert found.stopped
     assert not found.converged

@@ -24,9 +24,8 @@ SCALES = Penalty("experts", ("dispersion_prior", "noise_variance"), 10.0, "auto"
 
 
 def searched(own, penalties, limits=(2000, 1e-8), observer=None):
-    return search_penalties(
-        own.objective, own.mixture, penalties, Run(started(own), []), limits, observer
-    )
+    objective = own.objective._replace(observer=observer)
+    return search_penalties(objective, own.mixture, penalties, Run(started(own), []), limits)
 
 
 def evidence(own, mixture, theta):

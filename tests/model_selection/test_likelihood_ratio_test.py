@@ -226,6 +226,7 @@ REFUSED = [
         ["n_experts=1", 'family="weibull"'],
     ),
     (regressor(), regressor(family="student_t"), ["family", "bic"]),
+    (regressor(), regressor(random_features=[]), ["random_features=None", "bic"]),
     (regressor(monotonic_cst=[1, 0, 0]), regressor(), ["monotonic_cst"]),
     (regressor(), regressor(), ["more parameters"]),
     (regressor(), MixtureOfExpertsClassifier(2), ["MixtureOfExpertsRegressor"]),

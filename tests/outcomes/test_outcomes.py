@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from outcomes.conftest import FAMILIES, N_ROWS, mixture
-from skmoe import MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
 from skmoe.inspection import export_text
 from skmoe.model_selection import n_experts_test
@@ -211,6 +211,37 @@ def test_rows_without_any_outcome_say_nothing(moe, patients):
     assert_allclose(other.score_samples(X[-3:], y[-3:]), 0.0, atol=1e-12)
 
 
+def test_rows_of_units_are_predicted_without_their_own_y_where_it_rules_an_expert_out():
+    rng = np.random.default_rng(0)
+    units = np.repeat(np.arange(30), 4)
+    X = rng.normal(size=30)[units][:, None]
+    y = rng.poisson(0.6, size=120) * (units % 2.0)
+    moe = fit_quietly(
+        MixtureOfExpertsRegressor(2, family=["zero", "poisson"], n_init=2, random_state=0),
+        *(X, y),
+        units=units,
+    )
+    gate = moe.predict_gate(X, y=y, units=units)
+    for row in np.flatnonzero(y)[:8]:
+        without = np.where(np.arange(120) == row, np.nan, y)
+        assert_allclose(gate[row], moe.predict_gate(X, y=without, units=units)[row])
+
+
+def test_missing_classes_of_units_contribute_nothing():
+    rng = np.random.default_rng(0)
+    units, X = np.repeat(np.arange(30), 4), rng.normal(size=(120, 1))
+    y = np.where(X[:, 0] + 2.0 * (units % 2) + rng.normal(size=120) > 1.0, "a", "b").astype(object)
+    missing = rng.random(120) < 0.2
+    known = np.where(missing, None, y)
+    moe = MixtureOfExpertsClassifier(2, gate="constant", n_init=2, random_state=0)
+    left_out = clone(moe).fit(X[~missing], y[~missing], units=units[~missing])
+    moe.fit(X, known, units=units)
+    assert_allclose(moe.expert_coef_, left_out.expert_coef_)
+    gate = moe.responsibilities(X, known, units=units).rows(units)
+    predicted = moe.predict_proba(X, y=known, units=units)
+    assert_allclose(predicted[missing], moe.predict_proba(X, gate_proba=gate)[missing])
+
+
 def test_units_have_several_courses(patients):
     units = np.arange(N_ROWS) // 4
     X, y = patients.X, patients.y.copy()
@@ -266,6 +297,28 @@ def test_features_of_outcomes(patients):
     )
     assert_allclose(by_number.expert_coef_, moe.expert_coef_, rtol=1e-6, atol=1e-9)
     assert by_number.output_names_ == ["y0", "y1"]
+
+
+def test_dispersions_of_outcomes_have_features_of_their_own(patients):
+    """They are those of separate fits."""
+    X, y = patients.X, patients.complete[["bmi", "visits", "survival"]]
+    family = {name: FAMILIES[name] for name in y}
+    own = {"bmi": ["age"], "visits": [], "survival": []}
+    options = {"family": family, "dispersion_features": own}
+    moe = fit_quietly(mixture(1, **options), X, y)
+    alone = fit_quietly(mixture(1, family="normal", dispersion_features=["age"]), X, y["bmi"])
+    assert_allclose(moe.expert_dispersion_coef_[0, 0], alone.expert_dispersion_coef_[0], rtol=1e-4)
+    assert (moe.expert_dispersion_coef_[0, 2] == 0.0).all()
+    assert moe.n_parameters_ == 3 * 3 + 2 + 1
+    inference, of_one = moe.inference(X, y), alone.inference(X, y["bmi"])
+    found = {term[1:]: i for i, term in enumerate(inference.terms)}
+    assert {term for response, term in found if response == "survival"} == {
+        *("(Intercept)", "age", "dose", "log(dispersion): (Intercept)")
+    }
+    listed = [found["bmi", term.name] for term in of_one.terms]
+    assert_allclose(inference.standard_errors[listed], of_one.standard_errors, rtol=1e-4)
+    same = fit_quietly(mixture(1, **options | {"dispersion_features": ["age"]}), X, y)
+    assert same.n_parameters_ == moe.n_parameters_ + 1
 
 
 def test_offsets_belong_to_outcomes_with_a_log_link(patients):
@@ -449,6 +502,10 @@ CASES = {
     "features of an unknown column": (
         {"expert_features": {"weight": ["dose"]}},
         ("expert_features as a dict", "weight"),
+    ),
+    "dispersions of an unknown column": (
+        {"dispersion_features": {"weight": ["dose"]}},
+        ("dispersion_features as a dict", "weight"),
     ),
 }
 

@@ -65,7 +65,3 @@ def test_predictions_are_refused():
     assert_refused(refusal(moe.predict, X, y=Y, units=UNITS, time=ROWS), "predictions", "markov")
     assert_refused(refusal(moe.predict, X, y=Y[:3], units=UNITS), "X and y", "same number")
     assert not hasattr(moe, "partial_fit")
-    message = (
-        refusal(moe.n_experts_test, X, Y, units=UNITS) if hasattr(moe, "n_experts_test") else ""
-    )
-    assert not message or "random_features" in message

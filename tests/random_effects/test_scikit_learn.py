@@ -2,6 +2,7 @@
 
 import pickle
 
+import numpy as np
 import pandas as pd
 import pytest
 import sklearn
@@ -12,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe.metrics import log_density_scorer
+from support.fits import fit_quietly
 from support.people import regressor, table
 
 DATA = table()
@@ -45,6 +47,16 @@ def test_frames_name_the_effects(library):
     assert {"var(intercept)", "cov(intercept, time)", "var(time)"} <= set(terms)
     known = {"y": Y, "units": UNITS}
     assert_allclose(moe.predict(frame, **known), MOE.predict(X, **known))
+
+
+def test_missing_y_is_counted():
+    y = np.where(np.arange(len(Y)) % 7 == 0, np.nan, Y)
+    moe = fit_quietly(regressor(n_init=1, max_iter=5), X, y, units=UNITS)
+    assert moe.n_missing_ == {"y": np.isnan(y).sum()}
+    assert moe.summary().facts["rows without y"] == str(np.isnan(y).sum())
+    given = {"units": UNITS, "sample_weight": np.where(UNITS[0] == UNITS, 0.0, 1.0)}
+    moe = fit_quietly(regressor(n_init=1, max_iter=5), X, Y, **given)
+    assert not hasattr(moe, "n_missing_")
 
 
 def test_pipelines_pass_units_on():

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -184,6 +185,14 @@ def test_experts_are_known_also_where_y_is_missing():
     with np.errstate(divide="ignore"):
         passes = plain_passes(chain._replace(logs=logs), DATA.units, DATA.time)
     assert_allclose(resp, passes.all, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [object, "string", "category"])
+def test_missing_classes_are_those_of_any_library(kind):
+    classes = np.where(np.arange(len(Y)) % 5 == 0, None, DATA.classes.astype(str))
+    moe = fit_quietly(classifier(max_iter=5), X, classes, **DATA.series)
+    other = fit_quietly(classifier(max_iter=5), X, pd.Series(classes).astype(kind), **DATA.series)
+    assert_allclose(other.predict_gate(X, **DATA.series), moe.predict_gate(X, **DATA.series))
 
 
 def test_all_known_experts_have_counted_transitions():

@@ -14,7 +14,8 @@ N = len(Y)
 ROWS = np.arange(N)
 TIES = np.where(np.flatnonzero(UNITS[7] == UNITS)[0] == ROWS, TIME[UNITS[7] == UNITS].max(), TIME)
 NO_TIME = np.where(ROWS == 3, np.nan, TIME)
-NO_DATES = np.where(ROWS == 3, np.datetime64("NaT"), np.datetime64("2020-01-01") + ROWS)
+DATES = np.datetime64("2020-01-01") + ROWS.astype("timedelta64[D]")
+NO_DATES = np.where(ROWS == 3, np.datetime64("NaT", "D"), DATES)
 SOFTMAX, CONSTANT = regressor(gate="softmax"), regressor(gate="constant", gate_features=None)
 
 # Name of what is wrong, words of rule, value and remedy; the mixture, y, and what else is given.
@@ -38,6 +39,10 @@ FITS = {
     "times of two kinds": (
         ("time", "of one kind", "convert"),
         (regressor(), Y, {"units": UNITS, "time": np.array([1.0, "x"] * (N // 2), dtype=object)}),
+    ),
+    "times as texts": (
+        ("time must hold numbers or dates", repr(str(TIME[0])), "to_datetime"),
+        (regressor(), Y, {"units": UNITS, "time": TIME.astype(str)}),
     ),
     "too few times": (
         ("time", "one entry for each of the 150 rows", (5,)),

@@ -9,12 +9,12 @@ from scipy.special import expit, logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.linear_model import Ridge
 
-from skmoe._inference.labels import format_number
 from skmoe.distributions import predictive_distribution
 from skmoe.families import FAMILIES
 from skmoe.inspection import export_text
 from skmoe.stacking import GatedStackingClassifier
 from support.components import normal_mixture
+from support.displays import three_digits
 from support.expert_kinds import draw, example
 from support.families import no_scaling
 from support.stacks import KnownMean, stack_of
@@ -209,5 +209,5 @@ def test_noise_is_that_of_the_rows_that_a_model_explains():
 def test_text_of_a_fit_has_spreads_that_are_not_one():
     moe = stack(Given(2.0), Ridge(), Given(2.0, bias=3.0)).fit(X, Y)
     first, second, third = export_text(moe).split("\n\n")[1:4]
-    assert f"distribution: {format_number(moe.spread_[0])} times as wide as the model's" in first
+    assert f"distribution: {three_digits(moe.spread_[0])} times as wide as the model's" in first
     assert "times as wide" not in second + third

@@ -255,3 +255,11 @@ def caption_of(figure):
 def new_axes(n_axes=1):
     """Axes of a new figure."""
     return plt.subplots(1, n_axes)[1]
+
+
+def three_digits(value):
+    """A positive number below 1000 as texts of fits have it."""
+    if value < 1e-4:
+        return f"{value:.2e}"
+    text = np.format_float_positional(value, 3, unique=False, fractional=False)
+    return text.rstrip(".")

@@ -12,26 +12,12 @@ from skmoe._data.checks import check_real
 from skmoe._data.preprocessing import fit_feature_range
 from skmoe._data.rows import Rows, check_two_classes, concat
 from skmoe._estimators.fitting.problem import OF_USAGE, attributes_of_mixture, build_problem
-from skmoe._estimators.parameters.conflicts import (
-    ESTIMATORS,
-    MISSING,
-    STREAM,
-    Choice,
-    check_conflicts,
-    chosen_options,
-    conflict_of,
-)
+from skmoe._estimators.parameters import conflicts
+from skmoe._estimators.parameters.conflicts import Choice
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.parts import is_parametric
-from skmoe._estimators.rows.training_data import (
-    FitOptions,
-    TrainingData,
-    TrainingState,
-    check_support,
-    chosen_rows,
-    present_rows,
-    validate_training_data,
-)
+from skmoe._estimators.rows import training_data
+from skmoe._estimators.rows.training_data import FitOptions, TrainingData, TrainingState
 from skmoe._inference.inference import Maxima
 from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.mixture import MAX_DENSE, Mixture
@@ -48,10 +34,10 @@ N_KEPT_ROWS = 4000
 
 def supports_partial_fit(estimator: Any) -> bool:
     """Whether `partial_fit` is available; an AttributeError names the reason if it is not."""
-    chosen = {STREAM: STREAM} | chosen_options(estimator)
+    chosen = {conflicts.STREAM: conflicts.STREAM} | conflicts.chosen_options(estimator)
     if not is_parametric(estimator.expert):
-        chosen[ESTIMATORS] = Choice("expert", estimator.expert)
-    message = conflict_of(chosen)
+        chosen[conflicts.ESTIMATORS] = Choice("expert", estimator.expert)
+    message = conflicts.conflict_of(chosen)
     if message:
         raise AttributeError(message)
     return True
@@ -76,11 +62,6 @@ def classes_of_stream(classes: Any, fitted: Array | None) -> Array:
     return classes
 
 
-def _check_observed(y: Array) -> None:
-    if y.dtype.kind == "f" and np.isnan(y).any():
-        check_conflicts({MISSING: "y with missing values", STREAM: STREAM})
-
-
 @underflow_to_zero
 def fit_batch(
     estimator: Any, given: Rows, half_life: float | None, classes: Array | None = None
@@ -89,25 +70,33 @@ def fit_batch(
     estimator._check_is_whole("partial_fit")
     decay_of = np.inf if half_life is None else max(check_real("half_life", half_life), TINY)
     params = estimator._validate_parameters()
-    check_conflicts({STREAM: STREAM} | chosen_rows(params, given))
+    conflicts.check_conflicts(
+        {conflicts.STREAM: conflicts.STREAM} | training_data.chosen_rows(params, given)
+    )
     state = getattr(estimator, "_training_state", None)
     if state is None:
-        data = validate_training_data(estimator, params, given)
-        _check_observed(data.rows.y)
-        data = present_rows(params, data._replace(options=FitOptions(classes=classes)))
+        data = training_data.validate_training_data(estimator, params, given)
+        rows, searches = data.rows, tuple(penalty.search for penalty in params.penalties)
+    else:
+        _check_continued(estimator)
+        rows, searches = estimator._checked(given, has_target=True), state.penalty_searches
+    if rows.y.dtype.kind == "f" and np.isnan(rows.y).any():
+        conflicts.check_conflicts(
+            {conflicts.MISSING: "y with missing values", conflicts.STREAM: conflicts.STREAM}
+        )
+    if state is None:
+        data = training_data.present_rows(
+            params, data._replace(options=FitOptions(classes=classes))
+        )
         batch = _in_double_precision(data.rows)
         if not params.task.is_classification:
             batch = batch._replace(y=batch.y.reshape(batch.n_rows, -1))
         fitted, stream = _start(estimator, params, data._replace(rows=batch, X=batch.X))
         attributes = data.attributes | {"n_experts_": params.n_experts}
-        searches = tuple(penalty.search for penalty in params.penalties)
     else:
-        _check_continued(estimator)
-        rows, searches = estimator._checked(given, has_target=True), state.penalty_searches
-        _check_observed(rows.y)
         classes = getattr(estimator, "classes_", None)
         weight = params.task.row_weights(rows.y, classes, rows.weight)
-        check_support(params, rows.y, weight)
+        training_data.check_support(params, rows.y, weight)
         batch = _in_double_precision(rows._replace(weight=weight))
         attributes = vars(estimator).copy()
         if batch.unit is not None:
@@ -124,8 +113,21 @@ def fit_batch(
         rows = stream.data.rows
         if rows.weight.sum() >= min(N_KEPT_ROWS, decay_of) or rows.n_rows >= N_KEPT_ROWS:
             stream = stream._replace(data=None)
-    state = TrainingState(stream=stream, penalty_searches=searches)
-    attributes = attributes | {"_training_state": state} | _attributes(fitted, stream, batch)
+    (mixture, theta, preprocessor), sums = fitted, stream.sums
+    assert sums is not None
+    usage = expert_usage(mixture, theta, blocks_of(mixture, preprocessor.transform_units(batch)))
+    bound = sums.log_likelihood[0] / sums.weight - preprocessor.log_jacobian()
+    attributes |= attributes_of_mixture(fitted) | dict(zip(OF_USAGE, usage, strict=False))
+    attributes |= {
+        "_training_state": TrainingState(stream=stream, penalty_searches=searches),
+        "lower_bound_": float(bound),
+        "lower_bounds_": np.array([bound]),
+        "start_converged_": np.array([False]),
+        "start_traces_": [np.array([bound])],
+        "maxima_": Maxima(),
+        "n_iter_": stream.n_batches,
+        "converged_": False,
+    }
     estimator._set_fitted_attributes(attributes)
     return estimator
 
@@ -202,7 +204,7 @@ def _start(
     problem = build_problem(estimator, params, data, data.options)
     em_problem = problem.em_problem
     _check_widths(em_problem.mixture)
-    run = fit_starts(em_problem, [None] * len(em_problem.seeds), None, estimator.n_jobs).run
+    run = fit_starts(em_problem, estimator.n_jobs).run
     theta, mixture = run.theta, run.mixture
     if like is not None and rows.possible is None and mixture.can_reorder:
         # Square roots, because the product of two responsibilities is weighted.
@@ -215,26 +217,3 @@ def _start(
     stream = Stream(theta, data=data, weight_at_start=float(rows.weight.sum()))
     stream = started(stream, mixture, blocks_of(mixture, em_problem.rows))
     return problem.make_fitted(theta, mixture), stream
-
-
-# --- attributes -------------------------------------------------------------------------------
-
-
-def _attributes(fitted: FittedMixture, stream: Stream, batch: Rows) -> dict[str, Any]:
-    """Attributes of the mixture after a batch."""
-    mixture, theta, preprocessor = fitted
-    blocks = blocks_of(mixture, preprocessor.transform_units(batch))
-    assert stream.sums is not None
-    bound = float(stream.sums.log_likelihood[0] / stream.sums.weight) - preprocessor.log_jacobian()
-    usage = expert_usage(mixture, theta, blocks)
-    return {
-        **attributes_of_mixture(fitted),
-        **dict(zip(OF_USAGE, usage, strict=False)),
-        "lower_bound_": bound,
-        "lower_bounds_": np.array([bound]),
-        "start_converged_": np.array([False]),
-        "start_traces_": [np.array([bound])],
-        "maxima_": Maxima(),
-        "n_iter_": stream.n_batches,
-        "converged_": False,
-    }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,51 +13,23 @@ from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from skmoe._data import preprocessing
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import has_entry, point_values
 from skmoe._data.checks import has_bounds
 from skmoe._data.encoding import numeric_names
-from skmoe._data.preprocessing import (
-    ExtraFeatures,
-    Preprocessor,
-    append_columns,
-    design_matrix,
-    fit_feature_range,
-    fit_standardization,
-    keeping_sparse,
-)
-from skmoe._data.rows import (
-    SAMPLE_SEED,
-    Dataset,
-    Rows,
-    assign_folds,
-    is_dask,
-    select_raw_features,
-)
+from skmoe._data.preprocessing import ExtraFeatures, Preprocessor
+from skmoe._data.rows import SAMPLE_SEED, Dataset, Rows, assign_folds, is_dask, select_raw_features
 from skmoe._data.series import cut_series, make_series
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
+from skmoe._estimators.fitting.callbacks import FitTask
+from skmoe._estimators.parameters import parameters
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
-from skmoe._estimators.parameters.parameters import (
-    N_STARTS,
-    N_STARTS_OF_SMALL,
-    FitParameters,
-    TrainingTarget,
-    estimates,
-    make_target,
-)
+from skmoe._estimators.parameters.parameters import FitParameters, TrainingTarget
 from skmoe._estimators.parameters.parts import with_outcomes
+from skmoe._estimators.rows import training_data
 from skmoe._estimators.rows.first_pass import MAX_INIT_ROWS, first_pass, rows_in_blocks
-from skmoe._estimators.rows.training_data import (
-    NO_OPTIONS,
-    FitOptions,
-    TrainingData,
-    TrainingState,
-    chosen_rows,
-    merge_copies,
-    n_separate_copies,
-    present_rows,
-    validate_training_data,
-)
+from skmoe._estimators.rows.training_data import FitOptions, TrainingData, TrainingState
 from skmoe._inference.inference import Maxima
 from skmoe._inference.labels import describe_spikes, feature_labels, printable_name
 from skmoe._mixture.dependence import unit_correlation
@@ -66,7 +39,7 @@ from skmoe._mixture.fitted import FittedMixture, Usage, n_needed_experts, spikes
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.partitions import InitData, make_init_data, possible_experts, sample_of
-from skmoe._mixture.search import COUNTED_SEARCHES, Found
+from skmoe._mixture.search import COUNTED_SEARCHES, MAX_REINITIALIZATIONS, Found
 from skmoe._mixture.starts import Problem, blocks_of
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import is_collapsed
@@ -123,7 +96,7 @@ def build_problem(
     estimator: Any,
     params: FitParameters,
     given: Rows | TrainingData,
-    options: FitOptions = NO_OPTIONS,
+    options: FitOptions = training_data.NO_OPTIONS,
 ) -> FitProblem:
     """The EM problem of rows, which are checked here unless they are training data already.
 
@@ -133,21 +106,21 @@ def build_problem(
     if isinstance(given, Rows) and type(given.X) is not np.ndarray:
         given = rows_in_blocks(given)
     if isinstance(given, Rows) and isinstance(given.X, RowBlocks):
-        check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
+        check_conflicts(chosen_options(estimator) | training_data.chosen_rows(params, given))
         data, source = first_pass(estimator, params, given.X)
         data = data._replace(options=options)
     else:
         if isinstance(given, Rows):
-            given = validate_training_data(estimator, params, given)
+            given = training_data.validate_training_data(estimator, params, given)
         if "output_names_" in given.attributes:
             params = with_outcomes(params, given.rows.y, given.attributes["output_names_"])
-        data = present_rows(params, given._replace(options=options))
+        data = training_data.present_rows(params, given._replace(options=options))
     if options.previous is not None:
         data = _continue(params, data)
-    data = merge_copies(params, data)
+    data = training_data.merge_copies(params, data)
     if params.expert_parameter == "estimators" and data.rows.unit is None:
         # Models count rows, and what folds hold out must not be all rows of a value of y.
-        n_copies = n_separate_copies(data)
+        n_copies = training_data.n_separate_copies(data)
         index = np.repeat(np.arange(len(n_copies)), n_copies)
         data = data.select(index, (data.rows.weight / n_copies)[index])
     if params.base is not None or params.gate.transformer is not None:
@@ -172,25 +145,21 @@ def add_extra_features(
         attributes.get("feature_names_in_"), data.encoder, attributes["n_features_in_"]
     )
     is_log = params.family is not None and params.family.takes_offset
-    extra = ExtraFeatures(
-        X.shape[1],
-        attributes.get("classes_"),
-        transformer_columns=data.columns["gate"],
-        link="log" if is_log else "identity",
-    )
+    extra = ExtraFeatures(X.shape[1], attributes.get("classes_"), None, data.columns["gate"])
+    extra = extra._replace(link="log") if is_log else extra
     seed = int(check_random_state(params.random_state).randint(MAX_SEED))
     if params.gate.transformer is not None:
         extra = extra.with_transformer(params.gate.transformer, rows, X, names)
     if params.base is not None:
-        of_base = rows if params.uses_estimators else rows._replace(X=X)
-        extra, prediction = extra.with_base(params.base, of_base, seed)
+        seen = rows if params.uses_estimators else rows._replace(X=X)
+        extra, prediction = extra.with_base(params.base, seen, seed)
         if is_log:
             offset = prediction + (0.0 if rows.offset is None else rows.offset[:, None])
             rows = rows._replace(offset=offset)
         elif extra.classes is None:
             rows = rows._replace(y=rows.y - prediction.reshape(rows.y.shape))
     columns = extra.columns_of(data.columns, params.uses_estimators)
-    X = append_columns(extra, X, prediction)
+    X = preprocessing.append_columns(extra, X, prediction)
     return data._replace(rows=rows, X=X, columns=columns), extra
 
 
@@ -199,14 +168,14 @@ def _assemble(
 ) -> FitProblem:
     """Standardise the data and assemble model, data set and initial values."""
     classes, previous = data.attributes.get("classes_"), data.options.previous
-    target = make_target(data.rows, params.density, classes, data.target_scaling)
+    target = parameters.make_target(data.rows, params.density, classes, data.target_scaling)
     feature_scaling, feature_range = data.feature_scaling, data.feature_range
     if feature_range is None:
-        feature_range = fit_feature_range(data.rows.X, data.encoder)
+        feature_range = preprocessing.fit_feature_range(data.rows.X, data.encoder)
     if feature_scaling is None:
-        feature_scaling = fit_standardization(data.X, data.rows.weight)
+        feature_scaling = preprocessing.fit_standardization(data.X, data.rows.weight)
     if sparse.issparse(data.X) and previous is None:
-        feature_scaling = keeping_sparse(feature_scaling, data.dispersion_features)
+        feature_scaling = preprocessing.keeping_sparse(feature_scaling, data.dispersion_features)
     preprocessor = Preprocessor(
         feature_scaling,
         target.scaling,
@@ -224,7 +193,7 @@ def _assemble(
     seed = int(check_random_state(params.random_state).randint(MAX_SEED))
     n_numbers = params.n_experts * data.X.shape[0] * (data.X.shape[1] + 1)
     has_many = n_numbers <= MAX_SMALL or data.random_columns  # regimes overlap
-    n_default = N_STARTS_OF_SMALL if has_many else N_STARTS
+    n_default = parameters.N_STARTS_OF_SMALL if has_many else parameters.N_STARTS
     *seeds, fit_seed = np.random.SeedSequence(seed).spawn((params.n_init or n_default) + 1)
     raw_features, init_design = None, None
     if params.uses_estimators:
@@ -235,7 +204,7 @@ def _assemble(
             *(raw_features, codes, params.cross_fit, fold_seed),
             of_stack=params.expert_parameter == "estimators",
         )
-        init_design = design_matrix(data.X, feature_scaling, None)
+        init_design = preprocessing.design_matrix(data.X, feature_scaling, None)
     rows = preprocessor.assemble(data.X, target.y, data.rows, raw_features)
     init, unit = data.init, data.rows.unit
     if unit is not None:
@@ -290,7 +259,7 @@ def _make_experts(
     """The family with options estimated from the data, or cross-fitted estimators."""
     family: Any = params.family
     n_experts, n_classes = params.n_experts, len(data.attributes.get("classes_", ()))
-    if data.signs and n_classes > 2:
+    if "signs" in data.own and n_classes > 2:
         check_conflicts({SIGNS: SIGNS, "more than two classes": f"{n_classes} classes"})
     names: tuple[str, ...] = ("n_classes",)
     if isinstance(family, Experts):
@@ -301,26 +270,23 @@ def _make_experts(
     if data.random_columns and noise is None:  # that of rows in their units
         of_effects = RandomEffects(data.random_columns).effects_of(init_data.rows.expert_design)
         noise = variance_within_units(of_effects, init_data)[init_data.outputs]
-    found = estimates(names, init_data, params.task.dispersion_prior, noise)
+    found = parameters.estimates(names, init_data, params.task.dispersion_prior, noise)
     if isinstance(family, Experts):
         return OwnExperts(family.with_options(found), n_experts, rows.expert_design.shape[1])
     if family is not None:
-        own: dict[str, Any] = {"slopes": data.slopes, "signs": data.signs, "absent": data.absent}
-        own["dispersion_columns"] = data.dispersion_columns
+        own = data.own.copy()
         if data.random_columns:
             is_shared = params.random_covariance == "shared"
             own["effects"] = RandomEffects(data.random_columns, is_shared)
-        own = {option: values for option, values in own.items() if values}
         return family.experts_of(rows, target.scaling, n_experts, found, own)
     assert params.estimators is not None
     copies = n_experts // len(params.estimators)  # of a single one
     raw_features, columns = rows.expert_design, data.columns["mean"]
     categories = [] if data.encoder is None else data.encoder.categorical_columns
-    if columns is not None:
-        categories = [i for i, j in enumerate(columns) if j in categories]
+    has_categories = bool(categories if columns is None else np.isin(columns, categories).any())
     n_folds = 1 if raw_features.fold is None else int(raw_features.fold.max()) + 1
     shape = n_experts, n_folds + params.estimator_experts.n_fits_to_all_rows
-    of_pipeline = params.task.name, params.alpha, raw_features.X, categories
+    of_pipeline = params.task.name, params.alpha, raw_features.X, has_categories
     resolved = tuple(
         named_pipeline(each, *of_pipeline) if isinstance(each, str) else each
         for each in params.estimators * copies
@@ -376,10 +342,8 @@ def _continue(params: FitParameters, data: TrainingData) -> TrainingData:
     was = f"{before.preprocessor.n_features} features"
     now = f"{data.X.shape[1]} features"
     if classes is not None:
-        was, now = (
-            f"{was} and classes {previous.classes_.tolist()}",
-            f"{now} and classes {classes.tolist()}",
-        )
+        was += f" and classes {previous.classes_.tolist()}"
+        now += f" and classes {classes.tolist()}"
     else:
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         was, now = f"{was} and {len(scaling.center)} outputs", f"{now} and {n_outputs} outputs"
@@ -487,13 +451,11 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
 def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
     """Attributes of a run of EM."""
     lower_bounds = np.array(run.lower_bounds) - problem.preprocessor.log_jacobian()
-    fitted = attributes_of_mixture(problem.make_fitted(run.theta, run.mixture))
+    searches = tuple(penalty.search for penalty in problem.penalties)
     return {
         **problem.attributes,
-        **fitted,
-        "_training_state": TrainingState(
-            penalty_searches=tuple(penalty.search for penalty in problem.penalties)
-        ),
+        **attributes_of_mixture(problem.make_fitted(run.theta, run.mixture)),
+        "_training_state": TrainingState(penalty_searches=searches),
         "lower_bound_": lower_bounds[-1],
         "lower_bounds_": lower_bounds,
         "n_iter_": run.n_iter,
@@ -535,17 +497,10 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
         state = state._replace(unit_correlation=dependence)
     # Of the starts, each when it ended or was dropped.
     traces = [np.array(start.lower_bounds) - log_jacobian for start in found.starts]
-    return (
-        attributes
-        | dict(zip(OF_USAGE, usage, strict=False))
-        | {
-            "_training_state": state,
-            "n_experts_": run.mixture.n_experts,
-            "maxima_": maxima,
-            "start_converged_": np.array([start.converged for start in found.starts]),
-            "start_traces_": traces,
-        }
-    )
+    attributes |= dict(zip(OF_USAGE, usage, strict=False))
+    attributes |= {"_training_state": state, "n_experts_": run.mixture.n_experts, "maxima_": maxima}
+    converged = np.array([start.converged for start in found.starts])
+    return attributes | {"start_converged_": converged, "start_traces_": traces}
 
 
 # --- the order of the experts -----------------------------------------------------------------
@@ -579,14 +534,9 @@ def order_by_share(mixture: Mixture, theta: Array, share: Array) -> Array:
 
 
 def warn_of_fit(
-    estimator: Any,
-    params: FitParameters,
-    problem: Problem,
-    run: Run,
-    responsibility_mass: Array,
-    offset: Any = None,
+    estimator: Any, params: FitParameters, problem: Problem, run: Run, mass: Array, offset: Any
 ) -> None:
-    """Warn of what a fit has found."""
+    """Warn of what a fit has found, whose experts have some sums (K,) of responsibilities."""
     experts = run.mixture.experts
     # Models of a stack may have no rows.
     of_mixture = params.expert_parameter == "expert"
@@ -606,7 +556,7 @@ def warn_of_fit(
         warn_user(describe_spikes(spikes_of_fit), DegenerateExpertWarning)
     if estimator.maxima_.runs == COUNTED_SEARCHES:
         warn_maxima(estimator.maxima_)
-    if of_mixture and is_collapsed(responsibility_mass).any():
+    if of_mixture and is_collapsed(mass).any():
         # The same text for all fits, so that Python can show it once.
         warn_user(
             "Experts have collapsed: others explain nearly all of their rows better. Use fewer "
@@ -629,8 +579,7 @@ def warn_of_fit(
         if values.size and 0.0 < values.min() < values.max() <= 1.0:
             warn_user(
                 f"The offset is between {values.min():.3g} and {values.max():.3g}, as exposures of "
-                "at most one year are. It must be their logarithm: if they are exposures, pass "
-                "offset=np.log(exposure).",
+                "at most one year are. It must be their logarithm: pass offset=np.log(exposure).",
                 OptionWarning,
             )
     preprocessor = estimator._fitted.preprocessor
@@ -713,3 +662,70 @@ def _warn_of_estimators(
             "give the estimator other options, such as more iterations.",
             ConvergenceWarning,
         )
+
+
+# --- progress: printed lines, and callbacks ---------------------------------------------------
+
+
+class FitMonitor(NamedTuple):
+    """Observer of one run of EM, which prints, and calls callbacks."""
+
+    label: str  # name of the run
+    problem: FitProblem  # of the fit, whose mixture has the penalties of the starts
+    verbose: int  # 1 for a line for each run, 2 also for one for each iteration
+    task: FitTask | None  # of the run, if callbacks follow the fit
+
+    def start(self) -> None:
+        """Announce the run."""
+        if self.task:
+            self.task.start()
+
+    def __call__(self, n_iter: int, run: Run, where: str = "") -> bool:
+        """Report an iteration; returns whether a callback stops the run."""
+        if self.verbose > 1:
+            label = f"{self.label}, search{where}" if where else self.label
+            print(f"  {label}: {n_iter:>5d} {self._in_units(run):>16.8f}")
+        if self.task is None:
+            return False
+        return self.task.subtask(f"iteration{where}").start().end(self._attributes(run))
+
+    def on_sample(self, n_iter: int, run: Run) -> bool:
+        """Report an iteration of the search of penalties on a sample, before those of the run."""
+        return self(n_iter, run, " on the sample")
+
+    def end(self, run: Run) -> None:
+        """Report the end of the run."""
+        if self.verbose > 0:
+            state, mixture = ", converged" if run.converged else "", self.problem.em_problem.mixture
+            parts = ("gate", "experts") if run.mixture else ()
+            pairs = [(getattr(run.mixture, name), getattr(mixture, name)) for name in parts]
+            if any(one.penalties != other.penalties for one, other in pairs):
+                state += "; penalties changed, so that it cannot be compared with the starts"
+            bound = f"lower bound {self._in_units(run):.8f}, {run.n_iter} iterations"
+            print(f"{self.label}: {bound}{state}")
+        if self.task:
+            self.task.end(self._attributes(run))
+
+    def _attributes(self, run: Run) -> Callable[[], dict[str, Any]]:
+        return partial(attributes_of_run, self.problem, run)
+
+    def _in_units(self, run: Run) -> float:
+        """The lower bound of a run in the units of y."""
+        return run.lower_bound - self.problem.preprocessor.log_jacobian()
+
+
+def make_monitors(
+    problem: FitProblem, verbose: int, task: FitTask | None, first_id: int
+) -> list[FitMonitor]:
+    """Monitors of the starts and of the run after them, which are parts of the task of the fit."""
+    em_problem, sample = problem.em_problem, ""
+    if em_problem.n_rows_of_starts < em_problem.rows.n_rows:
+        sample = f" (on a sample of {em_problem.n_rows_of_starts} rows)"
+    labels = [*(f"start {i}{sample}" for i in range(len(em_problem.seeds))), "EM"]
+    # Iterations on the rows for the initialisation, of a search of penalties there, on all rows,
+    # and of re-initialisations.
+    n_most = (3 + MAX_REINITIALIZATIONS) * em_problem.max_iter
+    return [
+        FitMonitor(label, problem, verbose, task and task.subtask(label.split()[0], n_most, number))
+        for number, label in enumerate(labels, first_id)
+    ]

@@ -19,22 +19,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.checks import (
-    check_choice,
-    check_integer,
-    check_level,
-    is_integer,
-)
+from skmoe._data.checks import check_choice, check_integer, check_level, is_integer
 from skmoe._data.preprocessing import predict_base
 from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import count_parameters
-from skmoe._estimators.methods.draws import (
-    are_resampled,
-    copies_of,
-    draw_experts,
-    draw_target,
-    resampled,
-)
+from skmoe._estimators.methods import draws
 from skmoe._estimators.methods.new_rows import ExpertNamesMixin, NewRowsMixin, labels_of
 from skmoe._inference.coefficients import (
     derivatives_of,
@@ -199,7 +188,7 @@ def _bootstrap(
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     counts, drawn = rows.weight.astype(int), rows
     if (counts == rows.weight).all():  # rows of integer weight are as many rows
-        drawn = copies_of(rows, counts, estimator._fitted.preprocessor.counts_units)
+        drawn = draws.copies_of(rows, counts, estimator._fitted.preprocessor.counts_units)
     refits = Parallel(n_jobs=options.n_jobs, verbose=10 * int(options.verbose))(
         delayed(_refit)(estimator, rows, drawn, seed)
         for seed in np.random.SeedSequence(seed).spawn(options.n_bootstrap)
@@ -213,7 +202,7 @@ def _bootstrap(
     replicates = coefficients.estimates + changes @ derivatives.T
     return replace(
         coefficients,
-        method=f"{'non' * are_resampled(rows)}parametric bootstrap, {len(refits)} refits",
+        method=f"{'non' * draws.are_resampled(rows)}parametric bootstrap, {len(refits)} refits",
         full_covariance=np.atleast_2d(np.cov(replicates, rowvar=False)),
         replicates=replicates,
         theta=theta,
@@ -228,15 +217,15 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
     The experts are matched by their responsibilities for the rows and the target of the fit.
     """
     rng, fitted = np.random.RandomState(np.random.MT19937(seed)), estimator._fitted
-    is_resampled = are_resampled(drawn)
+    is_resampled = draws.are_resampled(drawn)
     if is_resampled:
-        drawn = resampled(drawn, rng)
+        drawn = draws.resampled(drawn, rng)
     elif drawn.possible is not None:  # where one expert is possible, it is drawn from the gate
-        experts = draw_experts(fitted, drawn._replace(possible=None), rng)
+        experts = draws.draw_experts(fitted, drawn._replace(possible=None), rng)
         is_known = drawn.possible.sum(axis=1) == 1
         own = np.eye(drawn.possible.shape[1], dtype=bool)[experts]
         drawn = drawn._replace(possible=np.where(is_known[:, None], own, drawn.possible))
-    target = drawn.y if is_resampled else draw_target(estimator, drawn, rng)
+    target = drawn.y if is_resampled else draws.draw_target(estimator, drawn, rng)
     target = target if is_classifier(estimator) else target.reshape(len(target), -1)
     weight = np.ones(drawn.n_rows) if drawn.weight is None else drawn.weight
     weight = estimator._effective_weight(target, weight)
@@ -704,8 +693,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         True
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-        given = given._replace(n_values=var_weights)
-        return self._criteria("aic", given).numbers["aic"]
+        return self._criteria("aic", given._replace(n_values=var_weights)).numbers["aic"]
 
     def bic(
         self,
@@ -756,8 +744,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             log density of held-out rows (`score_samples`) instead.
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-        given = given._replace(n_values=var_weights)
-        return self._criteria("bic", given).numbers["bic"]
+        return self._criteria("bic", given._replace(n_values=var_weights)).numbers["bic"]
 
     def icl(
         self,
@@ -806,8 +793,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             log density of held-out rows (`score_samples`) instead.
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
-        given = given._replace(n_values=var_weights)
-        return self._criteria("icl", given).numbers["icl"]
+        return self._criteria("icl", given._replace(n_values=var_weights)).numbers["icl"]
 
     def _criteria(self, criterion: str, given: Rows) -> FitStatistics:
         """Criteria of rows with their target."""

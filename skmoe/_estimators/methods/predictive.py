@@ -9,6 +9,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 
 from skmoe._data.censored_targets import bounds_of, check_no_entry, point_values
 from skmoe._data.checks import check_integer, has_bounds
+from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.rows import Rows, class_weights
 from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
 from skmoe._inference.coefficients import require_distribution
@@ -110,7 +111,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         """Coefficient of determination of the predicted means; of censored y the concordance.
 
         The concordance is `skmoe.metrics.concordance_index` of the means restricted to the largest
-        time in y, averaged over the outputs.
+        time in y, averaged over the outputs. If one of several is censored, it is that of all.
 
         Parameters
         ----------
@@ -135,6 +136,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             R squared, at most 1; 0 is the score of the mean of y. Of a structured y the concordance
             index, from 0 to 1; 0.5 is the score of a constant.
         """
+        y = stacked_outcomes(y)
         if has_bounds(y):
             check_no_entry("score", y)
             given = Rows(X, y, sample_weight, offset, units, time=time)
@@ -458,10 +460,10 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         gate_proba : array-like of shape (n_samples, n_experts), default=None
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
-            from which the regime is known better. In series (`gate="markov"`) rows are predicted
-            from earlier ones only. None if nothing is known.
+        y : array-like of shape (n_samples,), default=None
+            Classes of rows of units, None or NaN where they are not known: a row is predicted from
+            the others of its unit, and in series (`gate="markov"`) from earlier ones. None if
+            nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 
@@ -494,10 +496,10 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         gate_proba : array-like of shape (n_samples, n_experts), default=None
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
-            from which the regime is known better. In series (`gate="markov"`) rows are predicted
-            from earlier ones only. None if nothing is known.
+        y : array-like of shape (n_samples,), default=None
+            Classes of rows of units, None or NaN where they are not known: a row is predicted from
+            the others of its unit, and in series (`gate="markov"`) from earlier ones. None if
+            nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 
@@ -528,10 +530,10 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         gate_proba : array-like of shape (n_samples, n_experts), default=None
             Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
             units with a history; None for those of the gate.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            What is known of the target, NaN elsewhere: some of several outputs, or rows of units,
-            from which the regime is known better. In series (`gate="markov"`) rows are predicted
-            from earlier ones only. None if nothing is known.
+        y : array-like of shape (n_samples,), default=None
+            Classes of rows of units, None or NaN where they are not known: a row is predicted from
+            the others of its unit, and in series (`gate="markov"`) from earlier ones. None if
+            nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Series of the rows and their order, as in `fit` with `gate="markov"`.
 

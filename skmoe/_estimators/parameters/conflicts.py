@@ -42,7 +42,7 @@ SIGNS, SLOPES = "monotonic_cst", "features of some experts"
 SHARED, DISPERSIONS = "shared_features", "dispersion_features"
 FULL, MARKOV = 'covariance_type="full"', 'gate="markov"'
 OUTCOMES, MISSING = "family as a dict", "missing values in some outputs"
-FEATURES_OF_OUTPUTS = "expert_features as a dict"
+FEATURES_OF_OUTPUTS = "features as a dict"
 EFFECTS, NO_UNITS = "random_features", "rows without units"
 TRANSFORMER, LIST = "a transformer in the gate", "a list as family or expert"
 
@@ -291,6 +291,7 @@ OPTIONS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ('alpha="ard"', "alpha", _is("ard")),
     (OUTCOMES, "family", lambda family: isinstance(family, Mapping)),
     (FEATURES_OF_OUTPUTS, "expert_features", lambda features: isinstance(features, Mapping)),
+    (FEATURES_OF_OUTPUTS, "dispersion_features", lambda own: isinstance(own, Mapping)),
     (SLOPES, "expert_features", is_for_each_expert),
     (SHARED, "shared_features", _is_given),
     (SLOPES, "shared_features", lambda features: isinstance(features, Mapping)),

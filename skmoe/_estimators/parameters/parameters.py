@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.tree import DecisionTreeRegressor
 
-from skmoe._data.censored_targets import point_values
+from skmoe._data.censored_targets import is_unknown, point_values, simplified
 from skmoe._data.checks import (
     check_choice,
     check_flag,
@@ -180,8 +180,8 @@ def _target_of_outcomes(targets: Array, rows: Rows, experts: Any) -> TrainingTar
     """The target of outputs (n, m) in their own units, each by itself, where it is observed."""
     found = np.zeros(targets.T.shape)
     for j, values in enumerate(targets.T):
-        known = np.flatnonzero(~np.isnan(values))
-        own = of_one_output(experts, j)
+        values = simplified(values) if has_bounds(values) else values
+        known, own = np.flatnonzero(~is_unknown(values)), of_one_output(experts, j)
         given = Rows(values[known, None], values[known], rows.weight[known])
         if rows.offset is not None and own.takes_offset:
             offset = np.broadcast_to(rows.offset.T, targets.T.shape)[j]
@@ -265,7 +265,7 @@ DEFAULT_EXPERT, DEFAULT_GATE = "linear", "softmax"
 # costly ones: of estimators as experts, or all of them to convergence.
 N_STARTS, N_STARTS_OF_SMALL, N_COSTLY_STARTS = 8, 32, 4
 
-# Largest number of starts, each of which has a seed, a callback task and a trace.
+# Largest number of starts, each of which has a seed and a trace.
 MAX_N_INIT = 10_000
 
 # Names of initialisations.

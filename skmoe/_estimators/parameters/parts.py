@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
+from skmoe._data.censored_targets import is_unknown
 from skmoe._data.checks import check_columns, check_instance, is_integer, shown
 from skmoe._data.outcomes import by_column
 from skmoe._data.rows import Dataset
@@ -129,7 +130,7 @@ def with_outcomes(params: Any, y: Array, names: Sequence[str]) -> Any:
     They do if families, or features, are given by output, if outputs are missing, and for families
     of one output. A multivariate normal family takes missing outputs itself.
     """
-    has_missing = y.dtype.kind == "f" and bool(np.isnan(y).any())
+    has_missing = y.dtype.kind in "fV" and bool(is_unknown(y).any())
     experts, found = params.family, []
     if has_missing:
         others: dict[str, Any] = {MISSING: "y with missing values"}
@@ -152,6 +153,7 @@ def with_outcomes(params: Any, y: Array, names: Sequence[str]) -> Any:
         needs = not is_one or len(names) > families[0].max_outputs
         needs |= has_missing and experts.covariance_type == "diag"
         needs |= isinstance(params.expert_features, Mapping)
+        needs |= isinstance(params.dispersion_features, Mapping)
         if needs and len(names) > 1 and not families[0].link:
             raise ValueError(
                 f"y must have no missing values under {params.family_name}, which has point masses "
@@ -324,12 +326,12 @@ def resolve_gate(gate: Any, alpha: float | str | None, n_experts: int) -> Any:
 
 
 def features_of_outputs(
-    given: Mapping[Any, Any], n_features: int, names: Array | None, outputs: Sequence[str]
+    name: str, given: Mapping[Any, Any], features: tuple[int, Array | None], outputs: Sequence[str]
 ) -> Array:
     """Features that have a slope in each output, boolean (m, p)."""
-    has_slope = np.zeros((len(outputs), n_features), dtype=bool)
-    for row, own in zip(has_slope, by_column("expert_features", given, outputs), strict=True):
-        columns = check_columns("expert_features", own, n_features, names, True)
+    has_slope = np.zeros((len(outputs), features[0]), dtype=bool)
+    for row, own in zip(has_slope, by_column(name, given, outputs), strict=True):
+        columns = check_columns(name, own, *features, True)
         row[slice(None) if columns is None else columns] = True
     return has_slope
 

@@ -14,31 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skmoe._data import preprocessing
+from skmoe._data import rows as row_data
 from skmoe._data.blocks import ENTRIES, DaskBlocks, RowBlocks, dask_blocks
 from skmoe._data.censored_targets import point_values
 from skmoe._data.checks import check_columns, has_bounds, shown
 from skmoe._data.encoding import numeric_names
-from skmoe._data.preprocessing import (
-    CONSTANT_RTOL,
-    Preprocessor,
-    Standardization,
-    fit_feature_range,
-    fit_standardization,
-    merge_feature_ranges,
-)
-from skmoe._data.rows import (
-    SAMPLE_SEED,
-    Dataset,
-    RowRules,
-    Rows,
-    checked_rows,
-    checked_target,
-    class_codes,
-    class_weights,
-    concat,
-    is_dask,
-    split_into_blocks,
-)
+from skmoe._data.preprocessing import Preprocessor, Standardization
+from skmoe._data.rows import Dataset, RowRules, Rows
 from skmoe._data.units import check_gate_columns, encode_units, unit_runs
 from skmoe._estimators.parameters.conflicts import BLOCKS, EFFECTS, NO_UNITS, check_conflicts
 from skmoe._estimators.parameters.parameters import FitParameters, identity_scaling
@@ -58,7 +41,7 @@ MAX_INIT_ROWS = 20_000
 
 def rows_in_blocks(given: Rows) -> Rows:
     """Dask collections as row blocks; other rows as they are."""
-    if not is_dask(given.X):
+    if not row_data.is_dask(given.X):
         return given
     if given.time is not None:
         check_conflicts({"time": "time", BLOCKS: "X as a Dask collection"})
@@ -91,12 +74,11 @@ class BlockSource(BaseEstimator):
         for index, block in enumerate(self.blocks):
             dataset, n_block_rows = self.dataset(index, block)
             n_rows += n_block_rows
-            yield from split_into_blocks(dataset)
+            yield from row_data.split_into_blocks(dataset)
         if n_rows != self.n_rows:
             raise ValueError(
                 "RowBlocks must give the same rows in each pass; the first gave "
-                f"{self.n_rows} rows, a later one {n_rows}. Return a new iterator over the same "
-                "rows at each call."
+                f"{self.n_rows} rows, a later one {n_rows}. Return a new iterator at each call."
             )
 
     def dataset(self, index: int, block: Any) -> tuple[Dataset, int]:
@@ -129,19 +111,17 @@ class BlockSource(BaseEstimator):
                 f"block {index} must be like the first, with {like}; got {found}. Convert the "
                 "blocks in the factory, and yield an offset of zeros where there is none."
             )
+        of_series, of_effects = params.gate.persists, params.random_features is not None
         rules = RowRules(self, params.task.is_classification, params.n_experts, is_first, True)
+        rules = rules._replace(classes=self.classes, of_series=of_series, of_effects=of_effects)
         try:
             if given.offset is not None:
                 check_takes_offset(params.expert_parameter, params.expert, params.density)
             if given.n_values is not None:
                 check_takes_averages(params.expert_parameter, params.expert, params.density)
-            of_series = params.gate.persists
-            rules = rules._replace(classes=self.classes, of_series=of_series)
-            if params.random_features is not None:
-                rules = rules._replace(of_effects=True)
-                if given.unit is None:
-                    check_conflicts({EFFECTS: EFFECTS, NO_UNITS: NO_UNITS})
-            rows = checked_rows(given, rules)
+            if of_effects and given.unit is None:
+                check_conflicts({EFFECTS: EFFECTS, NO_UNITS: NO_UNITS})
+            rows = row_data.checked_rows(given, rules)
             check_support(params, rows.y, rows.weight)
             if of_series:
                 rows = _with_series(rows, given.unit)
@@ -194,7 +174,11 @@ def _map_block(
 ) -> Any:
     """Sum of a function over parts of a block; None if no row has positive weight."""
     rows, _ = source.dataset(index, block)
-    return reduce(add_fields, map(block_fn, split_into_blocks(rows))) if len(rows.weight) else None
+    return (
+        reduce(add_fields, map(block_fn, row_data.split_into_blocks(rows)))
+        if len(rows.weight)
+        else None
+    )
 
 
 def _add_if_any(one: Any, other: Any) -> Any:
@@ -216,8 +200,7 @@ def rows_of_block(index: int, block: Any) -> Rows:
     if not isinstance(block, tuple) or len(block) not in range(2, len(ENTRIES) + 1):
         raise ValueError(
             f"block {index} must be a tuple (X, y), followed by sample_weight, offset, units, "
-            f"known_experts and var_weights, if there are any; got {type(block).__name__}. Yield "
-            "such tuples from the factory."
+            f"known_experts and var_weights; got {type(block).__name__}. Yield such tuples."
         )
     entries: Any = (*block, *[None] * (len(ENTRIES) - len(block)))
     X, y, weight, offset, unit, possible, n_values = entries
@@ -240,13 +223,15 @@ class Moments(NamedTuple):
 
     def scaling(self, of_constant: float) -> Standardization:
         """Standardisation of the columns, with a scale of constant ones."""
-        constant = self.std <= CONSTANT_RTOL * np.abs(self.mean)
+        constant = self.std <= preprocessing.CONSTANT_RTOL * np.abs(self.mean)
         return Standardization(self.mean, np.where(constant, of_constant, self.std))
 
 
 def compute_moments(X: Design, weight: Array) -> Moments:
     """Moments of the columns of X."""
-    return Moments(float(weight.sum()), *fit_standardization(X, weight, of_constant=0.0))
+    return Moments(
+        float(weight.sum()), *preprocessing.fit_standardization(X, weight, of_constant=0.0)
+    )
 
 
 def merge_moments(old: Moments, new: Moments) -> Moments:
@@ -299,10 +284,12 @@ def first_pass(
     sample, features = sample._replace(group=None, unit=unit), found.features
     if task.is_classification:
         classes = np.unique(np.array(list(features)))
-        sample = sample._replace(y=class_codes(sample.y, classes))
+        sample = sample._replace(y=row_data.class_codes(sample.y, classes))
         source.classes = attributes["classes_"] = classes
         totals = np.array([features[label].weight for label in classes.tolist()])
-        weights = class_weights(task.class_weight, classes, np.arange(len(classes)), totals)
+        weights = row_data.class_weights(
+            task.class_weight, classes, np.arange(len(classes)), totals
+        )
         if task.class_weight is not None:
             factors = dict(zip(classes.tolist(), (weights / totals).tolist(), strict=True))
             task = replace(task, class_weight=factors)
@@ -310,7 +297,7 @@ def first_pass(
         features = {label: features[label]._replace(weight=w) for label, w in weighted if w > 0.0}
     else:
         whole = RowRules(None, of_classes=False, n_experts=params.n_experts, is_first=True)
-        checked_target(sample.y, whole, sample.n_rows)
+        row_data.checked_target(sample.y, whole, sample.n_rows)
         attributes["_single_output"] = sample.y.ndim == 1
         target_scaling = found.outputs[None].scaling(1.0)
         if has_bounds(sample.y) or not params.standardizes_target:
@@ -358,7 +345,7 @@ def _summarize(source: BlockSource, index: int, block: Any) -> BlockSummary:
     features, outputs = {}, {}
     feature_range = np.full((2, rows.X.shape[1]), np.nan)
     if rows.n_rows:
-        feature_range = fit_feature_range(rows.X)
+        feature_range = preprocessing.fit_feature_range(rows.X)
     if rows.n_rows and source.params.task.is_classification:  # labels have a weight in common
         labels, codes = np.unique(rows.y, return_inverse=True)
         features = {
@@ -369,7 +356,7 @@ def _summarize(source: BlockSource, index: int, block: Any) -> BlockSummary:
         features = {None: compute_moments(rows.X, rows.weight)}
         values = point_values(rows.y).reshape(rows.n_rows, -1)
         outputs = {None: compute_moments(values, rows.weight)}
-    keys, units = np.random.default_rng([SAMPLE_SEED, index]).random(rows.n_rows), None
+    keys, units = np.random.default_rng([row_data.SAMPLE_SEED, index]).random(rows.n_rows), None
     if rows.unit is not None:
         keys, units = keys[unit_runs(rows.unit)], np.unique(rows.unit)
     given = rows._replace(time=None)  # the order of rows in blocks is that of time
@@ -390,7 +377,7 @@ def _merge(one: BlockSummary, other: BlockSummary) -> BlockSummary:
         one.n_known + other.n_known,
         features,
         outputs,
-        merge_feature_ranges(one.feature_range, other.feature_range),
+        preprocessing.merge_feature_ranges(one.feature_range, other.feature_range),
         _sampled([one.sample, other.sample]),
         _units_of_both(one.unit_labels, other.unit_labels),
         one.row_arguments | other.row_arguments,
@@ -424,4 +411,4 @@ def _sampled(parts: Sequence[Rows]) -> Rows:
     keys, limit = np.sort(np.concatenate([rows.group for rows in parts])), np.inf
     if len(keys) > MAX_INIT_ROWS:
         limit = max(keys[MAX_INIT_ROWS], np.nextafter(keys[0], 1.0))
-    return concat([rows.take(np.flatnonzero(rows.group < limit)) for rows in parts])
+    return row_data.concat([rows.take(np.flatnonzero(rows.group < limit)) for rows in parts])

@@ -19,72 +19,28 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.multiclass import check_classification_targets
 
+from skmoe._data import censored_targets as targets
+from skmoe._data import encoding
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.censored_targets import (
-    check_some_known,
-    checked_bounds,
-    entries,
-    has_entry,
-    has_intervals,
-    interval_keys,
-    last_times,
-    point_values,
-    shown_target,
-)
 from skmoe._data.checks import check_columns, check_metadata, check_signs, has_bounds, shown
-from skmoe._data.encoding import (
-    Encoder,
-    category_codes,
-    encode,
-    encoded_columns,
-    is_frame,
-    make_encoder,
-    numeric_names,
-)
-from skmoe._data.outcomes import names_of_outputs
+from skmoe._data.encoding import Encoder
+from skmoe._data.outcomes import names_of_outputs, stacked_outcomes
 from skmoe._data.preprocessing import Standardization, distinct_rows
-from skmoe._data.rows import (
-    RowRules,
-    Rows,
-    check_numbers,
-    checked_rows,
-    class_codes,
-    is_dask,
-)
+from skmoe._data.rows import RowRules, Rows, check_numbers, checked_rows, class_codes, is_dask
+from skmoe._data.series import is_missing
 from skmoe._data.units import check_gate_columns, check_init_of_units, encode_units, unit_runs
-from skmoe._estimators.parameters.conflicts import (
-    AVERAGES,
-    BLOCKS,
-    CENSORED,
-    ENTRY,
-    ENTRY_OF_UNITS,
-    ESTIMATORS,
-    INTERVALS,
-    KNOWN_EXPERTS,
-    NO_UNITS,
-    Choice,
-    check_conflicts,
-    chosen_options,
-)
-from skmoe._estimators.parameters.parameters import (
-    INIT_SUM_TOL,
-    FitParameters,
-    Task,
-    check_probabilities,
-)
-from skmoe._estimators.parameters.parts import (
-    accepts_missing,
-    check_takes_averages,
-    check_takes_offset,
-    expert_columns,
-    features_of_outputs,
-    with_outcomes,
-)
+from skmoe._estimators.parameters import conflicts, parameters
+from skmoe._estimators.parameters import parts as part_checks
+from skmoe._estimators.parameters.conflicts import Choice
+from skmoe._estimators.parameters.parameters import FitParameters, Task
 from skmoe._numerics.typing import Array, Design
 from skmoe.experts._linear import are_by_output, of_one_output
 
 # Codes of a status: no event or event.
 STATUS_CODES = [0.0, 1.0], [1.0, 2.0]
+
+# Parameters that may have features for each output.
+OF_OUTPUTS = "expert_features", "dispersion_features"
 
 # Number of copies of a row that are held out apart at most, and tolerance of their number, which is
 # a sum of weights.
@@ -141,13 +97,12 @@ class TrainingData(NamedTuple):
     init: str | Array  # named initialisation, responsibilities (K, n), or parameters
     attributes: dict[str, Any]  # fitted attributes
     columns: dict[str, Array | None]  # of X, by their role: "gate" and "mean"; None for all
-    slopes: tuple[tuple[int, ...], ...]  # as `slope_holders` takes them
-    # Columns of the design matrix of the experts on which dispersions depend.
-    dispersion_columns: tuple[int, ...] = ()
-    signs: tuple[int, ...] = ()  # of the slopes of the columns of the experts; () for any
+    # What is chosen for columns of the design matrix of the experts: "slopes" as `slope_holders`
+    # takes them, "signs" of slopes, "dispersion_columns" on which dispersions depend, and which
+    # columns of a role "have_slope" in each output, (m, p).
+    own: dict[str, Any]
     # Columns of that matrix with random effects: the last, for the intercept, and slopes.
     random_columns: tuple[int, ...] = ()
-    absent: tuple[tuple[int, ...], ...] = ()  # columns without a slope in each output
     encoder: Encoder | None = None
     routes: tuple[dict[str, str], ...] = ()  # of each given expert, arguments of fit and metadata
     options: FitOptions = NO_OPTIONS
@@ -160,7 +115,8 @@ class TrainingData(NamedTuple):
     @property
     def dispersion_features(self) -> list[int]:
         """Indices of the columns of X on which dispersions depend, or random effects."""
-        columns, own = self.columns["mean"], (*self.dispersion_columns, *self.random_columns[1:])
+        columns, of_dispersion = self.columns["mean"], self.own.get("dispersion_columns", ())
+        own = (*of_dispersion, *self.random_columns[1:])
         return [j if columns is None else int(columns[j]) for j in own]
 
     def select(self, index: Array, weight: Array | None = None) -> TrainingData:
@@ -184,10 +140,12 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     Messages show the values. Options that are not chosen are left out.
     """
     family, estimators = params.family, params.estimators or []
+    given = given._replace(y=stacked_outcomes(given.y))
     expert = Choice(params.expert_parameter, params.expert)
     is_censored = has_bounds(given.y) and not params.task.is_classification
-    if is_censored:
-        checked_bounds(given.y)  # other structured arrays have an error of their own
+    if is_censored:  # other structured arrays have an error of their own
+        given = given._replace(y=targets.checked_bounds(given.y))
+    has_entry = targets.has_entry(given.y)
     link = "" if family is None else family.link
     is_log = params.mean_family is not None and params.mean_family.family.link != "identity"
     is_other = family is not None and not (
@@ -201,16 +159,16 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     y_of_blocks = {} if given.y is None else {"y": given.y}
     by_row = [f"{k} as {type(v).__name__}" for k, v in (y_of_blocks | given.arguments).items()]
     options = {
-        CENSORED: is_censored and "censored y",
-        INTERVALS: is_censored and has_intervals(given.y) and INTERVALS,
-        ENTRY: has_entry(given.y) and "y with delayed entry",
-        ENTRY_OF_UNITS: has_entry(given.y)
+        conflicts.CENSORED: is_censored and "censored y",
+        conflicts.INTERVALS: is_censored and targets.has_intervals(given.y) and conflicts.INTERVALS,
+        conflicts.ENTRY: has_entry and "y with delayed entry",
+        conflicts.ENTRY_OF_UNITS: has_entry
         and (given.unit is not None or given.y.size > len(given.y))
-        and ENTRY_OF_UNITS,
+        and conflicts.ENTRY_OF_UNITS,
         "experts without probabilities of intervals": (
             family is not None and not family.takes_bounds and params.family_name
         ),
-        ESTIMATORS: family is None and expert,
+        conflicts.ESTIMATORS: family is None and expert,
         "parametric experts without a base": family is not None and not has_base and expert,
         "experts that are no estimators": all(isinstance(each, str) for each in estimators)
         and (f"{expert}, given by name" if estimators else expert),
@@ -226,10 +184,10 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
         "metadata": ", ".join(metadata),
         "groups": given.group is not None and "groups",
         "an offset of each output": several and f"offset of shape {np.shape(given.offset)}",
-        KNOWN_EXPERTS: given.possible is not None and KNOWN_EXPERTS,
-        AVERAGES: given.n_values is not None and AVERAGES,
-        BLOCKS: in_blocks and f"X as {BLOCKS} ({type(given.X).__name__})",
-        NO_UNITS: not in_blocks and given.unit is None and NO_UNITS,
+        conflicts.KNOWN_EXPERTS: given.possible is not None and conflicts.KNOWN_EXPERTS,
+        conflicts.AVERAGES: given.n_values is not None and conflicts.AVERAGES,
+        conflicts.BLOCKS: in_blocks and f"X as {conflicts.BLOCKS} ({type(given.X).__name__})",
+        conflicts.NO_UNITS: not in_blocks and given.unit is None and conflicts.NO_UNITS,
         "an argument with a value for each row": of_blocks and by_row and by_row[-1],
     }
     return {name: shown for name, shown in options.items() if shown}
@@ -242,24 +200,23 @@ def validate_training_data(
 
     `groups` are those of a selection, whose fits take none.
     """
-    is_plain = params.is_plain and isinstance(given.X, np.ndarray) and not has_bounds(given.y)
+    is_plain = params.is_plain and isinstance(given.X, np.ndarray)
+    is_plain &= isinstance(given.y, np.ndarray) and not has_bounds(given.y)
     others = given.group, given.possible, given.offset, given.n_values
     if not is_plain or given.metadata or any(values is not None for values in others):
-        check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
+        conflicts.check_conflicts(conflicts.chosen_options(estimator) | chosen_rows(params, given))
     if given.offset is not None:
-        check_takes_offset(params.expert_parameter, params.expert, params.density)
+        part_checks.check_takes_offset(params.expert_parameter, params.expert, params.density)
     if given.n_values is not None:
-        check_takes_averages(params.expert_parameter, params.expert, params.density)
+        part_checks.check_takes_averages(params.expert_parameter, params.expert, params.density)
     owner = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
-    of_series = params.gate.persists
+    of_series, of_outcomes = params.gate.persists, isinstance(params.family_option, Mapping)
     rules = RowRules(owner, params.task.is_classification, params.n_experts, is_first=True)
-    rules = rules._replace(of_series=of_series) if of_series else rules
-    if isinstance(params.family_option, Mapping):
-        rules = rules._replace(of_outcomes=True)
-    if params.random_features is not None:
-        rules = rules._replace(of_effects=True)
+    rules = rules._replace(of_series=of_series, of_outcomes=of_outcomes)
+    rules = rules._replace(of_effects=params.random_features is not None)
     if params.uses_estimators:
-        rules = rules._replace(takes_frames=True, allow_nan=accepts_missing(params.expert))
+        may_miss = part_checks.accepts_missing(params.expert)
+        rules = rules._replace(takes_frames=True, allow_nan=may_miss)
     rows = checked_rows(given, rules)
     if groups is not None:
         rows = rows._replace(group=check_metadata({"groups": groups}, rows.n_rows)["groups"])
@@ -274,25 +231,28 @@ def validate_training_data(
         attributes["_single_output"] = rows.y.ndim == 1
         if rows.y.ndim == 2:
             attributes["output_names_"] = names_of_outputs(given.y)
-            params = with_outcomes(params, rows.y, attributes["output_names_"])
+            params = part_checks.with_outcomes(params, rows.y, attributes["output_names_"])
             rows = rows._replace(offset=offset_of_outcomes(params.family, rows.offset, rows.y))
-        elif isinstance(params.family_option, Mapping):
+        elif of_outcomes:
             raise ValueError(
                 "family as a dict needs y of several columns, one for each of its entries; y has "
                 "one dimension. Pass a frame or an array of shape (n_samples, n_outputs)."
             )
-        if rows.y.dtype.kind == "f" and (np.isnan(rows.y).any() or not rows.weight.all()):
-            # In series all outputs are missing where the weight is zero.
-            counts = np.isnan(rows.y).reshape(rows.n_rows, -1).sum(axis=0)
-            counts += of_series * np.count_nonzero(rows.weight == 0.0)
+        missing = targets.is_unknown(rows.y) if has_bounds(rows.y) else np.isnan(rows.y)
+        if missing.any() or not rows.weight.all():
+            y = stacked_outcomes(given.y)
+            is_bounded, values = has_bounds(y), np.asarray(y)
+            missing = targets.is_unknown(y) if is_bounded else is_missing(values.astype(object))
+            counts = missing.reshape(rows.n_rows, -1).sum(axis=0)
             names = attributes.get("output_names_", ["y"])
-            attributes["n_missing_"] = dict(zip(names, counts.tolist(), strict=True))
+            if counts.any():
+                attributes["n_missing_"] = dict(zip(names, counts.tolist(), strict=True))
+        if has_bounds(rows.y):
+            targets.check_some_known(rows.y, rows.weight)
+            last = targets.last_times(rows.y, rows.weight)
+            attributes |= {} if last is None else {"last_time_": last}
         if not params.is_plain or has_bounds(rows.y):  # otherwise all numbers are possible
             check_support(params, rows.y, rows.weight)
-        if has_bounds(rows.y):
-            check_some_known(rows.y, rows.weight)
-            last = last_times(rows.y, rows.weight)
-            attributes |= {} if last is None else {"last_time_": last}
     if rows.unit is not None:
         attributes["n_units_"] = len(np.unique(rows.unit[rows.weight > 0.0]))
     if rows.possible is not None:
@@ -327,52 +287,51 @@ def with_columns(
 ) -> TrainingData:
     """Checked rows with the columns that parts of the mixture use, and initial values."""
     n_features, names = attributes["n_features_in_"], attributes.get("feature_names_in_")
-    gate_columns: Array | None = None
-    columns: Array | None = None
-    slopes: tuple[tuple[int, ...], ...] = ()
-    of_dispersion: tuple[int, ...] = ()
-    of_effects: tuple[int, ...] = ()
+    columns: dict[str, Array | None] = {"gate": None, "mean": None}
+    own: dict[str, Any] = {}
+    random_columns: tuple[int, ...] = ()
     if params.gate_features is not None:
-        may_be_empty = params.gate.persists  # transition probabilities may be constant
-        gate_columns = check_columns(
-            "gate_features", params.gate_features, n_features, names, may_be_empty
-        )
+        of_gate = params.gate_features, n_features, names, params.gate.persists  # may be constant
+        columns["gate"] = check_columns("gate_features", *of_gate)
     is_stationary = params.gate.persists and params.gate.initial == "stationary"
-    if is_stationary and (gate_columns is None or len(gate_columns)):
+    if is_stationary and (columns["gate"] is None or len(columns["gate"])):
         raise ValueError(
-            'gate.initial="stationary" needs transitions of constant probabilities, which have a '
-            "stationary distribution; they depend on features. Use gate_features=[], or "
-            'initial="free".'
+            'gate.initial="stationary" needs transitions of constant probabilities; they depend on '
+            'features. Use gate_features=[], or initial="free".'
         )
-    has_slope: Array | None = None
-    if isinstance(params.expert_features, Mapping):
-        outputs = attributes.get("output_names_", ["y"])
-        has_slope = features_of_outputs(params.expert_features, n_features, names, outputs)
-        params = params._replace(expert_features=np.flatnonzero(has_slope.any(axis=0)))
+    have_slope: dict[str, Array] = {}
+    of_roles = ("mean", params.expert_features), ("dispersion", params.dispersion_features)
+    for (role, given), name in zip(of_roles, OF_OUTPUTS, strict=True):
+        if isinstance(given, Mapping):
+            of_outputs = (n_features, names), attributes.get("output_names_", ["y"])
+            have_slope[role] = part_checks.features_of_outputs(name, given, *of_outputs)
+            of_any: Any = {name: np.flatnonzero(have_slope[role].any(axis=0))}
+            params = params._replace(**of_any)
     # Experts without features have means, or counts, that do not depend on them: latent classes.
     of_features = params.expert_features, params.shared_features, params.dispersion_features
     if any(features is not None for features in (*of_features, params.random_features)):
-        columns, slopes, of_dispersion, of_effects = expert_columns(params, n_features, names)
-    absent: tuple[tuple[int, ...], ...] = ()
-    if has_slope is not None:
-        absent = tuple(tuple(np.flatnonzero(~row).tolist()) for row in has_slope[:, columns])
-    signs: tuple[int, ...] = ()
+        found = part_checks.expert_columns(params, n_features, names)
+        columns["mean"], own["slopes"], own["dispersion_columns"], random_columns = found
+    for role, slope in have_slope.items():
+        slope = slope if columns["mean"] is None else slope[:, columns["mean"]]
+        have_slope[role] = slope if role == "mean" else slope[:, list(own["dispersion_columns"])]
+    own["have_slope"] = have_slope
     if params.monotonic_cst is not None:
-        signs = check_signs(params.monotonic_cst, columns, n_features, names)
+        own["signs"] = check_signs(params.monotonic_cst, columns["mean"], n_features, names)
     init, of_init = params.init, (rows.n_rows, params.n_experts)
     if not isinstance(init, str):
         try:
             init = np.array(init, dtype=np.float64)
         except (TypeError, ValueError):
             init = np.empty(0)
-        check_probabilities("init as an array of responsibilities", init, *of_init)
+        parameters.check_probabilities("init as an array of responsibilities", init, *of_init)
         if rows.unit is not None:
-            check_init_of_units(init, rows.unit, INIT_SUM_TOL)
+            check_init_of_units(init, rows.unit, parameters.INIT_SUM_TOL)
         init = init.T
     return TrainingData(
-        *(rows, rows.X, init, attributes, {"gate": gate_columns, "mean": columns}),
-        *(slopes, of_dispersion, signs, of_effects),
-        absent=absent,
+        *(rows, rows.X, init, attributes, columns),
+        {option: values for option, values in own.items() if values},
+        random_columns,
         routes=make_routes(estimator, rows.metadata) if params.uses_estimators else (),
     )
 
@@ -385,7 +344,7 @@ def offset_of_outcomes(experts: Any, offset: Any, y: Array) -> Any:
     if offset.ndim == 1:
         return offset[:, None] * is_log
     if offset[:, ~is_log].any():
-        check_takes_offset("family", experts.families[0].name.split(", "), None)
+        part_checks.check_takes_offset("family", experts.families[0].name.split(", "), None)
     return offset
 
 
@@ -407,7 +366,7 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
     outside = np.flatnonzero(~family.in_support(np.atleast_2d(y.T)) & (weight > 0.0))
     if len(outside):
         row = int(outside[0])
-        values = np.atleast_1d(point_values(y)[row])
+        values = np.atleast_1d(targets.point_values(y)[row])
         remedy = "Correct the target"
         is_rate = family.takes_offset and not has_bounds(y)
         if is_rate and family.in_support(np.round(values)[:, None]).all():
@@ -417,7 +376,7 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
             )
         raise ValueError(
             f"y must hold {family.support} for {params.family_name}; row {row} holds "
-            f"{shown_target(y[row])}. {remedy}, or use another family, such as "
+            f"{targets.shown_target(y[row])}. {remedy}, or use another family, such as "
             'family="normal" for all numbers, "gamma" for positive ones, or a list with point '
             'masses, ["zero", "gamma"].'
         )
@@ -427,7 +386,8 @@ def _check_outcomes(params: FitParameters, y: Array, weight: Array) -> None:
     """Each output must be in the support of its family, where it is observed."""
     experts, option = params.density, params.family_option
     for j, values in enumerate(y.T):
-        known, own = ~np.isnan(values), of_one_output(experts, j)
+        known, own = ~targets.is_unknown(values), of_one_output(experts, j)
+        values = targets.simplified(values) if has_bounds(values) else values
         values = np.where(known, values, values[known][:1])
         named = option if not isinstance(option, Mapping) else own.families[0].name
         of_output = params._replace(density=own, family_option=named)
@@ -448,9 +408,8 @@ def _check_no_status(named: str, family: Any, y: Array) -> None:
         if codes in STATUS_CODES and len(values[time]) > 2:
             raise ValueError(
                 f"y must hold times for {named}; its column {status} holds only {codes[0]:g} and "
-                f"{codes[1]:g}, like the status of censored times. If it is one, pass "
-                f"right_censored(y[:, {time}], y[:, {status}] == {codes[1]:g}) as y; the function "
-                "is in skmoe.data."
+                f"{codes[1]:g}, like the status of censored times. If it is one, pass skmoe.data."
+                f"right_censored(y[:, {time}], y[:, {status}] == {codes[1]:g}) as y."
             )
 
 
@@ -462,13 +421,13 @@ def _with_encoder(params: FitParameters, data: TrainingData) -> TrainingData:
 
     Its categories are those of the rows.
     """
-    X, allow_nan = data.rows.X, accepts_missing(params.expert)
-    if not is_frame(X) and (sparse.issparse(X) or not allow_nan):
+    X, allow_nan = data.rows.X, part_checks.accepts_missing(params.expert)
+    if not encoding.is_frame(X) and (sparse.issparse(X) or not allow_nan):
         return data
-    encoder = make_encoder(X, data.rows.weight, allow_nan)
+    encoder = encoding.make_encoder(X, data.rows.weight, allow_nan)
     check_numbers(X, encoder)
-    columns = data.columns | {"gate": encoded_columns(encoder, data.columns["gate"])}
-    return data._replace(X=encode(encoder, X), encoder=encoder, columns=columns)
+    columns = data.columns | {"gate": encoding.encoded_columns(encoder, data.columns["gate"])}
+    return data._replace(X=encoding.encode(encoder, X), encoder=encoder, columns=columns)
 
 
 def with_class_weights(task: Task, data: TrainingData) -> TrainingData:
@@ -501,7 +460,9 @@ def present_rows(params: FitParameters, data: TrainingData) -> TrainingData:
     if unit is None:
         return data
     if params.gate.depends_on_features:
-        column_names = numeric_names(names, data.encoder, data.attributes["n_features_in_"])
+        column_names = encoding.numeric_names(
+            names, data.encoder, data.attributes["n_features_in_"]
+        )
         check_gate_columns(data.X, unit, data.columns["gate"], column_names)
     if data.random_columns:
         if len(np.unique(unit)) == data.rows.n_rows:
@@ -531,12 +492,12 @@ def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
     if y.dtype.kind == "f" and np.isnan(y).any():
         others, y = [*others, *np.isnan(y).T], np.nan_to_num(y)
     if data.encoder is not None:  # infrequent categories are merged in data.X
-        others += [*category_codes(data.encoder, rows.X).T]
+        others += [*encoding.category_codes(data.encoder, rows.X).T]
     ties = [] if rows.possible is None else [*rows.possible.T]
     if has_bounds(y):
-        widths, sides = interval_keys(y)
-        others += [] if (entry := entries(y)) is None else [*np.atleast_2d(entry.T)]
-        others, ties, y = [*others, *widths], [*ties, *sides], point_values(y)
+        widths, sides = targets.interval_keys(y)
+        others += [] if (entry := targets.entries(y)) is None else [*np.atleast_2d(entry.T)]
+        others, ties, y = [*others, *widths], [*ties, *sides], targets.point_values(y)
     for values in rows.metadata.values():
         labels = [repr(value) for value in values.tolist()]  # of any kind
         ties.append(np.unique(labels, return_inverse=True)[1])
@@ -596,27 +557,25 @@ def make_routes(estimator: Any, names: Iterable[str]) -> tuple[dict[str, str], .
     If metadata routing is disabled, all metadata are passed to every estimator. Experts given by
     name receive none.
     """
-    all_metadata = {name: name for name in names}
-    experts = estimator._experts_by_name()
+    all_metadata, routed = {name: name for name in names}, None
     if all_metadata and get_config()["enable_metadata_routing"]:
         routed = process_routing(estimator, "fit", **all_metadata)
-        routes = [
-            {} if isinstance(expert, str) else _flatten_pipeline_routing(expert, routed[name].fit)
-            for name, expert in experts.items()
-        ]
-    else:
-        routes = [{} if isinstance(expert, str) else all_metadata for expert in experts.values()]
+    routes: list[dict[str, str]] = []
+    for name, expert in estimator._experts_by_name().items():
+        own = {} if isinstance(expert, str) else all_metadata
+        if own and routed is not None:
+            own = dict(routed[name].fit)
+            own = _routes_of_steps(expert, own) if isinstance(expert, Pipeline) and own else own
+        routes.append(own)
     return tuple(routes)
 
 
-def _flatten_pipeline_routing(expert: Any, arguments: dict[str, str]) -> dict[str, str]:
-    """Routed arguments; those of a pipeline's steps as `step__argument`.
+def _routes_of_steps(expert: Pipeline, arguments: dict[str, str]) -> dict[str, str]:
+    """Routed arguments of the steps of a pipeline as `step__argument`.
 
     The fit is called with routing disabled, so that weights are passed to the last step for any
     requests of the steps.
     """
-    if not isinstance(expert, Pipeline) or not arguments:
-        return dict(arguments)
     steps = process_routing(expert, "fit", **arguments)
     return {
         f"{step}__{argument}": name

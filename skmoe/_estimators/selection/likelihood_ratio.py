@@ -190,7 +190,7 @@ def draw_sequentially(
 # --- nested models ----------------------------------------------------------------------------
 
 # What nested models have in common: the rest is of their structure, of the fit, or refused.
-SAME = ("expert", "family", "class_weight")
+SAME = "expert", "family", "class_weight", "random_features"
 
 # Penalties of maximum likelihood, which keep matrices regular.
 NO_PENALTY = 1e-9

@@ -31,7 +31,7 @@ from skmoe._data.checks import is_integer, shown
 from skmoe._data.rows import Rows, check_several_folds, make_folds
 from skmoe._data.series import MIN_SERIES_OF_FOLDS, cut_series
 from skmoe._data.units import encode_units, n_known_experts
-from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
+from skmoe._estimators.fitting.callbacks import FitTask
 from skmoe._estimators.fitting.problem import FitProblem, attributes_of_run, build_problem
 from skmoe._estimators.parameters.conflicts import (
     check_conflicts,
@@ -108,17 +108,17 @@ class SelectionResult(NamedTuple):
 
 
 class Trials(NamedTuple):
-    """Numbers of experts to try in increasing order, and who follows the trials.
+    """Numbers of experts to try in increasing order.
 
     For callbacks they are the parts of the first task of a fit, with the attributes of the last
-    fit.
+    trial.
     """
 
     numbers: Iterable[int]
     maximum: int
-    verbose: int = 0
-    task: FitTask = NO_TASK
-    attributes: Callable[[], dict[str, Any]] = dict
+    verbose: int
+    task: FitTask | None
+    attributes: Callable[[], dict[str, Any]]
 
 
 def n_experts_grid(number: int = 1) -> Iterator[int]:
@@ -158,12 +158,11 @@ def select(
     given = np.ones(1) if weight is None else weight
     least_gain = 0.0 if weight is None else MIN_TOTAL_GAIN / given.sum()
     selected, is_over = 0, False
-    has_task = trials.task is not NO_TASK
-    selection = trials.task.subtask("selection", None, 0).start() if has_task else NO_TASK
+    selection = trials.task and trials.task.subtask("selection", None, 0).start()
     for number in trials.numbers:
         if number > trials.maximum or len(tried) > selected + PATIENCE or is_over:
             break
-        trial = selection.subtask("trial").start() if has_task else NO_TASK
+        trial = selection and selection.subtask("trial").start()
         since = time.perf_counter()
         found = score(number)
         if found is None:
@@ -182,8 +181,8 @@ def select(
             if trials.verbose > 0:
                 named = f"{number} expert{'s' * (number > 1)}"
                 print(f"{named}: score {means[-1]:.5f}, {time.perf_counter() - since:.1f} s")
-        is_over |= has_task and trial.end(trials.attributes)
-    if has_task:
+        is_over |= trial is not None and trial.end(trials.attributes)
+    if selection:
         selection.end(trials.attributes)
     is_rising = 0 < selected == len(tried) - 1 and not is_over
     result = SelectionResult(tried[selected], np.array(tried), means, is_rising=is_rising)
@@ -191,7 +190,7 @@ def select(
 
 
 def with_selected_n_experts(
-    estimator: Any, given: Any, task: FitTask
+    estimator: Any, given: Any, task: FitTask | None
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Estimator and rows of the fit with a selected number, and attributes of the selection."""
     number = _implied_n_experts(estimator, given)
@@ -235,7 +234,7 @@ def _implied_n_experts(estimator: Any, given: Any) -> Any:
 
 
 def _select_n_experts(
-    estimator: Any, given: Rows, task: FitTask
+    estimator: Any, given: Rows, task: FitTask | None
 ) -> tuple[Any, Rows | TrainingData, SelectionResult | None]:
     """A copy of the estimator, the rows of its fit, and the number by a criterion or candidates.
 
@@ -391,14 +390,10 @@ class Trial(NamedTuple):
         """The fitted mixture."""
         return self.problem.make_fitted(self.run.theta, self.run.mixture)
 
-    def attributes(self) -> dict[str, Any]:
-        """Fitted attributes."""
-        return attributes_of_run(self.problem, self.run)
-
     def fitted_estimator(self) -> Any:
         """The estimator with its fitted attributes."""
         fitted = copy.copy(self.estimator)
-        fitted._set_fitted_attributes(self.attributes())
+        fitted._set_fitted_attributes(attributes_of_run(self.problem, self.run))
         return fitted
 
     def posterior(self) -> tuple[Array, Array]:
@@ -499,7 +494,7 @@ def fit_trial(
         if isinstance(start, Trial):
             em_problem = with_split_experts(em_problem, start.run)
             problem = problem._replace(em_problem=em_problem)
-        run = fit_starts(em_problem, [None] * len(em_problem.seeds), None, own.n_jobs).run
+        run = fit_starts(em_problem, own.n_jobs).run
     return Trial(own, given, problem, run)
 
 
@@ -526,8 +521,8 @@ class Growth:
         return trial
 
     def attributes(self) -> dict[str, Any]:
-        """Fitted attributes of the last fit."""
-        return {} if self.last is None else self.last.attributes()
+        """Fitted attributes of the last trial."""
+        return attributes_of_run(self.last.problem, self.last.run) if self.last else {}
 
 
 # --- what is held out ------------------------------------------------------------------------

@@ -138,8 +138,7 @@ def _about_target(report: panels.Report, weight: Array) -> dict[str, Any]:
     if report.horizon is not None:
         times = targets.times_and_events("the report", rows.y, may_enter=True)
         table = EventTable.of(*times, weight, targets.entries(rows.y))
-        reached = table.times[table.survival <= 0.5]
-        median = reached[0] if len(reached) else None
+        median = next(iter(table.times[table.survival <= 0.5]), None)
         return {"median": median, "events": table.events.sum() / weight.sum()}
     values, exposure = subject.observed_rates(estimator, rows, report.outputs[0])
     weight = weight * exposure
@@ -233,16 +232,14 @@ def make_pictures(report: panels.Report) -> list[Picture]:
         pictures += _calibration(report, held_out)
     if estimator.n_experts_ > 1:
         options = {"sample_weight": rows.weight, "known_experts": rows.possible}
-        options["var_weights"] = rows.n_values
-        options["max_features"] = report.max_features
-        seen = "Features by experts. The texts above have the coefficients."
+        options |= {"var_weights": rows.n_values, "max_features": report.max_features}
+        named = (
+            "Experts and features",
+            "Features by experts. The texts above have the coefficients.",
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
-            pictures.append(
-                draw(
-                    "Experts and features", seen, SegmentProfileDisplay, estimator, rows, **options
-                )
-            )
+            pictures.append(draw(*named, SegmentProfileDisplay, estimator, rows, **options))
     return pictures
 
 
@@ -280,12 +277,10 @@ def _calibration_of_classes(report: panels.Report, rows: Rows) -> str:
     with plt.rc_context(STYLE), plt.ioff():
         figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
         for c in report.outputs:
-            pair = (
-                subject.observed_target(estimator, rows.y, c)[known],
-                subject.predicted_mean(estimator, rows.X, c, **past)[known],
-            )
+            observed = subject.observed_target(estimator, rows.y, c)[known]
+            predicted = subject.predicted_mean(estimator, rows.X, c, **past)[known]
             style = {"name": str(estimator.classes_[c]), "color": colour(c), "ax": ax}
-            ClassCalibrationDisplay.from_predictions(*pair, **BINS, **style)
+            ClassCalibrationDisplay.from_predictions(observed, predicted, **BINS, **style)
         ax.set(xlabel="Predicted probability of the class", ylabel="Observed share of the class")
         return _source(plt, figure)
 
@@ -649,15 +644,14 @@ def _times(estimator: Any, y: Any, y_held_out: Any) -> tuple[Any, Any, float | N
 
 def check_held_out(estimator: Any, view: Any, given: Rows) -> Rows | None:
     """Rows of positive weight that were held out, with targets; None if none are given."""
-    X, y, weight = given[:3]
-    named = {"X_held_out": X, "y_held_out": y, "sample_weight_held_out": weight}
-    missing = [name for name, values in named.items() if values is None]
-    if len(missing) == 3 and not given.arguments:
+    X, y = given[:2]
+    if X is None and y is None and not given.arguments:
         return None
     if X is None or y is None:
+        missing = "X_held_out" if X is None else "y_held_out"
         raise ValueError(
             "X_held_out and y_held_out must be given together, and sample_weight_held_out and "
-            f"offset_held_out belong to them; got no {missing[0]}. Pass both, or none of the four."
+            f"offset_held_out belong to them; got no {missing}. Pass both, or none of the four."
         )
     X = subject.check_rows("y_held_out", view, subject.find_mixture(estimator, X)[1], y)
     return subject.positive_rows(given._replace(X=X))

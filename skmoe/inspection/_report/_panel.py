@@ -231,10 +231,8 @@ def find_formulas(
         ]
     if experts is None or None in found:
         return None
-    return {
-        "gate": _as_lists(gate),
-        "experts": [_as_lists(own) | more for own, more in zip(experts, found, strict=True)],
-    }
+    described = [_as_lists(own) | more for own, more in zip(experts, found, strict=True)]
+    return {"gate": _as_lists(gate), "experts": described}
 
 
 def _logits(probs: Array, axis: int = 0) -> Array:
@@ -482,11 +480,8 @@ def _shown_range(report: Report) -> list[float]:
 def _predictions(report: Report, rows: Any, limits: Sequence[float] | None) -> dict[str, Any]:
     """Predictions of a mixture that is no formula, as lists."""
     experts, mean = report.predict(rows)
-    found = {
-        "gate": subject.gate_of_features(report.mixture, rows),
-        "experts": experts,
-        "mean": mean,
-    }
+    gate = subject.gate_of_features(report.mixture, rows)
+    found = {"gate": gate, "experts": experts, "mean": mean}
     distribution = None if limits is None else report.distribution(rows)
     if distribution is not None:
         interval = distribution.interval(report.coverage)

@@ -521,5 +521,5 @@ def test_rows_estimators_and_paths_are_refused(moe, tmp_path):
 def test_a_missing_package_is_named_with_its_extra(moe, tmp_path, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     package = module.split(".")[0]
-    with pytest.raises(ImportError, match=rf"needs {package}.*skmoe\[report\]"):
+    with pytest.raises(ImportError, match=rf"needs {package}.*pip install.*\.\[report\]"):
         export_html(moe, X[:200], Y[:200], tmp_path / "report.html")

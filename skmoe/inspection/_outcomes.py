@@ -185,15 +185,11 @@ def _values(outcome: Any, n_rows: int) -> tuple[Array, list[str]]:
     They are NaN where it is missing.
     """
     given = np.asarray(outcome)
-    if has_bounds(given):
+    if has_bounds(given) or given.shape != (n_rows,):
+        found = "censored times" if has_bounds(given) else f"the shape {given.shape}"
         raise ValueError(
-            "outcome must be numbers or categories; got censored times. Pass whether the event "
-            "came until a time at which all others were still observed."
-        )
-    if given.shape != (n_rows,):
-        raise ValueError(
-            f"outcome must have one value for each of the {n_rows} rows; got the shape "
-            f"{given.shape}. Pass one column of the same rows."
+            f"outcome must have one value for each of the {n_rows} rows; got {found}. "
+            "Pass one column of the same rows, such as whether the event came until a time."
         )
     absent = is_missing(given.astype(object))
     known = given[~absent].tolist()

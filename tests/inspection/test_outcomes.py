@@ -237,7 +237,7 @@ def test_outcomes_that_have_no_meaning_are_refused():
     assert_refused(message, "outcome must be constant within each unit", "unit 0", "transform")
     chosen = np.flatnonzero(moe.responsibilities(X, y).argmax(axis=1) == 0)
     message = refusal(distal_outcome, moe, X, y, right_censored(np.ones(200), np.ones(200)))
-    assert_refused(message, "outcome must be numbers or categories", "censored", "until a time")
+    assert_refused(message, "outcome must have one value", "censored times", "until a time")
     message = refusal(distal_outcome, moe, X[chosen], y[chosen], outcome[chosen])
     assert_refused(message, "distal_outcome needs", "expert 1", "Fit fewer experts")
 

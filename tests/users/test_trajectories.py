@@ -18,6 +18,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.preprocessing import SplineTransformer
 
 from skmoe.data import left_censored
+from skmoe.exceptions import NumberOfExpertsWarning
 from skmoe.export import trusted_types
 from skmoe.inspection import (
     ExpertsDisplay,
@@ -269,6 +270,19 @@ def test_the_number_of_groups_has_a_table():
     assert groups["mean_probability"].min() > 0.95
     assert groups["odds_of_correct_classification"].min() > 5.0
     assert_allclose(table.estimators[1].predict(X), fitted().predict(X), atol=0.05)
+
+
+def test_a_number_that_was_selected_for_people_who_differ_by_degrees_warns():
+    """Of one population with random intercepts, and not of two groups."""
+    rng = np.random.default_rng(0)
+    X, unit = pd.DataFrame({"year": np.tile(np.arange(4.0), 100)}), np.repeat(np.arange(100), 4)
+    y = X["year"] + 2.0 * rng.normal(size=100)[unit] + 0.5 * rng.normal(size=400)
+    groups = trajectories([1, 2, 3], "year", degree=1, random_state=0)
+    with pytest.warns(NumberOfExpertsWarning) as found:
+        groups.fit(X, y, units=unit)
+    assert any("correlated beyond their regime" in str(warning.message) for warning in found)
+    y = np.where(unit % 3, X["year"], 4.0 - X["year"]) + 0.5 * rng.normal(size=400)
+    assert mixture_of(groups.fit(X, y, units=unit)).n_experts_ == 2
 
 
 # --- the picture ----------------------------------------------------------------------------------

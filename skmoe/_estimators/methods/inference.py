@@ -331,9 +331,8 @@ def infer_predictions(
         require_distribution(estimator._fitted.mixture.experts, f"what={asked.what!r}")
     rows = estimator._checked(given)._replace(time=None, series=None)
     columns = predictions_of(inference, estimator._fitted, rows, asked, level)
-    levels: dict[str, Any] = {
-        "row": given.X.index if hasattr(given.X, "iloc") else range(rows.n_rows)
-    }
+    names = given.X.index if hasattr(given.X, "iloc") else range(rows.n_rows)
+    levels: dict[str, Any] = {"row": names}
     levels |= {"time": asked.times} if asked.times.ndim else {}
     if labels.classes or len(labels.responses) > 1:
         levels["class" if labels.classes else "output"] = labels.classes or labels.responses

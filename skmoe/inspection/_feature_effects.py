@@ -478,7 +478,7 @@ def checked_time(mixture: Any, what: str, time: float | None) -> tuple[str, floa
         return None
     subject.check_regressor(mixture, "Effects on classes have no time.")
     last = np.max(getattr(mixture, "last_time_", np.inf))
-    if check_real("time", time, least=-np.inf) > last:
+    if check_real("time", time, least=-np.inf) > last * (1.0 + 1e-5):  # as messages round it
         raise ValueError(
             f"time must not be beyond {last:g}, the last time of the fit, after which nothing was "
             f"observed; got {time:g}. Pass an earlier time."

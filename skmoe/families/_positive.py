@@ -112,10 +112,7 @@ class Weibull(Positive):
     distribution: ClassVar[Any] = parts.WeibullComponents
     power: ClassVar[float] = -0.5
     # With the slope b of the log of times and the shape s, exp(-b s) multiplies the hazard.
-    measures = (
-        TIME_RATIO,
-        Measure("hazard ratio", "the hazard", -1.0, "log(dispersion)", -0.5),
-    )
+    measures = (TIME_RATIO, Measure("hazard ratio", "the hazard", -1.0, "log(dispersion)", -0.5))
     dispersions: ClassVar[tuple[Dispersion, ...]] = (
         Dispersion("log(dispersion)", "dispersion_", measures=(Measure("shape", factor=-0.5),)),
     )

@@ -432,29 +432,25 @@ class RootogramDisplay(draw.Display):
             output is missing or unknown, or an option is invalid.
         """
         estimator, X, *_ = subject.drawn_mixture(cls, estimator, X)
-        distribution = None
+        output, distribution = subject.check_target(estimator, target, X), None
+        is_one = len(output_labels(estimator)) == 1
         if hasattr(estimator, "predict_dist"):
             gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
             distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
-        is_one = len(output_labels(estimator)) == 1
-        if distribution is not None and not is_one:
-            output = subject.check_target(estimator, target, X)
-            distribution = distribution.marginal(output)
+            distribution = distribution if is_one else distribution.marginal(output)
         if distribution is None or not distribution.is_count:
             raise ValueError(
                 "RootogramDisplay needs experts that are all families of counts; got family="
                 f'{getattr(estimator, "family", None)!r}. Use family="poisson" or '
                 '"negative_binomial", or CalibrationDisplay for other distributions.'
             )
-        output = subject.check_target(estimator, target, X)
         subject.check_rows("y", estimator, X, y)
         y = subject.one_target(np.asarray(y, dtype=np.float64), output, 1)
         is_known = np.isfinite(y) | (is_one and not subject.has_series(estimator))
         y = y[is_known]
         if not np.isfinite(y).all() or (y != np.abs(np.floor(y))).any():
             raise ValueError(
-                "y must hold counts, which are non-negative integers. Use CalibrationDisplay for "
-                "other distributions."
+                "y must hold counts, non-negative integers. For others use CalibrationDisplay."
             )
         if max_count is None:
             max_count = min(int(y.max()), MAX_COUNT)
@@ -641,18 +637,15 @@ class SurvivalDisplay(draw.Display):
         X = subject.check_table(estimator, X)
         check_level(level, may_be_none=True)
         output, y = subject.check_target(estimator, target, X), stacked_outcomes(y)
+        check_consistent_length(X, y)
         own = subject.one_target(y, output, 1)
-        if np.ndim(y) > 1 and is_unknown(own).any():
-            kept = np.flatnonzero(~is_unknown(own))
-            given = X, y, offset, units, time
-            X, y, offset, units, time = (v if v is None else index_rows(v, kept) for v in given)
-            own = own[kept]
-        until, event, entry = _observed_times(cls, own)
-        check_consistent_length(X, until)
+        kept = np.flatnonzero(~is_unknown(own) | (np.ndim(y) == 1))
+        until, event, entry = _observed_times(cls, own[kept])
         start = min(until.min(), 0.0)
         grid, ticks = np.linspace(start, until.max(), N_TIMES), _round_times(start, until.max())
         gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
         experts, mixture = subject.predicted_survival(estimator, X, grid, output, offset, gate)
+        experts, mixture, gate = experts[kept], mixture[kept], gate[kept]
 
         def of_rows(rows: Any, name: str = "") -> Any:
             weight = gate[rows] + np.finfo(float).tiny
@@ -680,7 +673,7 @@ class SurvivalDisplay(draw.Display):
         if j is not None:
             found.groups = [
                 of_rows(rows, f"{printable_name(labels[j])}: {text}")
-                for text, rows in _rows_of_values(X, j)
+                for text, rows in _rows_of_values(index_rows(X, kept), j)
             ]
         return found.plot(ax)
 

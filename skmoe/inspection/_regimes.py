@@ -208,8 +208,7 @@ def gate_over(
     categories = [labels[axis.column] for axis in axes if axis.categories is not None]
     if is_pair and categories:
         raise ValueError(
-            f"Features must hold numbers to be drawn in pairs; {categories[0]!r} holds "
-            "categories. Choose another feature."
+            f"Pairs of features must hold numbers; {categories[0]!r} does not. Choose another one."
         )
     if is_pair and subject.has_series(estimator):
         raise ValueError(

@@ -22,7 +22,7 @@ from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods import input_steps, series
 from skmoe._estimators.methods.series import has_series
-from skmoe._inference.effects import limits_on_scale
+from skmoe._inference.inference import limits_on_scale
 from skmoe._inference.labels import feature_labels, format_percent, output_labels, printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
@@ -148,8 +148,7 @@ def feature_axis(
     levels, values = levels_of(X, j), values_of(X, j)
     if len(levels.values) < 2:
         raise ValueError(
-            f"Features must vary in X to be drawn; {name!r} does not. Choose another feature or "
-            "pass more rows."
+            f"Features must vary in X to be drawn; {name!r} does not. Choose another feature."
         )
     if is_numeric(X, j) and (as_numbers or len(levels.values) > 2):
         ends = typical_range(values[np.isfinite(values)])
@@ -360,6 +359,17 @@ def check_features(name: str, value: Any, estimator: Any, most: int | None = Non
     return list(range(estimator.n_features_in_)) if chosen is None else [int(j) for j in chosen]
 
 
+def check_input_columns(
+    name: str, value: Any, estimator: Any, X: Any
+) -> tuple[list[str], list[int]]:
+    """Names of the columns of X, that of a pipeline, and the indices of those given or of all."""
+    names = getattr(X, "columns", getattr(estimator, "feature_names_in_", None))
+    labels = feature_labels(names, np.shape(X)[1])
+    known = None if names is None else np.array(labels, dtype=object)
+    chosen = check_columns(name, value, len(labels), known)
+    return labels, list(range(len(labels))) if chosen is None else chosen.tolist()
+
+
 def check_panels(name: str, value: Any, estimator: Any, most: int) -> list[list[int]]:
     """Indices of the features of each panel: a list has one entry for each; none for None."""
     if value is None:
@@ -390,7 +400,7 @@ def check_rows(name: str, estimator: Any, X: Any, y: Any) -> Any:
     if n_targets != table.shape[0]:
         raise ValueError(
             f"{name} must have a value for each of the {table.shape[0]} rows; got {n_targets}. "
-            "Pass the target of these rows."
+            "Pass their target."
         )
     return table
 
@@ -420,8 +430,7 @@ def check_target(estimator: Any, target: Any, X: Any) -> int:
         return len(choices) - 1
     if not is_choice or target not in choices:
         raise ValueError(
-            f"target must be {rule}; got {shown(target)}. Pass the {drawn} to draw, such as "
-            f"target={choices[0]!r}."
+            f"target must be {rule}; got {shown(target)}. Pass a {drawn}, as target={choices[0]!r}."
         )
     return int(choices.index(target))
 

@@ -51,7 +51,7 @@ def check_integer(name: str, value: Any, least: int, most: int | None = None) ->
         rule = f"of at least {least}" if most is None else f"from {least} to {most}"
         example = max(least, 2) if most is None else min(max(least, 2), most)
         raise ValueError(
-            f"{name} must be an integer {rule}; got {shown(value)}. Use for example {name}={example}."
+            f"{name} must be an integer {rule}; got {shown(value)}. Pass one as {name}={example}."
         )
     return int(value)
 

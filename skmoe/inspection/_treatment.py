@@ -356,8 +356,8 @@ def _checked(estimator: Any, mixture: Any, given: Rows, treatment: Any) -> tuple
         )
     low, high = (subject.with_column_of(table, j, np.full(n_rows, row)) for row in levels.rows)
     if np.abs(mixture.predict_gate(high) - mixture.predict_gate(low)).max() > GATE_TOL:
-        named = labels if hasattr(mixture, "feature_names_in_") else range(len(labels))
-        others = [name for i, name in enumerate(named) if i != j]
+        has_names = hasattr(mixture, "feature_names_in_")
+        others = [name if has_names else i for i, name in enumerate(labels) if i != j]
         remedy = f"with gate_features={shown(others)}"
         if mixture is not estimator:
             remedy = "with gate_features without it, and without columns that the steps make of it"

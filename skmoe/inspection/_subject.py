@@ -558,12 +558,6 @@ def observed_target(estimator: Any, y: Any, index: int) -> Array:
     return np.where(is_unknown(y), np.nan, point_values(y))
 
 
-def are_censored(y: Any, index: int) -> Array | None:
-    """Of which rows (n,) only bounds are known; None for y of numbers or classes."""
-    y = stacked_outcomes(y)
-    return ~is_exact(_target(y, index)) if has_bounds(y) else None
-
-
 def _target(y: Any, index: int) -> Array:
     """Numbers (n,) of one output, or bounds."""
     y = stacked_outcomes(y)
@@ -728,6 +722,7 @@ class ObservedRows(NamedTuple):
 
 def observed_rows(estimator: Any, rows: Rows, target: Any) -> list[ObservedRows]:
     """The rows for each target, with y, or with 1 for the rows of a class and 0 for others."""
+    is_bounded = has_bounds(stacked_outcomes(rows.y))
     resp, found = responsibilities_of_rows(estimator, rows), []
     units = None if rows.unit is None or has_series(estimator) else np.asarray(rows.unit)
     for index in check_targets(estimator, target, rows.X):
@@ -737,7 +732,7 @@ def observed_rows(estimator: Any, rows: Rows, target: Any) -> list[ObservedRows]
         found.append(
             ObservedRows(
                 *(estimator, rows.X, index, name, observed, *resp, units, exposures),
-                are_censored(rows.y, index),
+                ~is_exact(_target(rows.y, index)) if is_bounded else None,
             )
         )
     return found

@@ -25,7 +25,7 @@ from skmoe._data.rows import Dataset, RowRules, Rows
 from skmoe._data.units import check_gate_columns, encode_units, unit_runs
 from skmoe._estimators.parameters.conflicts import BLOCKS, EFFECTS, NO_UNITS, check_conflicts
 from skmoe._estimators.parameters.parameters import FitParameters, identity_scaling
-from skmoe._estimators.parameters.parts import check_takes_averages, check_takes_offset
+from skmoe._estimators.parameters.parts import check_takes
 from skmoe._estimators.rows.training_data import (
     TrainingData,
     check_support,
@@ -115,10 +115,7 @@ class BlockSource(BaseEstimator):
         rules = RowRules(self, params.task.is_classification, params.n_experts, is_first, True)
         rules = rules._replace(classes=self.classes, of_series=of_series, of_effects=of_effects)
         try:
-            if given.offset is not None:
-                check_takes_offset(params.expert_parameter, params.expert, params.density)
-            if given.n_values is not None:
-                check_takes_averages(params.expert_parameter, params.expert, params.density)
+            check_takes(given, params.expert_parameter, params.expert, params.density)
             if of_effects and given.unit is None:
                 check_conflicts({EFFECTS: EFFECTS, NO_UNITS: NO_UNITS})
             rows = row_data.checked_rows(given, rules)

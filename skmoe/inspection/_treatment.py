@@ -412,7 +412,7 @@ def _row_effects(
             found.append(subject.predicted_mean(mixture, table, index, offset=rows.offset))
         else:
             dist, (name, time) = mixture.predict_dist(table, offset=rows.offset), at_time
-            found.append(np.ravel(getattr(dist, name)(time)))
+            found.append(np.ravel(dist.sf(time) if name == "sf" else dist.restricted_mean(time)))
     return found[1] - found[0]
 
 

@@ -238,7 +238,7 @@ def check_weights(sample_weight: Any, n_rows: int, *, may_be_zero: bool = False)
     check_total_weight("sample_weight", weight)
     if not (may_be_zero or (weight > 0).any()):
         raise ValueError(
-            "sample_weight must not be zero for every row. Give some rows a positive weight."
+            "sample_weight must not be zero for every row: all weights are zero. Raise some."
         )
     return weight
 

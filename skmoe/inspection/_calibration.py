@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import binom
 from sklearn.utils import check_consistent_length
 
-from skmoe._data.censored_targets import checked_bounds, entries, is_unknown, times_and_events
+from skmoe._data.censored_targets import WITH_ENTRY, as_bounds, is_unknown, times_and_events
 from skmoe._data.checks import check_integer, check_level, check_real, has_bounds
 from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.rows import Rows, index_rows
@@ -212,25 +212,18 @@ class CalibrationDisplay(draw.Display):
         )
         output, y = subject.check_target(estimator, target, X), stacked_outcomes(y)
         check_integer("n_bins", n_bins, least=2)
-        gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
-        given = {"offset": offset, "gate_proba": gate, "var_weights": var_weights}
-        distribution = estimator.predict_dist(X, **given)
-        bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}
-        pit = subject.one_target(distribution.cdf(bounds["upper"]), output, 1)
-        left = subject.one_target(distribution.cdf_left(bounds["lower"]), output, 1)
-        entry = entries(y)
-        if entry is not None:  # y is larger than its entry
-            before = subject.one_target(distribution.cdf(entry), output, 1)
-            after = subject.one_target(distribution.sf(entry), output, 1)
-            pit, left = ((values - before) / after for values in (pit, left))
-        known = np.isfinite(pit)  # some y may be missing
-        if has_bounds(y):
-            known &= ~subject.one_target(is_unknown(bounds), output, 1)
+        rows, given = Rows(X, y, unit=units, time=time), {"var_weights": var_weights}
+        distribution = subject.observed_distribution(estimator, rows, output, offset, **given)
+        bounds = as_bounds(subject.target_of(y, output), WITH_ENTRY)
+        # Those of y given that it is larger than its entry.
+        before, after = distribution.cdf(bounds["entry"]), distribution.sf(bounds["entry"])
+        ends = distribution.cdf(bounds["upper"]), distribution.cdf_left(bounds["lower"])
+        pit, left = ((end - before) / after for end in ends)
+        known = np.isfinite(pit) & ~is_unknown(bounds)
         at_time: dict[str, Any] = {}
         if horizon is not None:
             end = check_real("horizon", horizon, least=-np.inf)
-            risk = subject.one_target(distribution.cdf(end), output, 1)[known]
-            observed = _observed_times(cls, subject.one_target(y, output, 1)[known])
+            risk, observed = distribution.cdf(end)[known], _observed_times(cls, bounds[known])
             at_time = {"horizon": end, "risk": risk}
             at_time["risk_groups"] = _groups_of_risk(risk, observed, end, n_bins)
         return cls(pit=pit[known], pit_left=left[known], n_bins=n_bins, **at_time).plot(ax)
@@ -299,11 +292,9 @@ def _groups_of_risk(risk: Array, observed: Any, horizon: float, n_groups: int) -
     return np.array(found).T
 
 
-def _observed_times(display: type, y: Any) -> tuple[Array, Array, Array]:
-    """Times of rows, whether the event came then, and entries, minus infinity for none."""
-    until, event = times_and_events(display.__name__, y, may_enter=True)
-    entry = entries(y)
-    return until, event, np.full(len(until), -np.inf) if entry is None else entry
+def _observed_times(display: type, y: Array) -> tuple[Array, Array, Array]:
+    """Times of rows, whether the event came then, and entries, of bounds with entries."""
+    return *times_and_events(display.__name__, y, may_enter=True), y["entry"]
 
 
 def _binomial_band(n_rows: int, probability: Array) -> Array:
@@ -435,9 +426,8 @@ class RootogramDisplay(draw.Display):
         output, distribution = subject.check_target(estimator, target, X), None
         is_one = len(output_labels(estimator)) == 1
         if hasattr(estimator, "predict_dist"):
-            gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
-            distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
-            distribution = distribution if is_one else distribution.marginal(output)
+            rows = Rows(X, y, unit=units, time=time)
+            distribution = subject.observed_distribution(estimator, rows, output, offset)
         if distribution is None or not distribution.is_count:
             raise ValueError(
                 "RootogramDisplay needs experts that are all families of counts; got family="
@@ -455,8 +445,7 @@ class RootogramDisplay(draw.Display):
         if max_count is None:
             max_count = min(int(y.max()), MAX_COUNT)
         counts = np.arange(check_integer("max_count", max_count, least=0) + 1)
-        of_rows = (subject.one_target(distribution.pmf(count), output, 1) for count in counts)
-        expected = [probability[is_known].sum() for probability in of_rows]
+        expected = [distribution.pmf(count)[is_known].sum() for count in counts]
         observed = np.bincount(y.astype(int), minlength=len(counts))[: len(counts)]
         return cls(observed=observed, expected=np.array(expected)).plot(ax)
 
@@ -638,7 +627,7 @@ class SurvivalDisplay(draw.Display):
         check_level(level, may_be_none=True)
         output, y = subject.check_target(estimator, target, X), stacked_outcomes(y)
         check_consistent_length(X, y)
-        own = subject.one_target(y, output, 1)
+        own = as_bounds(subject.target_of(y, output), WITH_ENTRY)
         kept = np.flatnonzero(~is_unknown(own) | (np.ndim(y) == 1))
         until, event, entry = _observed_times(cls, own[kept])
         start = min(until.min(), 0.0)

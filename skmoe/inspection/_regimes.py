@@ -208,7 +208,7 @@ def gate_over(
     categories = [labels[axis.column] for axis in axes if axis.categories is not None]
     if is_pair and categories:
         raise ValueError(
-            f"Pairs of features must hold numbers; {categories[0]!r} does not. Choose another one."
+            f"Features of a pair must hold numbers; {categories[0]!r} does not. Choose others."
         )
     if is_pair and subject.has_series(estimator):
         raise ValueError(

@@ -148,7 +148,7 @@ def feature_axis(
     levels, values = levels_of(X, j), values_of(X, j)
     if len(levels.values) < 2:
         raise ValueError(
-            f"Features must vary in X to be drawn; {name!r} does not. Choose another feature."
+            f"Features must vary in X; {name!r} does not. Choose others, or pass more rows."
         )
     if is_numeric(X, j) and (as_numbers or len(levels.values) > 2):
         ends = typical_range(values[np.isfinite(values)])
@@ -526,6 +526,13 @@ HOLLOW = "\n(hollow: censored)"
 PER_EXPOSURE = " per unit of exposure"
 
 
+def observed_distribution(estimator: Any, rows: Rows, index: int, offset: Any, **given: Any) -> Any:
+    """Predictive distribution of one output of observed rows, whose series are known before."""
+    gate = gate_of_rows(estimator, rows)
+    found = estimator.predict_dist(rows.X, offset=offset, gate_proba=gate, **given)
+    return found if len(output_labels(estimator)) == 1 else found.marginal(index)
+
+
 def values_at(distribution: Any, method: Any, points: Array, index: int) -> Array:
     """Values (n, len(points)) of a method of a distribution, at the same points for all outputs."""
     outputs = distribution.mean.shape[1:]
@@ -554,11 +561,11 @@ def observed_target(estimator: Any, y: Any, index: int) -> Array:
         labels = np.asarray(y).ravel()
         is_class = (labels == estimator.classes_[index]).astype(float)
         return np.where(is_missing(labels), np.nan, is_class) if has_series(estimator) else is_class
-    y = _target(y, index)
+    y = target_of(y, index)
     return np.where(is_unknown(y), np.nan, point_values(y))
 
 
-def _target(y: Any, index: int) -> Array:
+def target_of(y: Any, index: int) -> Array:
     """Numbers (n,) of one output, or bounds."""
     y = stacked_outcomes(y)
     return one_target(checked_bounds(y) if has_bounds(y) else np.asarray(y, np.float64), index, 1)
@@ -732,7 +739,7 @@ def observed_rows(estimator: Any, rows: Rows, target: Any) -> list[ObservedRows]
         found.append(
             ObservedRows(
                 *(estimator, rows.X, index, name, observed, *resp, units, exposures),
-                ~is_exact(_target(rows.y, index)) if is_bounded else None,
+                ~is_exact(target_of(rows.y, index)) if is_bounded else None,
             )
         )
     return found

@@ -526,18 +526,16 @@ HOLLOW = "\n(hollow: censored)"
 PER_EXPOSURE = " per unit of exposure"
 
 
+def one_output(estimator: Any, distribution: Any, index: int) -> Any:
+    """Predictive distribution of one of the outputs."""
+    return distribution if estimator._single_output else distribution.marginal(index)
+
+
 def observed_distribution(estimator: Any, rows: Rows, index: int, offset: Any, **given: Any) -> Any:
-    """Predictive distribution of one output of observed rows, whose series are known before."""
+    """Predictive distribution of one output of rows, which know earlier ones of their series."""
     gate = gate_of_rows(estimator, rows)
     found = estimator.predict_dist(rows.X, offset=offset, gate_proba=gate, **given)
-    return found if len(output_labels(estimator)) == 1 else found.marginal(index)
-
-
-def values_at(distribution: Any, method: Any, points: Array, index: int) -> Array:
-    """Values (n, len(points)) of a method of a distribution, at the same points for all outputs."""
-    outputs = distribution.mean.shape[1:]
-    shaped = points.reshape(1, -1, *(1 for _ in outputs))
-    return one_target(method(np.broadcast_to(shaped, (1, len(points), *outputs))), index, 2)
+    return one_output(estimator, found, index)
 
 
 def predicted_survival(
@@ -548,7 +546,7 @@ def predicted_survival(
     for proba in (*np.eye(gate.shape[1]), gate):  # of each expert alone, and of all
         given = np.broadcast_to(proba, gate.shape)
         distribution = estimator.predict_dist(rows, offset=offset, gate_proba=given)
-        curves.append(values_at(distribution, distribution.sf, times, index))
+        curves.append(one_output(estimator, distribution, index).sf(times[None]))
     return np.stack(curves[:-1], axis=1), curves[-1]
 
 

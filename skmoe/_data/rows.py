@@ -531,8 +531,8 @@ def _check_types(X: Any) -> None:
         )
     if X is None:
         raise ValueError(
-            "X must hold a row of features for each value of y; got None. For experts without "
-            'features pass a column of ones, with expert_features=[] and gate="constant".'
+            "X must hold a row of features for each y; got None. Without features pass a column "
+            'of ones, expert_features=[], and gate="constant", or "markov" with gate_features=[].'
         )
     has_types = (hasattr(X, "dtype") or hasattr(X, "dtypes")) and np.ndim(X) == 2
     dtypes = getattr(X, "dtypes", [getattr(X, "dtype", None)]) if has_types else []

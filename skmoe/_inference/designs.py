@@ -36,8 +36,8 @@ def warn_of_weights(name: str, rows: Rows) -> None:
     )
 
 
-def clusters_of(rows: Rows, method: str) -> Clusters:
-    """The clusters of rows or units, and their strata, for the sandwich."""
+def clusters_of(rows: Rows, method: str) -> Clusters | None:
+    """The clusters of rows or units, and their strata, for the sandwich; None if not given."""
     given = " and ".join(rows.metadata)
     if method != "sandwich":
         raise ValueError(
@@ -45,6 +45,13 @@ def clusters_of(rows: Rows, method: str) -> Clusters:
             f'got method={method!r}. Use method="sandwich", or leave {given} out.'
         )
     of_rows = rows.unit_codes if rows.series is None else rows.series
+    if np.ptp(of_rows) == 0:
+        raise ValueError(
+            'method must not be "sandwich" with a single unit or series, whose scores sum to zero '
+            'at the maximum. Use method="observed", or "bootstrap".'
+        )
+    if not rows.metadata:
+        return None
     first = np.unique(of_rows, return_index=True)[1]
     strata, cluster = np.zeros(rows.n_rows, dtype=int), of_rows
     for name, labels in rows.metadata.items():

@@ -620,8 +620,9 @@ class SurvivalDisplay(draw.Display):
             have no predictive distribution.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
+        mixture = mixture_of(estimator)
         j = None if by is None else subject.check_features("by", by, estimator, most=1)[0]
-        labels, estimator = subject.names_of_fit(estimator), mixture_of(estimator)
+        labels, estimator = subject.names_of_fit(estimator), mixture
         subject.check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
         X = subject.check_table(estimator, X)
         check_level(level, may_be_none=True)
@@ -724,8 +725,9 @@ class SurvivalDisplay(draw.Display):
         """Numbers of rows at risk below the axis, of each group."""
         ax.set_xticks(self.risk_times)
         style: dict[str, Any] = {"fontsize": 8, "textcoords": "offset points", "va": "top"}
+        n_lines = ax.get_xlabel().count("\n")  # of the name above them
         for k, group in enumerate(self.groups or [self]):
-            height = NUMBERS_HEIGHT - NUMBERS_LINE * k
+            height = NUMBERS_HEIGHT - NUMBERS_LINE * (k + max(n_lines - 1, 0))
             style["color"] = draw.colour(k) if self.groups else draw.DARK_GREY
             name = draw.shortened([group.group_name], GROUP_NAME_WIDTH)[0]
             at = {"xycoords": ax.transAxes, "xytext": (-16, height), "ha": "right"}

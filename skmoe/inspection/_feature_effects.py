@@ -393,7 +393,8 @@ def average_effects(
         time without an event until `time` [2]_, and on the probability of no event until then are
         not.
     time : float, default=None
-        That time, in the unit of y, such as the time until which most rows were observed.
+        That time, in the unit of y, such as the time until which most rows were observed. Of
+        censored y at most `last_time_`.
     step : float, default=None
         Width of the change of numeric features about their values, in standard deviations. Where it
         would go beyond the smallest or largest value in X, it ends there. None for a derivative; or
@@ -468,6 +469,12 @@ def checked_time(mixture: Any, what: str, time: float | None) -> tuple[str, floa
     if what not in AT_TIME:
         return None
     subject.check_regressor(mixture, "Effects on classes have no time.")
+    last = np.max(getattr(mixture, "last_time_", np.inf))
+    if when > last:
+        raise ValueError(
+            f"time must not be beyond {last:g}, the last time of the fit, after which nothing was "
+            f"observed; got {when:g}. Pass an earlier time."
+        )
     return AT_TIME[what], float(when)
 
 

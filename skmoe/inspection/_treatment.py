@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from sklearn.base import is_classifier
 from sklearn.utils import Bunch
 
-from skmoe._data.censored_targets import checked_bounds, point_values, times_and_events
+from skmoe._data.censored_targets import times_and_events
 from skmoe._data.checks import (
     check_choice,
     check_metadata,
@@ -284,12 +284,6 @@ def treatment_effects(
         raise ValueError(
             "y must not be censored without a time, since means go beyond the last time that was "
             'observed. Pass what="restricted_mean", and time= within the observation.'
-        )
-    last = point_values(checked_bounds(y)).max() if has_bounds(y) else np.inf
-    if at_time is not None and at_time[1] > last:
-        raise ValueError(
-            f"time must not be beyond {last:g}, the last time in y, "
-            f"after which nothing was observed; got {time:g}. Pass an earlier time."
         )
     rows, change = _checked(estimator, mixture, Rows(X, y, sample_weight, offset, units), treatment)
     chance = _chance(propensity, rows, change, cv)

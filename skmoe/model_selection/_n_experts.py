@@ -190,8 +190,8 @@ def n_experts_test(
     samples can give: for a smaller one, raise n_bootstrap.
     """
     check_is_mixture("estimator", estimator)
-    X, estimator = without_steps(estimator, X, y, units)[:2]
     given = Rows(X, y, sample_weight, offset, units, n_values=var_weights)
+    given, estimator, _ = without_steps("n_experts_test", estimator, given)
     seed, seeds = check_draws(n_bootstrap, n_exceedances, random_state)
     n_jobs, verbose = check_n_jobs(n_jobs), check_verbose("verbose", verbose)
     tested, data = _validated(estimator, n_experts, given)
@@ -388,7 +388,8 @@ def n_experts_table(
     2
     """
     check_is_mixture("estimator", estimator)
-    X, estimator, pipeline = without_steps(estimator, X, y, units)
+    rows = Rows(X, y, sample_weight, offset, units, time=time, n_values=var_weights)
+    rows, estimator, pipeline = without_steps("n_experts_table", estimator, rows)
     tabulated = estimator if init is None else clone(estimator).set_params(init=init)
     fixed = {
         option: words
@@ -406,13 +407,14 @@ def n_experts_table(
     numbers = sorted({check_integer("n_experts", number, least=1) for number in listed})
     if n_bootstrap is not None:
         check_integer("n_bootstrap", n_bootstrap, least=1)
-    rows = Rows(X, y, sample_weight, offset, units, time=time, n_values=var_weights)
     given, in_folds = rows.arguments, {} if groups is None else {"groups": groups}
     fits, statistics, p_values = [], [], []
     for number in numbers:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            fitted = clone(tabulated).set_params(n_experts=number).fit(X, y, **given, **in_folds)
+            fitted = (
+                clone(tabulated).set_params(n_experts=number).fit(rows.X, y, **given, **in_folds)
+            )
         for warning in caught:
             warn_user(f"With n_experts={number}: {warning.message}", warning.category)
         fits.append(fitted)
@@ -421,7 +423,7 @@ def n_experts_table(
         if n_bootstrap is not None and number > 1:
             test = {"n_bootstrap": n_bootstrap, "n_jobs": estimator.n_jobs, "verbose": verbose}
             test |= {"n_experts": number - 1, "random_state": estimator.random_state}
-            p_value = n_experts_test(estimator, X, y, **given, **test).p_value
+            p_value = n_experts_test(estimator, rows.X, y, **given, **test).p_value
         p_values.append(p_value)
         if verbose:
             print(f"{number} experts: BIC {statistics[-1].numbers['bic']:.6g}. {fitted.maxima_}")

@@ -16,6 +16,7 @@ from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._data.steps import UnitPipeline
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.methods.input_steps import fitted_to, held_out_folds, mixture_of
+from skmoe._estimators.methods.series import has_series
 from skmoe._estimators.selection.likelihood_ratio import check_draws, likelihood_ratio
 from skmoe._inference.comparisons import NestedModelsTest
 from skmoe._numerics.typing import Array
@@ -174,12 +175,13 @@ def likelihood_ratio_test(
             f"larger must have the steps of smaller before its mixture, here {shown(first)}; got "
             f"{shown(second)}. Choose features by expert_features and gate_features."
         )
-    X, smaller, pipeline = without_steps(smaller, X, y, units)
-    larger = larger if pipeline is None else larger.steps[-1][1]
     rows = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
+    rows = rows._replace(n_values=var_weights)
+    rows, smaller, pipeline = without_steps("likelihood_ratio_test", smaller, rows)
+    larger = larger if pipeline is None else larger.steps[-1][1]
     number = N_BOOTSTRAP if n_bootstrap is None else n_bootstrap
     seeds = check_draws(number, n_exceedances, random_state)[1]
-    rows, draws = rows._replace(n_values=var_weights), (seeds, n_exceedances, check_n_jobs(n_jobs))
+    draws = seeds, n_exceedances, check_n_jobs(n_jobs)
     test = likelihood_ratio((smaller, larger), rows, draws, n_bootstrap is not None)
     test.estimators = [with_mixture(pipeline, fitted) for fitted in test.estimators]
     return test
@@ -201,19 +203,23 @@ def check_is_mixture(name: str, estimator: Any) -> None:
         )
 
 
-def without_steps(estimator: Any, X: Any, y: Any, units: Any) -> tuple[Any, Any, Pipeline | None]:
-    """Features that the steps of a pipeline transform, its mixture, and the fitted pipeline.
+def without_steps(name: str, estimator: Any, rows: Rows) -> tuple[Rows, Any, Pipeline | None]:
+    """Rows whose features the steps of a pipeline transform, its mixture, and the fitted pipeline.
 
-    The pipeline is None for a mixture alone. One of courses of units needs these.
+    The pipeline is None for a mixture alone. One of courses of units needs these. A fitted mixture
+    warns, for the function of this name, of arguments of its fit that the refits will lack.
     """
     if isinstance(estimator, UnitPipeline):
-        estimator.check_units(units)
+        estimator.check_units(rows.unit)
     if not isinstance(estimator, Pipeline):
-        return X, estimator, None
+        if estimator._row_arguments:
+            others = "sample_weight", "offset", "units", "var_weights"
+            estimator._warn_of_missing(name, rows, *others)
+        return rows, estimator, None
     pipeline: Pipeline = clone(estimator)
     if len(pipeline.steps) > 1:
-        X = pipeline[:-1].fit_transform(X, y)
-    return X, pipeline.steps[-1][1], pipeline
+        rows = rows._replace(X=pipeline[:-1].fit_transform(rows.X, rows.y))
+    return rows, pipeline.steps[-1][1], pipeline
 
 
 def with_mixture(pipeline: Pipeline | None, fitted: Any) -> Any:
@@ -304,6 +310,12 @@ def cross_val_predict_interval(
             "estimator must be a MixtureOfExpertsRegressor or GatedStackingRegressor, or a "
             f"pipeline or search that ends in one; got {shown(final_estimator(estimator))}. Of "
             'classifiers use cross_val_predict(..., method="predict_proba").'
+        )
+    if has_series(final_estimator(estimator)) and units is None:
+        raise ValueError(
+            'estimator must not have gate="markov" without units: folds cut a single series, and '
+            "intervals of its rows need earlier ones. Pass units=, or fit to the first rows, and "
+            "call predict_interval(X, y=y, time=time) with all rows: it uses earlier y only."
         )
     given = {"groups": groups, "sample_weight": sample_weight, "units": units, "offset": offset}
     arrays = check_metadata(given, X.shape[0] if hasattr(X, "shape") else len(X))

@@ -97,4 +97,4 @@ load_us_economy(as_frame=True)
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "load_us_economy(as_frame=True) needs pandas" in run.stderr
-    assert 'pip install "skmoe[frames]"' in run.stderr
+    assert 'pip install ".[frames]"' in run.stderr

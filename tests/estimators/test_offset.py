@@ -8,7 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from skmoe import MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor, model_selection
+from skmoe.exceptions import FitMismatchWarning
 from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_text
 from skmoe.metrics import log_density_scorer, make_interval_scorers, neg_crps_scorer
@@ -145,3 +146,16 @@ def test_a_base_enters_as_the_log_of_its_prediction():
     assert "expected y = exp(log(base) " in export_text(based)
     assert "expected y = exp(log(base) + linear predictor)" in str(based.summary())
     assert_allclose(based.predict(X).mean(), Y.mean(), rtol=0.03)
+
+
+@pytest.mark.parametrize("call", ["n_experts_table", "n_experts_test", "likelihood_ratio_test"])
+def test_comparisons_of_a_fitted_mixture_warn_of_its_forgotten_offset(call):
+    moe, arguments = fitted(), {"n_bootstrap": 1, "n_experts": 1}
+    if call == "n_experts_table":
+        arguments = {"n_experts": [1], "init": None}
+    models = [moe]
+    if call == "likelihood_ratio_test":
+        smaller = fit_quietly(mixture(shared_features=[1]), X, Y, offset=OFFSET)
+        models, arguments = [smaller, mixture()], {}
+    with pytest.warns(FitMismatchWarning, match=f"{call} got no offset, unlike the fit.*Pass it"):
+        getattr(model_selection, call)(*models, X, Y, **arguments)

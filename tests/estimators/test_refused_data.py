@@ -196,7 +196,7 @@ for value in (-1e-9, np.nan, np.inf, "x", None):
 # Estimator, target or X and target, arguments of `fit`, the beginning of the message, and words.
 FITS = {
     "one dimension": (regressor(), (X[:, 0], Y), {}, "Expected 2D array"),
-    "no features": (regressor(), (None, Y), {}, "X must", "got None", "expert_features=[]"),
+    "no features": (regressor(), (None, Y), {}, "X must", "got None", '"markov" with gate'),
     "fields": (regressor(expert="tree"), (RECORDS, Y), {}, "X", "a, b", "structured_to_unstruct"),
     "no target": (regressor(), None, {}, "y must", "requires y to be passed"),
     # Offsets.

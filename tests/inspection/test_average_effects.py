@@ -469,7 +469,13 @@ def test_errors_of_effects_at_a_time_are_those_of_the_delta_method(what):
 
 
 @pytest.mark.parametrize(
-    "given", [{"what": "survival"}, {"time": 2.0}, {"what": "restricted_mean", "time": "soon"}]
+    "given",
+    [
+        {"what": "survival"},
+        {"time": 2.0},
+        {"what": "restricted_mean", "time": "soon"},
+        {"what": "survival", "time": 6.5},  # the last time of the fit is below 6
+    ],
 )
 def test_effects_at_a_time_need_a_time(given):
     X, y = trial(60)

@@ -134,12 +134,6 @@ def test_a_course_without_units_is_that_of_all_rows_and_dates_are_an_axis():
     display = CourseDisplay.from_estimator(dated, X, Y, units=UNITS, time=days, unit=1)
     assert_array_equal(display.times, np.sort(days[own]))
     assert display.ax_.get_xlabel() == "day"
-    names = np.array([f"week {t:02d}" for t in TIME])
-    named = fit_quietly(MixtureOfExpertsRegressor(2, **MARKOV), X, Y, units=UNITS, time=names)
-    display = CourseDisplay.from_estimator(named, X, Y, units=UNITS, time=names, unit=1)
-    assert_allclose(display.observed, Y[own])
-    assert_array_equal(display.times, np.arange(len(own)))
-    assert display.ax_.get_xlabel() == "Row"
 
 
 def test_where_y_is_missing_a_course_goes_on_as_a_forecast():

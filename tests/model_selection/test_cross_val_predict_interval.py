@@ -116,3 +116,9 @@ def test_metadata_are_routed():
 )
 def test_what_has_no_intervals_is_refused(estimator, options, words):
     assert_refused(refusal(cross_val_predict_interval, estimator, X, Y, **options), *words)
+
+
+def test_a_single_series_is_refused():
+    """Its intervals would be those of first rows."""
+    message = refusal(cross_val_predict_interval, counts(n_experts=2, gate="markov"), X, Y)
+    assert_refused(message, "estimator", 'gate="markov" without units', "predict_interval(X, y=y")

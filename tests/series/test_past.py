@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from skmoe.exceptions import FitMismatchWarning
 from support.fits import fit_quietly
 from support.series import classifier, regressor, rows_of_series, table, with_holes
 
@@ -170,3 +171,17 @@ def test_score_is_that_of_predictions_from_the_past():
     moe, y = MOES["classification"](), TARGETS["classification"]
     predicted = moe.predict(DATA.X, y=y, **DATA.series)
     assert moe.score(DATA.X, y, **DATA.series) == pytest.approx((predicted == y).mean())
+
+
+def test_rows_after_those_of_the_fit_without_earlier_ones_warn():
+    """They would silently have the regime of a first row."""
+    moe, X, later = regression(), DATA.X[:4], 1.0 + DATA.time.max() + np.arange(4)
+    series = {"units": DATA.units[:4], "time": later}
+    for y in (None, np.full(4, np.nan)):
+        with pytest.warns(FitMismatchWarning, match="series begins anew.*pass their earlier rows"):
+            moe.predict(X, y=y, **series)
+    # No warning where some y is known, for rows of the times of the fit, or for times of a kind
+    # that cannot be compared with these.
+    moe.predict(X, y=np.array([1.0, np.nan, np.nan, np.nan]), **series)
+    moe.predict(X, **series | {"time": later - 4.0})
+    moe.predict(X, **series | {"time": np.datetime64("2020-01-01") + np.arange(4)})

@@ -189,6 +189,13 @@ def test_scores_need_some_y(moe):
     assert_refused(message, "y must have values in some rows", "all are missing", "Pass observed y")
 
 
+def test_one_series_has_no_sandwich():
+    """Its score is zero at the maximum, and so would be all standard errors."""
+    moe = fit_quietly(regressor(max_iter=5), X, Y)
+    message = refusal(moe.inference, X, Y, method="sandwich")
+    assert_refused(message, "method", '"sandwich"', "single unit or series", '"observed"')
+
+
 def test_what_is_known_has_three_names(moe, independent):
     message = refusal(moe.responsibilities, X, Y, given="future", **SERIES)
     assert_refused(message, "given", '"past", "now" or "all"', "future")

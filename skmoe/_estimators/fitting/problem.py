@@ -328,7 +328,7 @@ def check_rows_are_possible(params: FitParameters, experts: Experts, rows: Datas
 # Private fitted attributes, which not every fit has.
 PRIVATE_ATTRIBUTES = (
     *("_fitted", "_training_state", "_single_output"),
-    *("_expert_names", "_row_arguments", "_load", "_gate_overlap", "_model_names"),
+    *("_expert_names", "_row_arguments", "_last_time", "_load", "_gate_overlap", "_model_names"),
 )
 
 

@@ -104,14 +104,15 @@ def infer_coefficients(
         check_integer("n_bootstrap", options.n_bootstrap, least=2)
         if not is_classifier(estimator):
             require_distribution(estimator._fitted.mixture.experts, "the bootstrap")
-    clusters = clusters_of(rows.validated, options.method) if rows.validated.metadata else None
+    clusters, is_sandwich = None, options.method == "sandwich"
+    if is_sandwich or rows.validated.metadata:
+        clusters = clusters_of(rows.validated, options.method)
     if clusters is None and not np.isin(rows.validated.weight, [0.0, 1.0]).all():
         warn_of_weights(name, rows.validated)
     in_units, labels = estimator._in_units(estimator._fitted), labels_of(estimator)
     coefficients = list_coefficients(in_units, vars(estimator), labels, options.gate_reference)
     if options.method == "bootstrap":
         return _bootstrap(estimator, rows.validated, options, coefficients)
-    is_sandwich = options.method == "sandwich"
     found, is_indefinite = observed_errors(
         estimator._fitted, rows.data, coefficients, is_sandwich, clusters
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial, wraps
 from importlib import import_module
 from inspect import signature
@@ -280,6 +281,7 @@ class NewRowsMixin:
 
     _fitted: FittedMixture
     _row_arguments: tuple[str, ...] = ()  # of the fit, by the names in ASSUMED
+    _last_time: Any = None  # of the rows of the fit, if these are series with times
     _input: InputSteps | None
     n_features_in_: int
 
@@ -383,6 +385,9 @@ class NewRowsMixin:
         elif has_past and gate_proba is None:
             self._check_series(given)
         rows = self._checked(given, has_target)
+        is_known = gate_proba is not None or (has_target and rows.weight.any())
+        if self._last_time is not None and not is_known:
+            self._warn_of_new_series(given)
         if has_effects and has_target:
             of_units = rows._replace(unit=rows.unit_codes)
             known, effects = self._fitted.known_from_others(of_units)
@@ -393,6 +398,18 @@ class NewRowsMixin:
         proba = np.asarray(gate_proba, dtype=np.float64)
         check_probabilities("gate_proba", proba, rows.n_rows, self._fitted.mixture.n_experts)
         return rows, (proba / proba.sum(axis=1, keepdims=True)).T, effects
+
+    def _warn_of_new_series(self, given: Rows) -> None:
+        """A warning for rows after those of the fit, if no y of earlier ones is given."""
+        with suppress(TypeError):  # times of another kind
+            if np.min(np.asarray(given.time)) > self._last_time:
+                warn_user(
+                    "predictions got no y, and times after the last of the fit, "
+                    f"{shown(self._last_time)}: each series begins anew, with the probabilities of "
+                    "a first row. To continue series of the fit, pass their earlier rows as well, "
+                    "with their y, and NaN as the y of rows to predict.",
+                    FitMismatchWarning,
+                )
 
     def _check_known(self, given: Rows, gate_proba: Any) -> None:
         """What is known of y must have something in common with what is not."""

@@ -116,9 +116,9 @@ class Trials(NamedTuple):
 
     numbers: Iterable[int]
     maximum: int
-    verbose: int
-    task: FitTask | None
-    attributes: Callable[[], dict[str, Any]]
+    verbose: int = 0
+    task: FitTask | None = None
+    attributes: Callable[[], dict[str, Any]] = dict
 
 
 def n_experts_grid(number: int = 1) -> Iterator[int]:

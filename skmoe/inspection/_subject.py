@@ -528,7 +528,8 @@ PER_EXPOSURE = " per unit of exposure"
 
 def one_output(estimator: Any, distribution: Any, index: int) -> Any:
     """Predictive distribution of one of the outputs."""
-    return distribution if estimator._single_output else distribution.marginal(index)
+    has_several = hasattr(estimator, "output_names_")
+    return distribution.marginal(index) if has_several else distribution
 
 
 def observed_distribution(estimator: Any, rows: Rows, index: int, offset: Any, **given: Any) -> Any:

@@ -207,11 +207,7 @@ class MarkovGate(_LogitGate):
 
 
 # Gates by the names of the parameter `gate`.
-GATES: dict[str, Any] = {
-    "softmax": SoftmaxGate,
-    "constant": ConstantGate,
-    "markov": MarkovGate,
-}
+GATES: dict[str, Any] = {"softmax": SoftmaxGate, "constant": ConstantGate, "markov": MarkovGate}
 
 
 def gate_object(gate: Any) -> Any:

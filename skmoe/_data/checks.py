@@ -49,11 +49,10 @@ def check_integer(name: str, value: Any, least: int, most: int | None = None) ->
     """Validate an integer of at least `least`, and at most `most`."""
     if not is_integer(value) or value < least or (most is not None and value > most):
         rule = f"of at least {least}" if most is None else f"from {least} to {most}"
-        if is_integer(value) and value >= least:
-            remedy = f"Pass a smaller one, such as {name}={max(least, 2)}."
-        else:
-            remedy = f"Pass an integer such as {name}={max(least, 2)}."
-        raise ValueError(f"{name} must be an integer {rule}; got {shown(value)}. {remedy}")
+        example = max(least, 2) if most is None else min(max(least, 2), most)
+        raise ValueError(
+            f"{name} must be an integer {rule}; got {shown(value)}. Pass one as {name}={example}."
+        )
     return int(value)
 
 
@@ -103,8 +102,7 @@ def check_instance(name: str, value: Any) -> None:
     """An estimator or a part must be an object, not its class."""
     if isinstance(value, type):
         raise ValueError(
-            f"{name} must be an instance; got the class {value.__name__}. Pass an instance: "
-            f"{value.__name__}()."
+            f"{name} must be an instance; got the class {value.__name__}. Pass {value.__name__}()."
         )
 
 
@@ -144,11 +142,7 @@ def check_flag(name: str, value: Any) -> bool:
 
 
 def check_columns(
-    name: str,
-    value: Any,
-    n_features: int,
-    feature_names: Array | None,
-    allow_empty: bool = False,
+    name: str, value: Any, n_features: int, feature_names: Array | None, allow_empty: bool = False
 ) -> Array | None:
     """Indices of columns given as names, indices, a slice or a mask; None stands for all."""
     if value is None:
@@ -171,8 +165,7 @@ def check_columns(
         if feature_names is None:
             raise ValueError(
                 f"{name} holds column names, but X has none. Pass X as a data frame whose column "
-                f"names are all strings, or give indices: {name}=[0] for the column that reports "
-                "call x0."
+                f"names are all strings, or give indices: {name}=[0] for the first column."
             )
         position = {feature: i for i, feature in enumerate(feature_names)}
         unknown = [str(entry) for entry in chosen if entry not in position]
@@ -185,16 +178,14 @@ def check_columns(
     elif chosen.dtype.kind == "b":
         if len(chosen) != n_features:
             raise ValueError(
-                f"{name} as a mask must have one entry for each of the {n_features} features; "
-                f"got {len(chosen)}."
+                f"{name} as a mask must be of all {n_features} features; got {len(chosen)}."
             )
         columns = np.flatnonzero(chosen)
     else:
         outside = chosen[(chosen < -n_features) | (chosen >= n_features)]
         if len(outside):
             raise ValueError(
-                f"{name} must hold column indices of X, from 0 to {n_features - 1}; "
-                f"got {outside[0]}."
+                f"{name} must hold column indices from 0 to {n_features - 1}; got {outside[0]}."
             )
         columns = chosen % n_features
     if len(columns) == 0 and not allow_empty:
@@ -243,27 +234,29 @@ def check_weights(sample_weight: Any, n_rows: int, *, may_be_zero: bool = False)
     """Row weights (n,): finite, non-negative, not all zero; None stands for weights of one."""
     if sample_weight is None:
         return np.ones(n_rows)
-    weight = numbers("sample_weight", sample_weight, "Pass one number for each row.")
-    if weight.ndim == 0:
-        weight = np.full(n_rows, float(weight))
-    if weight.shape != (n_rows,):
-        raise ValueError(
-            f"sample_weight must have one entry for each of the {n_rows} rows of X, in one "
-            f"dimension; got shape {weight.shape}."
-        )
-    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
-    if len(wrong):
-        raise ValueError(
-            f"sample_weight must be finite and not negative; row {wrong[0]} holds "
-            f"{weight[wrong[0]]:g}. Drop such rows."
-        )
+    weight = _numbers_of_rows("sample_weight", sample_weight, n_rows, "finite and not negative")
     check_total_weight("sample_weight", weight)
     if not (may_be_zero or (weight > 0).any()):
         raise ValueError(
-            "sample_weight must not be zero for every row: all weights are zero. "
-            "Give at least some rows a positive weight."
+            "sample_weight must not be zero for every row: all weights are zero. Raise some."
         )
     return weight
+
+
+def _numbers_of_rows(name: str, given: Any, n_rows: int, rule: str, least: float = 0.0) -> Array:
+    """Finite numbers (n,) of at least some value; a single one is that of all rows."""
+    values = numbers(name, given, "Pass one number for each row.")
+    values = np.full(n_rows, float(values)) if values.ndim == 0 else values
+    if values.shape != (n_rows,):
+        raise ValueError(
+            f"{name} must have one entry for each of the {n_rows} rows of X, in one dimension; got "
+            f"shape {values.shape}."
+        )
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= least)))
+    if len(wrong):
+        row = wrong[0]
+        raise ValueError(f"{name} must be {rule}; row {row} holds {values[row]:g}. Drop such rows.")
+    return values
 
 
 def check_frequencies(test: str, sample_weight: Any) -> None:
@@ -281,19 +274,9 @@ def check_frequencies(test: str, sample_weight: Any) -> None:
 
 def check_var_weights(var_weights: Any, n_rows: int) -> Array | None:
     """Numbers of values (n,) of which each y is the mean: positive; None if all are one."""
-    values = numbers("var_weights", var_weights, "Pass the number of values of each row.")
-    values = np.full(n_rows, float(values)) if values.ndim == 0 else values
-    if values.shape != (n_rows,):
-        raise ValueError(
-            f"var_weights must have one entry for each of the {n_rows} rows of X, in one "
-            f"dimension; got shape {values.shape}."
-        )
-    wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0.0)))
-    if len(wrong):
-        raise ValueError(
-            "var_weights must be positive and finite, the numbers of values of which each y is the "
-            f"mean; row {wrong[0]} holds {values[wrong[0]]:g}. Drop rows without values."
-        )
+    rule = "positive and finite, the numbers of values of which each y is the mean"
+    smallest = np.nextafter(0.0, 1.0)
+    values = _numbers_of_rows("var_weights", var_weights, n_rows, rule, smallest)
     return None if (values == 1.0).all() else values
 
 
@@ -359,6 +342,5 @@ def check_labels(name: str, labels: Array) -> None:
         distinct = {shown(label): label for label in labels.tolist()}
         raise ValueError(
             f"{name} must hold labels of one kind, all numbers or all strings, and none missing; "
-            f"got {shown(list(distinct.values())[:5])}. Drop rows without a label, and convert the "
-            "others."
+            f"got {shown(list(distinct.values())[:5])}. Drop rows without a label, or convert them."
         )

@@ -391,8 +391,7 @@ BAD_NUMBERS: dict[str, tuple[Any, str]] = {
     ),
     "infinity": (
         np.isinf,
-        "X must be finite; {} of X contains infinity, or a value too large for its type. Replace "
-        "it by a finite value.",
+        "X must be finite; {} of X contains infinity, or a value that is too large. Replace it.",
     ),
 }
 
@@ -665,10 +664,8 @@ def checked_target(y: Any, rules: RowRules, n_rows: int) -> Array:
     if of_classes:
         return values if rules.classes is None else class_codes(values, rules.classes)
     # Squares must be representable. In a part of the rows all values may be close to zero.
-    points, whole = (
-        point_values(values) if is_censored else values,
-        rules.is_first and not rules.is_block,
-    )
+    points = point_values(values) if is_censored else values
+    whole = rules.is_first and not rules.is_block
     largest = np.atleast_1d(np.fmax.reduce(np.abs(points), axis=0, initial=0.0))
     wrong = (largest > MAX_TARGET) | (whole & (largest > 0.0) & (largest < MIN_TARGET))
     if wrong.any():

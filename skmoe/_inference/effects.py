@@ -20,22 +20,22 @@ from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit, logit
 
 from skmoe._data.checks import check_choice, check_real, numbers, shown
 from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import GATE, indicator_columns
 from skmoe._inference.inference import (
+    SCALES,
     WIDTH,
     Inference,
     Result,
     Term,
     WaldTest,
-    confidence_limits,
     delta_errors,
     delta_method,
     describe_test,
     frame_of,
+    limits_on_scale,
     table_lines,
     wald,
 )
@@ -55,23 +55,17 @@ MIXTURE = "mixture"
 COORDINATE_STEP = 1e-4
 
 
-def derivative_by(
-    function: Callable[[FittedMixture], Array], fitted: FittedMixture, index: Any
-) -> Array:
-    """Derivative of a function of a fit along coordinates, all of which change, by differences."""
-    step = np.zeros(len(fitted.mixture.first))
-    step[index] = COORDINATE_STEP
-    step = fitted.mixture.expanded(step)
-    ahead, behind = (
-        function(fitted._replace(theta=fitted.theta + sign * step)) for sign in (1.0, -1.0)
-    )
-    return (ahead - behind) / (2.0 * COORDINATE_STEP)
-
-
 def slopes_by_coordinates(fitted: FittedMixture, function: Callable[..., Array]) -> Array:
-    """Derivatives (..., R) of a function of a fit by each coordinate."""
-    indices = range(len(fitted.mixture.first))
-    return np.stack([derivative_by(function, fitted, r) for r in indices], axis=-1)
+    """Derivatives (..., R) of a function of a fit by each coordinate, by central differences."""
+
+    def slope(change: Array) -> Array:
+        ahead, behind = (
+            function(fitted._replace(theta=fitted.theta + end)) for end in (change, -change)
+        )
+        return np.asarray((ahead - behind) / (2.0 * COORDINATE_STEP))
+
+    steps = COORDINATE_STEP * np.eye(len(fitted.mixture.first))
+    return np.stack([slope(change) for change in fitted.mixture.expanded(steps)], axis=-1)
 
 
 class Ends(NamedTuple):
@@ -101,12 +95,13 @@ class Ends(NamedTuple):
             ]
         )
 
-    def sums(self, gate: Array, mean: Array) -> Array:
-        """Weighted sums over the rows, (K, 2 m + 1): linear in the probabilities and in the means.
+    def sums(self, fitted: FittedMixture) -> Array:
+        """Weighted sums over the rows, (K, 2 m + 1).
 
         They are the changes through each expert, those through its probability, and its share.
         """
-        (low_gate, high_gate), (low, high), weight = gate, mean, self.rows[0].rows.weight
+        (low_gate, high_gate), (low, high) = self.gate(fitted), self.means(fitted)
+        weight = self.rows[0].rows.weight
         weighted = 0.5 * (low_gate + high_gate) * weight
         changed = (high_gate - low_gate) * weight / self.width
         return np.hstack(
@@ -116,23 +111,6 @@ class Ends(NamedTuple):
                 weighted.sum(axis=1, keepdims=True),
             ]
         )
-
-    def sums_by_coordinates(self, fitted: FittedMixture, index: Array) -> Array:
-        """Derivatives (R, K, 2 m + 1) of the sums by the coordinates.
-
-        `index` (K, P) has the coordinates of each expert, which change its own mean only; -1 for
-        none.
-        """
-        gate, mean = self.gate(fitted), self.means(fitted)
-        n_all, n_of_gate = len(fitted.mixture.first), len(fitted.mixture.gate.first)
-        found = np.zeros((n_all, *self.sums(gate, mean).shape))
-        for r in range(n_all - n_of_gate, n_all):
-            found[r] = self.sums(derivative_by(self.gate, fitted, r), mean)
-        for own in () if self.n_responses is None else index.T:
-            present = np.flatnonzero(own >= 0)
-            of_means = self.sums(gate, derivative_by(self.means, fitted, own[present]))
-            found[own[present], present, :-1] += of_means[present, :-1]
-        return found
 
 
 # Means are extrapolated if at least this share of the values is expected beyond the last time.
@@ -241,18 +219,14 @@ def average_effects_of(
             )
             for pair in zip(*ends, strict=True)
         ]
-        sums = [
-            np.sum([block.sums(block.gate(fit), block.means(fit)) for block in blocks], axis=0)
-            for fit in fits
-        ]
+
+        def effects(fit: FittedMixture, blocks: list[Ends] = blocks) -> Array:
+            return _effects(np.sum([block.sums(fit) for block in blocks], axis=0), on_gate)
+
         names.append(name)
-        values.append([_effects(of_fit, on_gate) for of_fit in sums])
+        values.append([effects(fit) for fit in fits])
         if inference is not None:
-            index = _coordinates_of_experts(inference, fitted.mixture.n_experts)
-            slopes = [block.sums_by_coordinates(fitted, index) for block in blocks]
-            step = COORDINATE_STEP * np.sum(slopes, axis=0)
-            change = _effects(sums[0] + step, on_gate) - _effects(sums[0] - step, on_gate)
-            derivatives.append(np.moveaxis(change, 0, -1) / (2.0 * COORDINATE_STEP))
+            derivatives.append(slopes_by_coordinates(fitted, effects))
     parts, changing = [MIXTURE], list(responses) if len(responses) > 1 else [""]
     if on_gate:
         parts, changing = [GATE], labels.experts
@@ -273,34 +247,8 @@ def average_effects_of(
         method, replicates = inference.method, np.array(of_refits)
         covariance = np.atleast_2d(np.cov(replicates, rowvar=False))
     return replace(
-        found,
-        method=method,
-        full_covariance=covariance,
-        reasons=reasons,
-        replicates=replicates,
+        found, method=method, full_covariance=covariance, reasons=reasons, replicates=replicates
     )
-
-
-def _coordinates_of_experts(inference: Inference, n_experts: int) -> Array:
-    """Coordinates (K, P) of each expert among all that are estimated; -1 for none."""
-    of_experts: list[list[int]] = [[] for _ in range(n_experts)]
-    for listed in inference.blocks:
-        if listed.expert is not None:
-            of_experts[listed.expert] += listed.coordinates.tolist()
-    size = max(map(len, of_experts))
-    return np.array([own + [-1] * (size - len(own)) for own in of_experts])
-
-
-def standard_errors_of_means(
-    fitted: FittedMixture, rows: Rows, n_responses: int, inference: Inference
-) -> Array:
-    """Standard errors (n, K, m) of the means of the experts; NaN if they are not determined."""
-
-    def means(fit: FittedMixture) -> Array:
-        return fit.predict_experts(rows.X, rows.offset)[:, -n_responses:]
-
-    errors = delta_errors(inference, slopes_by_coordinates(fitted, means))
-    return np.moveaxis(errors, 2, 0)
 
 
 def _effects(sums: Array, on_gate: bool) -> Array:
@@ -319,28 +267,17 @@ def _effects(sums: Array, on_gate: bool) -> Array:
 # Methods of predictive distributions at a time, by what is predicted.
 AT_TIME = {"restricted_mean": "restricted_mean", "survival": "sf"}
 
-# Functions on whose scale intervals are symmetric, their derivatives and their inverses.
-SCALES: dict[str, tuple[Callable[[Array], Array], ...]] = {
-    "": (np.asarray, np.ones_like, np.asarray),
-    "log": (np.log, np.reciprocal, np.exp),
-    "logit": (logit, lambda share: 1.0 / (share * (1.0 - share)), expit),
-    "survival": (
-        lambda share: np.log(-np.log(share)),
-        lambda share: 1.0 / (share * np.log(share)),
-        lambda value: np.exp(-np.exp(value)),
-    ),
-}
 
-
-def limits_on_scale(
-    name: str, values: Array, errors: Array, level: float, replicates: Array | None = None
-) -> Array:
-    """Confidence intervals (..., 2) that are symmetric on a scale, or reflect the replicates."""
-    to_scale, slope, from_scale = SCALES[name]
-    with np.errstate(all="ignore"):  # values at the ends of a scale have none
-        drawn = None if replicates is None else to_scale(replicates)
-        ends = confidence_limits(to_scale(values), np.abs(slope(values)) * errors, drawn, level)
-        return np.sort(from_scale(ends), axis=-1)
+def checked_times(what: str, time: Any, ndim: int = 0) -> Array:
+    """Times of what is predicted, NaN of what has none; a single one has no axis."""
+    times = numbers("time", np.nan if time is None else time, "Pass times in the unit of y.")
+    if times.ndim > ndim or not times.size or np.isfinite(times).all() != (what in AT_TIME):
+        raise ValueError(
+            f"time must be a finite number{', or a list of them,' * ndim} with what="
+            f"{list(AT_TIME)}, and None without; got {shown(time)} with what={what!r}. Pass "
+            'what="survival" and times in the unit of y.'
+        )
+    return times
 
 
 class Quantity(NamedTuple):
@@ -354,13 +291,7 @@ class Quantity(NamedTuple):
     def checked(cls, what: Any, time: Any, quantile: Any) -> Self:
         """A quantity as users give it; a single time has no axis."""
         check_choice("what", what, ("mean", "quantile", *AT_TIME))
-        times = numbers("time", np.nan if time is None else time, "Pass times in the unit of y.")
-        if times.ndim > 1 or not times.size or np.isfinite(times).all() != (what in AT_TIME):
-            raise ValueError(
-                f"time must be a finite number, or a list of them, with what={list(AT_TIME)}, and "
-                f'None without; got {shown(time)} with what={what!r}. Pass what="survival" and '
-                "times in the unit of y."
-            )
+        times = checked_times(what, time, ndim=1)
         return cls(what, times, check_real("quantile", quantile, 0.0, 1.0))
 
     def of(self, fitted: FittedMixture, rows: Rows) -> Array:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from scipy.special import chdtrc, ndtr, ndtri
+from scipy.special import chdtrc, expit, logit, ndtr, ndtri
 
 from skmoe._data.checks import check_integer, check_level, shown
 from skmoe._data.rows import Rows
@@ -232,13 +232,10 @@ class Inference(Result):
         found = confidence_limits(self.estimates, self.standard_errors, self.replicates, level)
         own = np.flatnonzero(self.is_variance)
         if len(own):
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                values, errors = self.estimates[own], self.standard_errors[own]
-                replicates = self.replicates
-                if replicates is not None:
-                    replicates = np.log(np.maximum(replicates[:, own], TINY))
-                logs = confidence_limits(np.log(values), errors / values, replicates, level)
-                found[own] = np.exp(logs)
+            drawn = self.replicates
+            drawn = None if drawn is None else np.maximum(drawn[:, own], TINY)
+            values, errors = self.estimates[own], self.standard_errors[own]
+            found[own] = limits_on_scale("log", values, errors, level, drawn)
         return found
 
     def _columns(self, level: float, error: str, *ends: str) -> dict[str, Array]:
@@ -347,10 +344,7 @@ class Inference(Result):
         check_integer("n_draws", n_draws, least=1)
         generator = check_random_state(random_state)
         if not self.method:
-            raise ValueError(
-                "draws needs standard errors; this result has none. Pass the data of the fit, or "
-                "inference=."
-            )
+            raise ValueError("draws needs standard errors; this result has none. Pass inference=.")
         scale = np.sqrt(np.maximum(np.diag(self.full_covariance), np.finfo(float).tiny))
         # The covariance may be singular.
         values, vectors = np.linalg.eigh(self.full_covariance / np.outer(scale, scale))
@@ -501,6 +495,30 @@ def confidence_limits(
         reflected = np.moveaxis(np.quantile(replicates, tails[::-1], axis=0), 0, -1)
         return np.asarray(2.0 * estimates[..., None] - reflected)
     return np.asarray(estimates[..., None] + errors[..., None] * ndtri(tails))
+
+
+# Functions on whose scale intervals are symmetric, their derivatives and their inverses.
+SCALES: dict[str, tuple[Callable[[Array], Array], ...]] = {
+    "": (np.asarray, np.ones_like, np.asarray),
+    "log": (np.log, np.reciprocal, np.exp),
+    "logit": (logit, lambda share: 1.0 / (share * (1.0 - share)), expit),
+    "survival": (
+        lambda share: np.log(-np.log(share)),
+        lambda share: 1.0 / (share * np.log(share)),
+        lambda value: np.exp(-np.exp(value)),
+    ),
+}
+
+
+def limits_on_scale(
+    name: str, values: Array, errors: Array, level: float, replicates: Array | None = None
+) -> Array:
+    """Confidence intervals (..., 2) that are symmetric on a scale, or reflect the replicates."""
+    to_scale, slope, from_scale = SCALES[name]
+    with np.errstate(all="ignore"):  # values at the ends of a scale have none
+        drawn = None if replicates is None else to_scale(replicates)
+        ends = confidence_limits(to_scale(values), np.abs(slope(values)) * errors, drawn, level)
+        return np.sort(from_scale(ends), axis=-1)
 
 
 # --- tables as text ---------------------------------------------------------------------------

@@ -351,11 +351,7 @@ DEFAULT_PACE = Pace()
 
 
 def em(
-    objective: Objective,
-    start: Array | Run,
-    n_iter: int,
-    tol: float,
-    pace: Pace = DEFAULT_PACE,
+    objective: Objective, start: Array | Run, n_iter: int, tol: float, pace: Pace = DEFAULT_PACE
 ) -> Run:
     """Run EM from a vector (D,), or continue a run, with extrapolations [1]_.
 

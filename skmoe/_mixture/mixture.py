@@ -348,10 +348,7 @@ class Group:
         rows = np.append(limits.rows, np.ones((len(limits.rows), 1)), axis=1)
         logs = np.moveaxis(theta[:, self.index[t]], 0, 1) @ rows.T
         below, above = MARGINS_OF_ROWS
-        room = [
-            logs - limits.low[:, None, None] + below,
-            limits.high[:, None, None] + above - logs,
-        ]
+        room = [logs - limits.low[:, None, None] + below, limits.high[:, None, None] + above - logs]
         normals = np.zeros((2 * len(rows), self.coordinates.shape[1]))
         normals[:, self.slices[t]] = np.vstack([-rows, rows])
         return normals, np.maximum(np.concatenate(room, axis=-1), 0.0)
@@ -694,10 +691,8 @@ class Mixture:
         of_groups = at.log_gates[-len(self.gate_groups) :], targets[-len(self.gate_groups) :]
         for group, logs, target in zip(self.gate_groups, *of_groups, strict=False):
             if len(self.gate_groups) < len(targets):  # a stationary start
-                move, of_first = (
-                    np.exp(logs[..., 0]).transpose(2, 1, 0),
-                    targets[0].sum(axis=(1, 3)),
-                )
+                move = np.exp(logs[..., 0]).transpose(2, 1, 0)
+                of_first = targets[0].sum(axis=(1, 3))
                 pull = np.einsum("ks,skjl->ljs", of_first, stationary_scores(move))
                 target = target.sum(axis=-1, keepdims=True) + pull[..., None]
             proba, total = np.exp(logs), target.sum(axis=0)
@@ -729,8 +724,7 @@ class Mixture:
                 np.exp(np.broadcast_to(logs, (*logs.shape[:2], len(weight)))) @ weight
             )
 
-        total: Array = sum_over_blocks(of_block, blocks)
-        return total
+        return np.asarray(sum_over_blocks(of_block, blocks))
 
     # --- the vector ---
 

@@ -432,5 +432,4 @@ def _best_order(problem: Problem, resp: Array, numbers: Array) -> Array:
         weighted = moved * rows.weight
         of_experts = (weighted * np.where(weighted > 0.0, np.hstack(logs), 0.0)).sum(axis=1)
         gains[index, cells] = of_experts[numbers]
-    order: Array = linear_sum_assignment(-gains)[1]
-    return order
+    return np.asarray(linear_sum_assignment(-gains)[1])

@@ -25,10 +25,7 @@ from skmoe.distributions._discrete import NegativeBinomialComponents as Negative
 from skmoe.distributions._discrete import OrdinalComponents as OrdinalComponents
 from skmoe.distributions._discrete import PointMassComponents as PointMassComponents
 from skmoe.distributions._discrete import PoissonComponents
-from skmoe.distributions._mixtures import (
-    PredictiveDistribution,
-    predictive_distribution,
-)
+from skmoe.distributions._mixtures import PredictiveDistribution, predictive_distribution
 from skmoe.distributions._mixtures import check_coverage as check_coverage
 
 # Those of the other families serve these families; they can be imported, too.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from inspect import isfunction
 from itertools import combinations, islice, product
@@ -34,19 +34,6 @@ def of_target(family: Family, y: Array) -> Family:
         return family
     kind = AfterEntry if has_entry(y) else Censored
     return kind(family)
-
-
-def has_atom_of_others(family: Family, y: Array, families: Iterable[Family]) -> Array:
-    """Where a value has its probability from other families, and a density does not count.
-
-    That of an interval counts.
-    """
-    others = {atom for other in families for atom in other.atoms} - set(family.atoms)
-    if not (others and family.is_continuous):
-        return np.zeros(y.shape, dtype=bool)
-    if not has_bounds(y):
-        return np.isin(y, sorted(others))
-    return np.isin(y["lower"], sorted(others)) & is_exact(y)
 
 
 @dataclass(frozen=True)

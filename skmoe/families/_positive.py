@@ -71,6 +71,10 @@ class Gamma(Positive):
 
 TIME_RATIO = Measure("time ratio", "times")
 
+# The dispersion of families of which it is the square of the inverse of a shape.
+SHAPE = Measure("shape", factor=-0.5)
+OF_SHAPE = (Dispersion("log(dispersion)", "dispersion_", measures=(SHAPE,)),)
+
 # Logarithm of the ratio of y to its scale, to the power of the shape, beyond which this power is
 # linear in the logarithm: the products in derivatives are finite.
 LINEAR_FROM = 300.0
@@ -112,13 +116,8 @@ class Weibull(Positive):
     distribution: ClassVar[Any] = parts.WeibullComponents
     power: ClassVar[float] = -0.5
     # With the slope b of the log of times and the shape s, exp(-b s) multiplies the hazard.
-    measures = (
-        TIME_RATIO,
-        Measure("hazard ratio", "the hazard", -1.0, "log(dispersion)", -0.5),
-    )
-    dispersions: ClassVar[tuple[Dispersion, ...]] = (
-        Dispersion("log(dispersion)", "dispersion_", measures=(Measure("shape", factor=-0.5),)),
-    )
+    measures = (TIME_RATIO, Measure("hazard ratio", "the hazard", -1.0, "log(dispersion)", -0.5))
+    dispersions: ClassVar[tuple[Dispersion, ...]] = OF_SHAPE
     equation: ClassVar[str] = "scale of {response} = exp({predictor})"
     max_predictor: ClassVar[float] = 200.0
     n_moving: ClassVar[int] = 2
@@ -190,9 +189,7 @@ class LogLogistic(Positive):
         TIME_RATIO,
         Measure("odds ratio", "the odds of the event", -1.0, "log(dispersion)", -0.5),
     )
-    dispersions: ClassVar[tuple[Dispersion, ...]] = (
-        Dispersion("log(dispersion)", "dispersion_", measures=(Measure("shape", factor=-0.5),)),
-    )
+    dispersions: ClassVar[tuple[Dispersion, ...]] = OF_SHAPE
     equation: ClassVar[str] = "median {response} = exp({predictor})"
     n_moving: ClassVar[int] = 2
     # The mean is finite up to a root of the dispersion of one.

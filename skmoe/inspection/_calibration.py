@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import binom
 from sklearn.utils import check_consistent_length
 
-from skmoe._data.censored_targets import checked_bounds, entries, is_unknown, times_and_events
+from skmoe._data.censored_targets import WITH_ENTRY, as_bounds, is_unknown, times_and_events
 from skmoe._data.checks import check_integer, check_level, check_real, has_bounds
 from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.rows import Rows, index_rows
@@ -212,25 +212,18 @@ class CalibrationDisplay(draw.Display):
         )
         output, y = subject.check_target(estimator, target, X), stacked_outcomes(y)
         check_integer("n_bins", n_bins, least=2)
-        gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
-        given = {"offset": offset, "gate_proba": gate, "var_weights": var_weights}
-        distribution = estimator.predict_dist(X, **given)
-        bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}
-        pit = subject.one_target(distribution.cdf(bounds["upper"]), output, 1)
-        left = subject.one_target(distribution.cdf_left(bounds["lower"]), output, 1)
-        entry = entries(y)
-        if entry is not None:  # y is larger than its entry
-            before = subject.one_target(distribution.cdf(entry), output, 1)
-            after = subject.one_target(distribution.sf(entry), output, 1)
-            pit, left = ((values - before) / after for values in (pit, left))
-        known = np.isfinite(pit)  # some y may be missing
-        if has_bounds(y):
-            known &= ~subject.one_target(is_unknown(bounds), output, 1)
+        rows, given = Rows(X, y, unit=units, time=time), {"var_weights": var_weights}
+        distribution = subject.observed_distribution(estimator, rows, output, offset, **given)
+        bounds = as_bounds(subject.target_of(y, output), WITH_ENTRY)
+        # Those of y given that it is larger than its entry.
+        before, after = distribution.cdf(bounds["entry"]), distribution.sf(bounds["entry"])
+        ends = distribution.cdf(bounds["upper"]), distribution.cdf_left(bounds["lower"])
+        pit, left = ((end - before) / after for end in ends)
+        known = np.isfinite(pit) & ~is_unknown(bounds)
         at_time: dict[str, Any] = {}
         if horizon is not None:
             end = check_real("horizon", horizon, least=-np.inf)
-            risk = subject.one_target(distribution.cdf(end), output, 1)[known]
-            observed = _observed_times(cls, subject.one_target(y, output, 1)[known])
+            risk, observed = distribution.cdf(end)[known], _observed_times(cls, bounds[known])
             at_time = {"horizon": end, "risk": risk}
             at_time["risk_groups"] = _groups_of_risk(risk, observed, end, n_bins)
         return cls(pit=pit[known], pit_left=left[known], n_bins=n_bins, **at_time).plot(ax)
@@ -299,11 +292,9 @@ def _groups_of_risk(risk: Array, observed: Any, horizon: float, n_groups: int) -
     return np.array(found).T
 
 
-def _observed_times(display: type, y: Any) -> tuple[Array, Array, Array]:
-    """Times of rows, whether the event came then, and entries, minus infinity for none."""
-    until, event = times_and_events(display.__name__, y, may_enter=True)
-    entry = entries(y)
-    return until, event, np.full(len(until), -np.inf) if entry is None else entry
+def _observed_times(display: type, y: Array) -> tuple[Array, Array, Array]:
+    """Times of rows, whether the event came then, and entries, of bounds with entries."""
+    return *times_and_events(display.__name__, y, may_enter=True), y["entry"]
 
 
 def _binomial_band(n_rows: int, probability: Array) -> Array:
@@ -432,35 +423,29 @@ class RootogramDisplay(draw.Display):
             output is missing or unknown, or an option is invalid.
         """
         estimator, X, *_ = subject.drawn_mixture(cls, estimator, X)
-        distribution = None
-        if hasattr(estimator, "predict_dist"):
-            gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
-            distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
+        output, distribution = subject.check_target(estimator, target, X), None
         is_one = len(output_labels(estimator)) == 1
-        if distribution is not None and not is_one:
-            output = subject.check_target(estimator, target, X)
-            distribution = distribution.marginal(output)
+        if hasattr(estimator, "predict_dist"):
+            rows = Rows(X, y, unit=units, time=time)
+            distribution = subject.observed_distribution(estimator, rows, output, offset)
         if distribution is None or not distribution.is_count:
             raise ValueError(
                 "RootogramDisplay needs experts that are all families of counts; got family="
                 f'{getattr(estimator, "family", None)!r}. Use family="poisson" or '
                 '"negative_binomial", or CalibrationDisplay for other distributions.'
             )
-        output = subject.check_target(estimator, target, X)
         subject.check_rows("y", estimator, X, y)
         y = subject.one_target(np.asarray(y, dtype=np.float64), output, 1)
         is_known = np.isfinite(y) | (is_one and not subject.has_series(estimator))
         y = y[is_known]
         if not np.isfinite(y).all() or (y != np.abs(np.floor(y))).any():
             raise ValueError(
-                "y must hold counts, which are non-negative integers. Use CalibrationDisplay for "
-                "other distributions."
+                "y must hold counts, non-negative integers. For others use CalibrationDisplay."
             )
         if max_count is None:
             max_count = min(int(y.max()), MAX_COUNT)
         counts = np.arange(check_integer("max_count", max_count, least=0) + 1)
-        of_rows = (subject.one_target(distribution.pmf(count), output, 1) for count in counts)
-        expected = [probability[is_known].sum() for probability in of_rows]
+        expected = [distribution.pmf(count)[is_known].sum() for count in counts]
         observed = np.bincount(y.astype(int), minlength=len(counts))[: len(counts)]
         return cls(observed=observed, expected=np.array(expected)).plot(ax)
 
@@ -642,18 +627,15 @@ class SurvivalDisplay(draw.Display):
         X = subject.check_table(estimator, X)
         check_level(level, may_be_none=True)
         output, y = subject.check_target(estimator, target, X), stacked_outcomes(y)
-        own = subject.one_target(y, output, 1)
-        if np.ndim(y) > 1 and is_unknown(own).any():
-            kept = np.flatnonzero(~is_unknown(own))
-            given = X, y, offset, units, time
-            X, y, offset, units, time = (v if v is None else index_rows(v, kept) for v in given)
-            own = own[kept]
-        until, event, entry = _observed_times(cls, own)
-        check_consistent_length(X, until)
+        check_consistent_length(X, y)
+        own = as_bounds(subject.target_of(y, output), WITH_ENTRY)
+        kept = np.flatnonzero(~is_unknown(own) | (np.ndim(y) == 1))
+        until, event, entry = _observed_times(cls, own[kept])
         start = min(until.min(), 0.0)
         grid, ticks = np.linspace(start, until.max(), N_TIMES), _round_times(start, until.max())
         gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))
         experts, mixture = subject.predicted_survival(estimator, X, grid, output, offset, gate)
+        experts, mixture, gate = experts[kept], mixture[kept], gate[kept]
 
         def of_rows(rows: Any, name: str = "") -> Any:
             weight = gate[rows] + np.finfo(float).tiny
@@ -681,7 +663,7 @@ class SurvivalDisplay(draw.Display):
         if j is not None:
             found.groups = [
                 of_rows(rows, f"{printable_name(labels[j])}: {text}")
-                for text, rows in _rows_of_values(X, j)
+                for text, rows in _rows_of_values(index_rows(X, kept), j)
             ]
         return found.plot(ax)
 

@@ -15,7 +15,6 @@ from skmoe._data.rows import Rows, index_rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods.inference import infer_means
 from skmoe._estimators.methods.input_steps import mixture_of
-from skmoe._inference.labels import feature_labels
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
@@ -540,10 +539,8 @@ class TrajectoriesDisplay(RowsOverFeature):
         coverage = None if coverage is None else check_coverage(coverage)
         (j,) = subject.check_features("time", time, estimator, most=1)
         table = subject.check_table(mixture, X)
-        columns = getattr(table, "columns", getattr(estimator, "feature_names_in_", None))
-        axis = subject.feature_axis(
-            table, j, feature_labels(columns, table.shape[1])[j], subject.N_POINTS
-        )
+        labels, _ = subject.check_input_columns("time", time, estimator, table)
+        axis = subject.feature_axis(table, j, labels[j])
         points = axis.points(table)
         rows, has_value = Rows(table, y, None, offset, units), np.isfinite(axis.observed)
         errors = None if coverage is None else infer_means(mixture, points, rows)

@@ -10,14 +10,14 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from skmoe._data.censored_targets import check_no_entry
-from skmoe._data.checks import check_choice, check_columns, check_integer, check_real, check_weights
+from skmoe._data.checks import check_choice, check_integer, check_real, check_weights
 from skmoe._data.rows import Rows, index_rows
 from skmoe._data.series import misses_y
 from skmoe._estimators.methods.inference import infer_average_effects, predicts_steps
 from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._estimators.methods.series import one_step_densities, parts_of_density
-from skmoe._inference.effects import AT_TIME, AverageEffects
-from skmoe._inference.labels import counted_noun, feature_labels
+from skmoe._inference.effects import AT_TIME, AverageEffects, checked_times
+from skmoe._inference.labels import counted_noun
 from skmoe._numerics.typing import Array
 from skmoe.distributions._mixtures import check_random_state
 from skmoe.inspection import _style as draw
@@ -458,32 +458,24 @@ def average_effects(
             raise ValueError(f"{error} {remedy}") from error
     rows = rows._replace(weight=check_weights(sample_weight, rows.n_rows)).of_positive_weight()
     rows = rows._replace(weight=rows.weight / rows.weight.sum())
-    names = getattr(X, "columns", getattr(estimator, "feature_names_in_", None))
-    labels = feature_labels(names, rows.X.shape[1])
-    known = None if names is None else np.array(labels, dtype=object)
-    chosen = check_columns("features", features, len(labels), known)
-    chosen = np.arange(len(labels)) if chosen is None else chosen
-    changes = _changes(rows, [(int(j), labels[j]) for j in chosen], step)
+    labels, chosen = subject.check_input_columns("features", features, estimator, X)
+    changes = _changes(rows, [(j, labels[j]) for j in chosen], step)
     return infer_average_effects(mixture, changes, rows, what == "gate", inference, at_time)
 
 
 def checked_time(mixture: Any, what: str, time: float | None) -> tuple[str, float] | None:
     """Method of distributions, and its time; None if effects are on something else."""
-    if (what in AT_TIME) != (time is not None):
-        raise ValueError(
-            f"time must be a number with what={list(AT_TIME)}, and None without; got {time!r} with "
-            f'what={what!r}. Pass what="restricted_mean" and a time in the unit of y.'
-        )
-    if time is None:
+    when = checked_times(what, time)
+    if what not in AT_TIME:
         return None
     subject.check_regressor(mixture, "Effects on classes have no time.")
     last = np.max(getattr(mixture, "last_time_", np.inf))
-    if check_real("time", time, least=-np.inf) > last * (1.0 + 1e-5):  # as messages round it
+    if when > last * (1.0 + 1e-5):  # as messages round it
         raise ValueError(
             f"time must not be beyond {last:g}, the last time of the fit, after which nothing was "
-            f"observed; got {time:g}. Pass an earlier time."
+            f"observed; got {when:g}. Pass an earlier time."
         )
-    return AT_TIME[what], float(time)
+    return AT_TIME[what], float(when)
 
 
 def _changes(
@@ -494,8 +486,7 @@ def _changes(
         levels = subject.levels_of(rows.X, j)
         if len(levels.values) < 2:
             raise ValueError(
-                f"features must vary in X; {name!r} does not. Choose others by features=, or pass "
-                "more rows."
+                f"features must vary in X; {name!r} does not. Choose others, or pass more rows."
             )
         if len(levels.values) == 2 or not subject.is_numeric(rows.X, j):
             low, *others = (

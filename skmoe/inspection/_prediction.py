@@ -467,15 +467,17 @@ def row_density(
         return found | {"values": np.arange(len(of_classes)), "probability": of_classes}
     given = None if offset is None else np.repeat(offset[None], n_experts, axis=0)
     experts, mixture = (
-        estimator.predict_dist(repeated, offset=given, gate_proba=proba)
+        subject.one_output(
+            estimator, estimator.predict_dist(repeated, offset=given, gate_proba=proba), target
+        )
         for proba in (np.eye(n_experts), np.tile(gate, (n_experts, 1)))
     )
 
     def at(method: Any, points: Array) -> Array:
-        return subject.values_at(experts, method, points, target).T
+        return np.asarray(method(points[None]).T)
 
-    low, high = subject.one_target(mixture.ppf(PROBABILITIES[[1, -2]]), target, 2)[0]
-    quantiles = subject.one_target(experts.ppf(PROBABILITIES), target, 2)
+    low, high = mixture.ppf(PROBABILITIES[[1, -2]])[0]
+    quantiles = experts.ppf(PROBABILITIES)
     points = np.unique(quantiles[gate >= MIN_GATE_SHOWN])
     if mixture.is_count:
         points = np.unique(np.round(np.linspace(low, high, int(min(high - low, MAX_COUNTS)) + 1)))

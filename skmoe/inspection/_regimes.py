@@ -208,8 +208,7 @@ def gate_over(
     categories = [labels[axis.column] for axis in axes if axis.categories is not None]
     if is_pair and categories:
         raise ValueError(
-            f"Features must hold numbers to be drawn in pairs; {categories[0]!r} holds "
-            "categories. Choose another feature."
+            f"Features in pairs must be numbers; {categories[0]!r} is none. Choose another feature."
         )
     if is_pair and subject.has_series(estimator):
         raise ValueError(

@@ -133,8 +133,7 @@ class Display:
         if len(given) != 1:
             or_more = f", or one for each of the {n_panels} panels" if n_panels > 1 else ""
             raise ValueError(
-                f"ax must be one matplotlib axes{or_more}; got {len(given)}. Pass None for new "
-                "ones."
+                f"ax must be one matplotlib axes{or_more}; got {len(given)}. None makes new ones."
             )
         given[0].set_axis_off()
         return given[0].figure, given[0].get_subplotspec().subgridspec(**grid)
@@ -299,12 +298,7 @@ def draw_band(ax: Any, x: Array, ends: Any, box: float | None = None, **style: A
 
 
 def draw_rows(
-    ax: Any,
-    x: Array,
-    y: Array,
-    kinds: tuple[bool, bool],
-    hollow: Array | None = None,
-    **style: Any,
+    ax: Any, x: Array, y: Array, kinds: tuple[bool, bool], hollow: Array | None = None, **style: Any
 ) -> Any:
     """Draw rows: those of a category side by side, those of a class or others as marks at ends.
 

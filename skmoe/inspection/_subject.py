@@ -23,7 +23,7 @@ from skmoe._data.steps import UnitPipeline
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods import input_steps, series
 from skmoe._estimators.methods.series import has_series
-from skmoe._inference.effects import limits_on_scale
+from skmoe._inference.inference import limits_on_scale
 from skmoe._inference.labels import feature_labels, format_percent, output_labels, printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
@@ -149,8 +149,7 @@ def feature_axis(
     levels, values = levels_of(X, j), values_of(X, j)
     if len(levels.values) < 2:
         raise ValueError(
-            f"Features must vary in X to be drawn; {name!r} does not. Choose another feature or "
-            "pass more rows."
+            f"Features must vary in X; {name!r} does not. Choose others, or pass more rows."
         )
     if is_numeric(X, j) and (as_numbers or len(levels.values) > 2):
         ends = typical_range(values[np.isfinite(values)])
@@ -361,6 +360,17 @@ def check_features(name: str, value: Any, estimator: Any, most: int | None = Non
     return list(range(estimator.n_features_in_)) if chosen is None else [int(j) for j in chosen]
 
 
+def check_input_columns(
+    name: str, value: Any, estimator: Any, X: Any
+) -> tuple[list[str], list[int]]:
+    """Names of the columns of X, that of a pipeline, and the indices of those given or of all."""
+    names = getattr(X, "columns", getattr(estimator, "feature_names_in_", None))
+    labels = feature_labels(names, np.shape(X)[1])
+    known = None if names is None else np.array(labels, dtype=object)
+    chosen = check_columns(name, value, len(labels), known)
+    return labels, list(range(len(labels))) if chosen is None else chosen.tolist()
+
+
 def check_panels(name: str, value: Any, estimator: Any, most: int) -> list[list[int]]:
     """Indices of the features of each panel: a list has one entry for each; none for None."""
     if value is None:
@@ -391,7 +401,7 @@ def check_rows(name: str, estimator: Any, X: Any, y: Any) -> Any:
     if n_targets != table.shape[0]:
         raise ValueError(
             f"{name} must have a value for each of the {table.shape[0]} rows; got {n_targets}. "
-            "Pass the target of these rows."
+            "Pass their target."
         )
     return table
 
@@ -421,8 +431,7 @@ def check_target(estimator: Any, target: Any, X: Any) -> int:
         return len(choices) - 1
     if not is_choice or target not in choices:
         raise ValueError(
-            f"target must be {rule}; got {shown(target)}. Pass the {drawn} to draw, such as "
-            f"target={choices[0]!r}."
+            f"target must be {rule}; got {shown(target)}. Pass a {drawn}, as target={choices[0]!r}."
         )
     return int(choices.index(target))
 
@@ -528,11 +537,17 @@ HOLLOW = "\n(hollow: censored)"
 PER_EXPOSURE = " per unit of exposure"
 
 
-def values_at(distribution: Any, method: Any, points: Array, index: int) -> Array:
-    """Values (n, len(points)) of a method of a distribution, at the same points for all outputs."""
-    outputs = distribution.mean.shape[1:]
-    shaped = points.reshape(1, -1, *(1 for _ in outputs))
-    return one_target(method(np.broadcast_to(shaped, (1, len(points), *outputs))), index, 2)
+def one_output(estimator: Any, distribution: Any, index: int) -> Any:
+    """Predictive distribution of one of the outputs."""
+    has_several = hasattr(estimator, "output_names_")
+    return distribution.marginal(index) if has_several else distribution
+
+
+def observed_distribution(estimator: Any, rows: Rows, index: int, offset: Any, **given: Any) -> Any:
+    """Predictive distribution of one output of rows, which know earlier ones of their series."""
+    gate = gate_of_rows(estimator, rows)
+    found = estimator.predict_dist(rows.X, offset=offset, gate_proba=gate, **given)
+    return one_output(estimator, found, index)
 
 
 def predicted_survival(
@@ -543,7 +558,7 @@ def predicted_survival(
     for proba in (*np.eye(gate.shape[1]), gate):  # of each expert alone, and of all
         given = np.broadcast_to(proba, gate.shape)
         distribution = estimator.predict_dist(rows, offset=offset, gate_proba=given)
-        curves.append(values_at(distribution, distribution.sf, times, index))
+        curves.append(one_output(estimator, distribution, index).sf(times[None]))
     return np.stack(curves[:-1], axis=1), curves[-1]
 
 
@@ -556,17 +571,11 @@ def observed_target(estimator: Any, y: Any, index: int) -> Array:
         labels = np.asarray(y).ravel()
         is_class = (labels == estimator.classes_[index]).astype(float)
         return np.where(is_missing(labels), np.nan, is_class) if has_series(estimator) else is_class
-    y = _target(y, index)
+    y = target_of(y, index)
     return np.where(is_unknown(y), np.nan, point_values(y))
 
 
-def are_censored(y: Any, index: int) -> Array | None:
-    """Of which rows (n,) only bounds are known; None for y of numbers or classes."""
-    y = stacked_outcomes(y)
-    return ~is_exact(_target(y, index)) if has_bounds(y) else None
-
-
-def _target(y: Any, index: int) -> Array:
+def target_of(y: Any, index: int) -> Array:
     """Numbers (n,) of one output, or bounds."""
     y = stacked_outcomes(y)
     return one_target(checked_bounds(y) if has_bounds(y) else np.asarray(y, np.float64), index, 1)
@@ -730,6 +739,7 @@ class ObservedRows(NamedTuple):
 
 def observed_rows(estimator: Any, rows: Rows, target: Any) -> list[ObservedRows]:
     """The rows for each target, with y, or with 1 for the rows of a class and 0 for others."""
+    is_bounded = has_bounds(stacked_outcomes(rows.y))
     resp, found = responsibilities_of_rows(estimator, rows), []
     units = None if rows.unit is None or has_series(estimator) else np.asarray(rows.unit)
     for index in check_targets(estimator, target, rows.X):
@@ -739,7 +749,7 @@ def observed_rows(estimator: Any, rows: Rows, target: Any) -> list[ObservedRows]
         found.append(
             ObservedRows(
                 *(estimator, rows.X, index, name, observed, *resp, units, exposures),
-                are_censored(rows.y, index),
+                ~is_exact(target_of(rows.y, index)) if is_bounded else None,
             )
         )
     return found

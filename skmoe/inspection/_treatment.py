@@ -15,7 +15,6 @@ from sklearn.utils import Bunch
 from skmoe._data.censored_targets import times_and_events
 from skmoe._data.checks import (
     check_choice,
-    check_columns,
     check_metadata,
     check_weights,
     has_bounds,
@@ -28,7 +27,7 @@ from skmoe._estimators.methods.input_steps import fitted_to, held_out_folds, mix
 from skmoe._inference.coefficients import GATE
 from skmoe._inference.effects import AT_TIME, AverageEffects
 from skmoe._inference.inference import WIDTH, Term, WaldTest, describe_test, table_lines
-from skmoe._inference.labels import feature_labels, format_percent, printable_name
+from skmoe._inference.labels import format_percent, printable_name
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import TINY, Array
 from skmoe.inspection import _style as draw
@@ -345,16 +344,13 @@ def _checked(estimator: Any, mixture: Any, given: Rows, treatment: Any) -> tuple
             f"y must be one output, or have two classes; the estimator predicts {n_values}. Use "
             "average_effects, or fit it to each output, or to one class against the others."
         )
-    names = getattr(given.X, "columns", getattr(estimator, "feature_names_in_", None))
-    labels = feature_labels(names, table.shape[1])
     if np.ndim(treatment):
         raise ValueError(
             f"treatment must be the name or index of one column; got {shown(treatment)}. Call "
             "treatment_effects for each column."
         )
-    known = None if names is None else np.array(labels, dtype=object)
-    chosen = check_columns("treatment", np.atleast_1d(treatment), len(labels), known)
-    j = 0 if chosen is None else int(chosen[0])
+    named = np.atleast_1d(treatment)
+    labels, (j, *_) = subject.check_input_columns("treatment", named, estimator, given.X)
     levels = subject.levels_of(table, j)
     if len(levels.values) != 2 or levels.counts.sum() < n_rows:
         found = levels.texts + ["missing values"] * bool(levels.counts.sum() < n_rows)
@@ -364,7 +360,8 @@ def _checked(estimator: Any, mixture: Any, given: Rows, treatment: Any) -> tuple
         )
     low, high = (subject.with_column_of(table, j, np.full(n_rows, row)) for row in levels.rows)
     if np.abs(mixture.predict_gate(high) - mixture.predict_gate(low)).max() > GATE_TOL:
-        others = [i if names is None else labels[i] for i in range(len(labels)) if i != j]
+        has_names = hasattr(mixture, "feature_names_in_")
+        others = [name if has_names else i for i, name in enumerate(labels) if i != j]
         remedy = f"with gate_features={shown(others)}"
         if mixture is not estimator:
             remedy = "with gate_features without it, and without columns that the steps make of it"
@@ -419,8 +416,7 @@ def _row_effects(
             found.append(subject.predicted_mean(mixture, table, index, offset=rows.offset))
         else:
             dist, (name, time) = mixture.predict_dist(table, offset=rows.offset), at_time
-            own = dist.sf(time) if name == "sf" else dist.restricted_mean(time)
-            found.append(np.ravel(own))
+            found.append(np.ravel(dist.sf(time) if name == "sf" else dist.restricted_mean(time)))
     return found[1] - found[0]
 
 
@@ -479,8 +475,7 @@ def _held_out(
     for train, test in held_out_folds(cv, rows, "Use KFold, with shuffle=True."):
         if rows.unit is not None and np.isin(rows.unit[test], rows.unit[train]).any():
             raise ValueError(
-                f"cv must keep the rows of a unit in one fold; got {shown(cv)}. Use a number, such "
-                "as cv=5, or GroupKFold."
+                f"cv must keep the rows of a unit in one fold; got {shown(cv)}. Use GroupKFold."
             )
         fitted = mixture_of(fitted_to(estimator, rows, train))
         ends = [index_rows(table, test) for table in (change.low, change.high)]

@@ -75,7 +75,7 @@ FEATURES = {
     ],
     "averages": [
         "_data/checks.py:check_var_weights",
-        "_estimators/parameters/parts.py:check_takes_averages",
+        "_estimators/parameters/parts.py:check_takes",
     ],
     "data sets": ["datasets/__init__.py"],
     "designs of samples": [

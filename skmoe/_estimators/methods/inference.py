@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.checks import check_choice, check_integer, check_level, is_integer
+from skmoe._data.checks import check_choice, check_integer, check_level
 from skmoe._data.preprocessing import predict_base
 from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import count_parameters
@@ -45,17 +45,10 @@ from skmoe._inference.effects import (
     note_on_means,
     predictions_of,
     slopes_by_coordinates,
-    standard_errors_of_means,
     warn_of_times,
 )
-from skmoe._inference.inference import Inference, delta_method, frame_of
-from skmoe._inference.summary import (
-    Findings,
-    FitStatistics,
-    Summary,
-    fit_statistics,
-    make_summary,
-)
+from skmoe._inference.inference import Inference, delta_errors, delta_method, frame_of
+from skmoe._inference.summary import Findings, FitStatistics, Summary, fit_statistics, make_summary
 from skmoe._mixture.em import Objective, em
 from skmoe._mixture.information import end_at_maximum
 from skmoe._mixture.starts import blocks_of
@@ -98,14 +91,6 @@ class RowsOfFit(NamedTuple):
     data: Any  # as the mixture sees them, in double precision; None with estimators or a base
     posterior: tuple[Array, Array]  # responsibilities (K, U), and log densities (U,)
     difference: str  # from those of the fit; "" if there is none, or if it is not known
-
-
-def check_gate_reference(reference: Any, n_experts: int) -> None:
-    """Raise ValueError unless it is the number of an expert."""
-    if not (is_integer(reference) and 0 <= reference < n_experts):
-        raise ValueError(
-            f"gate_reference must be an expert from 0 to {n_experts - 1}; got {reference!r}."
-        )
 
 
 def infer_coefficients(
@@ -170,8 +155,7 @@ def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
     total = estimator._training_state.total_weight
     if not is_stream and abs(weight.sum() - total) > SAME_WEIGHT_RTOL * total:
         other = (
-            f"Other rows than those of the fit: their weight is {weight.sum():g}, in the fit "
-            f"{total:g}."
+            f"Other rows than those of the fit: their weight is {weight.sum():g}, in it {total:g}."
         )
     return RowsOfFit(rows, data, posterior, other)
 
@@ -261,7 +245,12 @@ def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
     if inference is None:
         return None
     at, n_responses = estimator._checked(Rows(X)), len(labels_of(estimator).responses)
-    return standard_errors_of_means(estimator._fitted, at, n_responses, inference)
+
+    def means(fit: Any) -> Array:
+        return np.asarray(fit.predict_experts(at.X)[:, -n_responses:])
+
+    errors = delta_errors(inference, slopes_by_coordinates(estimator._fitted, means))
+    return np.moveaxis(errors, 2, 0)
 
 
 @underflow_to_zero
@@ -498,7 +487,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         (25,)
         """
         check_is_fitted(self)
-        check_gate_reference(gate_reference, self.n_experts_)
+        check_integer("gate_reference", gate_reference, least=0, most=self.n_experts_ - 1)
         options = InferenceOptions(
             method, gate_reference, n_bootstrap, random_state, n_jobs, verbose
         )
@@ -591,7 +580,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         """
         check_is_fitted(self)
         check_level(level)
-        check_gate_reference(gate_reference, self.n_experts_)
+        check_integer("gate_reference", gate_reference, least=0, most=self.n_experts_ - 1)
         if (X is None) != (y is None):
             raise ValueError("summary needs both X and y, the data of the fit, or neither.")
         others = sample_weight, offset, units, known_experts, time, var_weights
@@ -804,8 +793,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                     break
             raise ValueError(
                 f"{criterion} needs experts whose parameters can be counted; {uncounted} has no "
-                "such number. Compare models by the log density of held-out rows (score_samples) "
-                "instead."
+                "such number. Compare models by the log density of held-out rows (score_samples)."
             )
         rows = self._checked_units(criterion, given, *WEIGHING)[0].of_positive_weight()
         counts_units = self._fitted.preprocessor.counts_units

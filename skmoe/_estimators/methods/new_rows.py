@@ -29,7 +29,7 @@ from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.methods.series import has_series
 from skmoe._estimators.parameters.conflicts import KNOWN_EXPERTS, Choice, check_conflicts
 from skmoe._estimators.parameters.parameters import check_probabilities
-from skmoe._estimators.parameters.parts import check_takes_averages, check_takes_offset
+from skmoe._estimators.parameters.parts import check_takes
 from skmoe._estimators.rows.training_data import TrainingState
 from skmoe._inference.coefficients import ALL_EXPERTS, GATE
 from skmoe._inference.inference import UnitResponsibilities
@@ -301,10 +301,8 @@ class NewRowsMixin:
             owner = self._input.mixture
             given = given._replace(X=transform_by(self._input.steps, given.X))
         model, _, preprocessor = self._fitted
-        if given.offset is not None:
-            check_takes_offset(*self._expert_parameter, model.experts)
-        if given.n_values is not None:
-            check_takes_averages(*self._expert_parameter, model.experts)
+        if given.offset is not None or given.n_values is not None:
+            check_takes(given, *self._expert_parameter, model.experts)
         if given.possible is not None and model.top_k is not None:
             check_conflicts({"top_k": Choice("top_k", model.top_k), KNOWN_EXPERTS: KNOWN_EXPERTS})
         encoder, scaling = preprocessor.encoder, preprocessor.target_scaling

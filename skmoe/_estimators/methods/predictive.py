@@ -443,13 +443,7 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
 
     @supports_dask
     def predict(
-        self,
-        X: Any,
-        *,
-        gate_proba: Any = None,
-        y: Any = None,
-        units: Any = None,
-        time: Any = None,
+        self, X: Any, *, gate_proba: Any = None, y: Any = None, units: Any = None, time: Any = None
     ) -> Array:
         """Most probable class of each row, given its features and, in a series, earlier rows.
 
@@ -477,13 +471,7 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
 
     @supports_dask
     def predict_proba(
-        self,
-        X: Any,
-        *,
-        gate_proba: Any = None,
-        y: Any = None,
-        units: Any = None,
-        time: Any = None,
+        self, X: Any, *, gate_proba: Any = None, y: Any = None, units: Any = None, time: Any = None
     ) -> Array:
         """Probability of each class, given the features of a row and, in a series, earlier rows.
 
@@ -513,13 +501,7 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
 
     @supports_dask
     def predict_log_proba(
-        self,
-        X: Any,
-        *,
-        gate_proba: Any = None,
-        y: Any = None,
-        units: Any = None,
-        time: Any = None,
+        self, X: Any, *, gate_proba: Any = None, y: Any = None, units: Any = None, time: Any = None
     ) -> Array:
         """Log probability of each class, given features and, in a series, earlier rows.
 

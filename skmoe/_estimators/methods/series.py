@@ -28,8 +28,7 @@ def transition_probabilities(estimator: Any, X: Any) -> Array:
 
 def long_run_probabilities(estimator: Any, X: Any) -> Array:
     """Shares (n, K) of the time in each expert in the long run, if the features of rows stay."""
-    probabilities: Array = np.exp(estimator._fitted.log_gate(estimator._checked(Rows(X)).X))
-    return probabilities.T
+    return np.exp(estimator._fitted.log_gate(estimator._checked(Rows(X)).X)).T
 
 
 def known_before(estimator: Any, given: Rows, row: int) -> Array | None:
@@ -48,8 +47,7 @@ def one_step_densities(estimator: Any, given: Rows, at_gate: Any) -> Array:
     """Log densities (n,) of y given earlier rows, whose transitions have the features `at_gate`."""
     rows, _ = estimator._checked_units("score_samples", given)
     of_gate = rows._replace(X=estimator._checked(Rows(at_gate)).X)
-    densities: Array = estimator._fitted.known_from_past(rows, of_gate)[2]
-    return densities
+    return np.asarray(estimator._fitted.known_from_past(rows, of_gate)[2])
 
 
 @underflow_to_zero

@@ -12,7 +12,7 @@ from sklearn.base import is_classifier, is_regressor
 from skmoe._data.censored_targets import is_unknown
 from skmoe._data.checks import check_columns, check_instance, is_integer, shown
 from skmoe._data.outcomes import by_column
-from skmoe._data.rows import Dataset
+from skmoe._data.rows import Dataset, Rows
 from skmoe._data.sklearn_adapter import (
     LOSSES,
     experts_of,
@@ -110,8 +110,7 @@ def _product(value: Mapping[Any, Any]) -> Family:
         if isinstance(own, list | tuple):
             raise ValueError(
                 f"family as a dict must have one family for each column of y; got the list "
-                f"{shown(own)} for {shown(column)}. A list, with one family for each expert, is "
-                "that of all columns."
+                f"{shown(own)} for {shown(column)}. A list is that of all columns."
             )
     families = tuple(map(_family, value.values()))
     without = [family.name for family in families if not family.link]
@@ -183,8 +182,7 @@ def resolve_experts(expert: Any, task: str) -> tuple[Any, list[Any] | None]:
     ):
         if first.is_classifier != (task == "classifier"):
             raise ValueError(
-                f"expert must be a family for a {task}; got {first!r}, which models "
-                f"{first.support}."
+                f"expert must be a family for a {task}; got {first!r}, of {first.support}."
             )
         first.check_options()
         if isinstance(first, Experts):
@@ -244,10 +242,7 @@ def check_estimator(
         remedy = "Choose an estimator that does."
     elif weighted and scores_without_weights(estimator):
         rule += "; the scores of a search do not use it"
-        remedy = (
-            'Search over the mixture instead, as in GridSearchCV(mixture, {"expert": [...]}), or '
-            "give the estimator alone."
-        )
+        remedy = 'Search over the mixture instead, as in GridSearchCV(mixture, {"expert": [...]}).'
     elif task == "classifier" and not _offers(estimator, "predict_proba"):
         rule = "have predict_proba"
         remedy = "Choose a classifier that has, or wrap it in CalibratedClassifierCV."
@@ -274,11 +269,14 @@ def check_takes_offset(parameter: str, expert: Any, density: Experts | MeanFamil
         check_conflicts({OFFSET: "offset", NO_LOG_LINK: f"{parameter}={expert!r}, which has {has}"})
 
 
-def check_takes_averages(parameter: str, expert: Any, density: Any) -> None:
-    """Averages of values must have the distribution of the values, with less dispersion."""
+def check_takes(given: Rows, parameter: str, expert: Any, density: Any) -> None:
+    """Experts must take an offset of rows, and averages, with the distribution of the values."""
+    if given.offset is not None:
+        check_takes_offset(parameter, expert, density)
     families = getattr(density, "families", ())
     is_joint = getattr(density, "covariance_type", "diag") == "full"
-    if is_joint or not families or not all(each.is_dispersion_model for each in families):
+    is_one_kind = bool(families) and all(each.is_dispersion_model for each in families)
+    if given.n_values is not None and (is_joint or not is_one_kind):
         names = " and ".join(dict.fromkeys(type(each).__name__ for each in families))
         shown = f"the family {names}" if names else f"{parameter}={expert!r}"
         check_conflicts({AVERAGES: AVERAGES, NOT_OF_AVERAGES: FULL if is_joint else shown})

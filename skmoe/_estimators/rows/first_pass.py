@@ -25,7 +25,7 @@ from skmoe._data.rows import Dataset, RowRules, Rows
 from skmoe._data.units import check_gate_columns, encode_units, unit_runs
 from skmoe._estimators.parameters.conflicts import BLOCKS, EFFECTS, NO_UNITS, check_conflicts
 from skmoe._estimators.parameters.parameters import FitParameters, identity_scaling
-from skmoe._estimators.parameters.parts import check_takes_averages, check_takes_offset
+from skmoe._estimators.parameters.parts import check_takes
 from skmoe._estimators.rows.training_data import (
     TrainingData,
     check_support,
@@ -115,10 +115,7 @@ class BlockSource(BaseEstimator):
         rules = RowRules(self, params.task.is_classification, params.n_experts, is_first, True)
         rules = rules._replace(classes=self.classes, of_series=of_series, of_effects=of_effects)
         try:
-            if given.offset is not None:
-                check_takes_offset(params.expert_parameter, params.expert, params.density)
-            if given.n_values is not None:
-                check_takes_averages(params.expert_parameter, params.expert, params.density)
+            check_takes(given, params.expert_parameter, params.expert, params.density)
             if of_effects and given.unit is None:
                 check_conflicts({EFFECTS: EFFECTS, NO_UNITS: NO_UNITS})
             rows = row_data.checked_rows(given, rules)
@@ -390,15 +387,13 @@ def _units_of_both(one: Array | None, other: Array | None) -> Array | None:
         return None
     if one is None or other is None:
         raise ValueError(
-            "RowBlocks must have units in every block or in none; some blocks have none. Yield the "
-            "units with every block."
+            "RowBlocks must have units in every block or in none; some have none. Yield all."
         )
     labels, counts = np.unique(np.concatenate([one, other]), return_counts=True)
     if (counts > 1).any():
         raise ValueError(
             f"RowBlocks must have all rows of a unit in one block; unit "
-            f"{shown(labels[counts.argmax()])} is in several. Sort the rows by unit, and let "
-            "blocks end where a unit ends."
+            f"{shown(labels[counts.argmax()])} is in several. Sort the rows by unit."
         )
     return labels
 

@@ -205,10 +205,7 @@ def validate_training_data(
     others = given.group, given.possible, given.offset, given.n_values
     if not is_plain or given.metadata or any(values is not None for values in others):
         conflicts.check_conflicts(conflicts.chosen_options(estimator) | chosen_rows(params, given))
-    if given.offset is not None:
-        part_checks.check_takes_offset(params.expert_parameter, params.expert, params.density)
-    if given.n_values is not None:
-        part_checks.check_takes_averages(params.expert_parameter, params.expert, params.density)
+        part_checks.check_takes(given, params.expert_parameter, params.expert, params.density)
     owner = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
     of_series, of_outcomes = params.gate.persists, isinstance(params.family_option, Mapping)
     rules = RowRules(owner, params.task.is_classification, params.n_experts, is_first=True)

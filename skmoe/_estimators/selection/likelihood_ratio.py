@@ -38,7 +38,7 @@ from skmoe.exceptions import CollapsedExpertsWarning, warn_user
 from skmoe.families import FAMILIES
 from skmoe.families._censored import of_target
 from skmoe.families._discrete import PointMass
-from skmoe.gates import gate_object
+from skmoe.gates import persists
 from skmoe.protocols import LinearPredictor
 
 # --- numbers of experts -----------------------------------------------------------------------
@@ -235,7 +235,7 @@ def likelihood_ratio(
     if mass is not None:
         structures[1] = structures[1].without_expert(mass)
     _check_nested(*structures)
-    if _persists(models[0]) and not _persists(models[1]):
+    if persists(models[0].gate) and not persists(models[1].gate):
         raise ValueError(
             'larger must contain smaller, whose gate="markov" it lacks. Exchange the models.'
         )
@@ -256,16 +256,12 @@ def likelihood_ratio(
     return test
 
 
-def _persists(model: Any) -> bool:
-    return bool(gate_object(model.gate).persists)
-
-
 def _tables(models: Sequence[Any], rows: Rows) -> list[Rows]:
     """The rows of each model: without persistence those of a series are independent."""
     independent = rows
-    if any(map(_persists, models)):
+    if any(persists(model.gate) for model in models):
         independent = rows._replace(unit=None, time=None)
-    return [rows if _persists(model) else independent for model in models]
+    return [rows if persists(model.gate) else independent for model in models]
 
 
 def _ratio_of_draw(
@@ -303,7 +299,7 @@ def _test(models: Sequence[Any], rows: Rows, free: bool, mass: int | None) -> Ne
     reached = [log_likelihood(*one) for one in zip(fits, arguments, strict=True)]
     # Each may have missed the maximum that corresponds to that of the other.
     for target, source in ((0, 1), (1, 0)):
-        known = {"given": "all"} if _persists(models[source]) else {}
+        known = {"given": "all"} if persists(models[source].gate) else {}
         known |= {k: v for k, v in arguments[source].items() if k != "sample_weight"}
         resp = fits[source].responsibilities(X, y, **known)
         resp = resp if isinstance(resp, np.ndarray) else resp.rows(rows.unit)
@@ -439,6 +435,5 @@ def _check_nested(smaller: Structure, larger: Structure) -> None:
         reasons.append("the gates are of different kinds")
     if reasons:
         raise ValueError(
-            f"larger must contain smaller; {reasons[0]}. Exchange the models, or compare them by "
-            "their bic."
+            f"larger must contain smaller; {reasons[0]}. Exchange the models, or compare their bic."
         )

@@ -486,7 +486,7 @@ def _changes(
         levels = subject.levels_of(rows.X, j)
         if len(levels.values) < 2:
             raise ValueError(
-                f"features must vary in X; {name!r} does not. Choose others, or pass more rows."
+                f"features must vary in X; {name!r} does not. Choose others by features=, or pass more rows."
             )
         if len(levels.values) == 2 or not subject.is_numeric(rows.X, j):
             low, *others = (

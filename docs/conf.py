@@ -66,7 +66,7 @@ numpydoc_validation_exclude = {
     r"ComponentFunctions",
     r"\.inspection\.(Inference|Summary|ExpertSummary|Explanation|Maxima|UnitResponsibilities)$",
     r"\.inspection\.(NExpertsTest|NExpertsTable|NestedModelsTest|AverageEffects)$",
-    r"\.inspection\.(DistalOutcome|TreatmentEffects)$",
+    r"\.inspection\.(DistalOutcome|TreatmentEffects)$|ConformalDistribution$",
     r"\.inspection\.Maxima\.(penalised_log_likelihoods|n_times|smallest_shares|runs|kept|is_spurious)$",
 }
 # Types of ours in docstrings are links; those of other projects are not, as the build asks no site.

@@ -44,6 +44,7 @@ from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.mixture import Data
 from skmoe._numerics.typing import TINY, Array
 from skmoe._optional import import_pandas
+from skmoe.exceptions import OptionWarning, warn_user
 
 # --- average effects --------------------------------------------------------------------------
 
@@ -152,6 +153,17 @@ def note_on_means(fitted: FittedMixture, rows: Rows, last: Array) -> str:
         f"{last[j]:g}, the last time of the fit. For effects until a time use "
         f'what="restricted_mean", time={last[j]:g} or less.'
     )
+
+
+def warn_of_times(estimator: Any, times: Any) -> None:
+    """Warn of times (NaN for none) beyond the last one of a fit to censored y."""
+    latest, last = np.max(times), np.max(getattr(estimator, "last_time_", np.inf))
+    if latest > last * (1.0 + 1e-5):  # as messages round it
+        warn_user(
+            f"time {latest:g} is beyond {last:g}, the last time of the fit: what comes later is "
+            f"extrapolated. Pass a time of {last:g} or less, in the unit of y.",
+            OptionWarning,
+        )
 
 
 class AverageEffects(Inference):

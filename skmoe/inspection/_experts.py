@@ -260,8 +260,10 @@ class ExpertsDisplay(RowsOverFeature):
         ValueError
             If a feature, the class or the output is missing or unknown, if the coverage is not
             between 0 and 1, or if the experts have no predictive distribution for a band (use
-            `coverage=None`). Also if the number of rows is not at least two.
+            `coverage=None`). Also if the number of rows is not at least two, or if a course of
+            `trajectories` has powers of time.
         """
+        subject.check_no_powers(cls, estimator)
         estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
         chosen = subject.check_panels("features", features, estimator, most=1)
         check_flag("adjust", adjust)
@@ -545,7 +547,8 @@ class TrajectoriesDisplay(RowsOverFeature):
         panels = []
         for drawn in subject.observed_rows(mixture, rows, target):
             shown = drawn.shown(has_value, subsample)
-            times, means, is_inside = _means_over_time(axis, has_value, drawn)
+            known = has_value & ~np.isnan(drawn.observed)
+            times, means, is_inside = _means_over_time(axis, known, drawn)
             heights = drawn.observed
             if units is not None and hasattr(mixture, "random_covariance_"):
                 heights = _courses_of_units(drawn, rows)
@@ -556,7 +559,7 @@ class TrajectoriesDisplay(RowsOverFeature):
                 of_experts = subject.confidence_bands(drawn, points, errors, coverage)
                 pairs = zip(of_experts, is_inside.T[..., None], strict=True)
                 bands = [np.where(is_drawn, band, np.nan) for band, is_drawn in pairs]
-            is_binary = bool(np.isin(drawn.observed, (0.0, 1.0)).all())
+            is_binary = bool(np.isin(drawn.observed[known], (0.0, 1.0)).all())
             is_named = is_classifier(mixture) or not is_binary
             panels.append(
                 cls(

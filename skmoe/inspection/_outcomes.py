@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.checks import check_weights, numbers, shown
+from skmoe._data.checks import check_weights, has_bounds, numbers, shown
 from skmoe._data.rows import Rows
 from skmoe._data.series import is_missing
 from skmoe._data.units import first_rows
@@ -184,10 +184,11 @@ def _values(outcome: Any, n_rows: int) -> tuple[Array, list[str]]:
     They are NaN where it is missing.
     """
     given = np.asarray(outcome)
-    if given.shape != (n_rows,):
+    if has_bounds(given) or given.shape != (n_rows,):
+        found = "censored times" if has_bounds(given) else f"the shape {given.shape}"
         raise ValueError(
-            f"outcome must have one value for each of the {n_rows} rows; got the shape "
-            f"{given.shape}. Pass one column of the same rows."
+            f"outcome must have one value for each of the {n_rows} rows; got {found}. "
+            "Pass one column of the same rows, such as whether the event came until a time."
         )
     absent = is_missing(given.astype(object))
     known = given[~absent].tolist()

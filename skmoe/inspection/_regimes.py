@@ -400,8 +400,10 @@ class RegimesDisplay(draw.DisplayOfPanels):
         TypeError
             If the estimator does not end in a mixture of experts.
         ValueError
-            If a feature, the class or the output is missing or unknown.
+            If a feature, the class or the output is missing or unknown. Also if a course of
+            `trajectories` has powers of time.
         """
+        subject.check_no_powers(cls, estimator)
         estimator, X, note, labels, names = subject.drawn_mixture(cls, estimator, X)
         of_gate, of_experts = (
             None if value is None else subject.check_features(name, value, estimator, 1)[0]

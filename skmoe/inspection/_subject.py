@@ -19,6 +19,7 @@ from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.rows import Rows, index_rows
 from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import transform_by
+from skmoe._data.steps import UnitPipeline
 from skmoe._data.units import encode_units
 from skmoe._estimators.methods import input_steps, series
 from skmoe._estimators.methods.series import has_series
@@ -517,6 +518,16 @@ def drawn_mixture(
     mixture, X, note = find_mixture(estimator, X)
     table = None if X is None else check_table(mixture, X)
     return mixture, table, note, check_names(mixture, None), names_of_experts(mixture)
+
+
+def check_no_powers(display: Any, estimator: Any) -> None:
+    """Powers of the time of `trajectories` change together, and not one at a time."""
+    found = getattr(estimator, "best_estimator_", estimator)
+    if isinstance(found, UnitPipeline) and np.size(found.steps[-1][1].expert_features) > 1:
+        raise ValueError(
+            f"{display.__name__} changes one column at a time, and powers of the time of "
+            "trajectories change together. Use TrajectoriesDisplay, with the name of the time."
+        )
 
 
 # After the name of a target of which some values are drawn at their bounds.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +36,12 @@ from skmoe.inspection._feature_effects import checked_time
 
 # Groups of equal size of the rows in a fold, by their predicted effects.
 N_GROUPS = 5
+
+# The test of equal effects depends on their scale.
+NOTE_ON_RATIOS = (
+    "Effects are differences. Where levels differ, equal ratios are unequal differences. Compare "
+    "ratios by likelihood_ratio_test, with the treatment in shared_features of the smaller model."
+)
 
 # Differences of probabilities of the experts up to this size are round-off.
 GATE_TOL = 1e-9
@@ -129,6 +135,7 @@ class TreatmentEffects(AverageEffects, draw.Display):
         if test is not None:
             text = describe_test("Wald", test, "That the effect is equal in all regimes is")
             lines += textwrap.wrap(text, WIDTH)
+        lines += textwrap.wrap(self.note, WIDTH)
         sign = "positive" if self.better == "higher" else "negative"
         lines.append(f"The effect is {sign} in {format_percent(self.share_helped)} of the rows.")
         tables = self.policies, self.calibration
@@ -293,6 +300,9 @@ def treatment_effects(
     shared = rows._replace(weight=weight / weight.sum())
     changes = [(change.name, *ends, 1.0)]
     found = infer_average_effects(mixture, changes, shared, False, inference, at_time)
+    is_plain = at_time is None and getattr(mixture, "link_", "identity") == "identity"
+    if mixture.n_experts_ > 1 and not is_plain:
+        found = replace(found, note=f"{found.note} {NOTE_ON_RATIOS}".lstrip())
     effects = _row_effects(mixture, rows, ends, at_time)
     result = TreatmentEffects(
         **_without_gate(found),

@@ -173,7 +173,9 @@ def likelihood_ratio_test(
     if joblib.hash(first) != joblib.hash(second):
         raise ValueError(
             f"larger must have the steps of smaller before its mixture, here {shown(first)}; got "
-            f"{shown(second)}. Choose features by expert_features and gate_features."
+            f"{shown(second)}. Leave features out in the mixture, by expert_features or "
+            'gate_features, or all of a gate by gate="constant": trajectories(...).set_params('
+            'mixture__gate="constant").'
         )
     rows = Rows(X, y, sample_weight, offset, units, possible=known_experts, time=time)
     rows = rows._replace(n_values=var_weights)

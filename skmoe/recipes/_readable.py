@@ -181,8 +181,8 @@ def trajectories(
     `set_params(time__time__origin=2000)` chooses another year. Beyond the first and the last time
     the polynomials go on, and `is_outside_range` is True.
 
-    `TrajectoriesDisplay` and `average_effects` change the time. Displays of the transformed table,
-    such as `RegimesDisplay`, change one of its powers at a time, which is no course.
+    `TrajectoriesDisplay` and `average_effects` change the time. `ExpertsDisplay` and
+    `RegimesDisplay`, which would change one of its powers at a time, refuse courses of several.
 
     References
     ----------

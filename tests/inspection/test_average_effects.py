@@ -23,6 +23,7 @@ from sklearn.preprocessing import (
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import right_censored
+from skmoe.exceptions import OptionWarning
 from skmoe.inspection import average_effects
 from skmoe.recipes import mixture_of
 from support.fits import (
@@ -408,6 +409,11 @@ def test_means_beyond_the_last_time_are_named():
     assert f"{last:g}, the last time" in text
     assert 'what="restricted_mean"' in text
     assert "extrapolated" not in str(average_effects(moe, X, what="survival", time=2.0))
+    for what in ("survival", "restricted_mean"):  # as if they were days, and the fit of years
+        with pytest.warns(OptionWarning, match=f"time 365 is beyond {last:g}.* unit of y"):
+            average_effects(moe, X, what=what, time=365)
+        with pytest.warns(OptionWarning, match=f"time 365 is beyond {last:g}.* unit of y"):
+            moe.inference(X, y).predictions(X[:2], what=what, time=[1, 365])
     known = MixtureOfExpertsRegressor(1, family="weibull").fit(X, y["lower"])
     assert "extrapolated" not in str(average_effects(known, X))
     assert not hasattr(known, "last_time_")

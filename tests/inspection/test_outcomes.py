@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.data import right_censored
 from skmoe.inspection import distal_outcome
 from support.refusals import assert_refused, refusal
 from support.tables import machines
@@ -235,6 +236,8 @@ def test_outcomes_that_have_no_meaning_are_refused():
     message = refusal(distal_outcome, own, X, y, outcome, units=np.repeat(np.arange(50), 4))
     assert_refused(message, "outcome must be constant within each unit", "unit 0", "transform")
     chosen = np.flatnonzero(moe.responsibilities(X, y).argmax(axis=1) == 0)
+    message = refusal(distal_outcome, moe, X, y, right_censored(np.ones(200), np.ones(200)))
+    assert_refused(message, "outcome must have one value", "censored times", "until a time")
     message = refusal(distal_outcome, moe, X[chosen], y[chosen], outcome[chosen])
     assert_refused(message, "distal_outcome needs", "expert 1", "Fit fewer experts")
 

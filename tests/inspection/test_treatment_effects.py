@@ -24,6 +24,7 @@ from benchmarks.treatments import share_covered
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import right_censored
 from skmoe.inspection import average_effects, treatment_effects
+from skmoe.model_selection import likelihood_ratio_test
 from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
 
@@ -596,3 +597,20 @@ def test_held_out_times_count_for_those_that_were_observed_as_long(what):
     whole = treatment_effects(moe, table, time, **given)
     y = np.minimum(time, 3.0) if what == "restricted_mean" else time > 3.0
     assert whole.policies.mean[1] == pytest.approx(y[table[:, 1] == 1.0].mean())
+
+
+def test_equal_ratios_are_not_called_equal_effects():
+    """Where levels differ, their differences differ: the text names the test of ratios."""
+    rng = np.random.default_rng(0)
+    table = np.column_stack([rng.normal(size=400), rng.integers(0, 2, size=400)])
+    y = rng.poisson(np.exp(np.where(table[:, 0] > 0, 2.0, 0.5) + 0.5 * table[:, 1]))
+    options = {"family": "poisson", "gate_features": [0], "random_state": 0}
+    moe = MixtureOfExpertsRegressor(2, **options).fit(table, y)
+    found = treatment_effects(moe, table, y, treatment=1)
+    assert found.equality.p_value < 0.01
+    assert "likelihood_ratio_test, with the treatment in shared_features" in " ".join(
+        repr(found).split()
+    )
+    same = MixtureOfExpertsRegressor(2, **options, shared_features=[1])
+    assert likelihood_ratio_test(same, moe, table, y).p_value > 0.05
+    assert "ratios" not in repr(compared())

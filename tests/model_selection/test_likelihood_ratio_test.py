@@ -266,6 +266,7 @@ def test_pipelines_with_other_steps_are_refused(step):
     smaller = make_pipeline(StandardScaler(), regressor(shared_features=[0]))
     message = refusal(likelihood_ratio_test, smaller, larger, X, Y)
     assert_refused(message, "larger must have the steps", "StandardScaler()", "expert_features")
+    assert 'set_params(mixture__gate="constant")' in message
 
 
 # --- Wald's test ---

@@ -18,8 +18,15 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.preprocessing import SplineTransformer
 
 from skmoe.data import left_censored
+from skmoe.exceptions import NumberOfExpertsWarning
 from skmoe.export import trusted_types
-from skmoe.inspection import TrajectoriesDisplay, average_effects, export_text
+from skmoe.inspection import (
+    ExpertsDisplay,
+    RegimesDisplay,
+    TrajectoriesDisplay,
+    average_effects,
+    export_text,
+)
 from skmoe.model_selection import likelihood_ratio_test, n_experts_table, n_experts_test
 from skmoe.recipes import mixture_of, trajectories
 from support.displays import all_texts, expert_colour
@@ -265,6 +272,19 @@ def test_the_number_of_groups_has_a_table():
     assert_allclose(table.estimators[1].predict(X), fitted().predict(X), atol=0.05)
 
 
+def test_a_number_that_was_selected_for_people_who_differ_by_degrees_warns():
+    """Of one population with random intercepts, and not of two groups."""
+    rng = np.random.default_rng(0)
+    X, unit = pd.DataFrame({"year": np.tile(np.arange(4.0), 100)}), np.repeat(np.arange(100), 4)
+    y = X["year"] + 2.0 * rng.normal(size=100)[unit] + 0.5 * rng.normal(size=400)
+    groups = trajectories([1, 2, 3], "year", degree=1, random_state=0)
+    with pytest.warns(NumberOfExpertsWarning) as found:
+        groups.fit(X, y, units=unit)
+    assert any("correlated beyond their regime" in str(warning.message) for warning in found)
+    y = np.where(unit % 3, X["year"], 4.0 - X["year"]) + 0.5 * rng.normal(size=400)
+    assert mixture_of(groups.fit(X, y, units=unit)).n_experts_ == 2
+
+
 # --- the picture ----------------------------------------------------------------------------------
 
 
@@ -291,6 +311,17 @@ def test_the_picture_has_mean_courses_bands_and_units_of_each_group():
     assert "95 % confidence interval" in text
     assert "% of the units" in text
     assert "in all" not in text
+
+
+def test_single_powers_of_the_time_are_not_drawn():
+    """A group that rises would be drawn as a line that falls."""
+    X, y = cohort()
+    for display in (ExpertsDisplay, RegimesDisplay):
+        message = refusal(display.from_estimator, fitted(), X, y, units=UNIT)
+        assert_refused(message, f"{display.__name__} changes one column", "TrajectoriesDisplay")
+    X, y, unit = lines()
+    line = trajectories(1, "year", degree=1).fit(X, y, units=unit)
+    assert ExpertsDisplay.from_estimator(line, X, y, units=unit).feature_name == "year"
 
 
 @pytest.mark.parametrize("family", ["normal", "poisson"])
@@ -344,6 +375,19 @@ def test_courses_of_zeros_and_ones_are_shares():
     assert_allclose(display.means[2], expected)
     assert 0.0 < np.min(display.bands) < np.max(display.bands) < 1.0
     assert np.all(display.curves >= np.stack(display.bands)[..., 0].T)
+
+
+def test_means_are_those_of_the_values_that_are_known():
+    X, y = cohort()
+    ill = pd.Series((y > 4.0).astype(float), name="ill").where(np.arange(len(y)) % 5 > 0)
+    groups = trajectories(2, "year", family="binary", degree=2, random_state=0)
+    groups.fit(X, ill, units=UNIT)
+    display = TrajectoriesDisplay.from_estimator(groups, X, ill, time="year", units=UNIT)
+    weight = mixture_of(groups).responsibilities(X, ill, units=UNIT).rows(UNIT)
+    at_two = (X["year"] == 2.0) & ill.notna()
+    expected = [np.average(ill[at_two], weights=weight[at_two, k]) for k in range(2)]
+    assert_allclose(display.means[2], expected)
+    assert display.is_probability
 
 
 def test_censored_values_are_at_their_bounds():

@@ -31,7 +31,12 @@ from skmoe._estimators.rows import training_data
 from skmoe._estimators.rows.first_pass import MAX_INIT_ROWS, first_pass, rows_in_blocks
 from skmoe._estimators.rows.training_data import FitOptions, TrainingData, TrainingState
 from skmoe._inference.inference import Maxima
-from skmoe._inference.labels import describe_spikes, feature_labels, printable_name
+from skmoe._inference.labels import (
+    describe_dependence,
+    describe_spikes,
+    feature_labels,
+    printable_name,
+)
 from skmoe._mixture.dependence import unit_correlation
 from skmoe._mixture.em import Run, aitken_gap
 from skmoe._mixture.evidence import Penalty
@@ -47,6 +52,7 @@ from skmoe._numerics.typing import Array
 from skmoe.exceptions import (
     CollapsedExpertsWarning,
     DegenerateExpertWarning,
+    NumberOfExpertsWarning,
     OptionWarning,
     UnreplicatedMaximumWarning,
     warn_user,
@@ -567,6 +573,11 @@ def warn_of_fit(
     if params.uses_estimators:
         names = estimator.expert_names_ if of_mixture else []
         _warn_of_estimators(params, problem.rows, experts, names)
+    dependence = estimator._training_state.unit_correlation
+    if dependence is not None and hasattr(estimator, "n_experts_tried_"):
+        text = describe_dependence(estimator, dependence)
+        if text:
+            warn_user(text, NumberOfExpertsWarning)
     if hasattr(estimator, "expert_covariance_") and at_bound.all():
         warn_user(
             "The covariance matrices of all experts are at their floor, where correlations mean "

@@ -45,6 +45,7 @@ from skmoe._inference.effects import (
     note_on_means,
     predictions_of,
     slopes_by_coordinates,
+    warn_of_times,
 )
 from skmoe._inference.inference import Inference, delta_errors, delta_method, frame_of
 from skmoe._inference.summary import Findings, FitStatistics, Summary, fit_statistics, make_summary
@@ -283,6 +284,8 @@ def infer_average_effects(
     `rows` have weights of sum one, and an offset. The inference must be that of this mixture.
     """
     fitted, labels = estimator._fitted, labels_of(estimator)
+    if at_time is not None:
+        warn_of_times(estimator, at_time[1])
     theta: Any = fitted.theta if inference is None else getattr(inference, "theta", None)
     if not np.array_equal(theta, fitted.theta):
         raise ValueError(
@@ -308,6 +311,7 @@ def infer_predictions(
 ) -> Any:
     """Frame of predictions for new rows, with intervals, as `Inference.predictions` describes."""
     asked, labels = Quantity.checked(*quantity), labels_of(estimator)
+    warn_of_times(estimator, asked.times)
     if asked.what == "mean":
         estimator._check_mean()
     elif labels.classes:
@@ -316,9 +320,8 @@ def infer_predictions(
         require_distribution(estimator._fitted.mixture.experts, f"what={asked.what!r}")
     rows = estimator._checked(given)._replace(time=None, series=None)
     columns = predictions_of(inference, estimator._fitted, rows, asked, level)
-    levels: dict[str, Any] = {
-        "row": given.X.index if hasattr(given.X, "iloc") else range(rows.n_rows)
-    }
+    names = given.X.index if hasattr(given.X, "iloc") else range(rows.n_rows)
+    levels: dict[str, Any] = {"row": names}
     levels |= {"time": asked.times} if asked.times.ndim else {}
     if labels.classes or len(labels.responses) > 1:
         levels["class" if labels.classes else "output"] = labels.classes or labels.responses

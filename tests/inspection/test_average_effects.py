@@ -410,8 +410,8 @@ def test_means_beyond_the_last_time_are_named():
     assert 'what="restricted_mean"' in text
     assert "extrapolated" not in str(average_effects(moe, X, what="survival", time=2.0))
     for what in ("survival", "restricted_mean"):  # as if they were days, and the fit of years
-        with pytest.warns(OptionWarning, match=f"time 365 is beyond {last:g}.* unit of y"):
-            average_effects(moe, X, what=what, time=365)
+        message = refusal(average_effects, moe, X, what=what, time=365)
+        assert_refused(message, f"time must not be beyond {last:g}", "365", "unit of y")
         with pytest.warns(OptionWarning, match=f"time 365 is beyond {last:g}.* unit of y"):
             moe.inference(X, y).predictions(X[:2], what=what, time=[1, 365])
     known = MixtureOfExpertsRegressor(1, family="weibull").fit(X, y["lower"])

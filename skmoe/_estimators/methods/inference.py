@@ -284,8 +284,6 @@ def infer_average_effects(
     `rows` have weights of sum one, and an offset. The inference must be that of this mixture.
     """
     fitted, labels = estimator._fitted, labels_of(estimator)
-    if at_time is not None:
-        warn_of_times(estimator, at_time[1])
     theta: Any = fitted.theta if inference is None else getattr(inference, "theta", None)
     if not np.array_equal(theta, fitted.theta):
         raise ValueError(

@@ -55,17 +55,23 @@ MIXTURE = "mixture"
 COORDINATE_STEP = 1e-4
 
 
+def derivative_by(
+    function: Callable[[FittedMixture], Array], fitted: FittedMixture, index: Any
+) -> Array:
+    """Derivative of a function of a fit along coordinates, all of which change, by differences."""
+    step = np.zeros(len(fitted.mixture.first))
+    step[index] = COORDINATE_STEP
+    step = fitted.mixture.expanded(step)
+    ahead, behind = (
+        function(fitted._replace(theta=fitted.theta + sign * step)) for sign in (1.0, -1.0)
+    )
+    return (ahead - behind) / (2.0 * COORDINATE_STEP)
+
+
 def slopes_by_coordinates(fitted: FittedMixture, function: Callable[..., Array]) -> Array:
-    """Derivatives (..., R) of a function of a fit by each coordinate, by central differences."""
-
-    def slope(change: Array) -> Array:
-        ahead, behind = (
-            function(fitted._replace(theta=fitted.theta + end)) for end in (change, -change)
-        )
-        return np.asarray((ahead - behind) / (2.0 * COORDINATE_STEP))
-
-    steps = COORDINATE_STEP * np.eye(len(fitted.mixture.first))
-    return np.stack([slope(change) for change in fitted.mixture.expanded(steps)], axis=-1)
+    """Derivatives (..., R) of a function of a fit by each coordinate."""
+    indices = range(len(fitted.mixture.first))
+    return np.stack([derivative_by(function, fitted, r) for r in indices], axis=-1)
 
 
 class Ends(NamedTuple):
@@ -95,13 +101,12 @@ class Ends(NamedTuple):
             ]
         )
 
-    def sums(self, fitted: FittedMixture) -> Array:
-        """Weighted sums over the rows, (K, 2 m + 1).
+    def sums(self, gate: Array, mean: Array) -> Array:
+        """Weighted sums over the rows, (K, 2 m + 1): linear in the probabilities and in the means.
 
         They are the changes through each expert, those through its probability, and its share.
         """
-        (low_gate, high_gate), (low, high) = self.gate(fitted), self.means(fitted)
-        weight = self.rows[0].rows.weight
+        (low_gate, high_gate), (low, high), weight = gate, mean, self.rows[0].rows.weight
         weighted = 0.5 * (low_gate + high_gate) * weight
         changed = (high_gate - low_gate) * weight / self.width
         return np.hstack(
@@ -111,6 +116,23 @@ class Ends(NamedTuple):
                 weighted.sum(axis=1, keepdims=True),
             ]
         )
+
+    def sums_by_coordinates(self, fitted: FittedMixture, index: Array) -> Array:
+        """Derivatives (R, K, 2 m + 1) of the sums by the coordinates.
+
+        `index` (K, P) has the coordinates of each expert, which change its own mean only; -1 for
+        none.
+        """
+        gate, mean = self.gate(fitted), self.means(fitted)
+        n_all, n_of_gate = len(fitted.mixture.first), len(fitted.mixture.gate.first)
+        found = np.zeros((n_all, *self.sums(gate, mean).shape))
+        for r in range(n_all - n_of_gate, n_all):
+            found[r] = self.sums(derivative_by(self.gate, fitted, r), mean)
+        for own in () if self.n_responses is None else index.T:
+            present = np.flatnonzero(own >= 0)
+            of_means = self.sums(gate, derivative_by(self.means, fitted, own[present]))
+            found[own[present], present, :-1] += of_means[present, :-1]
+        return found
 
 
 # Means are extrapolated if at least this share of the values is expected beyond the last time.
@@ -219,14 +241,18 @@ def average_effects_of(
             )
             for pair in zip(*ends, strict=True)
         ]
-
-        def effects(fit: FittedMixture, blocks: list[Ends] = blocks) -> Array:
-            return _effects(np.sum([block.sums(fit) for block in blocks], axis=0), on_gate)
-
+        sums = [
+            np.sum([block.sums(block.gate(fit), block.means(fit)) for block in blocks], axis=0)
+            for fit in fits
+        ]
         names.append(name)
-        values.append([effects(fit) for fit in fits])
+        values.append([_effects(of_fit, on_gate) for of_fit in sums])
         if inference is not None:
-            derivatives.append(slopes_by_coordinates(fitted, effects))
+            index = _coordinates_of_experts(inference, fitted.mixture.n_experts)
+            slopes = [block.sums_by_coordinates(fitted, index) for block in blocks]
+            step = COORDINATE_STEP * np.sum(slopes, axis=0)
+            change = _effects(sums[0] + step, on_gate) - _effects(sums[0] - step, on_gate)
+            derivatives.append(np.moveaxis(change, 0, -1) / (2.0 * COORDINATE_STEP))
     parts, changing = [MIXTURE], list(responses) if len(responses) > 1 else [""]
     if on_gate:
         parts, changing = [GATE], labels.experts
@@ -249,6 +275,16 @@ def average_effects_of(
     return replace(
         found, method=method, full_covariance=covariance, reasons=reasons, replicates=replicates
     )
+
+
+def _coordinates_of_experts(inference: Inference, n_experts: int) -> Array:
+    """Coordinates (K, P) of each expert among all that are estimated; -1 for none."""
+    of_experts: list[list[int]] = [[] for _ in range(n_experts)]
+    for listed in inference.blocks:
+        if listed.expert is not None:
+            of_experts[listed.expert] += listed.coordinates.tolist()
+    size = max(map(len, of_experts))
+    return np.array([own + [-1] * (size - len(own)) for own in of_experts])
 
 
 def _effects(sums: Array, on_gate: bool) -> Array:

@@ -473,7 +473,7 @@ def checked_time(mixture: Any, what: str, time: float | None) -> tuple[str, floa
     if when > last * (1.0 + 1e-5):  # as messages round it
         raise ValueError(
             f"time must not be beyond {last:g}, the last time of the fit, after which nothing was "
-            f"observed; got {when:g}. Pass an earlier time."
+            f"observed; got {when:g}. Pass an earlier time, in the unit of y."
         )
     return AT_TIME[what], float(when)
 
@@ -486,7 +486,7 @@ def _changes(
         levels = subject.levels_of(rows.X, j)
         if len(levels.values) < 2:
             raise ValueError(
-                f"features must vary in X; {name!r} does not. Choose others by features=."
+                f"features must vary in X; {name!r} does not. Pass other features=, or more rows."
             )
         if len(levels.values) == 2 or not subject.is_numeric(rows.X, j):
             low, *others = (

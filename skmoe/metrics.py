@@ -305,7 +305,7 @@ def make_survival_scorers() -> dict[str, Scorer]:
         return score
 
     def counted(y: Any, weight: Any) -> Array:
-        bounds = targets.bounds_of(y, "a survival score")
+        bounds = _bounds_of_one("a survival score", y)
         return targets.point_values(bounds[check_weights(weight, len(y)) > 0.0])
 
     def concordance_of(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
@@ -369,7 +369,7 @@ def concordance_index(y: Any, prediction: Any, *, sample_weight: Any = None) -> 
     >>> concordance_index(right_censored([1, 2, 3], [True, False, True]), [4.0, 7.0, 6.0])
     1.0
     """
-    bounds = targets.bounds_of(y, "concordance_index")
+    bounds = _bounds_of_one("concordance_index", y)
     weight = check_weights(sample_weight, len(bounds))
     prediction = np.asarray(prediction, dtype=float)
     if prediction.shape != bounds.shape or np.isnan(prediction).any():
@@ -476,11 +476,7 @@ def censored_crps(y: Any, survival: Any, times: Any, *, sample_weight: Any = Non
     >>> round(censored_crps(y, [[1, 0.5, 0.0], [1.0, 1.0, 0.4]], [0.0, 1.0, 2.0]), 3)
     0.143
     """
-    bounds = targets.bounds_of(y, "censored_crps")
-    if bounds.ndim != 1:
-        raise ValueError(
-            f"y must have one output; got shape {bounds.shape}. Score each output by itself."
-        )
+    bounds = _bounds_of_one("censored_crps", y)
     survival, times = targets.check_survival(survival, times, len(bounds), 2)
     scores = crps_of_bounds(bounds["lower"], bounds["upper"], survival, times)
     return weighted_mean(scores, sample_weight)
@@ -549,6 +545,17 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
         "neg_width": mean_of(lambda lower, upper, y: lower - upper),
         "neg_interval_score": mean_of(negative_score),
     }
+
+
+def _bounds_of_one(use: str, y: Any) -> Array:
+    """Bounds of a target, of which a score takes one output."""
+    bounds = targets.bounds_of(y, use)
+    if bounds.ndim != 1:
+        raise ValueError(
+            f"y must have one output for {use}; got shape {bounds.shape}. Score y[:, j] and the "
+            "predictions of that output by themselves, or all outputs by log_density_scorer."
+        )
+    return bounds
 
 
 def _mean(values: Any, sample_weight: Any) -> float:

@@ -311,6 +311,9 @@ class Inference(Result):
         the inverse of the observed information, in which penalties are priors (Laplace). A function
         of the coefficients, such as a ratio of slopes, has an interval by its quantiles.
 
+        Terms without a standard error have finite draws too. Where `reasons` has "separated" their
+        spread is that of the penalties, not of the data: their quantiles are no confidence limits.
+
         Parameters
         ----------
         n_draws : int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -335,6 +335,14 @@ class Ordinal(Family):
         return OrdinalComponents(
             weight, np.array(self.values), np.moveaxis(probabilities, 0, -2)[None]
         )
+
+
+@dataclass(frozen=True)
+class Binary(Ordinal):
+    """The values 0 and 1, under the name that the user gave."""
+
+    values: tuple[float, ...] = (0.0, 1.0)
+    name: str = field(kw_only=True)  # type: ignore[misc]
 
 
 def _at(values: Sequence[Array], code: Array) -> Array:

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from skmoe._data.rows import Rows
+from skmoe._inference.comparisons import NExpertsTable
 from skmoe._inference.labels import counted_noun
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
@@ -213,12 +214,13 @@ class NumberOfExpertsDisplay(draw.Display):
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
-        """Draw the selection of a fitted mixture.
+        """Draw the selection of a fitted mixture, or the BIC of a table of numbers.
 
         Parameters
         ----------
-        estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-            Mixture fitted with `n_experts` "auto", "aic", "bic" or "icl", or with candidates.
+        estimator : MixtureOfExpertsRegressor, MixtureOfExpertsClassifier or NExpertsTable
+            Mixture fitted with `n_experts` "auto", "aic", "bic" or "icl", or with candidates; or
+            the result of `n_experts_table`.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
 
@@ -236,6 +238,10 @@ class NumberOfExpertsDisplay(draw.Display):
         ValueError
             If its number of experts was given.
         """
+        if isinstance(estimator, NExpertsTable):
+            chosen, scores = estimator.best("bic"), -estimator.columns["bic"]
+            own: Any = {"tried": estimator.n_experts, "scores": scores, "chosen": chosen}
+            return cls(score_name="-BIC", **own).plot(ax)
         estimator = subject.drawn_mixture(cls, estimator)[0]
         if not hasattr(estimator, "n_experts_tried_"):
             number = getattr(estimator, "n_experts", estimator.n_experts_)

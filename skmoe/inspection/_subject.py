@@ -671,7 +671,8 @@ def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
     """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,)."""
     resp = responsibilities(estimator, rows)
     if hasattr(resp, "proba"):
-        return resp.rows(rows.unit), resp.proba.mean(axis=0)
+        # Units of which no class is known are not in the table.
+        return resp.rows(rows.unit, estimator.predict_gate(rows.X)), resp.proba.mean(axis=0)
     weight = row_weights(rows)
     return resp, weight @ resp / weight.sum()
 

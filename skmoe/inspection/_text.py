@@ -15,7 +15,7 @@ from skmoe._inference import labels
 from skmoe._inference.persistence import HARDLY_EVER_LEFT, LONGEST
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _subject as subject
-from skmoe.protocols import Correlation, Dispersion, LinearPredictor
+from skmoe.protocols import Correlation, Dispersion, EffectCovariance, LinearPredictor
 
 # Other characters could end a label of a diagram, or be parsed as markup.
 UNSAFE = re.compile(r"[^\w .,:+/%()=-]")
@@ -294,7 +294,14 @@ def _dispersions(estimator: Any, k: int) -> dict[str, list[float]]:
             numbers, name = block.numbers(vars(estimator), estimator.n_experts_)[k], block.name
             if name == "noise variance":
                 numbers, name = np.sqrt(numbers), "noise"
-            if isinstance(block, Correlation) and len(numbers) > 1:
+            if isinstance(block, EffectCovariance):
+                used = estimator._fitted.preprocessor.expert_columns
+                names = np.array(subject.check_names(estimator, None))
+                effects = block.effects(["", *(names if used is None else names[used])])
+                ends = [f" of {output}" for output in outputs] if len(outputs) > 1 else [""]
+                terms = [f"{name}, {effect}{end}" for end in ends for effect in effects]
+                named |= {term: [numbers[i]] for i, term in enumerate(terms)}
+            elif isinstance(block, Correlation) and len(numbers) > 1:
                 pairs = zip(block.responses(outputs), numbers.tolist(), strict=True)
                 named |= {f"{name} of {pair}": [number] for pair, number in pairs}
             elif block.output is not None:

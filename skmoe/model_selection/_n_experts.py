@@ -17,6 +17,7 @@ from skmoe._estimators.parameters.conflicts import (
     ESTIMATORS,
     INIT,
     LIST,
+    MARKOV,
     SELECTION,
     SLOPES,
     TEST,
@@ -54,6 +55,7 @@ def n_experts_test(
     *,
     sample_weight: Any = None,
     units: Any = None,
+    time: Any = None,
     offset: Any = None,
     var_weights: Any = None,
     n_experts: int | None = None,
@@ -91,6 +93,8 @@ def n_experts_test(
     units : array-like of shape (n_samples,), default=None
         Units of the rows, as in `fit`: all rows of a unit are fitted to, and drawn from, one
         expert. None for a unit of each row.
+    time : array-like of shape (n_samples,), default=None
+        Refused, since it orders rows of series (`gate="markov"`), which have no such test.
     offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         Offset of the linear predictors, as in `fit`.
     var_weights : array-like of shape (n_samples,), default=None
@@ -190,7 +194,7 @@ def n_experts_test(
     samples can give: for a smaller one, raise n_bootstrap.
     """
     check_is_mixture("estimator", estimator)
-    given = Rows(X, y, sample_weight, offset, units, n_values=var_weights)
+    given = Rows(X, y, sample_weight, offset, units, time=time, n_values=var_weights)
     given, estimator, _ = without_steps("n_experts_test", estimator, given)
     seed, seeds = check_draws(n_bootstrap, n_exceedances, random_state)
     n_jobs, verbose = check_n_jobs(n_jobs), check_verbose("verbose", verbose)
@@ -395,8 +399,10 @@ def n_experts_table(
         option: words
         for option, words in chosen_options(tabulated).items()
         if option in (ESTIMATORS, INIT, LIST, SLOPES)
+        or (option == MARKOV and n_bootstrap is not None)
     }
-    check_conflicts({TEST: "n_experts_table"} | fixed)
+    use = "n_experts_table" + " with n_bootstrap" * (MARKOV in fixed)
+    check_conflicts({TEST: use} | fixed)
     verbose = check_verbose("verbose", verbose)
     listed = list(n_experts) if isinstance(n_experts, Iterable) else []
     if not listed or isinstance(n_experts, str):

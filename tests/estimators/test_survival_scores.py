@@ -161,6 +161,16 @@ def warned_scores(y):
     return found, named
 
 
+@pytest.mark.parametrize("name", SCORES)
+def test_scores_of_several_times_are_refused(name):
+    X, y = table(40)
+    several = np.stack([y, y], axis=1)
+    moe = MixtureOfExpertsRegressor(1, family="weibull").fit(X, several)
+    message = refusal(make_survival_scorers()[name], moe, X, several)
+    assert "output" in message
+    assert "log_density_scorer" in message
+
+
 @pytest.mark.parametrize(
     ("factor", "event", "undefined"),
     [

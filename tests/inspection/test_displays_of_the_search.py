@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.inspection import ConvergenceDisplay, NumberOfExpertsDisplay
+from skmoe.model_selection import n_experts_table
 from support.displays import expert_colour, texts
 from support.fits import ends_of_starts, fit_quietly
 from support.refusals import assert_refused, refusal
@@ -94,6 +95,16 @@ def test_the_chosen_number_is_that_of_the_best_score():
     moe = fit_quietly(MixtureOfExpertsRegressor(1), X, y)
     message = refusal(NumberOfExpertsDisplay.from_estimator, moe)
     assert_refused(message, "NumberOfExpertsDisplay needs", "got n_experts=1", '"auto"')
+
+
+def test_a_table_of_numbers_is_drawn_by_its_bic():
+    X, y = crossing_lines(60)
+    moe = MixtureOfExpertsRegressor(1, n_init=1, random_state=0)
+    table = n_experts_table(moe, X, y, [1, 2], init=None)
+    display = NumberOfExpertsDisplay.from_estimator(table)
+    assert display.chosen == table.best("bic")
+    assert_array_equal(display.line_.get_ydata(), -table.columns["bic"])
+    assert display.ax_.get_ylabel() == "-BIC"
 
 
 @pytest.mark.parametrize("errors", [None, [0.5, 0.25, 0.0]])

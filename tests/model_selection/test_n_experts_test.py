@@ -17,7 +17,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks, right_censored
 from skmoe.gates import SoftmaxGate
 from skmoe.inspection import NExpertsTest
-from skmoe.model_selection import n_experts_test
+from skmoe.model_selection import n_experts_table, n_experts_test
 from support.expert_kinds import KINDS_OF_FITS, draw, options_of
 from support.fits import FIXED
 from support.heteroscedastic import HeteroscedasticExperts
@@ -310,6 +310,7 @@ REFUSED_ARGUMENTS = [
     ({"sample_weight": np.full(40, 0.5)}, "sample_weight", ("whole numbers", "row 0", "0.5")),
     ({"offset": np.zeros(40)}, "offset", ()),
     ({"units": np.zeros(39)}, "units", ("39",)),
+    ({"time": np.arange(40)}, "time", ('gate="markov" only',)),
 ]
 
 
@@ -324,6 +325,14 @@ def test_arguments_are_refused_before_any_fit(options, name, words):
     X, y = one_line()
     moe = regressor() if name == "offset" else regressor(expert=NoFits())
     assert_refused(refusal(n_experts_test, moe, X, y, **options), name, *words)
+
+
+@pytest.mark.parametrize("use", [n_experts_test, n_experts_table])
+def test_series_are_refused_before_any_fit(use):
+    X, y = one_line()
+    given = {"units": np.arange(40) // 20, "time": np.arange(40), "n_bootstrap": 1}
+    message = refusal(use, regressor(gate="markov"), X, y, **given)
+    assert_refused(message, "gate='markov' cannot be used with", use.__name__, "their bic")
 
 
 def test_rows_elsewhere_are_refused():

@@ -364,7 +364,7 @@ def test_names_of_columns_are_in_tables_and_texts(moe, patients):
         assert words in printed
     frame = summary.to_frame()
     assert set(frame.index.get_level_values("response")) >= set(NAMES)
-    assert moe.expert_kinds_ == ["normal, ordinal, poisson, weibull"] * 2
+    assert moe.expert_kinds_ == ["normal, binary, poisson, weibull"] * 2
 
 
 def test_names_of_outputs_of_one_family(patients):
@@ -433,6 +433,8 @@ def test_binary_is_a_logistic_regression(patients, name):
     moe = fit_quietly(mixture(family=name), X, y)
     other = fit_quietly(mixture(family="ordinal"), X, y)
     assert_allclose(moe.expert_coef_, other.expert_coef_)
+    assert moe.expert_kinds_ == [name] * 2  # as the user called it
+    assert f"expert 0 ({name})" in export_text(moe)
     message = refusal(mixture(family=name).fit, X, 1.0 + y)
     assert_refused(message, "y must hold the values 0, 1", "row")
     # Several outcomes of one family that has one output.

@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skmoe.inspection import export_text
 from skmoe.metrics import log_density_scorer
 from support.fits import fit_quietly
 from support.people import regressor, table
@@ -45,6 +46,9 @@ def test_frames_name_the_effects(library):
     assert_allclose(moe.random_covariance_, MOE.random_covariance_)
     terms = [term.name for term in moe.inference(frame, Y, units=UNITS).terms]
     assert {"var(intercept)", "cov(intercept, time)", "var(time)"} <= set(terms)
+    for j, name in enumerate(["intercept", "time"]):
+        deviation = f"{np.sqrt(moe.random_covariance_[0, j, j]):.3g}"
+        assert f"sd of random effects, {name}: {deviation}" in export_text(moe)
     known = {"y": Y, "units": UNITS}
     assert_allclose(moe.predict(frame, **known), MOE.predict(X, **known))
 

@@ -445,7 +445,8 @@ class NewRowsMixin:
                 raise ValueError(
                     f"{name} must be given for new rows, as it was to fit: it says "
                     f"{'to which series' if name == 'units' else 'in which order'} rows follow one "
-                    f"another. Pass {name}=..., one entry for each row of X."
+                    f"another. Pass {name}=..., one entry for each row of X; in cross-validation "
+                    "use scorers of skmoe.metrics, to which units and time can be routed."
                 )
 
 

@@ -45,6 +45,7 @@ from skmoe.experts._cross_fitted import MeanFamily
 from skmoe.experts._linear import EXPERTS, LinearExperts
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.families import FAMILIES, Family, Normal, Ordinal
+from skmoe.families._discrete import Binary
 from skmoe.families._product import Product
 from skmoe.gates import GATES, ConstantGate, MarkovGate, SoftmaxGate, gate_object
 from skmoe.protocols import Experts, Gate
@@ -96,7 +97,7 @@ def _family(value: Any) -> Family:
     if isinstance(value, str) and value in FAMILIES:
         return FAMILIES[value]()
     if isinstance(value, str) and value in NAMES_OF_BINARY:
-        return Ordinal(values=(0.0, 1.0))
+        return Binary(name=value)
     raise ValueError(
         f'family must be one of {sorted(FAMILIES)}, "binary", an object of skmoe.families such as '
         "StudentT(df=4), a list with one of these for each expert, or a dict with one for each "
@@ -110,7 +111,7 @@ def _product(value: Mapping[Any, Any]) -> Family:
         if isinstance(own, list | tuple):
             raise ValueError(
                 f"family as a dict must have one family for each column of y; got the list "
-                f"{shown(own)} for {shown(column)}. A list is that of all columns."
+                f"{shown(own)} for {shown(column)}. A list, with one for each expert, is that of all columns."
             )
     families = tuple(map(_family, value.values()))
     without = [family.name for family in families if not family.link]

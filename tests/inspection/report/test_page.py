@@ -387,6 +387,16 @@ def test_units_and_offsets_of_counts(tmp_path):
     assert "a unit belongs to each group" in plain(page.text.partition("<main>")[0])
 
 
+def test_units_without_a_known_class(tmp_path):
+    """They have the probabilities of the gate."""
+    y = np.where(X[:80, 0] > 0.0, "yes", "no").astype(object)
+    y[:4], units = None, np.arange(80) // 4
+    moe = classifier(**SHORT, gate="constant")
+    fit_quietly(moe, X[:80], y, units=units)
+    page = write_page(tmp_path, moe, X[:80], y, units=units, max_features=1)
+    assert len(page.cards()) == 2
+
+
 def test_scores_of_classes(classes):
     moe, table, y, page = classes
     kept, weight = slice(81, 120), np.arange(1.0, 40.0)  # the first row has no weight

@@ -316,13 +316,9 @@ class EffectCovariance(Dispersion):
         """Which entries are variances, (t,)."""
         return np.equal(*self.lower)
 
-    def effects(self, names: Sequence[str]) -> list[str]:
-        """Names of the effects, from that of the intercept and those of the features."""
-        return ["intercept", *(names[column + 1] for column in self.columns[1:])]
-
     def terms(self, names: Sequence[str]) -> list[str]:
         """Variances and covariances."""
-        own = self.effects(names)
+        own = ["intercept", *(names[column + 1] for column in self.columns[1:])]
         pairs = zip(*self.lower, strict=True)
         return [f"var({own[i]})" if i == j else f"cov({own[j]}, {own[i]})" for i, j in pairs]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.checks import check_integer
+from skmoe._data.checks import check_columns, check_integer
 from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._inference import labels
 from skmoe._inference.persistence import HARDLY_EVER_LEFT, LONGEST
@@ -295,12 +296,13 @@ def _dispersions(estimator: Any, k: int) -> dict[str, list[float]]:
             if name == "noise variance":
                 numbers, name = np.sqrt(numbers), "noise"
             if isinstance(block, EffectCovariance):
-                used = estimator._fitted.preprocessor.expert_columns
-                names = np.array(subject.check_names(estimator, None))
-                effects = block.effects(["", *(names if used is None else names[used])])
-                ends = [f" of {output}" for output in outputs] if len(outputs) > 1 else [""]
-                terms = [f"{name}, {effect}{end}" for end in ends for effect in effects]
-                named |= {term: [numbers[i]] for i, term in enumerate(terms)}
+                features, given = subject.check_names(estimator, None), estimator.random_features
+                names = getattr(estimator, "feature_names_in_", None)
+                columns: Any = check_columns("random_features", given, len(features), names, True)
+                effects = ["intercept", *(features[j] for j in columns)]
+                both = product(outputs, effects)
+                ends = [f"{e} of {o}" if len(outputs) > 1 else e for o, e in both]
+                named |= {f"{name}, {end}": [numbers[i]] for i, end in enumerate(ends)}
             elif isinstance(block, Correlation) and len(numbers) > 1:
                 pairs = zip(block.responses(outputs), numbers.tolist(), strict=True)
                 named |= {f"{name} of {pair}": [number] for pair, number in pairs}

@@ -17,7 +17,6 @@ from skmoe._estimators.parameters.conflicts import (
     ESTIMATORS,
     INIT,
     LIST,
-    MARKOV,
     SELECTION,
     SLOPES,
     TEST,
@@ -395,14 +394,10 @@ def n_experts_table(
     rows = Rows(X, y, sample_weight, offset, units, time=time, n_values=var_weights)
     rows, estimator, pipeline = without_steps("n_experts_table", estimator, rows)
     tabulated = estimator if init is None else clone(estimator).set_params(init=init)
-    fixed = {
-        option: words
-        for option, words in chosen_options(tabulated).items()
-        if option in (ESTIMATORS, INIT, LIST, SLOPES)
-        or (option == MARKOV and n_bootstrap is not None)
-    }
-    use = "n_experts_table" + " with n_bootstrap" * (MARKOV in fixed)
-    check_conflicts({TEST: use} | fixed)
+    chosen = chosen_options(tabulated)
+    chosen.pop(SELECTION, None)
+    fixed = {option: chosen[option] for option in chosen.keys() & {ESTIMATORS, INIT, LIST, SLOPES}}
+    check_conflicts({TEST: "n_experts_table"} | fixed)
     verbose = check_verbose("verbose", verbose)
     listed = list(n_experts) if isinstance(n_experts, Iterable) else []
     if not listed or isinstance(n_experts, str):
@@ -413,6 +408,7 @@ def n_experts_table(
     numbers = sorted({check_integer("n_experts", number, least=1) for number in listed})
     if n_bootstrap is not None:
         check_integer("n_bootstrap", n_bootstrap, least=1)
+        check_conflicts({TEST: "n_bootstrap"} | chosen)
     given, in_folds = rows.arguments, {} if groups is None else {"groups": groups}
     fits, statistics, p_values = [], [], []
     for number in numbers:

@@ -111,7 +111,7 @@ def _product(value: Mapping[Any, Any]) -> Family:
         if isinstance(own, list | tuple):
             raise ValueError(
                 f"family as a dict must have one family for each column of y; got the list "
-                f"{shown(own)} for {shown(column)}. A list, with one for each expert, is that of all columns."
+                f"{shown(own)} for {shown(column)}. A list, of each expert, is that of all columns."
             )
     families = tuple(map(_family, value.values()))
     without = [family.name for family in families if not family.link]

@@ -169,7 +169,8 @@ def _column(name: str, values: Any, data: Any) -> Any:
     columns = list(getattr(data, "columns", ()))
     if values not in columns:
         raise ValueError(
-            f"{name} must name a column of data=, {shown(columns)}; got {values!r}. Or pass values."
+            f"{name} must be the name of a column of data, {shown(columns)}; got {values!r}. Pass "
+            "data=frame, or the values."
         )
     return data[values]
 
@@ -243,7 +244,8 @@ def checked_bounds(y: Array) -> Array:
         rows = np.flatnonzero(is_bad.any(axis=tuple(range(1, is_bad.ndim))))
         if len(rows):
             raise ValueError(
-                f"censored y {rule}; row {rows[0]} is {shown_target(bounds[rows[0]])}. Correct it."
+                f"censored y {rule}; row {rows[0]} is {shown_target(bounds[rows[0]])}. Correct or "
+                "drop such rows."
             )
     return bounds
 

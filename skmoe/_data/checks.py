@@ -102,7 +102,8 @@ def check_instance(name: str, value: Any) -> None:
     """An estimator or a part must be an object, not its class."""
     if isinstance(value, type):
         raise ValueError(
-            f"{name} must be an instance; got the class {value.__name__}. Pass {value.__name__}()."
+            f"{name} must be an instance; got the class {value.__name__}. Pass an instance: "
+            f"{value.__name__}()."
         )
 
 
@@ -165,7 +166,8 @@ def check_columns(
         if feature_names is None:
             raise ValueError(
                 f"{name} holds column names, but X has none. Pass X as a data frame whose column "
-                f"names are all strings, or give indices: {name}=[0] for the first column."
+                f"names are all strings, or give indices: {name}=[0] for the column that reports "
+                "call x0."
             )
         position = {feature: i for i, feature in enumerate(feature_names)}
         unknown = [str(entry) for entry in chosen if entry not in position]
@@ -178,14 +180,16 @@ def check_columns(
     elif chosen.dtype.kind == "b":
         if len(chosen) != n_features:
             raise ValueError(
-                f"{name} as a mask must be of all {n_features} features; got {len(chosen)}."
+                f"{name} as a mask must have one entry for each of the {n_features} features; "
+                f"got {len(chosen)}."
             )
         columns = np.flatnonzero(chosen)
     else:
         outside = chosen[(chosen < -n_features) | (chosen >= n_features)]
         if len(outside):
             raise ValueError(
-                f"{name} must hold column indices from 0 to {n_features - 1}; got {outside[0]}."
+                f"{name} must hold column indices of X, from 0 to {n_features - 1}; "
+                f"got {outside[0]}."
             )
         columns = chosen % n_features
     if len(columns) == 0 and not allow_empty:
@@ -342,5 +346,6 @@ def check_labels(name: str, labels: Array) -> None:
         distinct = {shown(label): label for label in labels.tolist()}
         raise ValueError(
             f"{name} must hold labels of one kind, all numbers or all strings, and none missing; "
-            f"got {shown(list(distinct.values())[:5])}. Drop rows without a label, or convert them."
+            f"got {shown(list(distinct.values())[:5])}. Drop rows without a label, and convert the "
+            "others."
         )

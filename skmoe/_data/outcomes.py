@@ -98,7 +98,8 @@ def observed_weight(y: Array, weight: Array, may_be_all: bool, *, is_first: bool
     if without.any():
         which = f"column {int(without.argmax())}" if len(without) > 1 else "y"
         raise ValueError(
-            f"y must have values in some rows; all of {which} are missing. Leave it out of y."
+            f"y must have values in some rows; all of {which} are missing. Leave it out of y, or "
+            "pass observed values."
         )
     return np.where(missing.all(axis=1), 0.0, weight)
 

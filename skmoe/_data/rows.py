@@ -391,7 +391,8 @@ BAD_NUMBERS: dict[str, tuple[Any, str]] = {
     ),
     "infinity": (
         np.isinf,
-        "X must be finite; {} of X contains infinity, or a value that is too large. Replace it.",
+        "X must be finite; {} of X contains infinity, or a value too large for its type. Replace "
+        "it by a finite value.",
     ),
 }
 

@@ -124,7 +124,8 @@ def check_init_of_units(init: Array, units: Array, tolerance: float) -> None:
         row = int(differs.argmax())
         raise ValueError(
             f"init as an array must have the same responsibilities in all rows of a unit; row "
-            f"{row} differs from the first row of unit {shown(units[row])}. Average them."
+            f"{row} differs from the first row of unit {shown(units[row])}. Average them over the "
+            "rows of each unit."
         )
 
 
@@ -141,7 +142,8 @@ def check_known_experts(
             row = int(outside.argmax())
             raise ValueError(
                 f"known_experts must be numbers of experts, from 0 to {n_experts - 1}, or -1 where "
-                f"the expert is unknown; row {row} has {int(known[row])}. Or increase n_experts."
+                f"the expert is unknown; row {row} has {int(known[row])}. Number the experts from "
+                "0, or increase n_experts."
             )
         known = (known[:, None] == np.arange(n_experts)) | (known == UNKNOWN)[:, None]
     elif known.dtype != bool or known.shape != (len(weight), n_experts):
@@ -165,7 +167,8 @@ def check_known_experts(
         if without.any():
             raise ValueError(
                 "known_experts must agree within each unit, whose rows have one expert; those of "
-                f"unit {shown(labels[without.argmax()])} have none in common. Correct them."
+                f"unit {shown(labels[without.argmax()])} have none in common. Correct them, or set "
+                "all but one to -1."
             )
         possible = of_units[codes]
     return None if possible.all() else possible

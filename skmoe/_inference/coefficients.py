@@ -345,7 +345,10 @@ def missing_for_inference(fitted: FittedMixture, n_terms: float) -> str:
                 f"{type(part.own).__name__} has none: {part.own.lacks_inference}. {remedy}"
             )
     if mixture.top_k is not None:
-        return f"inference needs a gate without top_k; got top_k={mixture.top_k}. Fit one without."
+        return (
+            f"inference needs every expert to see every row; got gate.top_k={mixture.top_k}. "
+            "Fit with a gate without top_k."
+        )
     if n_terms > MAX_TERMS:
         return (
             "inference needs the covariance matrix of all coefficients, of which there may be at "

@@ -347,7 +347,10 @@ class Inference(Result):
         check_integer("n_draws", n_draws, least=1)
         generator = check_random_state(random_state)
         if not self.method:
-            raise ValueError("draws needs standard errors; this result has none. Pass inference=.")
+            raise ValueError(
+                "draws needs standard errors; this result has none. Pass the data of the fit, or "
+                "inference=."
+            )
         scale = np.sqrt(np.maximum(np.diag(self.full_covariance), np.finfo(float).tiny))
         # The covariance may be singular.
         values, vectors = np.linalg.eigh(self.full_covariance / np.outer(scale, scale))

@@ -242,7 +242,8 @@ class Summary:
             return frame.set_index("expert").dropna(axis=1, how="all")
         if what != "coefficients" or self.coefficients is None:
             raise ValueError(
-                f'what must be "experts" or, with linear experts, "coefficients"; got {what!r}.'
+                f'what must be "experts" or, for experts with coefficients, "coefficients"; got '
+                f"{what!r}."
             )
         import_pandas("Summary.to_frame")
         return self.coefficients.to_frame(self.level)

@@ -69,6 +69,9 @@ class ComponentFunctions:
     function of points under which the distribution is standard normal, and `from_normal_score` its
     inverse, for families with dependent outputs.
 
+    `share_of_mean` is the part of the mean of positive values that is due to those up to a point.
+    Where it is NaN for want of a formula, restricted means are integrals.
+
     Of the probability of a tail and its log, one is enough. A continuous family needs no formulas
     for quantiles: where there are none, they are searched.
     """
@@ -87,6 +90,7 @@ class ComponentFunctions:
     bounds: Callable[..., tuple[Array, ...]] = lambda *parameters: ()
     normal_score: Callable[..., Array] = None  # type: ignore[assignment]
     from_normal_score: Callable[..., Array] = None  # type: ignore[assignment]
+    share_of_mean: Callable[..., Array] = lambda y, *parameters: np.nan * y
     support: tuple[float, float] = (-np.inf, np.inf)
     discrete: bool = False
     counts: bool = False
@@ -108,8 +112,7 @@ class ComponentFunctions:
         if self.support == (-np.inf, np.inf):
             return
         for name, *limits in LIMITS:
-            limited = _limited(getattr(self, name), self.support, limits)
-            object.__setattr__(self, name, limited)
+            object.__setattr__(self, name, _limited(getattr(self, name), self.support, limits))
 
 
 def functions_of_normal(

@@ -65,10 +65,9 @@ LOGNORMAL = parts.functions_of_normal(
     lambda y, log_mean, log_std: (np.log(y) - log_mean) / log_std,
     lambda score, log_mean, log_std: np.exp(log_mean + log_std * score),
     mean=lambda log_mean, log_std: np.exp(log_mean + 0.5 * np.square(log_std)),
-    variance=lambda log_mean, log_std: (
-        np.exp(2.0 * log_mean + np.square(log_std)) * np.expm1(np.square(log_std))
-    ),
+    variance=lambda log_mean, log_std: np.exp(2.0 * log_mean + log_std**2) * np.expm1(log_std**2),
     log_pdf=lambda y, *parameters: _normal_log_pdf(np.log(y), *parameters) - np.log(y),
+    share_of_mean=lambda y, mean, std: special.ndtr((np.log(y) - mean) / std - std),
     support=(0.0, np.inf),
 )
 
@@ -318,6 +317,7 @@ GAMMA = parts.functions_of_scipy(
     log_pdf=_gamma_log_pdf,
     log_cdf=lambda y, mean, shape: log_tail(False, shape - 1.0, y * (shape / mean)),
     log_sf=lambda y, mean, shape: log_tail(True, shape - 1.0, y * (shape / mean)),
+    share_of_mean=lambda y, mean, shape: special.gammainc(shape + 1.0, y * (shape / mean)),
     support=(0.0, np.inf),
 )
 
@@ -413,6 +413,7 @@ WEIBULL = parts.functions_of_scipy(
     lambda scale, shape: (shape, 0.0, scale),
     cdf=lambda y, scale, shape: -np.expm1(-np.power(y / scale, shape)),
     log_sf=lambda y, scale, shape: -np.power(y / scale, shape),
+    share_of_mean=lambda y, scale, shape: special.gammainc(1.0 + 1.0 / shape, (y / scale) ** shape),
     support=(0.0, np.inf),
 )
 
@@ -482,6 +483,9 @@ LOGLOGISTIC = ComponentFunctions(
     sf=lambda y, *own: special.expit(-_log_odds(y, *own)),
     log_cdf=lambda y, *own: special.log_expit(_log_odds(y, *own)),
     log_sf=lambda y, *own: special.log_expit(-_log_odds(y, *own)),
+    share_of_mean=lambda y, scale, shape: special.betaincc(
+        1.0 - 1.0 / shape, 1.0 + 1.0 / shape, special.expit(-_log_odds(y, scale, shape))
+    ),
     support=(0.0, np.inf),
     quantile=lambda q, scale, shape: scale * np.exp(special.logit(q) / shape),
     upper_quantile=lambda q, scale, shape: scale * np.exp(-special.logit(q) / shape),
@@ -558,6 +562,11 @@ def _gompertz_time(total: Array, scale: Array, hazard: Array) -> Array:
     return scale * np.log1p(total / hazard)
 
 
+def _gompertz_share(y: Array, scale: Array, hazard: Array) -> Array:
+    later = hazard * np.exp(y / scale)
+    return 1.0 - (special.exp1(later) + y / scale * np.exp(-later)) / special.exp1(hazard)
+
+
 GOMPERTZ = ComponentFunctions(
     mean=gompertz_moment,
     variance=_gompertz_variance,
@@ -566,6 +575,7 @@ GOMPERTZ = ComponentFunctions(
     ),
     cdf=lambda y, *own: -np.expm1(-_total_hazard(y, *own)),
     log_sf=lambda y, *own: -_total_hazard(y, *own),
+    share_of_mean=_gompertz_share,
     support=(0.0, np.inf),
     quantile=lambda q, *own: _gompertz_time(-np.log1p(-q), *own),
     upper_quantile=lambda q, *own: _gompertz_time(-np.log(q), *own),

@@ -243,8 +243,7 @@ class PredictiveDistribution:
     def _integrals(self, points: Array, power: int) -> Array:
         """Integrals (2, n, q, m) of a power of both tails, up to points and from them on."""
         shape = len(self), points.shape[1], self._n_outputs
-        finite = np.where(np.isfinite(points), points, 0.0)
-        flat = np.broadcast_to(finite, shape).reshape(-1)
+        flat = np.broadcast_to(np.where(np.isfinite(points), points, 0.0), shape).reshape(-1)
         return sums.tail_integrals(self._flat_components(shape[1]), flat, power).reshape(2, *shape)
 
     def _squeeze(self, values: Array) -> Array:
@@ -519,8 +518,17 @@ class PredictiveDistribution:
 
     def _restricted_mean(self, points: Array) -> Array:
         mean = self.mean.reshape(len(self), 1, self._n_outputs)
-        # Without a mean the integral of the lower tail is infinite.
-        means = np.where(np.isnan(mean), -np.inf, points - self._integrals(points, 1)[0])
+        means: Any = 0.0
+        with np.errstate(all="ignore"):
+            for family, weight, own in self._components():
+                until = family.mean(*own) * family.share_of_mean(points, *own)
+                means += weight * np.minimum(points * family.sf(points, *own) + until, points)
+            # Far below the mean the sum has lost digits.
+            integrated = np.isfinite(points) & ~(np.isfinite(means) & (points > 1e-6 * mean))
+        if integrated.any():
+            # Without a mean the integral of the lower tail is infinite.
+            others = np.where(np.isnan(mean), -np.inf, points - self._integrals(points, 1)[0])
+            means = np.where(integrated, others, means)
         return np.where(np.isposinf(points), mean, np.where(np.isneginf(points), points, means))
 
     def _log_sum(self, name: str, points: Array, *, left: bool = False) -> Array:

@@ -423,9 +423,9 @@ class RootogramDisplay(draw.Display):
             output is missing or unknown, or an option is invalid.
         """
         estimator, X, *_ = subject.drawn_mixture(cls, estimator, X)
-        output, distribution = subject.check_target(estimator, target, X), None
-        is_one = len(output_labels(estimator)) == 1
+        is_one, distribution = len(output_labels(estimator)) == 1, None
         if hasattr(estimator, "predict_dist"):
+            output = subject.check_target(estimator, target, X)
             rows = Rows(X, y, unit=units, time=time)
             distribution = subject.observed_distribution(estimator, rows, output, offset)
         if distribution is None or not distribution.is_count:
@@ -440,7 +440,8 @@ class RootogramDisplay(draw.Display):
         y = y[is_known]
         if not np.isfinite(y).all() or (y != np.abs(np.floor(y))).any():
             raise ValueError(
-                "y must hold counts, non-negative integers. For others use CalibrationDisplay."
+                "y must hold counts, which are non-negative integers. Use CalibrationDisplay for "
+                "other distributions."
             )
         if max_count is None:
             max_count = min(int(y.max()), MAX_COUNT)

@@ -263,7 +263,8 @@ class CoefficientsDisplay(draw.DisplayOfFeatures):
             n_used = len(used)
         if not len(shown):
             raise ValueError(
-                "CoefficientsDisplay needs experts with slopes; these have none. Use GateDisplay."
+                "CoefficientsDisplay needs experts with slopes; these have intercepts only. Use "
+                "RegimesDisplay or GateDisplay."
             )
         return cls(
             feature_names=[labels[j] for j in shown],

@@ -125,7 +125,8 @@ def distal_outcome(
     if has_series(mixture):
         raise ValueError(
             'distal_outcome needs independent rows or units; with gate="markov" a series has '
-            'several regimes, one after another. Fit units with gate="constant".'
+            "several regimes, one after another. Fit units with another gate, such as "
+            'gate="constant".'
         )
     given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
     resp = mixture.responsibilities(X, y, **given.arguments)

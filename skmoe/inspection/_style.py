@@ -133,7 +133,8 @@ class Display:
         if len(given) != 1:
             or_more = f", or one for each of the {n_panels} panels" if n_panels > 1 else ""
             raise ValueError(
-                f"ax must be one matplotlib axes{or_more}; got {len(given)}. None makes new ones."
+                f"ax must be one matplotlib axes{or_more}; got {len(given)}. Pass None for new "
+                "ones."
             )
         given[0].set_axis_off()
         return given[0].figure, given[0].get_subplotspec().subgridspec(**grid)

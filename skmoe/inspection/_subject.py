@@ -401,7 +401,7 @@ def check_rows(name: str, estimator: Any, X: Any, y: Any) -> Any:
     if n_targets != table.shape[0]:
         raise ValueError(
             f"{name} must have a value for each of the {table.shape[0]} rows; got {n_targets}. "
-            "Pass their target."
+            "Pass the target of these rows."
         )
     return table
 
@@ -431,7 +431,8 @@ def check_target(estimator: Any, target: Any, X: Any) -> int:
         return len(choices) - 1
     if not is_choice or target not in choices:
         raise ValueError(
-            f"target must be {rule}; got {shown(target)}. Pass a {drawn}, as target={choices[0]!r}."
+            f"target must be {rule}; got {shown(target)}. Pass the {drawn} to draw, such as "
+            f"target={choices[0]!r}."
         )
     return int(choices.index(target))
 

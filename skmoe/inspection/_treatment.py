@@ -475,7 +475,8 @@ def _held_out(
     for train, test in held_out_folds(cv, rows, "Use KFold, with shuffle=True."):
         if rows.unit is not None and np.isin(rows.unit[test], rows.unit[train]).any():
             raise ValueError(
-                f"cv must keep the rows of a unit in one fold; got {shown(cv)}. Use GroupKFold."
+                f"cv must keep the rows of a unit in one fold; got {shown(cv)}. Use a number, such "
+                "as cv=5, or GroupKFold."
             )
         fitted = mixture_of(fitted_to(estimator, rows, train))
         ends = [index_rows(table, test) for table in (change.low, change.high)]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.integrate import trapezoid
 
 from skmoe import distributions
 from skmoe.distributions import (
@@ -54,6 +55,23 @@ def test_values_that_may_be_infinite_have_quantiles_and_a_restricted_mean():
     assert_allclose(dist.restricted_mean(2.0), [0.8 + 0.6 * area, area], rtol=1e-8)
     assert_array_equal(dist.restricted_mean(np.inf), dist.mean)
     assert_array_equal(np.isinf(dist.crps([1.0, 1.0])), [True, False])
+
+
+@pytest.mark.parametrize("name", ["gamma", "gompertz", "loglogistic", "lognormal", "weibull"])
+def test_restricted_means_of_times_are_areas_at_early_and_late_times(name):
+    """Also of log-logistic times without a finite mean, and at times before which none occurs."""
+    for shape in (0.6, 1.0, 1.001, 3.0):
+        dist = predictive_distribution(
+            [EXAMPLES[name].kind.single(np.ones((1, 1)), np.full((1, 1), shape))],
+            np.ones((1, 1)),
+            single_output=True,
+        )
+        for time in np.array([1e-9, 1e-4, 0.3, 2.0, 50.0]) * dist.median[0]:
+            logs = np.linspace(np.log(time) - 30.0, np.log(time), 20_001)
+            area = trapezoid(dist.sf(np.exp(logs)[None])[0] * np.exp(logs), logs)
+            assert_allclose(dist.restricted_mean(time), area, rtol=1e-6)
+            assert dist.restricted_mean(time)[0] <= time
+        assert_allclose(dist.restricted_mean([[-2.0, 0.0]]), [[-2.0, 0.0]], atol=1e-15)
 
 
 @pytest.mark.parametrize(

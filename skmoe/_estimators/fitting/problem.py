@@ -635,7 +635,8 @@ def _advice(run: Run, max_iter: int, problem: Problem, of_mixture: bool) -> str:
     if n_needed < n_experts:
         remedy = (
             f"The rows do not tell {n_experts} experts apart: {n_needed} would fit nearly as well, "
-            'and more iterations change little. Use fewer experts, or n_experts="auto".'
+            'and more iterations change little. Use fewer experts; n_experts="auto" finds their '
+            "number."
         )
     return f"EM did not converge in max_iter={max_iter} iterations: {estimate}. {remedy}"
 

@@ -155,7 +155,8 @@ def rows_of_fit(estimator: Any, name: str, given: Rows) -> RowsOfFit:
     total = estimator._training_state.total_weight
     if not is_stream and abs(weight.sum() - total) > SAME_WEIGHT_RTOL * total:
         other = (
-            f"Other rows than those of the fit: their weight is {weight.sum():g}, in it {total:g}."
+            f"Other rows than those of the fit: their weight is {weight.sum():g}, in the fit "
+            f"{total:g}."
         )
     return RowsOfFit(rows, data, posterior, other)
 
@@ -793,7 +794,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                     break
             raise ValueError(
                 f"{criterion} needs experts whose parameters can be counted; {uncounted} has no "
-                "such number. Compare models by the log density of held-out rows (score_samples)."
+                "such number. Compare models by the log density of held-out rows (score_samples) "
+                "instead."
             )
         rows = self._checked_units(criterion, given, *WEIGHING)[0].of_positive_weight()
         counts_units = self._fitted.preprocessor.counts_units

@@ -109,7 +109,10 @@ def find_steps(estimator: Any) -> tuple[list[Any], Any]:
         check_is_fitted(estimator)
     steps, mixture = split_pipeline(estimator)
     if not hasattr(mixture, "predict_gate"):
-        remedy = "Pass a mixture of experts, or a pipeline or search that ends in one."
+        remedy = (
+            "Pass a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier, or a pipeline or "
+            "search that ends in one."
+        )
         if hasattr(mixture, "regressor_"):
             remedy = "Pass its regressor_, and y as its transformer_ transforms it."
         elif hasattr(mixture, "best_params_"):

@@ -62,7 +62,8 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "Use gates without a transformer, or compare the models by their bic."
     ),
     ((TEST,), ("class_weight",)): (
-        "targets are drawn, of classes of equal weight. Leave it out, or compare held-out scores."
+        "targets are drawn, of classes of equal weight. "
+        "Leave it out, or compare held-out log densities."
     ),
     ((TEST, DRAWN), (INTERVALS, ENTRY_OF_UNITS)): (
         "targets are drawn, and how other times would have been observed is not known. "
@@ -99,7 +100,8 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         'Use expert="linear" with gate="softmax" or "constant", or fit on a sample of the rows.'
     ),
     (("an argument with a value for each row",), (BLOCKS,)): (
-        "the blocks of a RowBlocks hold it. Leave it out, and yield it after (X, y) in the factory."
+        "the blocks of a RowBlocks hold it. "
+        "Leave it at None, and yield it with (X, y) from the factory."
     ),
     ((MARKOV,), ("class_weight", STREAM, TEST, DRAWN)): (
         "rows of a series follow one another, and have one weight. "
@@ -117,7 +119,8 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "each unit has effects of its own. Pass units=, such as the persons of the rows."
     ),
     ((EFFECTS,), (FEATURES_OF_OUTPUTS, MISSING)): (
-        "effects are of outputs with the same features and rows. Fit each output for itself."
+        "effects are those of outputs with the same features and rows. "
+        "Use random_features=None, or one fit for each output."
     ),
     ((EFFECTS,), (FAMILY, CENSORED)): (
         "only of normal noise has the integral over the effects a closed form. Use "
@@ -125,7 +128,8 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
     ),
     ((EFFECTS,), (MARKOV,)): (
         "rows that share effects do not only depend on the row before, so that the paths of "
-        'regimes have no sum. Use one of both, such as random_features=[] with gate="softmax".'
+        "regimes have no sum. Use one of both, such as random_features=[] with a regime for each "
+        'unit, gate="softmax".'
     ),
     (
         (EFFECTS,),
@@ -135,10 +139,12 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         'Use expert="linear" without it, or random_features=None.'
     ),
     (("time",), (BLOCKS,)): (
-        "units are whole there, in the order of time. Sort rows, and leave time out."
+        "the rows of each unit are in the order of time there, and units whole in a block. "
+        "Sort them, and leave time out."
     ),
     (("top_k",), (KNOWN_EXPERTS,)): (
-        "the known expert of a row may not be among the most probable. Use a gate without top_k."
+        "the known expert of a row may not be among the most probable ones. "
+        "Use a gate without top_k."
     ),
     ((SHARED, SLOPES, DISPERSIONS, SIGNS, FAMILY), (OWN_DENSITY,)): (
         'it has a density of its own. Use expert="linear", or leave that parameter out.'
@@ -166,7 +172,8 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         'a shared dispersion needs one family for all experts. Use dispersion="per_expert".'
     ),
     ((SIGNS,), ("more than two classes",)): (
-        "signs are those of the log odds of two classes. Use two, such as one against all others."
+        "signs are those of the log odds of two classes. "
+        "Use two classes, such as one against all others."
     ),
     (('alpha="ard"',), (SHARED,)): (
         '"ard" finds a penalty for each feature in each expert. Use alpha="auto".'

@@ -548,7 +548,8 @@ def _penalties(
             what, example = ("gate", "softmax") if part == "gate" else ("expert", "linear")
             raise ValueError(
                 f'{parameter}="{given}" needs {what}s with a penalty that can be found, such as '
-                f'{what}="{example}"; got {what}={values.get(what)!r}. Leave it out.'
+                f'{what}="{example}"; got {what}={values.get(what)!r}. Leave {parameter} at its '
+                "default."
             )
         number: Any = given
         if given is None or isinstance(given, str):

@@ -111,7 +111,8 @@ def _product(value: Mapping[Any, Any]) -> Family:
         if isinstance(own, list | tuple):
             raise ValueError(
                 f"family as a dict must have one family for each column of y; got the list "
-                f"{shown(own)} for {shown(column)}. A list, of each expert, is that of all columns."
+                f"{shown(own)} for {shown(column)}. A list, with one family for each expert, is "
+                "that of all columns."
             )
     families = tuple(map(_family, value.values()))
     without = [family.name for family in families if not family.link]
@@ -183,7 +184,8 @@ def resolve_experts(expert: Any, task: str) -> tuple[Any, list[Any] | None]:
     ):
         if first.is_classifier != (task == "classifier"):
             raise ValueError(
-                f"expert must be a family for a {task}; got {first!r}, of {first.support}."
+                f"expert must be a family for a {task}; got {first!r}, which models "
+                f"{first.support}."
             )
         first.check_options()
         if isinstance(first, Experts):
@@ -243,7 +245,10 @@ def check_estimator(
         remedy = "Choose an estimator that does."
     elif weighted and scores_without_weights(estimator):
         rule += "; the scores of a search do not use it"
-        remedy = 'Search over the mixture instead, as in GridSearchCV(mixture, {"expert": [...]}).'
+        remedy = (
+            'Search over the mixture instead, as in GridSearchCV(mixture, {"expert": [...]}), or '
+            "give the estimator alone."
+        )
     elif task == "classifier" and not _offers(estimator, "predict_proba"):
         rule = "have predict_proba"
         remedy = "Choose a classifier that has, or wrap it in CalibratedClassifierCV."

@@ -387,13 +387,15 @@ def _units_of_both(one: Array | None, other: Array | None) -> Array | None:
         return None
     if one is None or other is None:
         raise ValueError(
-            "RowBlocks must have units in every block or in none; some have none. Yield all."
+            "RowBlocks must have units in every block or in none; some blocks have none. Yield the "
+            "units with every block."
         )
     labels, counts = np.unique(np.concatenate([one, other]), return_counts=True)
     if (counts > 1).any():
         raise ValueError(
             f"RowBlocks must have all rows of a unit in one block; unit "
-            f"{shown(labels[counts.argmax()])} is in several. Sort the rows by unit."
+            f"{shown(labels[counts.argmax()])} is in several. Sort the rows by unit, and let "
+            "blocks end where a unit ends."
         )
     return labels
 

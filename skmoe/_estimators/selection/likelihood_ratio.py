@@ -435,5 +435,6 @@ def _check_nested(smaller: Structure, larger: Structure) -> None:
         reasons.append("the gates are of different kinds")
     if reasons:
         raise ValueError(
-            f"larger must contain smaller; {reasons[0]}. Exchange the models, or compare their bic."
+            f"larger must contain smaller; {reasons[0]}. Exchange the models, or compare them by "
+            "their bic."
         )

@@ -356,7 +356,8 @@ def _checked_candidates(n_experts: Any) -> list[int]:
     distinct = sorted({int(number) for number in numbers})
     if len(distinct) < len(numbers):
         raise ValueError(
-            f"n_experts must have distinct numbers; got {shown(n_experts)}. Use {shown(distinct)}."
+            f"n_experts must have distinct numbers to select from; got {shown(n_experts)}. Use "
+            f"n_experts={shown(distinct)}."
         )
     return distinct
 

@@ -148,7 +148,7 @@ def test_other_rows_than_those_of_the_fit_are_noticed(case):
     moe, y, given, _ = summarised(case)
     weight = given.get("sample_weight", np.ones(len(X)))
     heavier = silently(moe.summary, X, y, sample_weight=2.0 * weight)
-    expected = f"their weight is {2 * weight.sum():g}, in it {weight.sum():g}"
+    expected = f"their weight is {2 * weight.sum():g}, in the fit {weight.sum():g}"
     assert expected in " ".join(heavier.notes)
     nearly = silently(moe.summary, X, y, sample_weight=(1.0 + 1e-7) * weight)
     assert "their weight" not in " ".join(nearly.notes)  # sums of weights have round-off

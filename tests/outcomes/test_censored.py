@@ -244,7 +244,7 @@ def test_delayed_entry_divides_by_the_survival_of_all_causes(patients):
 CASES = {
     "bounds of what is not censored": (
         lambda y: y.assign(smoker=list(interval_censored(np.zeros(N), np.ones(N)))),
-        ("Column 2 of y", "ordinal", "numbers, not bounds"),
+        ("Column 2 of y", "binary", "numbers, not bounds"),
     ),
     "texts": (lambda y: y.assign(crp="a"), ("y['crp'] must hold numbers", "'a'", "right_censored")),
     "no events": (

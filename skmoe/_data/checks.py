@@ -51,7 +51,7 @@ def check_integer(name: str, value: Any, least: int, most: int | None = None) ->
         rule = f"of at least {least}" if most is None else f"from {least} to {most}"
         example = max(least, 2) if most is None else min(max(least, 2), most)
         raise ValueError(
-            f"{name} must be an integer {rule}; got {shown(value)}. Pass one as {name}={example}."
+            f"{name} must be an integer {rule}; got {shown(value)}. Pass, say, {name}={example}."
         )
     return int(value)
 
@@ -242,7 +242,8 @@ def check_weights(sample_weight: Any, n_rows: int, *, may_be_zero: bool = False)
     check_total_weight("sample_weight", weight)
     if not (may_be_zero or (weight > 0).any()):
         raise ValueError(
-            "sample_weight must not be zero for every row: all weights are zero. Raise some."
+            "sample_weight must not be zero for every row: all weights are zero. "
+            "Give at least some rows a positive weight."
         )
     return weight
 

@@ -414,9 +414,8 @@ def n_experts_table(
     for number in numbers:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            fitted = (
-                clone(tabulated).set_params(n_experts=number).fit(rows.X, y, **given, **in_folds)
-            )
+            of_number = clone(tabulated).set_params(n_experts=number)
+            fitted = of_number.fit(rows.X, y, **given, **in_folds)
         for warning in caught:
             warn_user(f"With n_experts={number}: {warning.message}", warning.category)
         fits.append(fitted)

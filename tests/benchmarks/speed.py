@@ -58,7 +58,7 @@ AGAINST = (
 MAX_RATIO = 1.15
 
 
-def simulate(n_rows, n_features, n_experts, seed=0):
+def simulate(n_rows, n_features, n_experts, seed=0, noise=0.5):
     """Rows of as many regimes as experts: features, target and three classes."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_rows, n_features))
@@ -68,7 +68,7 @@ def simulate(n_rows, n_features, n_experts, seed=0):
     mean = rng.normal(size=n_experts)[regime]
     for k in range(n_experts):
         mean[regime == k] += X[regime == k] @ coef[k]
-    y = mean + 0.5 * rng.normal(size=n_rows)
+    y = mean + noise * rng.normal(size=n_rows)
     return X, y, np.digitize(y, np.quantile(y, [1 / 3, 2 / 3]))
 
 
@@ -135,6 +135,18 @@ def fits(options):
             ratio=base / seconds,
             ratio_by_iteration=once / iteration,
         )
+
+
+def surplus(options):
+    """Eight experts where four regimes are true, beside GaussianMixture on [X, y]."""
+    n = 10_000 if options.quick else 100_000
+    for noise in (0.1, 0.5):
+        X, y, _ = simulate(n, 10, 4, noise=noise)
+        mixture = GaussianMixture(8, random_state=0)
+        base = timed(lambda: mixture.fit(np.column_stack([X, y])))[1]
+        moe, seconds = timed(lambda: MixtureOfExpertsRegressor(8, random_state=0).fit(X, y))
+        n_used = int((moe.weights_ > 1e-3).sum())
+        say(n=n, noise=noise, mixture=base, fit=seconds, ratio=base / seconds, experts_used=n_used)
 
 
 def small(options):
@@ -431,6 +443,7 @@ SECTIONS = {
     section.__name__: section
     for section in (
         fits,
+        surplus,
         small,
         million,
         classifier,

@@ -194,3 +194,11 @@ def test_other_results_and_quantities_are_refused():
     ]
     for method, given, *words in refused:
         assert_refused(refusal(method, NEW, **given), *words)
+
+
+def test_a_later_fit_does_not_change_the_predictions_of_a_result():
+    moe = MixtureOfExpertsRegressor(1, family="weibull", random_state=0).fit(X, SEEN)
+    inference = moe.inference(X, SEEN)
+    before = inference.predictions(NEW)
+    moe.fit(X, 100.0 * TIMES)
+    pd.testing.assert_frame_equal(inference.predictions(NEW), before)

@@ -6,6 +6,7 @@ targets drawn from the fitted mixture. Average effects are those of changes of r
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -497,7 +498,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         given = Rows(X, y, sample_weight, offset, units, None, design, known_experts, time)
         rows = rows_of_fit(self, "inference", given._replace(n_values=var_weights))
         found = infer_coefficients(self, "inference", rows, options)
-        return replace(found, predictor=partial(infer_predictions, self))
+        # A later fit of the estimator does not change what the result is about.
+        return replace(found, predictor=partial(infer_predictions, copy.copy(self)))
 
     # --- summary ---
 

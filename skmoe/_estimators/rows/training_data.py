@@ -238,8 +238,7 @@ def validate_training_data(
         missing = targets.is_unknown(rows.y) if has_bounds(rows.y) else np.isnan(rows.y)
         if missing.any() or not rows.weight.all():
             y = stacked_outcomes(given.y)
-            is_bounded, values = has_bounds(y), np.asarray(y)
-            missing = targets.is_unknown(y) if is_bounded else is_missing(values.astype(object))
+            missing = targets.is_unknown(y) if has_bounds(y) else is_missing(np.asarray(y, object))
             counts = missing.reshape(rows.n_rows, -1).sum(axis=0)
             names = attributes.get("output_names_", ["y"])
             if counts.any():

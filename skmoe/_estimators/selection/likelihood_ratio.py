@@ -375,7 +375,7 @@ def _check_same(smaller: Any, larger: Any, mass: int | None) -> None:
         raise ValueError(
             f"larger must be a {type(smaller).__name__} as smaller is; got {type(larger).__name__}."
         )
-    for name in SAME if mass is None else set(SAME) - {"family"}:
+    for name in [name for name in SAME if mass is None or name != "family"]:
         value, other = (getattr(one, name, None) for one in (smaller, larger))
         if repr(value) != repr(other):
             raise ValueError(

@@ -8,6 +8,7 @@ recipes with other models.
 from __future__ import annotations
 
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -20,7 +21,6 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
 )
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import LabelBinarizer
@@ -36,7 +36,7 @@ from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
 # Inverse squared widths of a kernel, and penalties, that are compared; the most rows with which
 # widths are.
-SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
+OTHER_SCALES = (0.1, 0.3, 3.0, 10.0)
 RIDGE_PENALTIES = np.logspace(-6.0, 2.0, 9)
 MAX_ROWS_OF_SEARCH = 1000
 
@@ -146,20 +146,26 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Choose the rows of the approximation, and the penalty."""
+        self.fit_transform(X, y)
+        return self
+
+    def fit_transform(self, X: Any, y: Any) -> Array:
+        """The same, and the features."""
         rows = check_random_state(self.random_state).permutation(len(X))[: self.n_components]
         self.rows_, self.penalty_ = X[rows], 1.0
-        kernel = rbf_kernel(self.rows_, gamma=1.0) + JITTER * np.eye(len(rows))
-        self.factor_ = cholesky(kernel, lower=True)
-        target = _numeric_target(np.asarray(y), self.is_class)
-        self.error_, self.penalty_ = _cross_validated_ridge(self.transform(X), target)
+        kernel = _gaussian_kernel(self.rows_, self.rows_) + JITTER * np.eye(len(rows))
+        self.factor_, target = cholesky(kernel, lower=True), np.asarray(y)
+        features = self.transform(X)
+        target = _numeric_target(target, self.is_class)
+        self.error_, self.penalty_ = _cross_validated_ridge(features, target)
         if self.is_class:
             share = 1.0 / max(len(np.unique(y)), 2)
             self.penalty_ *= share * (1.0 - share)
-        return self
+        return features / np.sqrt(self.penalty_)
 
     def transform(self, X: Any) -> Array:
         """Features (n_samples, n_components)."""
-        kernel = rbf_kernel(self.rows_, X, gamma=1.0)
+        kernel = _gaussian_kernel(self.rows_, X)
         return solve_triangular(np.sqrt(self.penalty_) * self.factor_, kernel, lower=True).T
 
 
@@ -172,6 +178,8 @@ class KernelMetric(KernelFeatures):
     of the kernels that are compared.
     """
 
+    fit_transform = TransformerMixin.fit_transform
+
     def fit(self, X: Any, y: Any) -> Self:
         """Find the units."""
         X = validate_data(self, X)
@@ -183,18 +191,25 @@ class KernelMetric(KernelFeatures):
         trees.fit(sample, _numeric_target(target, self.is_class))
         kernel = KernelFeatures(self.n_components, self.is_class, seed)
 
-        def error(units: Array) -> float:
-            return float(kernel.fit(sample * units, target).error_)
+        def judged(units: Array) -> tuple[float, Array]:
+            return float(kernel.fit(sample * units, target).error_), units
 
         factors = trees.feature_importances_, np.full(X.shape[1], 1.0 / X.shape[1])
         units = [np.sqrt(factor) / np.where(std > 0.0, std, 1.0) for factor in factors]
-        best = min(units, key=error)
-        self.units_ = min((np.sqrt(scale) * best for scale in SCALES), key=error)
+        least, self.units_ = min(map(judged, units), key=itemgetter(0))
+        found = (judged(np.sqrt(scale) * self.units_) for scale in OTHER_SCALES)
+        self.units_ = min([(least, self.units_), *found], key=itemgetter(0))[1]
         return self
 
     def transform(self, X: Any) -> Array:
         """Features in their units."""
         return np.asarray((validate_data(self, X, reset=False) - self.mean_) * self.units_)
+
+
+def _gaussian_kernel(rows: Array, X: Array) -> Array:
+    """Gaussian kernel of width one, (len(rows), len(X)), without the checks of scikit-learn."""
+    squares = np.square(rows).sum(axis=1)[:, None] + np.square(X).sum(axis=1)
+    return np.exp(np.minimum(2.0 * (rows @ X.T) - squares, 0.0))
 
 
 def _numeric_target(y: Array, is_class: bool) -> Array:

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
-from sklearn.base import BaseEstimator, TransformerMixin, clone, is_classifier
+from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone, is_classifier
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
 )
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import LabelBinarizer
@@ -149,15 +149,15 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
         self.fit_transform(X, y)
         return self
 
-    def fit_transform(self, X: Any, y: Any) -> Array:
+    def fit_transform(self, X: Any, y: Any, sample_weight: Any = None) -> Array:
         """The same, and the features."""
         rows = check_random_state(self.random_state).permutation(len(X))[: self.n_components]
         self.rows_, self.penalty_ = X[rows], 1.0
         kernel = _gaussian_kernel(self.rows_, self.rows_) + JITTER * np.eye(len(rows))
         self.factor_, target = cholesky(kernel, lower=True), np.asarray(y)
-        features = self.transform(X)
-        target = _numeric_target(target, self.is_class)
-        self.error_, self.penalty_ = _cross_validated_ridge(features, target)
+        features, target = self.transform(X), _numeric_target(target, self.is_class)
+        found = _cross_validated_ridge(features, target, sample_weight)
+        self.error_, self.penalty_, self.coef_ = found
         if self.is_class:
             share = 1.0 / max(len(np.unique(y)), 2)
             self.penalty_ *= share * (1.0 - share)
@@ -167,6 +167,21 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
         """Features (n_samples, n_components)."""
         kernel = _gaussian_kernel(self.rows_, X)
         return solve_triangular(np.sqrt(self.penalty_) * self.factor_, kernel, lower=True).T
+
+
+class KernelRegression(RegressorMixin, KernelFeatures):
+    """The ridge regression on the features."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Choose rows and penalty, and fit the coefficients of the kernel of the rows."""
+        explained = self.fit_transform(X, y, sample_weight) @ self.coef_ * np.sqrt(self.penalty_)
+        self.intercept_ = np.average(y - explained, weights=sample_weight)
+        self.coef_ = solve_triangular(self.factor_, self.coef_, lower=True, trans="T")
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Means (n_samples,)."""
+        return np.asarray(_gaussian_kernel(X, self.rows_) @ self.coef_ + self.intercept_)
 
 
 class KernelMetric(KernelFeatures):
@@ -217,8 +232,12 @@ def _numeric_target(y: Array, is_class: bool) -> Array:
     return np.squeeze(LabelBinarizer().fit_transform(y).astype(float)) if is_class else y
 
 
-def _cross_validated_ridge(features: Array, target: Array) -> tuple[float, float]:
-    """Least score of generalised cross-validation of ridge regressions, and its penalty [1]_.
+def _cross_validated_ridge(
+    features: Array, target: Array, weight: Array | None = None
+) -> tuple[float, float, Array]:
+    """Least score of generalised cross-validation [1]_, and the ridge regression that has it.
+
+    The regression is its penalty and the coefficients.
 
     References
     ----------
@@ -226,10 +245,14 @@ def _cross_validated_ridge(features: Array, target: Array) -> tuple[float, float
        computation via efficient approximation", Journal of the Royal Statistical Society B 66,
        337-356.
     """
-    features, target = features - features.mean(axis=0), target - target.mean(axis=0)
+    features = features - np.average(features, axis=0, weights=weight)
+    target = target - np.average(target, axis=0, weights=weight)
+    if weight is not None:
+        features, target = (np.sqrt(weight) * features.T).T, (np.sqrt(weight) * target.T).T
     values, vectors = np.linalg.eigh(features.T @ features)
     values, n_rows = np.maximum(values, 0.0), len(features)
-    squares = np.square(vectors.T @ (features.T @ target).reshape(len(values), -1)).sum(axis=1)
+    along = vectors.T @ (features.T @ target).reshape(len(values), -1)
+    squares = np.square(along).sum(axis=1)
     penalties = RIDGE_PENALTIES[:, None]
     explained = (squares * (values + 2.0 * penalties) / np.square(values + penalties)).sum(axis=1)
     residual = np.maximum(np.square(target).sum() - explained, 0.0)
@@ -237,7 +260,9 @@ def _cross_validated_ridge(features: Array, target: Array) -> tuple[float, float
         n_rows - 1.0 - FACTOR_OF_DEGREES_OF_FREEDOM * (values / (values + penalties)).sum(axis=1)
     )
     errors = residual / np.square(n_free)
-    return float(errors.min()), float(RIDGE_PENALTIES[errors.argmin()])
+    penalty = float(RIDGE_PENALTIES[errors.argmin()])
+    coef = vectors @ (along / (values + penalty)[:, None])
+    return float(errors.min()), penalty, coef.reshape(-1, *target.shape[1:])
 
 
 # --- the stacks -------------------------------------------------------------------------------
@@ -349,7 +374,7 @@ def strong_regressor(
     ['kernel_experts', 'boosting_experts', 'linear_experts', 'trees', 'ordinal_experts']
     """
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
-    kernel: Any = make_pipeline(KernelFeatures(sizes.n_components), Ridge())
+    kernel: Any = KernelRegression(sizes.n_components)
     boosting: Any = RefittedBoosting(
         HistGradientBoostingRegressor(max_iter=sizes.n_iterations, **STOPPING), sizes.grids
     )

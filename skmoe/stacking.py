@@ -268,22 +268,17 @@ def _problem_of_gate(
 ) -> FitProblem:
     """The problem of the gate, with the out-of-fold densities of models that have been fitted."""
     em_problem, n_models = problem.em_problem, len(members)
-    rows = _held_out(em_problem.rows)
-    data = Data(rows)
+    data = Data(_held_out(em_problem.rows))
     of_fit = stacked.with_members(members, data)
-    part_checks.check_possible(of_fit.log_densities(data), rows.y)
+    part_checks.check_possible(of_fit.log_densities(data), data.rows.y)
     of_fit = of_fit.pooled(data)
-    log_density = np.ascontiguousarray(of_fit.log_densities(data).T)
-    of_gate = n_models, rows.gate_design.shape[1]
+    of_gate = n_models, data.rows.gate_design.shape[1]
     own_gate = OwnGate(gate, *of_gate) if isinstance(gate, Gate) else gate.gate_of(*of_gate)
     mixture = Mixture(GivenDensities(n_models), own_gate, top_k=gate.top_k, balance=gate.balance)
-    rows = rows._replace(expert_design=log_density)
+    rows = data.rows._replace(expert_design=np.ascontiguousarray(of_fit.log_densities(data).T))
+    init_data = em_problem.init_data._replace(rows=rows)  # a sample has no densities
     em_problem = em_problem._replace(
-        mixture=mixture,
-        rows=rows,
-        init_data=em_problem.init_data._replace(rows=rows),  # a sample has no densities
-        init=mixture.start,
-        seeds=[],
+        mixture=mixture, rows=rows, init_data=init_data, init=mixture.start, seeds=[]
     )
     of_all_rows = of_fit.of_all_rows(Data(problem.em_problem.rows))
     return problem._replace(em_problem=em_problem, stacked_experts=of_all_rows)

@@ -73,7 +73,7 @@ LEAST_LOG_DENSITY = -1e100
 # Most iterations in which spreads are found with constant weights of the models, most steps of the
 # dispersions in each of them, and the gain per row below which they end.
 MAX_POOL_ITER = 30
-N_POOL_STEPS = 5
+N_POOL_STEPS = 2
 POOL_TOL = 1e-5
 
 # Weight of the rows below which a fit is too different from one of all rows.

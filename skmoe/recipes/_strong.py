@@ -8,7 +8,6 @@ recipes with other models.
 from __future__ import annotations
 
 from functools import partial
-from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -36,7 +35,7 @@ from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
 # Inverse squared widths of a kernel, and penalties, that are compared; the most rows with which
 # widths are.
-OTHER_SCALES = (0.1, 0.3, 3.0, 10.0)
+SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
 RIDGE_PENALTIES = np.logspace(-6.0, 2.0, 9)
 MAX_ROWS_OF_SEARCH = 1000
 
@@ -140,28 +139,23 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
     def __init__(
         self, n_components: int = 100, is_class: bool = False, random_state: Any = None
     ) -> None:
-        self.n_components = n_components
-        self.is_class = is_class
+        self.n_components, self.is_class = n_components, is_class
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Choose the rows of the approximation, and the penalty."""
-        self.fit_transform(X, y)
-        return self
-
-    def fit_transform(self, X: Any, y: Any, sample_weight: Any = None) -> Array:
-        """The same, and the features."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Choose the rows of the approximation, the penalty and coefficients of the rows."""
         rows = check_random_state(self.random_state).permutation(len(X))[: self.n_components]
         self.rows_, self.penalty_ = X[rows], 1.0
         kernel = _gaussian_kernel(self.rows_, self.rows_) + JITTER * np.eye(len(rows))
-        self.factor_, target = cholesky(kernel, lower=True), np.asarray(y)
-        features, target = self.transform(X), _numeric_target(target, self.is_class)
-        found = _cross_validated_ridge(features, target, sample_weight)
-        self.error_, self.penalty_, self.coef_ = found
-        if self.is_class:
-            share = 1.0 / max(len(np.unique(y)), 2)
-            self.penalty_ *= share * (1.0 - share)
-        return features / np.sqrt(self.penalty_)
+        self.factor_ = cholesky(kernel, lower=True)
+        features, target = self.transform(X), _numeric_target(np.asarray(y), self.is_class)
+        weight = np.ones(len(X)) if sample_weight is None else sample_weight
+        self.error_, self.penalty_, coef = _cross_validated_ridge(features, target, weight)
+        self.intercept_ = np.average(target - features @ coef, axis=0, weights=weight)
+        self.coef_ = solve_triangular(self.factor_, coef, lower=True, trans="T")
+        share = 1.0 / max(len(np.unique(y)), 2)
+        self.penalty_ *= share * (1.0 - share) if self.is_class else 1.0
+        return self
 
     def transform(self, X: Any) -> Array:
         """Features (n_samples, n_components)."""
@@ -170,14 +164,7 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
 
 
 class KernelRegression(RegressorMixin, KernelFeatures):
-    """The ridge regression on the features."""
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Choose rows and penalty, and fit the coefficients of the kernel of the rows."""
-        explained = self.fit_transform(X, y, sample_weight) @ self.coef_ * np.sqrt(self.penalty_)
-        self.intercept_ = np.average(y - explained, weights=sample_weight)
-        self.coef_ = solve_triangular(self.factor_, self.coef_, lower=True, trans="T")
-        return self
+    """The ridge regression with the penalty of the features."""
 
     def predict(self, X: Any) -> Array:
         """Means (n_samples,)."""
@@ -193,9 +180,7 @@ class KernelMetric(KernelFeatures):
     of the kernels that are compared.
     """
 
-    fit_transform = TransformerMixin.fit_transform
-
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any) -> Self:  # type: ignore[override]
         """Find the units."""
         X = validate_data(self, X)
         rng = check_random_state(self.random_state)
@@ -206,14 +191,13 @@ class KernelMetric(KernelFeatures):
         trees.fit(sample, _numeric_target(target, self.is_class))
         kernel = KernelFeatures(self.n_components, self.is_class, seed)
 
-        def judged(units: Array) -> tuple[float, Array]:
-            return float(kernel.fit(sample * units, target).error_), units
+        def error(units: Array) -> float:
+            return float(kernel.fit(sample * units, target).error_)
 
         factors = trees.feature_importances_, np.full(X.shape[1], 1.0 / X.shape[1])
         units = [np.sqrt(factor) / np.where(std > 0.0, std, 1.0) for factor in factors]
-        least, self.units_ = min(map(judged, units), key=itemgetter(0))
-        found = (judged(np.sqrt(scale) * self.units_) for scale in OTHER_SCALES)
-        self.units_ = min([(least, self.units_), *found], key=itemgetter(0))[1]
+        best = min(units, key=error)
+        self.units_ = min((np.sqrt(scale) * best for scale in SCALES), key=error)
         return self
 
     def transform(self, X: Any) -> Array:
@@ -232,12 +216,13 @@ def _numeric_target(y: Array, is_class: bool) -> Array:
     return np.squeeze(LabelBinarizer().fit_transform(y).astype(float)) if is_class else y
 
 
-def _cross_validated_ridge(
-    features: Array, target: Array, weight: Array | None = None
-) -> tuple[float, float, Array]:
-    """Least score of generalised cross-validation [1]_, and the ridge regression that has it.
+def _cross_validated_ridge(features: Array, target: Array, weight: Array) -> Any:
+    """Least score of generalised cross-validation of ridge regressions [1]_.
 
-    The regression is its penalty and the coefficients.
+    Returns
+    -------
+    error, penalty, coef : float, float, ndarray of shape (n_features,) or (n_features, n_targets)
+        The score, and the regression that has it.
 
     References
     ----------
@@ -245,10 +230,9 @@ def _cross_validated_ridge(
        computation via efficient approximation", Journal of the Royal Statistical Society B 66,
        337-356.
     """
-    features = features - np.average(features, axis=0, weights=weight)
-    target = target - np.average(target, axis=0, weights=weight)
-    if weight is not None:
-        features, target = (np.sqrt(weight) * features.T).T, (np.sqrt(weight) * target.T).T
+    root = np.sqrt(weight)
+    features = root[:, None] * (features - np.average(features, axis=0, weights=weight))
+    target = (root * (target - np.average(target, axis=0, weights=weight)).T).T
     values, vectors = np.linalg.eigh(features.T @ features)
     values, n_rows = np.maximum(values, 0.0), len(features)
     along = vectors.T @ (features.T @ target).reshape(len(values), -1)
@@ -256,13 +240,12 @@ def _cross_validated_ridge(
     penalties = RIDGE_PENALTIES[:, None]
     explained = (squares * (values + 2.0 * penalties) / np.square(values + penalties)).sum(axis=1)
     residual = np.maximum(np.square(target).sum() - explained, 0.0)
-    n_free = (
-        n_rows - 1.0 - FACTOR_OF_DEGREES_OF_FREEDOM * (values / (values + penalties)).sum(axis=1)
-    )
+    n_free = (values / (values + penalties)).sum(axis=1)
+    n_free = n_rows - 1.0 - FACTOR_OF_DEGREES_OF_FREEDOM * n_free
     errors = residual / np.square(n_free)
-    penalty = float(RIDGE_PENALTIES[errors.argmin()])
+    penalty = RIDGE_PENALTIES[errors.argmin()]
     coef = vectors @ (along / (values + penalty)[:, None])
-    return float(errors.min()), penalty, coef.reshape(-1, *target.shape[1:])
+    return errors.min(), penalty, coef.reshape(-1, *target.shape[1:])
 
 
 # --- the stacks -------------------------------------------------------------------------------
@@ -280,13 +263,15 @@ class Effort(NamedTuple):
     grids: tuple[dict[str, list[int]], ...] = ({},)  # of boosting; without any it stops late
 
 
-# Leaves, and rows for each of them, from which the largest effort chooses.
+# Bins of a feature, with which boosting of the middle effort takes four fifths of its time, and as
+# accurate; leaves, and rows for each of them, from which the largest effort chooses.
+BINS: tuple[dict[str, list[int]], ...] = ({"max_bins": [128]},)
 LEAVES = ({"max_leaf_nodes": [8, 31], "min_samples_leaf": [5, 20]},)
 REGRESSORS = "kernel_experts boosting_experts linear_experts trees ordinal_experts"
 CLASSIFIERS = "kernel drawn_columns few_interactions trees"
 EFFORTS = {
     "fast": Effort(100, 200, 20, 3, "kernel boosting trees ordinal_experts", CLASSIFIERS, ()),
-    "balanced": Effort(100, 400, 40, 3, REGRESSORS, f"{CLASSIFIERS} linear_experts"),
+    "balanced": Effort(100, 400, 40, 3, REGRESSORS, f"{CLASSIFIERS} linear_experts", BINS),
     "best": Effort(500, 1000, 200, 6, REGRESSORS, f"{CLASSIFIERS} linear_experts boosting", LEAVES),
 }
 
@@ -300,13 +285,8 @@ STOPPING: dict[str, Any] = {"validation_fraction": 0.2, "n_iter_no_change": 20}
 
 # Boosted trees of the classifier: small steps with few columns, and hardly any interactions. Which
 # of them is accurate depends on the data, and so do the weights of the stack.
-DRAWN_COLUMNS = STOPPING | {
-    "learning_rate": 0.05,
-    "max_leaf_nodes": 15,
-    "min_samples_leaf": 10,
-    "max_features": 0.3,
-    "l2_regularization": 1.0,
-}
+DRAWN_COLUMNS = STOPPING | {"learning_rate": 0.05, "max_features": 0.3, "l2_regularization": 1.0}
+DRAWN_COLUMNS |= {"max_leaf_nodes": 15, "min_samples_leaf": 10}
 FEW_INTERACTIONS = DRAWN_COLUMNS | {"learning_rate": 0.1, "max_leaf_nodes": 3}
 
 # Of mixtures in stacks, whose weights matter more than the last digits of their fit; and of the
@@ -388,9 +368,8 @@ def strong_regressor(
         "trees": ExtraTreesRegressor(sizes.n_trees, min_samples_leaf=2),
         "ordinal_experts": mixture(4, family="ordinal"),
     }
-    common: dict[str, Any] = {"random_state": random_state, "n_jobs": n_jobs, "verbose": verbose}
-    members = _members(models, sizes.regressors)
-    return GatedStackingRegressor(members, family="student_t", **GATE_OPTIONS, **common)
+    common = GATE_OPTIONS | {"random_state": random_state, "n_jobs": n_jobs, "verbose": verbose}
+    return GatedStackingRegressor(_members(models, sizes.regressors), family="student_t", **common)
 
 
 def strong_classifier(
@@ -465,8 +444,8 @@ def strong_classifier(
         "trees": ExtraTreesClassifier(sizes.n_trees, min_samples_leaf=2),
         "linear_experts": StackedMixtureClassifier(3, **penalties, **MIXTURE_OPTIONS),
     }
-    common: dict[str, Any] = {"random_state": random_state, "n_jobs": n_jobs, "verbose": verbose}
-    return GatedStackingClassifier(_members(models, sizes.classifiers), **GATE_OPTIONS, **common)
+    common = GATE_OPTIONS | {"random_state": random_state, "n_jobs": n_jobs, "verbose": verbose}
+    return GatedStackingClassifier(_members(models, sizes.classifiers), **common)
 
 
 def _members(models: dict[str, Any], names: str) -> list[tuple[str, Pipeline]]:

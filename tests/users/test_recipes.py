@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import DataConversionWarning
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import ParameterGrid
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, recipes
@@ -207,3 +208,15 @@ def test_the_strong_regressor_has_distributions():
     # Models without a random state of their own get one of the stack.
     params = {k: v for (model,) in moe.experts_ for k, v in model.get_params().items()}
     assert None not in [value for key, value in params.items() if "random_state" in key]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_kernel_regression_is_a_ridge_regression_on_its_features(weighted):
+    X, y = two_regimes(n_rows=60)
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, size=len(y)) if weighted else None
+    model = dict(recipes.strong_regressor(effort="fast").estimators)["kernel"]
+    kernel = clone(model.named_steps["model"][-1]).set_params(n_components=20, random_state=0)
+    kernel.fit(X, y, sample_weight=weight)
+    features = kernel.transform(X)
+    ridge = Ridge().fit(features, y, sample_weight=weight)
+    assert_allclose(kernel.predict(X), ridge.predict(features), rtol=1e-6)

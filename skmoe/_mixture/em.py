@@ -91,12 +91,12 @@ def inverted(mixture: Any, theta: Array, total: Any) -> Curvatures:
         found.append(invert(matrix[None], mixture.reduced(of_prior)[None, :, :n_own]))
         pairs = [pair for pair in pairs if pair[0] in mixture.gate_groups]
     for group, matrices in pairs:
-        own, is_joint = np.moveaxis(diagonal[:, group.coordinates], 0, 1), bool(prior.joint)
+        own, is_joint = diagonal[:, group.coordinates].swapaxes(0, 1), bool(prior.joint)
         is_joint = is_joint and group not in mixture.gate_groups
         if is_joint and not isinstance(matrices, ImplicitCurvature):
             # Slopes of several outputs are not independent in the prior.
             matrices, means = matrices.copy(), group.means
-            matrices[..., means, means] += np.moveaxis(prior.of_means(theta), 0, 1)
+            matrices[..., means, means] += prior.of_means(theta).swapaxes(0, 1)
             own = np.where(np.arange(own.shape[-1]) < means.stop, 0.0, own)
         found.append(invert(matrices, own))
     of_users = [
@@ -129,7 +129,7 @@ def direction(
         reduced[:, :n_own] = step[0]
         change = mixture.expanded(reduced)
         lengths = [
-            _lengths(np.moveaxis(change[:, group.coordinates], 0, 1), group, matrix)
+            _lengths(change[:, group.coordinates].swapaxes(0, 1), group, matrix)
             for group, matrix in zip(of_experts, matrices, strict=False)
         ]
         change /= np.max([length.max(axis=0) for length in lengths], axis=0)[:, None]
@@ -141,7 +141,7 @@ def direction(
             change[:, index] = _of_constant_gate(mixture, group, theta, total)
             continue
         dispersions = np.arange(group.means.stop, index.shape[1])
-        own = np.moveaxis(gradient[:, index], 0, 1)
+        own = gradient[:, index].swapaxes(0, 1)
         # Whether the last predictor is the log of a scale, which is independent of the means.
         is_scale = group.family.has_scale and group.roles[group.means.stop > 0 :] == (CONSTANT,)
         is_scale = is_scale and not quadratic and inverse.inverse is not None
@@ -157,7 +157,7 @@ def direction(
             step = step / _lengths(step, group, matrix)[..., None]
         if group.limits is not None and inverse.inverse is not None:
             _keep_within_rows(step, inverse.inverse, *group.room_of_rows(theta))
-        change[:, index] = np.moveaxis(step, 0, 1)
+        change[:, index] = step.swapaxes(0, 1)
     for (part, where), sums, of_part in zip(mixture.own, total.own, of_users, strict=True):
         change[:, where] = part.direction(theta[:, where], sums, of_part)
     return change
@@ -167,7 +167,7 @@ def _with_signs(
     mixture: Any, step: Array, inverse: Inverse, gradient: Array, index: Array, theta: Array
 ) -> Array:
     """Steps (m, S, q) of m systems with coordinates (m, q), which keep signs."""
-    own = np.moveaxis(theta[:, index], 0, 1)
+    own = theta[:, index].swapaxes(0, 1)
     signs = mixture.signs[index]
     beyond = (signs[:, None] * (own + step) < 0.0).any(axis=-1)
     for m, s in zip(*np.nonzero(beyond), strict=True):
@@ -185,7 +185,7 @@ def _hold_dispersions(
     step beside these. If the whole step were shortened, what is left to them would depend on how
     far the dispersions lead: the threshold of a class without rows can go on for ever.
     """
-    own, wanted = np.moveaxis(theta[:, index[:, which]], 0, 1), step[..., which]
+    own, wanted = theta[:, index[:, which]].swapaxes(0, 1), step[..., which]
     lower, upper = (bound[index[:, which]][:, None] for bound in (mixture.lower, mixture.upper))
     held = wanted.clip(-MAX_DISPERSION_STEP, MAX_DISPERSION_STEP)
     held[((own <= lower) & (wanted < 0.0)) | ((own >= upper) & (wanted > 0.0))] = 0.0

@@ -74,7 +74,7 @@ class Data:
         # What experts read of y, for each family and output.
         self.targets: dict[Any, Any] = {}
         # Products of the columns of its designs, if they are kept.
-        self.column_products: dict[int, Array] | None = {} if keeps else None
+        self.column_products: dict[int, tuple[Array, Array]] | None = {} if keeps else None
         # Responsibilities of experts for rows (K, S, n), and for the gate (K, S, U).
         self.given: Any = None
         # Parts of the rows or units in the sums of each vector, (S, U); None for all of each.
@@ -164,9 +164,8 @@ def invert(matrices: Any, diagonal: Array) -> Inverse:
     """Inverses of curvatures (..., q, q) with a diagonal (..., q) added."""
     if isinstance(matrices, ImplicitCurvature):
         return Inverse(matrices, None, diagonal)
-    index = np.arange(diagonal.shape[-1])
-    matrix = matrices.copy()
-    matrix[..., index, index] += diagonal
+    matrix, size = matrices.copy(), diagonal.shape[-1]
+    matrix.reshape(*matrix.shape[:-2], size * size)[..., :: size + 1] += diagonal
     return Inverse(matrix, inverse_of(matrix), diagonal)
 
 
@@ -311,7 +310,7 @@ class Group:
         """The T predictors at coefficients (S, D)."""
         etas: list[Array] = []
         for (role, _), index in zip(self.runs, self.of_runs, strict=True):
-            coef = np.moveaxis(theta[:, index], 0, 2)
+            coef = theta[:, index].transpose(1, 2, 0, 3)
             etas += [*(coef if role == CONSTANT else product(coef, data.designs[role].T))]
         if data.offset is not None and MEAN in self.roles and self.family.link == "log":
             of_output = data.offset if data.offset.ndim == 1 else data.offset[self.output]
@@ -346,7 +345,7 @@ class Group:
         assert self.limits is not None
         t, limits = self.roles.index(DISPERSION), self.limits
         rows = np.append(limits.rows, np.ones((len(limits.rows), 1)), axis=1)
-        logs = np.moveaxis(theta[:, self.index[t]], 0, 1) @ rows.T
+        logs = theta[:, self.index[t]].swapaxes(0, 1) @ rows.T
         below, above = MARGINS_OF_ROWS
         room = [logs - limits.low[:, None, None] + below, limits.high[:, None, None] + above - logs]
         normals = np.zeros((2 * len(rows), self.coordinates.shape[1]))
@@ -372,7 +371,7 @@ class Group:
                 own = [scores[t] for t in chosen]
                 stacked = own[0][None] if len(own) == 1 else np.stack(own)
                 sums = product(stacked, data.designs[role])
-            gradient[:, index] = np.moveaxis(sums, 2, 0)
+            gradient[:, index] = sums.transpose(2, 0, 1, 3)
 
     def curvature(self, information: Any, weight: Array, data: Data, dense: bool) -> Any:
         """Matrices (P, S, q, q) of the information of pairs of predictors, with weights (P, S, n).
@@ -391,7 +390,7 @@ class Group:
             by_designs.setdefault((self.roles[t], self.roles[u]), []).append((t, u))
         for roles, pairs in by_designs.items():
             first, second = (data.designs.get(role) for role in roles)
-            stacked = np.stack([np.broadcast_to(weighted[pair], weight.shape) for pair in pairs])
+            stacked = np.array([weighted[pair] for pair in pairs])
             flat = stacked.reshape(-1, weight.shape[-1])
             found = weighted_products(first, second, flat, data.column_products)
             shape = *stacked.shape[:3], *found.shape[1:]
@@ -456,9 +455,10 @@ class Prior(NamedTuple):
         # Sums of squares over their scales, at the coordinates of the log scales.
         of_slopes = precision * np.square(theta)
         scales = np.where(self.scale < 0, len(self.scale), self.scale)
-        total = np.zeros((*theta.shape[:-1], len(self.scale) + 1))
-        for at in np.ndindex(theta.shape[:-1]):
-            total[at] = np.bincount(scales, of_slopes[at], len(self.scale) + 1)
+        size, n_vectors = len(self.scale) + 1, theta[..., 0].size
+        index = scales + size * np.arange(n_vectors)[:, None]
+        total = np.bincount(index.ravel(), of_slopes.ravel(), size * n_vectors)
+        total = total.reshape(*theta.shape[:-1], size)
         logs = np.where(self.squares != 0.0, theta, 0.0)
         decreasing = 0.5 * (total[..., :-1] + self.squares * np.exp(-logs))
         gradient = gradient + 0.5 * self.strength - decreasing
@@ -744,7 +744,7 @@ class Mixture:
 
     def bounded(self, theta: Array) -> Array:
         """The nearest valid coefficients (S, D)."""
-        theta = np.clip(theta, self.lower, self.upper)
+        theta = np.minimum(np.maximum(theta, self.lower), self.upper)
         if self.drops:
             theta = np.where(self.prior.dropped, 0.0, theta)
         if self.prior.joint:

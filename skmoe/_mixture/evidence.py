@@ -148,9 +148,8 @@ def _with_penalties_of_features(mixture: Mixture, penalties: Sequence[Penalty]) 
         for role in {GATE_ROLE, MEAN}.intersection(roles):
             where = part.blocks[roles.index(role)].where
             n_features = where.stop - where.start - 1
-            of_features = np.broadcast_to(part.penalties["alpha"], n_features)
-            part = part.with_penalties({"alpha": tuple(of_features.tolist())})
-            mixture = mixture.with_part(penalty.part, part)
+            alpha = tuple(np.broadcast_to(part.penalties["alpha"], n_features).tolist())
+            mixture = mixture.with_penalties({penalty.part: {"alpha": alpha}})
     return mixture
 
 
@@ -201,8 +200,7 @@ def updated_penalties(penalties: Sequence[Penalty], default: Mixture, state: Sta
         for field in changes.keys() - {"predictor_squares"}:
             logs = [np.log(np.maximum(v, TINY)) for v in (part.penalties[field], changes[field])]
             largest = max(largest, float(np.abs(logs[1] - logs[0]).max(initial=0.0)))
-        if changes:
-            mixture = mixture.with_part(name, part.with_penalties(changes))
+    mixture = mixture.with_penalties({name: own for name, own in found.items() if own})
     return Update(mixture, gain / weight, log_evidence / weight, float(np.exp(largest)))
 
 

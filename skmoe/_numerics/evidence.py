@@ -16,8 +16,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import digamma, gammaln
+from scipy.special import digamma, gammaln, zeta
 
 from skmoe._numerics.typing import TINY, Alpha, Array
 
@@ -196,34 +195,50 @@ MAX_STRENGTH = 1e4
 # Range of the logs of scales about their defaults.
 SCALE_RANGE = -30.0, 5.0
 
-# Largest gradient of the log evidence at its maximum.
-GRADIENT_TOL = 1e-7
+# Relative gain of the log evidence below which Newton's steps end, the largest number and length of
+# these, and of halvings of each.
+RELATIVE_GAIN = 1e-14
+MAX_STEPS = 50
+MAX_LENGTH = 3.0
+MAX_HALVINGS = 10
 
 
 def dispersion_prior(squares: Array, weight: Array, center: Array) -> Array:
     """Logs of strength and scales (1 + m,) of the prior of variances with the largest evidence.
 
     `squares` (K, m) are sums of squared residuals, and `weight` (K, m) their degrees of freedom.
-    `center` are the logs of the defaults.
+    `center` are the logs of the defaults. Newton's steps lead upward also where there is no maximum.
     """
-    bounds = np.add.outer(center, SCALE_RANGE)
-    bounds[0] = np.log([MIN_STRENGTH, MAX_STRENGTH])
-    found = minimize(
-        log_evidence_of_prior,
-        np.clip(center, *bounds.T),
-        args=(squares, weight, center, -1.0),
-        method="L-BFGS-B",
-        jac=True,
-        bounds=bounds,
-        options={"ftol": 0.0, "gtol": GRADIENT_TOL},
-    )
-    return np.asarray(found.x)
+    low, high = np.add.outer(center, SCALE_RANGE).T
+    low[0], high[0] = np.log([MIN_STRENGTH, MAX_STRENGTH])
+    logs, unit = np.minimum(np.maximum(center, low), high), np.eye(len(center))
+    found = log_evidence_of_prior(logs, squares, weight, center)
+    for _ in range(MAX_STEPS):
+        value, slope, hessian = found
+        held = ((logs <= low) & (slope < 0.0)) | ((logs >= high) & (slope > 0.0))
+        if held.any():
+            slope = np.where(held, 0.0, slope)
+            hessian = np.where(held | held[:, None], unit, hessian)
+        eigenvalues, vectors = np.linalg.eigh(hessian)
+        step = vectors @ ((slope @ vectors) / np.maximum(np.abs(eigenvalues), TINY))
+        if step @ slope <= RELATIVE_GAIN * (1.0 + abs(value)):
+            break
+        step *= min(1.0, MAX_LENGTH / float(np.abs(step).max()))
+        for halving in range(MAX_HALVINGS):
+            trial = np.minimum(np.maximum(logs + 0.5**halving * step, low), high)
+            found = log_evidence_of_prior(trial, squares, weight, center)
+            if found[0] > value:
+                logs = trial
+                break
+        else:
+            break
+    return logs
 
 
 def log_evidence_of_prior(
-    logs: Array, squares: Array, weight: Array, center: Array, sign: float = 1.0
-) -> tuple[float, Array]:
-    """Log evidence of the logs of strength and scales, (1 + m,), and its gradient, with a sign.
+    logs: Array, squares: Array, weight: Array, center: Array
+) -> tuple[float, Array, Array]:
+    """Log evidence of the logs of strength and scales, (1 + m,), with gradient and Hessian.
 
     The sums of squares have a scaled F distribution given strength and scale, whose prior is
     log-normal about the defaults. What depends on squares or weights alone is left out. So the log
@@ -234,11 +249,17 @@ def log_evidence_of_prior(
     half, prior = 0.5 * (weight + nu), nu * scales
     total = prior + squares
     share = prior / total  # of the prior in a scale
+    rest = 1.0 - share
     value = gammaln(half) - gammaln(0.5 * nu) + 0.5 * nu * np.log(0.5 * prior)
     value = value - half * np.log(0.5 * total)
-    of_scale = 0.5 * (nu * (1.0 - share) - weight * share)  # derivative by a log scale
+    of_scale = 0.5 * (nu * rest - weight * share)  # derivative by a log scale
     slope = digamma(half) - digamma(0.5 * nu) - np.log1p(squares / prior)
     moved = (logs - center) / LOG_STD**2
     gradient = np.append((0.5 * nu * slope + of_scale).sum(), of_scale.sum(axis=0)) - moved
-    log_prior = -0.5 * moved @ (logs - center)
-    return sign * float(value.sum() + log_prior), sign * gradient
+    twice = -half * share * rest  # second derivatives by a log scale, with the log strength, ...
+    mixed = 0.5 * nu * rest + twice
+    change = 0.5 * nu * (zeta(2.0, half) - zeta(2.0, 0.5 * nu))  # zeta is the trigamma function
+    hessian = np.diag(np.append((0.5 * nu * (slope + change + rest) + mixed).sum(), twice.sum(0)))
+    hessian[0, 1:] = hessian[1:, 0] = mixed.sum(axis=0)
+    hessian -= np.eye(len(logs)) / LOG_STD**2
+    return float(value.sum() - 0.5 * moved @ (logs - center)), gradient, hessian

@@ -53,8 +53,10 @@ STEP_MAX_FACTOR = 4.0
 AITKEN_STRIDE = 6
 
 
-# Factor of steps of fits that leave rows out.
-OVERRELAXED = 1.8
+# Factors of steps of fits that leave rows out, in turn: whole steps after longer ones, which lead
+# far along directions in which EM is slow. Iterations of these fits, those of one expert first.
+OVERRELAXED = (1.0, 2.0, 1.0, 6.0)
+N_ITER_WITHOUT_ROWS = (4, 16)
 
 # Largest change of a log dispersion in one step.
 MAX_DISPERSION_STEP = 2.0
@@ -434,11 +436,15 @@ def line_search(objective: Objective, state: State, refresh: int) -> State | Non
 
 
 def side_by_side(
-    objective: Objective, thetas: Array, n_iter: int, n_attempts: int = 0, step: float = 1.0
+    objective: Objective,
+    thetas: Array,
+    n_iter: int,
+    n_attempts: int = 0,
+    factors: Sequence[float] = (1.0,),
 ) -> tuple[Array, list[list[float]]]:
     """Vectors (S, D) and lower bounds of each after a number of iterations, without extrapolation.
 
-    Steps may be longer by a factor. One whose step would lower its bound goes half of the way in
+    Steps may be longer by factors, in turn. One whose step would lower its bound goes half of the way in
     the next iteration. With a number of attempts only steps that were not halved count, all have
     curvatures of their own, and one that gains nothing is the last.
     """
@@ -464,7 +470,7 @@ def side_by_side(
             if iteration == (n_attempts or n_iter) or ended.all():
                 break
             state = objective.at(trial) if may_be_last else state
-            ahead = objective.ahead(state, step)
+            ahead = objective.ahead(state, factors[iteration % len(factors)])
             ahead = np.where(np.isfinite(ahead).all(axis=1, keepdims=True), ahead, accepted)
             trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
             trial = np.where(np.isfinite(trial) & ~ended[:, None], trial, accepted)
@@ -490,7 +496,7 @@ def fitted_to(
 
 
 def without_rows(
-    objective: Objective, theta: Array, left_out: Array, n_iter: int
+    objective: Objective, theta: Array, left_out: Array
 ) -> tuple[Array, Array]:
     """Log densities (S, U), and sums (K, S) of the responsibilities of the rows that are counted.
 
@@ -506,7 +512,9 @@ def without_rows(
     ends = np.cumsum([len(data.rows.gate_weight) for data in blocks])
     counted = np.split(1.0 - left_out, ends[:-1], axis=1)
     blocks = [data.replace(counted=own) for data, own in zip(blocks, counted, strict=True)]
-    thetas = side_by_side(objective._replace(blocks=blocks), thetas, n_iter, step=OVERRELAXED)[0]
+    n_iter = N_ITER_WITHOUT_ROWS[objective.mixture.n_experts > 1]
+    of_others = objective._replace(blocks=blocks)
+    thetas = side_by_side(of_others, thetas, n_iter, factors=OVERRELAXED)[0]
     blocks = [data.replace(counted=None) for data in blocks]
     found = [objective.mixture.responsibilities(thetas, data) for data in blocks]
     masses = sum(

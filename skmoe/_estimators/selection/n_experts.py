@@ -75,9 +75,6 @@ PATIENCE = 2
 N_STANDARD_ERRORS = 2.0
 MIN_TOTAL_GAIN = 3.0
 
-# Iterations of fits that leave rows out, from the fit to all rows.
-N_ITER_WITHOUT_ROWS = 20
-
 # Seed of folds, sample and starts.
 SELECTION_SEED = 0
 
@@ -420,7 +417,7 @@ class Trial(NamedTuple):
                 return self._without_rows_of_estimators(left_out)
             return self._out_of_fold(len(left_out))
         objective = em_problem.objective(mixture)
-        log_density, masses = without_rows(objective, theta, left_out, N_ITER_WITHOUT_ROWS)
+        log_density, masses = without_rows(objective, theta, left_out)
         jacobian = [self._log_jacobian(data) for data in objective.blocks]
         return log_density - np.concatenate(jacobian), masses
 

@@ -153,6 +153,19 @@ def _with_penalties_of_features(mixture: Mixture, penalties: Sequence[Penalty]) 
     return mixture
 
 
+def with_found(mixture: Mixture, penalties: Sequence[Penalty], other: Mixture) -> Mixture:
+    """The mixture with the penalties that another one has where they are to be found.
+
+    Squares that each expert adds to residuals are its own.
+    """
+    changes: dict[str, dict[str, Any]] = {"gate": {}, "experts": {}}
+    for penalty in penalties:
+        found = getattr(other, penalty.part).penalties
+        own = set(penalty.fields).intersection(found) - {"predictor_squares"}
+        changes[penalty.part] |= {field: found[field] for field in own}
+    return mixture.with_penalties(changes)
+
+
 # --- the criterion ----------------------------------------------------------------------------
 
 

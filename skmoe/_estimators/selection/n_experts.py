@@ -52,6 +52,7 @@ from skmoe._estimators.rows.training_data import (
 from skmoe._inference.labels import describe_ties
 from skmoe._inference.summary import fit_statistics
 from skmoe._mixture.em import Run, without_rows
+from skmoe._mixture.evidence import with_found
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.mixture import Data
 from skmoe._mixture.search import fit_starts
@@ -490,6 +491,8 @@ def fit_trial(
         em_problem = problem.em_problem
         if isinstance(start, Trial):
             em_problem = with_split_experts(em_problem, start.run)
+            begun = with_found(em_problem.mixture, em_problem.penalties, start.run.mixture)
+            em_problem = em_problem._replace(previous=begun)
             problem = problem._replace(em_problem=em_problem)
         run = fit_starts(em_problem, own.n_jobs).run
     return Trial(own, given, problem, run)

@@ -37,7 +37,7 @@ from skmoe._mixture.mixture import GATE_ROLE, MEAN, Mixture
 from skmoe._numerics import evidence as evidence_numerics
 from skmoe._numerics.evidence import Slopes
 from skmoe._numerics.linalg import inverse_of
-from skmoe._numerics.probability import summed_over_experts
+from skmoe._numerics.probability import is_collapsed, summed_over_experts
 from skmoe._numerics.typing import TINY, Array
 
 # Iterations of EM before each update of the penalties.
@@ -85,6 +85,8 @@ def search_penalties(
     penalties: Sequence[Penalty],
     start: Run,
     limits: tuple[int, float],
+    *,
+    is_trial: bool = False,
 ) -> Run:
     """EM in stages between which the penalties are updated; `limits` are `max_iter` and `tol`.
 
@@ -92,9 +94,10 @@ def search_penalties(
     of the default mixture. All stages together, with the iterations of the start, make at most
     `max_iter` iterations. It ends early if a run is stopped. A search that can drop features ends
     at penalties that it has left if their evidence was clearly higher: the evidence can fall if
-    needed ones are dropped.
+    needed ones are dropped. A trial runs to convergence once, and ends where an expert collapses.
     """
     max_iter, tol = limits
+    n_final_runs, loosest = (1, FINAL_FACTOR) if is_trial else (MAX_FINAL_RUNS, SETTLED_FACTOR)
     theta, n_done, search_round, n_runs = start.theta, start.n_iter, 0, 0
     total = None
     # Mixture, coefficients and log evidence per row of the penalties with the highest so far.
@@ -115,20 +118,22 @@ def search_penalties(
         n_done += len(run.lower_bounds)
         if run.stopped or run.failed or n_done >= max_iter:
             return run
-        is_last = is_final and n_runs + 1 >= MAX_FINAL_RUNS
+        is_last = is_final and n_runs + 1 >= n_final_runs
         if is_last and best is None:
             return run
         objective = objective._replace(mixture=run.mixture)
         state = objective.at(run.theta[None])
+        if is_trial and is_collapsed(state.total.counts[:, 0]).any():
+            return run
         update = updated_penalties(penalties, default, state)
-        least_factor = FINAL_FACTOR if is_final else SETTLED_FACTOR
+        least_factor = FINAL_FACTOR if is_final else loosest
         settled = update.factor < least_factor or abs(update.gain) < tol
         if is_last or (is_final and settled):
             if best is None or best[2] < update.log_evidence + MIN_LOSS:
                 return run
             objective, theta, best = objective._replace(mixture=best[0]), best[1], None
             total = None
-            n_runs = MAX_FINAL_RUNS - 1
+            n_runs = n_final_runs - 1
             continue
         if drops_features and (best is None or update.log_evidence > best[2]):
             best = run.mixture, run.theta, update.log_evidence

@@ -303,9 +303,12 @@ def _select_n_experts(
     weight = rows.weight if rows.unit is None else np.ones(n_distinct)
 
     def score(number: int) -> Array | None:
-        log_density, masses = growth.fit(number).without_rows(left_out)
-        collapsed = 2 * sum(is_collapsed(mass).any() for mass in masses.T) > len(left_out)
-        if collapsed and tried[-1] > 0 and number <= next_number(tried[-1]):
+        trial = growth.fit(number)
+        follows = tried[-1] > 0 and number <= next_number(tried[-1])
+        if follows and trial.has_collapsed:
+            return None
+        log_density, masses = trial.without_rows(left_out)
+        if follows and 2 * sum(is_collapsed(mass).any() for mass in masses.T) > len(left_out):
             return None
         tried.append(number)
         of_rows = np.where(left_out > 0.0, left_out * log_density, 0.0).sum(axis=0)
@@ -400,6 +403,14 @@ class Trial(NamedTuple):
         data = fitted.data(rows)
         resp, log_density = fitted.mixture.responsibilities(fitted.theta[None], data)
         return resp[:, 0], log_density[0] - self._log_jacobian(data)
+
+    @property
+    def has_collapsed(self) -> bool:
+        """Whether experts, unless they are estimators, are left nearly no rows."""
+        if self.run.mixture.experts.needs_all_rows:
+            return False
+        weight = self.problem.em_problem.rows.gate_weight
+        return bool(is_collapsed(self.posterior()[0] @ weight).any())
 
     def log_likelihood(self) -> float:
         """Log-likelihood of the rows, without penalties."""

@@ -97,7 +97,7 @@ def search_penalties(
     needed ones are dropped. A trial runs to convergence once, and ends where an expert collapses.
     """
     max_iter, tol = limits
-    n_final_runs, loosest = (1, FINAL_FACTOR) if is_trial else (MAX_FINAL_RUNS, SETTLED_FACTOR)
+    n_final_runs, loosest = (1, SETTLED_FACTOR) if is_trial else (MAX_FINAL_RUNS, SETTLED_FACTOR)
     theta, n_done, search_round, n_runs = start.theta, start.n_iter, 0, 0
     total = None
     # Mixture, coefficients and log evidence per row of the penalties with the highest so far.

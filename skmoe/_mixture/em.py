@@ -436,17 +436,13 @@ def line_search(objective: Objective, state: State, refresh: int) -> State | Non
 
 
 def side_by_side(
-    objective: Objective,
-    thetas: Array,
-    n_iter: int,
-    n_attempts: int = 0,
-    factors: Sequence[float] = (1.0,),
+    objective: Objective, thetas: Array, n_iter: int, n_attempts: int = 0, factors: Any = (1.0,)
 ) -> tuple[Array, list[list[float]]]:
     """Vectors (S, D) and lower bounds of each after a number of iterations, without extrapolation.
 
-    Steps may be longer by factors, in turn. One whose step would lower its bound goes half of the way in
-    the next iteration. With a number of attempts only steps that were not halved count, all have
-    curvatures of their own, and one that gains nothing is the last.
+    Steps may be longer by factors, in turn. One whose step would lower its bound goes half of the
+    way in the next iteration. With a number of attempts only steps that were not halved count, all
+    have curvatures of their own, and one that gains nothing is the last.
     """
     accepted, trial = thetas, thetas
     best = np.full(len(thetas), -np.inf)
@@ -495,9 +491,7 @@ def fitted_to(
     return side_by_side(to_given, theta, n_steps, ATTEMPTS_PER_STEP * n_steps)[0]
 
 
-def without_rows(
-    objective: Objective, theta: Array, left_out: Array
-) -> tuple[Array, Array]:
+def without_rows(objective: Objective, theta: Array, left_out: Array) -> tuple[Array, Array]:
     """Log densities (S, U), and sums (K, S) of the responsibilities of the rows that are counted.
 
     They are those after some iterations from a vector (D,), each of which leaves other parts of
@@ -512,9 +506,9 @@ def without_rows(
     ends = np.cumsum([len(data.rows.gate_weight) for data in blocks])
     counted = np.split(1.0 - left_out, ends[:-1], axis=1)
     blocks = [data.replace(counted=own) for data, own in zip(blocks, counted, strict=True)]
-    n_iter = N_ITER_WITHOUT_ROWS[objective.mixture.n_experts > 1]
-    of_others = objective._replace(blocks=blocks)
-    thetas = side_by_side(of_others, thetas, n_iter, factors=OVERRELAXED)[0]
+    of_counted, n_experts = objective._replace(blocks=blocks), objective.mixture.n_experts
+    n_iter = N_ITER_WITHOUT_ROWS[n_experts > 1]
+    thetas = side_by_side(of_counted, thetas, n_iter, 0, OVERRELAXED)[0]
     blocks = [data.replace(counted=None) for data in blocks]
     found = [objective.mixture.responsibilities(thetas, data) for data in blocks]
     masses = sum(

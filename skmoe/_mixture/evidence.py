@@ -97,7 +97,7 @@ def search_penalties(
     needed ones are dropped. A trial runs to convergence once, and ends where an expert collapses.
     """
     max_iter, tol = limits
-    n_final_runs, loosest = (1, SETTLED_FACTOR) if is_trial else (MAX_FINAL_RUNS, SETTLED_FACTOR)
+    n_final_runs = 1 if is_trial else MAX_FINAL_RUNS
     theta, n_done, search_round, n_runs = start.theta, start.n_iter, 0, 0
     total = None
     # Mixture, coefficients and log evidence per row of the penalties with the highest so far.
@@ -126,7 +126,7 @@ def search_penalties(
         if is_trial and is_collapsed(state.total.counts[:, 0]).any():
             return run
         update = updated_penalties(penalties, default, state)
-        least_factor = FINAL_FACTOR if is_final else loosest
+        least_factor = FINAL_FACTOR if is_final else SETTLED_FACTOR
         settled = update.factor < least_factor or abs(update.gain) < tol
         if is_last or (is_final and settled):
             if best is None or best[2] < update.log_evidence + MIN_LOSS:
@@ -153,22 +153,10 @@ def _with_penalties_of_features(mixture: Mixture, penalties: Sequence[Penalty]) 
         for role in {GATE_ROLE, MEAN}.intersection(roles):
             where = part.blocks[roles.index(role)].where
             n_features = where.stop - where.start - 1
-            alpha = tuple(np.broadcast_to(part.penalties["alpha"], n_features).tolist())
-            mixture = mixture.with_penalties({penalty.part: {"alpha": alpha}})
+            of_features = np.broadcast_to(part.penalties["alpha"], n_features)
+            part = part.with_penalties({"alpha": tuple(of_features.tolist())})
+            mixture = mixture.with_part(penalty.part, part)
     return mixture
-
-
-def with_found(mixture: Mixture, penalties: Sequence[Penalty], other: Mixture) -> Mixture:
-    """The mixture with the penalties that another one has where they are to be found.
-
-    Squares that each expert adds to residuals are its own.
-    """
-    changes: dict[str, dict[str, Any]] = {"gate": {}, "experts": {}}
-    for penalty in penalties:
-        found = getattr(other, penalty.part).penalties
-        own = set(penalty.fields).intersection(found) - {"predictor_squares"}
-        changes[penalty.part] |= {field: found[field] for field in own}
-    return mixture.with_penalties(changes)
 
 
 # --- the criterion ----------------------------------------------------------------------------
@@ -218,7 +206,8 @@ def updated_penalties(penalties: Sequence[Penalty], default: Mixture, state: Sta
         for field in changes.keys() - {"predictor_squares"}:
             logs = [np.log(np.maximum(v, TINY)) for v in (part.penalties[field], changes[field])]
             largest = max(largest, float(np.abs(logs[1] - logs[0]).max(initial=0.0)))
-    mixture = mixture.with_penalties({name: own for name, own in found.items() if own})
+        if changes:
+            mixture = mixture.with_part(name, part.with_penalties(changes))
     return Update(mixture, gain / weight, log_evidence / weight, float(np.exp(largest)))
 
 

@@ -288,7 +288,7 @@ class Group:
         first = blocks[0] if blocks else ()
         self.roles = tuple(block.role for block in first)
         # Coordinates of each predictor, (P, d), and of all of them, (P, q).
-        where = [[np.r_[block.where] for block in own] for own in blocks]
+        where = [[np.arange(b.where.start, b.where.stop) for b in own] for own in blocks]
         self.index = [np.stack(of_predictor) for of_predictor in zip(*where, strict=True)]
         empty = np.zeros((len(parts), 0), dtype=int)
         self.coordinates = np.hstack(self.index) if self.index else empty
@@ -531,6 +531,12 @@ class Mixture:
         self.is_plain = len(self.first) == self.size
         self.signs = np.where(self.lower == 0.0, 1.0, np.where(self.upper == 0.0, -1.0, 0.0))
         self.has_signs = bool(self.signs.any())
+        first, second = experts.prior, gate.prior  # the latter is normal
+        arrays: Any = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
+        is_normal = first.is_normal and second.is_normal
+        rest = is_normal, first.joint, first.constant
+        self.prior: Any = type(first)._make([*arrays, *rest])
+        self.drops = bool(self.prior.dropped.any())
         self.gate_groups: list[Group] = []
         for parts_of_gate in gate.gates if gate.is_linear and gate.blocks else ():
             after = [
@@ -541,34 +547,15 @@ class Mixture:
         self.limited = [g for g in experts.groups if g.limits] if experts.is_linear else []
         self.groups: list[Group] = [*experts.groups, *self.gate_groups]
         self.persists = gate.persists and len(self.gate_groups) > 0  # that of several experts
-        self._set_parts(experts, gate)
+        slices = slice(0, split), slice(split, self.size)
+        self.own = [pair for pair in zip(parts, slices, strict=True) if not pair[0].is_linear]
+        # Coefficients without slopes.
+        self.start = self.bounded(np.concatenate([part.start for part in parts])[None])[0]
 
     def with_part(self, name: str, part: Any) -> Mixture:
         """The mixture with another gate, or other experts."""
         parts = {"experts": self.experts, "gate": self.gate, name: part}
         return Mixture(**parts, top_k=self.top_k, balance=self.balance)
-
-    def with_penalties(self, changes: dict[str, dict[str, Any]]) -> Mixture:
-        """The mixture with other penalties of gate and experts."""
-        parts = {"experts": self.experts, "gate": self.gate}
-        parts |= {name: parts[name].with_penalties(own) for name, own in changes.items()}
-        other = copy(self)
-        other._set_parts(**parts)
-        return other
-
-    def _set_parts(self, experts: Any, gate: Any) -> None:
-        self.experts, self.gate = experts, gate
-        slices = slice(0, experts.size), slice(experts.size, self.size)
-        pairs = zip((experts, gate), slices, strict=True)
-        self.own = [pair for pair in pairs if not pair[0].is_linear]
-        first, second = experts.prior, gate.prior  # the latter is normal
-        arrays: Any = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
-        is_normal = first.is_normal and second.is_normal
-        rest = is_normal, first.joint, first.constant
-        self.prior: Any = type(first)._make([*arrays, *rest])
-        self.drops = bool(self.prior.dropped.any())
-        # Coefficients without slopes.
-        self.start = self.bounded(np.concatenate([experts.start, gate.start])[None])[0]
 
     def split(self, theta: Array) -> tuple[Array, Array]:
         """Coefficients (..., D) of experts and of the gate."""

@@ -122,18 +122,14 @@ def evidence_of_penalty(before: Alpha, after: Alpha, slopes: Slopes) -> tuple[fl
     variances, independent = slopes.variances, covariances.ndim == 2
     old, new = (np.broadcast_to(alpha, values.shape[1:]) for alpha in (before, after))
     precision = weight * old
-    step = np.einsum(
-        "si,si->si" if independent else "sij,sj->si", covariances, gradient - precision * values
-    )
+    step = gradient - precision * values
+    step = covariances * step if independent else (covariances @ step[..., None])[..., 0]
     sparsity = np.maximum(1.0 / variances - precision, TINY)
     quality = (values + step) / variances
     gain = log_evidence(weight * new, sparsity, quality, weight)
     gain = (gain - log_evidence(precision, sparsity, quality, weight)).sum()
-    volumes = (
-        np.log(np.maximum(variances, TINY)).sum(axis=1)
-        if independent
-        else np.linalg.slogdet(covariances)[1]
-    )
+    volumes = np.log(np.maximum(variances, TINY)).sum(axis=1)
+    volumes = volumes if independent else np.linalg.slogdet(covariances)[1]
     volume = 0.5 * (volumes + np.log(np.maximum(old, TINY)).sum()).sum()
     if isinstance(after, tuple):
         kept = [(~is_dropped(alpha)).sum() * slopes.log_prior_of_keeping for alpha in (old, new)]
@@ -152,9 +148,8 @@ def feature_penalties(alpha: Alpha, slopes: Slopes) -> tuple[float, ...]:
     current = np.array(np.broadcast_to(np.asarray(alpha, dtype=float), slopes.values.shape[-1:]))
     covariances, independent = slopes.covariances, slopes.covariances.ndim == 2
     step = slopes.gradient - current * slopes.values
-    mean = slopes.values + np.einsum(
-        "si,si->si" if independent else "sij,sj->si", covariances, step
-    )
+    mean = covariances * step if independent else (covariances @ step[..., None])[..., 0]
+    mean = slopes.values + mean
     columns = np.arange(len(current))
     for _ in range(MAX_STEPS_PER_FEATURE * len(current)):
         variances = slopes._replace(covariances=covariances).variances
@@ -174,9 +169,8 @@ def feature_penalties(alpha: Alpha, slopes: Slopes) -> tuple[float, ...]:
             break
         wanted = PENALTY_GRID[best[j]] if largest[j] > 0.0 else DROPPED
         # Another penalty of one feature changes the inverse by rank one.
-        column = (
-            covariances[:, :, j] if not independent else np.where(columns == j, covariances, 0.0)
-        )
+        of_j = columns == j
+        column = np.where(of_j, covariances, 0.0) if independent else covariances[:, :, j]
         factor = 1.0 / (column[:, j] + 1.0 / (wanted - current[j]))
         scaled = column * factor[:, None]
         mean = mean - scaled * mean[:, j, None]
@@ -195,43 +189,37 @@ MAX_STRENGTH = 1e4
 # Range of the logs of scales about their defaults.
 SCALE_RANGE = -30.0, 5.0
 
-# Relative gain of the log evidence below which Newton's steps end, the largest number and length of
-# these, and of halvings of each.
+# Relative gain of the log evidence below which Newton's steps end, and their largest number and
+# length.
 RELATIVE_GAIN = 1e-14
-MAX_STEPS = 50
+MAX_STEPS = 60
 MAX_LENGTH = 3.0
-MAX_HALVINGS = 10
 
 
 def dispersion_prior(squares: Array, weight: Array, center: Array) -> Array:
     """Logs of strength and scales (1 + m,) of the prior of variances with the largest evidence.
 
     `squares` (K, m) are sums of squared residuals, and `weight` (K, m) their degrees of freedom.
-    `center` are the logs of the defaults. Newton's steps lead upward also where there is no maximum.
+    `center` are the logs of the defaults. Newton's steps lead upward, also where the log evidence
+    is not concave.
     """
     low, high = np.add.outer(center, SCALE_RANGE).T
     low[0], high[0] = np.log([MIN_STRENGTH, MAX_STRENGTH])
-    logs, unit = np.minimum(np.maximum(center, low), high), np.eye(len(center))
+    logs, part, unit = np.minimum(np.maximum(center, low), high), 1.0, np.eye(len(center))
     found = log_evidence_of_prior(logs, squares, weight, center)
     for _ in range(MAX_STEPS):
         value, slope, hessian = found
         held = ((logs <= low) & (slope < 0.0)) | ((logs >= high) & (slope > 0.0))
-        if held.any():
-            slope = np.where(held, 0.0, slope)
-            hessian = np.where(held | held[:, None], unit, hessian)
-        eigenvalues, vectors = np.linalg.eigh(hessian)
-        step = vectors @ ((slope @ vectors) / np.maximum(np.abs(eigenvalues), TINY))
-        if step @ slope <= RELATIVE_GAIN * (1.0 + abs(value)):
+        slope = np.where(held, 0.0, slope)
+        sizes, vectors = np.linalg.eigh(np.where(held | held[:, None], unit, hessian))
+        step = vectors @ ((slope @ vectors) / np.maximum(np.abs(sizes), TINY))
+        if part * (step @ slope) <= RELATIVE_GAIN * (1.0 + abs(value)):
             break
-        step *= min(1.0, MAX_LENGTH / float(np.abs(step).max()))
-        for halving in range(MAX_HALVINGS):
-            trial = np.minimum(np.maximum(logs + 0.5**halving * step, low), high)
-            found = log_evidence_of_prior(trial, squares, weight, center)
-            if found[0] > value:
-                logs = trial
-                break
-        else:
-            break
+        step *= part * min(1.0, MAX_LENGTH / float(np.abs(step).max()))
+        trial = np.minimum(np.maximum(logs + step, low), high)
+        reached = log_evidence_of_prior(trial, squares, weight, center)
+        rises = reached[0] > value
+        logs, found, part = (trial, reached, 1.0) if rises else (logs, found, 0.5 * part)
     return logs
 
 

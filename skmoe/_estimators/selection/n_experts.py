@@ -52,7 +52,6 @@ from skmoe._estimators.rows.training_data import (
 from skmoe._inference.labels import describe_ties
 from skmoe._inference.summary import fit_statistics
 from skmoe._mixture.em import Run, without_rows
-from skmoe._mixture.evidence import with_found
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.mixture import Data
 from skmoe._mixture.search import fit_starts
@@ -305,8 +304,10 @@ def _select_n_experts(
     def score(number: int) -> Array | None:
         trial = growth.fit(number)
         follows = tried[-1] > 0 and number <= next_number(tried[-1])
-        if follows and trial.has_collapsed:
-            return None
+        if follows and not trial.run.mixture.experts.needs_all_rows:
+            objective = trial.problem.em_problem.objective(trial.run.mixture)
+            if is_collapsed(objective.at(trial.run.theta[None]).total.counts[:, 0]).any():
+                return None
         log_density, masses = trial.without_rows(left_out)
         if follows and 2 * sum(is_collapsed(mass).any() for mass in masses.T) > len(left_out):
             return None
@@ -404,14 +405,6 @@ class Trial(NamedTuple):
         resp, log_density = fitted.mixture.responsibilities(fitted.theta[None], data)
         return resp[:, 0], log_density[0] - self._log_jacobian(data)
 
-    @property
-    def has_collapsed(self) -> bool:
-        """Whether experts, unless they are estimators, are left nearly no rows."""
-        if self.run.mixture.experts.needs_all_rows:
-            return False
-        weight = self.problem.em_problem.rows.gate_weight
-        return bool(is_collapsed(self.posterior()[0] @ weight).any())
-
     def log_likelihood(self) -> float:
         """Log-likelihood of the rows, without penalties."""
         return float(self.posterior()[1] @ self.problem.em_problem.rows.gate_weight)
@@ -502,7 +495,12 @@ def fit_trial(
         em_problem = problem.em_problem
         if isinstance(start, Trial):
             em_problem = with_split_experts(em_problem, start.run)
-            begun = with_found(em_problem.mixture, em_problem.penalties, start.run.mixture)
+            begun = em_problem.mixture
+            for penalty in em_problem.penalties:  # those that the trial has found
+                found = getattr(start.run.mixture, penalty.part).penalties
+                fields = found.keys() & set(penalty.fields) - {"predictor_squares"}
+                part = getattr(begun, penalty.part).with_penalties({f: found[f] for f in fields})
+                begun = begun.with_part(penalty.part, part)
             em_problem = em_problem._replace(previous=begun)
             problem = problem._replace(em_problem=em_problem)
         run = fit_starts(em_problem, own.n_jobs).run

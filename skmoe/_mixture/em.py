@@ -101,10 +101,8 @@ def inverted(mixture: Any, theta: Array, total: Any) -> Curvatures:
             matrices[..., means, means] += prior.of_means(theta).swapaxes(0, 1)
             own = np.where(np.arange(own.shape[-1]) < means.stop, 0.0, own)
         found.append(invert(matrices, own))
-    of_users = [
-        part.invert(theta[:, where], sums.curvature)
-        for (part, where), sums in zip(mixture.own, total.own, strict=True)
-    ]
+    own_sums = zip(mixture.own, total.own, strict=True)
+    of_users = [part.invert(theta[:, at], sums.curvature) for (part, at), sums in own_sums]
     return Curvatures(curvature, found, of_users)
 
 
@@ -130,10 +128,8 @@ def direction(
         _hold_dispersions(step, index, dispersions, inverses[0], mixture, theta)
         reduced[:, :n_own] = step[0]
         change = mixture.expanded(reduced)
-        lengths = [
-            _lengths(change[:, group.coordinates].swapaxes(0, 1), group, matrix)
-            for group, matrix in zip(of_experts, matrices, strict=False)
-        ]
+        pairs = zip(of_experts, matrices, strict=False)
+        lengths = [_lengths(change[:, g.coordinates].swapaxes(0, 1), g, m) for g, m in pairs]
         change /= np.max([length.max(axis=0) for length in lengths], axis=0)[:, None]
         groups, matrices = groups[len(of_experts) :], matrices[len(of_experts) :]
         inverses = inverses[1:]
@@ -482,10 +478,8 @@ def fitted_to(
     """
     blocks = list(objective.blocks)
     sizes = np.cumsum([[d.rows.n_rows, len(d.rows.gate_weight)] for d in blocks], axis=0).T
-    given = (
-        np.split(own, ends[:-1], axis=2)
-        for own, ends in zip((of_experts, of_gate), sizes, strict=True)
-    )
+    parts = zip((of_experts, of_gate), sizes, strict=True)
+    given = (np.split(own, ends[:-1], axis=2) for own, ends in parts)
     blocks = [data.replace(given=pair) for data, *pair in zip(blocks, *given, strict=True)]
     to_given = objective._replace(blocks=blocks, map_blocks=None)
     return side_by_side(to_given, theta, n_steps, ATTEMPTS_PER_STEP * n_steps)[0]

@@ -188,9 +188,8 @@ def updated_penalties(penalties: Sequence[Penalty], default: Mixture, state: Sta
         if search == "ard":
             new: Any = evidence_numerics.feature_penalties(old, own)
         else:
-            new = evidence_numerics.common_penalty(
-                old, own, getattr(default, name).penalties[field]
-            )
+            center = getattr(default, name).penalties[field]
+            new = evidence_numerics.common_penalty(old, own, center)
         evidence = evidence_numerics.evidence_of_penalty(old, new, own)
         gain, log_evidence = gain + evidence[0], log_evidence + evidence[1]
         found[name][field] = new
@@ -275,10 +274,8 @@ def _update_of_scales(
     scales = scale * factor ** np.minimum(scale * factor / np.maximum(of_one_model, TINY), 1.0)
     scales = np.maximum(np.minimum(scales, of_one_model), scale)
     new[1:] = np.log(np.maximum(scales, MIN_SCALE))
-    gain, of_old = (
-        float(evidence_numerics.log_evidence_of_prior(logs, squares, freedom, center)[0])
-        for logs in (new, old)
-    )
+    given = squares, freedom, center
+    gain, of_old = (evidence_numerics.log_evidence_of_prior(x, *given)[0] for x in (new, old))
     noise = np.array(before[1:])
     noise[is_used] = scales
     found |= {"dispersion_prior": float(np.exp(new[0])), "noise_variance": tuple(noise.tolist())}

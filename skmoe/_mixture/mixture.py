@@ -192,10 +192,8 @@ class ImplicitCurvature:
         """Products with vectors (P, S, q)."""
         total = np.zeros(vector.shape)
         for designs, weights in self.blocks:
-            changes = [
-                own if design is None else product(own, design.T)
-                for design, own in zip(designs, (vector[..., s] for s in self.slices), strict=True)
-            ]
+            pairs = zip((vector[..., s] for s in self.slices), designs, strict=True)
+            changes = [own if d is None else product(own, d.T) for own, d in pairs]
             for (t, u), weight in weights.items():
                 total[..., self.slices[t]] += _sums(weight * changes[u], designs[t])
                 if t != u:
@@ -208,10 +206,8 @@ class ImplicitCurvature:
         for designs, weights in self.blocks:
             for (t, u), weight in weights.items():
                 if t == u:
-                    design = designs[t]
-                    parts[t] = parts[t] + _sums(
-                        weight, design if design is None else squared(design)
-                    )
+                    squares = None if designs[t] is None else squared(designs[t])
+                    parts[t] = parts[t] + _sums(weight, squares)
         shape = np.broadcast_shapes(*(np.shape(part)[:-1] for part in parts))
         return np.concatenate([np.broadcast_to(p, (*shape, np.shape(p)[-1])) for p in parts], -1)
 
@@ -290,8 +286,7 @@ class Group:
         # Coordinates of each predictor, (P, d), and of all of them, (P, q).
         where = [[np.arange(b.where.start, b.where.stop) for b in own] for own in blocks]
         self.index = [np.stack(of_predictor) for of_predictor in zip(*where, strict=True)]
-        empty = np.zeros((len(parts), 0), dtype=int)
-        self.coordinates = np.hstack(self.index) if self.index else empty
+        self.coordinates = np.hstack([np.zeros((len(parts), 0), dtype=int), *self.index])
         # Where each predictor is among them, and those of the mean.
         ends = np.cumsum([0, *(index.shape[1] for index in self.index)]).tolist()
         self.slices = [slice(*pair) for pair in pairwise(ends)]
@@ -333,12 +328,11 @@ class Group:
         assert self.limits is not None
         own, limits = theta[:, self.index[self.roles.index(DISPERSION)]], self.limits
         change, level = own[..., :-1] @ limits.rows.T, own[..., -1]
-        return np.stack(
-            [
-                change.min(axis=-1) / (limits.low - level - MARGINS_OF_ROWS[0]),
-                change.max(axis=-1) / (limits.high - level + MARGINS_OF_ROWS[1]),
-            ]
+        low, high = (
+            limits.low - level - MARGINS_OF_ROWS[0],
+            limits.high - level + MARGINS_OF_ROWS[1],
         )
+        return np.stack([change.min(axis=-1) / low, change.max(axis=-1) / high])
 
     def room_of_rows(self, theta: Array) -> tuple[Array, Array]:
         """Normals (B, q) and room (P, S, B) of bounds `normals @ step <= room` of steps."""
@@ -720,9 +714,8 @@ class Mixture:
 
         def of_block(data: Data) -> Array:
             logs, weight = self.log_gate(theta, data), data.rows.gate_weight
-            return np.asarray(
-                np.exp(np.broadcast_to(logs, (*logs.shape[:2], len(weight)))) @ weight
-            )
+            proba = np.exp(np.broadcast_to(logs, (*logs.shape[:2], len(weight))))
+            return np.asarray(proba @ weight)
 
         return np.asarray(sum_over_blocks(of_block, blocks))
 

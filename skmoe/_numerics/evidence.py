@@ -217,9 +217,8 @@ def dispersion_prior(squares: Array, weight: Array, center: Array) -> Array:
             break
         step *= part * min(1.0, MAX_LENGTH / float(np.abs(step).max()))
         trial = np.minimum(np.maximum(logs + step, low), high)
-        reached = log_evidence_of_prior(trial, squares, weight, center)
-        rises = reached[0] > value
-        logs, found, part = (trial, reached, 1.0) if rises else (logs, found, 0.5 * part)
+        other = log_evidence_of_prior(trial, squares, weight, center)
+        logs, found, part = (trial, other, 1.0) if other[0] > value else (logs, found, 0.5 * part)
     return logs
 
 

@@ -53,8 +53,10 @@ STEP_MAX_FACTOR = 4.0
 AITKEN_STRIDE = 6
 
 
-# Factor of steps of fits that leave rows out.
-OVERRELAXED = 1.8
+# Factors of steps of fits that leave rows out, in turn: whole steps after longer ones, which lead
+# far along directions in which EM is slow. Iterations of these fits, those of one expert first.
+OVERRELAXED = (1.0, 2.0, 1.0, 6.0)
+N_ITER_WITHOUT_ROWS = (4, 16)
 
 # Largest change of a log dispersion in one step.
 MAX_DISPERSION_STEP = 2.0
@@ -91,18 +93,16 @@ def inverted(mixture: Any, theta: Array, total: Any) -> Curvatures:
         found.append(invert(matrix[None], mixture.reduced(of_prior)[None, :, :n_own]))
         pairs = [pair for pair in pairs if pair[0] in mixture.gate_groups]
     for group, matrices in pairs:
-        own, is_joint = np.moveaxis(diagonal[:, group.coordinates], 0, 1), bool(prior.joint)
+        own, is_joint = diagonal[:, group.coordinates].swapaxes(0, 1), bool(prior.joint)
         is_joint = is_joint and group not in mixture.gate_groups
         if is_joint and not isinstance(matrices, ImplicitCurvature):
             # Slopes of several outputs are not independent in the prior.
             matrices, means = matrices.copy(), group.means
-            matrices[..., means, means] += np.moveaxis(prior.of_means(theta), 0, 1)
+            matrices[..., means, means] += prior.of_means(theta).swapaxes(0, 1)
             own = np.where(np.arange(own.shape[-1]) < means.stop, 0.0, own)
         found.append(invert(matrices, own))
-    of_users = [
-        part.invert(theta[:, where], sums.curvature)
-        for (part, where), sums in zip(mixture.own, total.own, strict=True)
-    ]
+    own_sums = zip(mixture.own, total.own, strict=True)
+    of_users = [part.invert(theta[:, at], sums.curvature) for (part, at), sums in own_sums]
     return Curvatures(curvature, found, of_users)
 
 
@@ -128,10 +128,8 @@ def direction(
         _hold_dispersions(step, index, dispersions, inverses[0], mixture, theta)
         reduced[:, :n_own] = step[0]
         change = mixture.expanded(reduced)
-        lengths = [
-            _lengths(np.moveaxis(change[:, group.coordinates], 0, 1), group, matrix)
-            for group, matrix in zip(of_experts, matrices, strict=False)
-        ]
+        pairs = zip(of_experts, matrices, strict=False)
+        lengths = [_lengths(change[:, g.coordinates].swapaxes(0, 1), g, m) for g, m in pairs]
         change /= np.max([length.max(axis=0) for length in lengths], axis=0)[:, None]
         groups, matrices = groups[len(of_experts) :], matrices[len(of_experts) :]
         inverses = inverses[1:]
@@ -141,7 +139,7 @@ def direction(
             change[:, index] = _of_constant_gate(mixture, group, theta, total)
             continue
         dispersions = np.arange(group.means.stop, index.shape[1])
-        own = np.moveaxis(gradient[:, index], 0, 1)
+        own = gradient[:, index].swapaxes(0, 1)
         # Whether the last predictor is the log of a scale, which is independent of the means.
         is_scale = group.family.has_scale and group.roles[group.means.stop > 0 :] == (CONSTANT,)
         is_scale = is_scale and not quadratic and inverse.inverse is not None
@@ -157,7 +155,7 @@ def direction(
             step = step / _lengths(step, group, matrix)[..., None]
         if group.limits is not None and inverse.inverse is not None:
             _keep_within_rows(step, inverse.inverse, *group.room_of_rows(theta))
-        change[:, index] = np.moveaxis(step, 0, 1)
+        change[:, index] = step.swapaxes(0, 1)
     for (part, where), sums, of_part in zip(mixture.own, total.own, of_users, strict=True):
         change[:, where] = part.direction(theta[:, where], sums, of_part)
     return change
@@ -167,7 +165,7 @@ def _with_signs(
     mixture: Any, step: Array, inverse: Inverse, gradient: Array, index: Array, theta: Array
 ) -> Array:
     """Steps (m, S, q) of m systems with coordinates (m, q), which keep signs."""
-    own = np.moveaxis(theta[:, index], 0, 1)
+    own = theta[:, index].swapaxes(0, 1)
     signs = mixture.signs[index]
     beyond = (signs[:, None] * (own + step) < 0.0).any(axis=-1)
     for m, s in zip(*np.nonzero(beyond), strict=True):
@@ -185,7 +183,7 @@ def _hold_dispersions(
     step beside these. If the whole step were shortened, what is left to them would depend on how
     far the dispersions lead: the threshold of a class without rows can go on for ever.
     """
-    own, wanted = np.moveaxis(theta[:, index[:, which]], 0, 1), step[..., which]
+    own, wanted = theta[:, index[:, which]].swapaxes(0, 1), step[..., which]
     lower, upper = (bound[index[:, which]][:, None] for bound in (mixture.lower, mixture.upper))
     held = wanted.clip(-MAX_DISPERSION_STEP, MAX_DISPERSION_STEP)
     held[((own <= lower) & (wanted < 0.0)) | ((own >= upper) & (wanted > 0.0))] = 0.0
@@ -434,13 +432,13 @@ def line_search(objective: Objective, state: State, refresh: int) -> State | Non
 
 
 def side_by_side(
-    objective: Objective, thetas: Array, n_iter: int, n_attempts: int = 0, step: float = 1.0
+    objective: Objective, thetas: Array, n_iter: int, n_attempts: int = 0, factors: Any = (1.0,)
 ) -> tuple[Array, list[list[float]]]:
     """Vectors (S, D) and lower bounds of each after a number of iterations, without extrapolation.
 
-    Steps may be longer by a factor. One whose step would lower its bound goes half of the way in
-    the next iteration. With a number of attempts only steps that were not halved count, all have
-    curvatures of their own, and one that gains nothing is the last.
+    Steps may be longer by factors, in turn. One whose step would lower its bound goes half of the
+    way in the next iteration. With a number of attempts only steps that were not halved count, all
+    have curvatures of their own, and one that gains nothing is the last.
     """
     accepted, trial = thetas, thetas
     best = np.full(len(thetas), -np.inf)
@@ -464,7 +462,7 @@ def side_by_side(
             if iteration == (n_attempts or n_iter) or ended.all():
                 break
             state = objective.at(trial) if may_be_last else state
-            ahead = objective.ahead(state, step)
+            ahead = objective.ahead(state, factors[iteration % len(factors)])
             ahead = np.where(np.isfinite(ahead).all(axis=1, keepdims=True), ahead, accepted)
             trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
             trial = np.where(np.isfinite(trial) & ~ended[:, None], trial, accepted)
@@ -480,18 +478,14 @@ def fitted_to(
     """
     blocks = list(objective.blocks)
     sizes = np.cumsum([[d.rows.n_rows, len(d.rows.gate_weight)] for d in blocks], axis=0).T
-    given = (
-        np.split(own, ends[:-1], axis=2)
-        for own, ends in zip((of_experts, of_gate), sizes, strict=True)
-    )
+    parts = zip((of_experts, of_gate), sizes, strict=True)
+    given = (np.split(own, ends[:-1], axis=2) for own, ends in parts)
     blocks = [data.replace(given=pair) for data, *pair in zip(blocks, *given, strict=True)]
     to_given = objective._replace(blocks=blocks, map_blocks=None)
     return side_by_side(to_given, theta, n_steps, ATTEMPTS_PER_STEP * n_steps)[0]
 
 
-def without_rows(
-    objective: Objective, theta: Array, left_out: Array, n_iter: int
-) -> tuple[Array, Array]:
+def without_rows(objective: Objective, theta: Array, left_out: Array) -> tuple[Array, Array]:
     """Log densities (S, U), and sums (K, S) of the responsibilities of the rows that are counted.
 
     They are those after some iterations from a vector (D,), each of which leaves other parts of
@@ -506,7 +500,9 @@ def without_rows(
     ends = np.cumsum([len(data.rows.gate_weight) for data in blocks])
     counted = np.split(1.0 - left_out, ends[:-1], axis=1)
     blocks = [data.replace(counted=own) for data, own in zip(blocks, counted, strict=True)]
-    thetas = side_by_side(objective._replace(blocks=blocks), thetas, n_iter, step=OVERRELAXED)[0]
+    of_counted, n_experts = objective._replace(blocks=blocks), objective.mixture.n_experts
+    n_iter = N_ITER_WITHOUT_ROWS[n_experts > 1]
+    thetas = side_by_side(of_counted, thetas, n_iter, 0, OVERRELAXED)[0]
     blocks = [data.replace(counted=None) for data in blocks]
     found = [objective.mixture.responsibilities(thetas, data) for data in blocks]
     masses = sum(

@@ -37,7 +37,7 @@ from skmoe._mixture.mixture import GATE_ROLE, MEAN, Mixture
 from skmoe._numerics import evidence as evidence_numerics
 from skmoe._numerics.evidence import Slopes
 from skmoe._numerics.linalg import inverse_of
-from skmoe._numerics.probability import summed_over_experts
+from skmoe._numerics.probability import is_collapsed, summed_over_experts
 from skmoe._numerics.typing import TINY, Array
 
 # Iterations of EM before each update of the penalties.
@@ -85,6 +85,8 @@ def search_penalties(
     penalties: Sequence[Penalty],
     start: Run,
     limits: tuple[int, float],
+    *,
+    is_trial: bool = False,
 ) -> Run:
     """EM in stages between which the penalties are updated; `limits` are `max_iter` and `tol`.
 
@@ -92,9 +94,10 @@ def search_penalties(
     of the default mixture. All stages together, with the iterations of the start, make at most
     `max_iter` iterations. It ends early if a run is stopped. A search that can drop features ends
     at penalties that it has left if their evidence was clearly higher: the evidence can fall if
-    needed ones are dropped.
+    needed ones are dropped. A trial runs to convergence once, and ends where an expert collapses.
     """
     max_iter, tol = limits
+    n_final_runs = 1 if is_trial else MAX_FINAL_RUNS
     theta, n_done, search_round, n_runs = start.theta, start.n_iter, 0, 0
     total = None
     # Mixture, coefficients and log evidence per row of the penalties with the highest so far.
@@ -115,11 +118,13 @@ def search_penalties(
         n_done += len(run.lower_bounds)
         if run.stopped or run.failed or n_done >= max_iter:
             return run
-        is_last = is_final and n_runs + 1 >= MAX_FINAL_RUNS
+        is_last = is_final and n_runs + 1 >= n_final_runs
         if is_last and best is None:
             return run
         objective = objective._replace(mixture=run.mixture)
         state = objective.at(run.theta[None])
+        if is_trial and is_collapsed(state.total.counts[:, 0]).any():
+            return run
         update = updated_penalties(penalties, default, state)
         least_factor = FINAL_FACTOR if is_final else SETTLED_FACTOR
         settled = update.factor < least_factor or abs(update.gain) < tol
@@ -128,7 +133,7 @@ def search_penalties(
                 return run
             objective, theta, best = objective._replace(mixture=best[0]), best[1], None
             total = None
-            n_runs = MAX_FINAL_RUNS - 1
+            n_runs = n_final_runs - 1
             continue
         if drops_features and (best is None or update.log_evidence > best[2]):
             best = run.mixture, run.theta, update.log_evidence
@@ -183,9 +188,8 @@ def updated_penalties(penalties: Sequence[Penalty], default: Mixture, state: Sta
         if search == "ard":
             new: Any = evidence_numerics.feature_penalties(old, own)
         else:
-            new = evidence_numerics.common_penalty(
-                old, own, getattr(default, name).penalties[field]
-            )
+            center = getattr(default, name).penalties[field]
+            new = evidence_numerics.common_penalty(old, own, center)
         evidence = evidence_numerics.evidence_of_penalty(old, new, own)
         gain, log_evidence = gain + evidence[0], log_evidence + evidence[1]
         found[name][field] = new
@@ -270,10 +274,8 @@ def _update_of_scales(
     scales = scale * factor ** np.minimum(scale * factor / np.maximum(of_one_model, TINY), 1.0)
     scales = np.maximum(np.minimum(scales, of_one_model), scale)
     new[1:] = np.log(np.maximum(scales, MIN_SCALE))
-    gain, of_old = (
-        float(evidence_numerics.log_evidence_of_prior(logs, squares, freedom, center)[0])
-        for logs in (new, old)
-    )
+    given = squares, freedom, center
+    gain, of_old = (evidence_numerics.log_evidence_of_prior(x, *given)[0] for x in (new, old))
     noise = np.array(before[1:])
     noise[is_used] = scales
     found |= {"dispersion_prior": float(np.exp(new[0])), "noise_variance": tuple(noise.tolist())}

@@ -300,11 +300,8 @@ class Experts(LinearPart):
                     index[block.where.start + column] = held if holder >= 0 else -1
         if self.shared_dispersion or shared_effects:
             is_shared = {False: self.shared_dispersion, True: shared_effects}
-            others = [
-                block
-                for block in self.blocks
-                if block.role != MEAN and is_shared[self._is_of_effects(block)]
-            ]
+            others = [b for b in self.blocks if b.role != MEAN]
+            others = [b for b in others if is_shared[self._is_of_effects(b)]]
             of_first = {(b.output, b.predictor): b.where for b in reversed(others)}
             for block in others:
                 index[block.where] = np.r_[of_first[block.output, block.predictor]]
@@ -338,17 +335,10 @@ class Experts(LinearPart):
         family, n_rows = self.families[k], data.rows.n_rows
         if not family.roles:  # the same for all rows
             return take_rows(family.components(()), np.zeros(n_rows, dtype=int))
-        if len(of_outputs) == 1:
-            etas = of_outputs[0][3]
-            return family.components([np.broadcast_to(eta, n_rows) for eta in etas])
-        if family.outcomes:
-            return family.components(
-                [[np.broadcast_to(eta, n_rows) for eta in own[3]] for own in of_outputs]
-            )
-        predictors = zip(*(etas for *_, etas in of_outputs), strict=True)
-        return family.components(
-            [np.stack([np.broadcast_to(eta, n_rows) for eta in own]) for own in predictors]
-        )
+        rows = [[np.broadcast_to(eta, n_rows) for eta in own[3]] for own in of_outputs]
+        if len(rows) == 1 or family.outcomes:
+            return family.components(rows if family.outcomes else rows[0])
+        return family.components([np.stack(own) for own in zip(*rows, strict=True)])
 
     def of_experts(
         self, theta: Array, data: Data, numbers: Sequence[int]

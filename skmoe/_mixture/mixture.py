@@ -74,7 +74,7 @@ class Data:
         # What experts read of y, for each family and output.
         self.targets: dict[Any, Any] = {}
         # Products of the columns of its designs, if they are kept.
-        self.column_products: dict[int, Array] | None = {} if keeps else None
+        self.column_products: dict[int, tuple[Array, Array]] | None = {} if keeps else None
         # Responsibilities of experts for rows (K, S, n), and for the gate (K, S, U).
         self.given: Any = None
         # Parts of the rows or units in the sums of each vector, (S, U); None for all of each.
@@ -164,9 +164,8 @@ def invert(matrices: Any, diagonal: Array) -> Inverse:
     """Inverses of curvatures (..., q, q) with a diagonal (..., q) added."""
     if isinstance(matrices, ImplicitCurvature):
         return Inverse(matrices, None, diagonal)
-    index = np.arange(diagonal.shape[-1])
-    matrix = matrices.copy()
-    matrix[..., index, index] += diagonal
+    matrix, size = matrices.copy(), diagonal.shape[-1]
+    matrix.reshape(*matrix.shape[:-2], size * size)[..., :: size + 1] += diagonal
     return Inverse(matrix, inverse_of(matrix), diagonal)
 
 
@@ -193,10 +192,8 @@ class ImplicitCurvature:
         """Products with vectors (P, S, q)."""
         total = np.zeros(vector.shape)
         for designs, weights in self.blocks:
-            changes = [
-                own if design is None else product(own, design.T)
-                for design, own in zip(designs, (vector[..., s] for s in self.slices), strict=True)
-            ]
+            pairs = zip((vector[..., s] for s in self.slices), designs, strict=True)
+            changes = [own if d is None else product(own, d.T) for own, d in pairs]
             for (t, u), weight in weights.items():
                 total[..., self.slices[t]] += _sums(weight * changes[u], designs[t])
                 if t != u:
@@ -209,10 +206,8 @@ class ImplicitCurvature:
         for designs, weights in self.blocks:
             for (t, u), weight in weights.items():
                 if t == u:
-                    design = designs[t]
-                    parts[t] = parts[t] + _sums(
-                        weight, design if design is None else squared(design)
-                    )
+                    squares = None if designs[t] is None else squared(designs[t])
+                    parts[t] = parts[t] + _sums(weight, squares)
         shape = np.broadcast_shapes(*(np.shape(part)[:-1] for part in parts))
         return np.concatenate([np.broadcast_to(p, (*shape, np.shape(p)[-1])) for p in parts], -1)
 
@@ -289,10 +284,9 @@ class Group:
         first = blocks[0] if blocks else ()
         self.roles = tuple(block.role for block in first)
         # Coordinates of each predictor, (P, d), and of all of them, (P, q).
-        where = [[np.r_[block.where] for block in own] for own in blocks]
+        where = [[np.arange(b.where.start, b.where.stop) for b in own] for own in blocks]
         self.index = [np.stack(of_predictor) for of_predictor in zip(*where, strict=True)]
-        empty = np.zeros((len(parts), 0), dtype=int)
-        self.coordinates = np.hstack(self.index) if self.index else empty
+        self.coordinates = np.hstack([np.zeros((len(parts), 0), dtype=int), *self.index])
         # Where each predictor is among them, and those of the mean.
         ends = np.cumsum([0, *(index.shape[1] for index in self.index)]).tolist()
         self.slices = [slice(*pair) for pair in pairwise(ends)]
@@ -311,7 +305,7 @@ class Group:
         """The T predictors at coefficients (S, D)."""
         etas: list[Array] = []
         for (role, _), index in zip(self.runs, self.of_runs, strict=True):
-            coef = np.moveaxis(theta[:, index], 0, 2)
+            coef = theta[:, index].transpose(1, 2, 0, 3)
             etas += [*(coef if role == CONSTANT else product(coef, data.designs[role].T))]
         if data.offset is not None and MEAN in self.roles and self.family.link == "log":
             of_output = data.offset if data.offset.ndim == 1 else data.offset[self.output]
@@ -334,19 +328,18 @@ class Group:
         assert self.limits is not None
         own, limits = theta[:, self.index[self.roles.index(DISPERSION)]], self.limits
         change, level = own[..., :-1] @ limits.rows.T, own[..., -1]
-        return np.stack(
-            [
-                change.min(axis=-1) / (limits.low - level - MARGINS_OF_ROWS[0]),
-                change.max(axis=-1) / (limits.high - level + MARGINS_OF_ROWS[1]),
-            ]
+        low, high = (
+            limits.low - level - MARGINS_OF_ROWS[0],
+            limits.high - level + MARGINS_OF_ROWS[1],
         )
+        return np.stack([change.min(axis=-1) / low, change.max(axis=-1) / high])
 
     def room_of_rows(self, theta: Array) -> tuple[Array, Array]:
         """Normals (B, q) and room (P, S, B) of bounds `normals @ step <= room` of steps."""
         assert self.limits is not None
         t, limits = self.roles.index(DISPERSION), self.limits
         rows = np.append(limits.rows, np.ones((len(limits.rows), 1)), axis=1)
-        logs = np.moveaxis(theta[:, self.index[t]], 0, 1) @ rows.T
+        logs = theta[:, self.index[t]].swapaxes(0, 1) @ rows.T
         below, above = MARGINS_OF_ROWS
         room = [logs - limits.low[:, None, None] + below, limits.high[:, None, None] + above - logs]
         normals = np.zeros((2 * len(rows), self.coordinates.shape[1]))
@@ -372,7 +365,7 @@ class Group:
                 own = [scores[t] for t in chosen]
                 stacked = own[0][None] if len(own) == 1 else np.stack(own)
                 sums = product(stacked, data.designs[role])
-            gradient[:, index] = np.moveaxis(sums, 2, 0)
+            gradient[:, index] = sums.transpose(2, 0, 1, 3)
 
     def curvature(self, information: Any, weight: Array, data: Data, dense: bool) -> Any:
         """Matrices (P, S, q, q) of the information of pairs of predictors, with weights (P, S, n).
@@ -391,7 +384,7 @@ class Group:
             by_designs.setdefault((self.roles[t], self.roles[u]), []).append((t, u))
         for roles, pairs in by_designs.items():
             first, second = (data.designs.get(role) for role in roles)
-            stacked = np.stack([np.broadcast_to(weighted[pair], weight.shape) for pair in pairs])
+            stacked = np.array([weighted[pair] for pair in pairs])
             flat = stacked.reshape(-1, weight.shape[-1])
             found = weighted_products(first, second, flat, data.column_products)
             shape = *stacked.shape[:3], *found.shape[1:]
@@ -456,9 +449,10 @@ class Prior(NamedTuple):
         # Sums of squares over their scales, at the coordinates of the log scales.
         of_slopes = precision * np.square(theta)
         scales = np.where(self.scale < 0, len(self.scale), self.scale)
-        total = np.zeros((*theta.shape[:-1], len(self.scale) + 1))
-        for at in np.ndindex(theta.shape[:-1]):
-            total[at] = np.bincount(scales, of_slopes[at], len(self.scale) + 1)
+        size, n_vectors = len(self.scale) + 1, theta[..., 0].size
+        index = scales + size * np.arange(n_vectors)[:, None]
+        total = np.bincount(index.ravel(), of_slopes.ravel(), size * n_vectors)
+        total = total.reshape(*theta.shape[:-1], size)
         logs = np.where(self.squares != 0.0, theta, 0.0)
         decreasing = 0.5 * (total[..., :-1] + self.squares * np.exp(-logs))
         gradient = gradient + 0.5 * self.strength - decreasing
@@ -720,9 +714,8 @@ class Mixture:
 
         def of_block(data: Data) -> Array:
             logs, weight = self.log_gate(theta, data), data.rows.gate_weight
-            return np.asarray(
-                np.exp(np.broadcast_to(logs, (*logs.shape[:2], len(weight)))) @ weight
-            )
+            proba = np.exp(np.broadcast_to(logs, (*logs.shape[:2], len(weight))))
+            return np.asarray(proba @ weight)
 
         return np.asarray(sum_over_blocks(of_block, blocks))
 
@@ -744,7 +737,7 @@ class Mixture:
 
     def bounded(self, theta: Array) -> Array:
         """The nearest valid coefficients (S, D)."""
-        theta = np.clip(theta, self.lower, self.upper)
+        theta = np.minimum(np.maximum(theta, self.lower), self.upper)
         if self.drops:
             theta = np.where(self.prior.dropped, 0.0, theta)
         if self.prior.joint:

@@ -300,7 +300,8 @@ def _with_evidence(problem: Problem, objective: Objective, begun: Run, on_sample
         objective, begun = objective._replace(mixture=run.mixture), begun._replace(theta=run.theta)
         if run.stopped:  # the lower bound is that of all rows
             return em(objective, run.theta, 0, problem.tol)._replace(stopped=True)
-    run = search_penalties(objective, *arguments, begun, limits)
+    is_trial = problem.previous is not None and not problem.ends_at_maximum
+    run = search_penalties(objective, *arguments, begun, limits, is_trial=is_trial)
     in_memory = isinstance(problem.rows, Dataset) and not on_sample and problem.ends_at_maximum
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
     if in_memory and is_common and problem.mixture.experts.can_separate:

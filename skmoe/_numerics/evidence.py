@@ -16,8 +16,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import digamma, gammaln
+from scipy.special import digamma, gammaln, zeta
 
 from skmoe._numerics.typing import TINY, Alpha, Array
 
@@ -123,18 +122,14 @@ def evidence_of_penalty(before: Alpha, after: Alpha, slopes: Slopes) -> tuple[fl
     variances, independent = slopes.variances, covariances.ndim == 2
     old, new = (np.broadcast_to(alpha, values.shape[1:]) for alpha in (before, after))
     precision = weight * old
-    step = np.einsum(
-        "si,si->si" if independent else "sij,sj->si", covariances, gradient - precision * values
-    )
+    step = gradient - precision * values
+    step = covariances * step if independent else (covariances @ step[..., None])[..., 0]
     sparsity = np.maximum(1.0 / variances - precision, TINY)
     quality = (values + step) / variances
     gain = log_evidence(weight * new, sparsity, quality, weight)
     gain = (gain - log_evidence(precision, sparsity, quality, weight)).sum()
-    volumes = (
-        np.log(np.maximum(variances, TINY)).sum(axis=1)
-        if independent
-        else np.linalg.slogdet(covariances)[1]
-    )
+    volumes = np.log(np.maximum(variances, TINY)).sum(axis=1)
+    volumes = volumes if independent else np.linalg.slogdet(covariances)[1]
     volume = 0.5 * (volumes + np.log(np.maximum(old, TINY)).sum()).sum()
     if isinstance(after, tuple):
         kept = [(~is_dropped(alpha)).sum() * slopes.log_prior_of_keeping for alpha in (old, new)]
@@ -153,9 +148,8 @@ def feature_penalties(alpha: Alpha, slopes: Slopes) -> tuple[float, ...]:
     current = np.array(np.broadcast_to(np.asarray(alpha, dtype=float), slopes.values.shape[-1:]))
     covariances, independent = slopes.covariances, slopes.covariances.ndim == 2
     step = slopes.gradient - current * slopes.values
-    mean = slopes.values + np.einsum(
-        "si,si->si" if independent else "sij,sj->si", covariances, step
-    )
+    mean = covariances * step if independent else (covariances @ step[..., None])[..., 0]
+    mean = slopes.values + mean
     columns = np.arange(len(current))
     for _ in range(MAX_STEPS_PER_FEATURE * len(current)):
         variances = slopes._replace(covariances=covariances).variances
@@ -175,9 +169,8 @@ def feature_penalties(alpha: Alpha, slopes: Slopes) -> tuple[float, ...]:
             break
         wanted = PENALTY_GRID[best[j]] if largest[j] > 0.0 else DROPPED
         # Another penalty of one feature changes the inverse by rank one.
-        column = (
-            covariances[:, :, j] if not independent else np.where(columns == j, covariances, 0.0)
-        )
+        of_j = columns == j
+        column = np.where(of_j, covariances, 0.0) if independent else covariances[:, :, j]
         factor = 1.0 / (column[:, j] + 1.0 / (wanted - current[j]))
         scaled = column * factor[:, None]
         mean = mean - scaled * mean[:, j, None]
@@ -196,34 +189,43 @@ MAX_STRENGTH = 1e4
 # Range of the logs of scales about their defaults.
 SCALE_RANGE = -30.0, 5.0
 
-# Largest gradient of the log evidence at its maximum.
-GRADIENT_TOL = 1e-7
+# Relative gain of the log evidence below which Newton's steps end, and their largest number and
+# length.
+RELATIVE_GAIN = 1e-14
+MAX_STEPS = 60
+MAX_LENGTH = 3.0
 
 
 def dispersion_prior(squares: Array, weight: Array, center: Array) -> Array:
     """Logs of strength and scales (1 + m,) of the prior of variances with the largest evidence.
 
     `squares` (K, m) are sums of squared residuals, and `weight` (K, m) their degrees of freedom.
-    `center` are the logs of the defaults.
+    `center` are the logs of the defaults. Newton's steps lead upward, also where the log evidence
+    is not concave.
     """
-    bounds = np.add.outer(center, SCALE_RANGE)
-    bounds[0] = np.log([MIN_STRENGTH, MAX_STRENGTH])
-    found = minimize(
-        log_evidence_of_prior,
-        np.clip(center, *bounds.T),
-        args=(squares, weight, center, -1.0),
-        method="L-BFGS-B",
-        jac=True,
-        bounds=bounds,
-        options={"ftol": 0.0, "gtol": GRADIENT_TOL},
-    )
-    return np.asarray(found.x)
+    low, high = np.add.outer(center, SCALE_RANGE).T
+    low[0], high[0] = np.log([MIN_STRENGTH, MAX_STRENGTH])
+    logs, part, unit = np.minimum(np.maximum(center, low), high), 1.0, np.eye(len(center))
+    found = log_evidence_of_prior(logs, squares, weight, center)
+    for _ in range(MAX_STEPS):
+        value, slope, hessian = found
+        held = ((logs <= low) & (slope < 0.0)) | ((logs >= high) & (slope > 0.0))
+        slope = np.where(held, 0.0, slope)
+        sizes, vectors = np.linalg.eigh(np.where(held | held[:, None], unit, hessian))
+        step = vectors @ ((slope @ vectors) / np.maximum(np.abs(sizes), TINY))
+        if part * (step @ slope) <= RELATIVE_GAIN * (1.0 + abs(value)):
+            break
+        step *= part * min(1.0, MAX_LENGTH / float(np.abs(step).max()))
+        trial = np.minimum(np.maximum(logs + step, low), high)
+        other = log_evidence_of_prior(trial, squares, weight, center)
+        logs, found, part = (trial, other, 1.0) if other[0] > value else (logs, found, 0.5 * part)
+    return logs
 
 
 def log_evidence_of_prior(
-    logs: Array, squares: Array, weight: Array, center: Array, sign: float = 1.0
-) -> tuple[float, Array]:
-    """Log evidence of the logs of strength and scales, (1 + m,), and its gradient, with a sign.
+    logs: Array, squares: Array, weight: Array, center: Array
+) -> tuple[float, Array, Array]:
+    """Log evidence of the logs of strength and scales, (1 + m,), with gradient and Hessian.
 
     The sums of squares have a scaled F distribution given strength and scale, whose prior is
     log-normal about the defaults. What depends on squares or weights alone is left out. So the log
@@ -234,11 +236,17 @@ def log_evidence_of_prior(
     half, prior = 0.5 * (weight + nu), nu * scales
     total = prior + squares
     share = prior / total  # of the prior in a scale
+    rest = 1.0 - share
     value = gammaln(half) - gammaln(0.5 * nu) + 0.5 * nu * np.log(0.5 * prior)
     value = value - half * np.log(0.5 * total)
-    of_scale = 0.5 * (nu * (1.0 - share) - weight * share)  # derivative by a log scale
+    of_scale = 0.5 * (nu * rest - weight * share)  # derivative by a log scale
     slope = digamma(half) - digamma(0.5 * nu) - np.log1p(squares / prior)
     moved = (logs - center) / LOG_STD**2
     gradient = np.append((0.5 * nu * slope + of_scale).sum(), of_scale.sum(axis=0)) - moved
-    log_prior = -0.5 * moved @ (logs - center)
-    return sign * float(value.sum() + log_prior), sign * gradient
+    twice = -half * share * rest  # second derivatives by a log scale, with the log strength, ...
+    mixed = 0.5 * nu * rest + twice
+    change = 0.5 * nu * (zeta(2.0, half) - zeta(2.0, 0.5 * nu))  # zeta is the trigamma function
+    hessian = np.diag(np.append((0.5 * nu * (slope + change + rest) + mixed).sum(), twice.sum(0)))
+    hessian[0, 1:] = hessian[1:, 0] = mixed.sum(axis=0)
+    hessian -= np.eye(len(logs)) / LOG_STD**2
+    return float(value.sum() - 0.5 * moved @ (logs - center)), gradient, hessian

@@ -55,7 +55,7 @@ def product(values: Array, matrix: Design) -> Array:
 
 
 def weighted_products(
-    first: Any, second: Any, weights: Array, kept: dict[int, Array] | None = None
+    first: Any, second: Any, weights: Array, kept: dict[int, tuple[Array, Array]] | None = None
 ) -> Array:
     """Sums over rows of products of the columns of two designs, with weights (m, n): (m, d, e).
 
@@ -71,21 +71,22 @@ def weighted_products(
     if sparse.issparse(first) and first.nnz > MAX_SPARSE_DENSITY * first.shape[0] * n_columns:
         first = first.toarray(order="F")
         second = first if is_same else second
-    products = np.empty((len(weights), n_columns, second.shape[1]))
     if is_same and not sparse.issparse(first) and 2 * len(weights) > n_columns:
         # With many weights a single product with all pairwise column products is faster.
-        a, b = np.triu_indices(n_columns)
-        columns = None if kept is None else kept.get(key)
-        if columns is None:
+        columns, pairs = (None, None) if kept is None else kept.get(key, (None, None))
+        if columns is None or pairs is None:
+            a, b = np.triu_indices(n_columns)
+            pairs = np.empty((n_columns, n_columns), dtype=int)
+            pairs[a, b] = pairs[b, a] = np.arange(len(a))
             columns, start = np.empty((len(a), len(first)), first.dtype), 0
             for i, column in enumerate(first.T):
                 end = start + n_columns - i
                 np.multiply(first.T[i:], column, out=columns[start:end])
                 start = end
             if kept is not None:
-                kept[key] = columns
-        products[:, a, b] = products[:, b, a] = weights @ columns.T
-        return products
+                kept[key] = columns, pairs
+        return (weights @ columns.T).take(pairs, axis=1)
+    products = np.empty((len(weights), n_columns, second.shape[1]))
     for own, weight in zip(products, weights, strict=True):
         left, right, used = first, second, np.flatnonzero(weight)
         if 2 * len(used) < len(weight):

@@ -90,7 +90,7 @@ def log_normalise(joint: Array) -> tuple[Array, Array]:
     A row that is impossible under every component has equal responsibilities.
     """
     peak = joint.max(axis=0)
-    impossible = np.isneginf(peak)
+    impossible = peak == -np.inf
     if impossible.any():
         joint = np.where(impossible, 0.0, joint)
         resp, log_density = log_normalise(joint)

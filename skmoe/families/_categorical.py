@@ -91,9 +91,11 @@ class Categorical(Family):
         """Log probabilities of the classes, (C, ..., n)."""
         if self.n_classes == 1:
             return np.zeros((1, 1))
-        is_one = isinstance(eta, np.ndarray)  # array, of which the axis of predictors comes first
+        # An array has the axis of predictors first.
+        is_one = isinstance(eta, np.ndarray) or len({np.shape(own) for own in eta}) == 1
         stacked = np.asarray(eta) if is_one else np.stack(np.broadcast_arrays(*eta))
-        logits = np.tensordot(self.contrasts, stacked, 1)
+        logits = self.contrasts @ stacked.reshape(len(stacked), -1)
+        logits = logits.reshape(self.n_classes, *stacked.shape[1:])
         logits -= logits.max(axis=0)
         exponentials = np.maximum(logits, LOG_TINY)
         np.exp(exponentials, out=exponentials)
@@ -102,12 +104,14 @@ class Categorical(Family):
 
     def contrasted(self, values: Array) -> Array:
         """Derivatives (T, ..., n) by the predictors, of those (C, ..., n) by the logits."""
-        return np.tensordot(self.contrasts.T, values, 1)
+        found = self.contrasts.T @ values.reshape(self.n_classes, -1)
+        return np.asarray(found.reshape(len(found), *values.shape[1:]))
 
     def covariance(self, probs: Array, mean: Array | None = None) -> Curvature:
         """Curvature {(t, u): (..., n)} at probabilities (C, ..., n), contrasted in `mean`."""
         mean = self.contrasted(probs) if mean is None else mean
-        found = np.tensordot(self.products, probs, 1)
+        found = self.products @ probs.reshape(self.n_classes, -1)
+        found = found.reshape(len(found), *probs.shape[1:])
         for own, (t, u) in zip(found, self.pairs, strict=True):
             own -= mean[t] * mean[u]
         return dict(zip(self.pairs, found, strict=True))

@@ -293,10 +293,8 @@ def _make_experts(
     n_folds = 1 if raw_features.fold is None else int(raw_features.fold.max()) + 1
     shape = n_experts, n_folds + params.estimator_experts.n_fits_to_all_rows
     of_pipeline = params.task.name, params.alpha, raw_features.X, has_categories
-    resolved = tuple(
-        named_pipeline(each, *of_pipeline) if isinstance(each, str) else each
-        for each in params.estimators * copies
-    )
+    given = params.estimators * copies
+    resolved = tuple(named_pipeline(m, *of_pipeline) if isinstance(m, str) else m for m in given)
     seeds = np.random.default_rng(seed).integers(2**31 - 1, size=shape)
     classes = data.attributes.get("classes_")
     fits = Fits(resolved, seeds, data.routes * copies, classes, params.n_jobs)

@@ -75,9 +75,6 @@ PATIENCE = 2
 N_STANDARD_ERRORS = 2.0
 MIN_TOTAL_GAIN = 3.0
 
-# Iterations of fits that leave rows out, from the fit to all rows.
-N_ITER_WITHOUT_ROWS = 20
-
 # Seed of folds, sample and starts.
 SELECTION_SEED = 0
 
@@ -305,9 +302,14 @@ def _select_n_experts(
     weight = rows.weight if rows.unit is None else np.ones(n_distinct)
 
     def score(number: int) -> Array | None:
-        log_density, masses = growth.fit(number).without_rows(left_out)
-        collapsed = 2 * sum(is_collapsed(mass).any() for mass in masses.T) > len(left_out)
-        if collapsed and tried[-1] > 0 and number <= next_number(tried[-1]):
+        trial = growth.fit(number)
+        follows = tried[-1] > 0 and number <= next_number(tried[-1])
+        if follows and not trial.run.mixture.experts.needs_all_rows:
+            objective = trial.problem.em_problem.objective(trial.run.mixture)
+            if is_collapsed(objective.at(trial.run.theta[None]).total.counts[:, 0]).any():
+                return None
+        log_density, masses = trial.without_rows(left_out)
+        if follows and 2 * sum(is_collapsed(mass).any() for mass in masses.T) > len(left_out):
             return None
         tried.append(number)
         of_rows = np.where(left_out > 0.0, left_out * log_density, 0.0).sum(axis=0)
@@ -420,7 +422,7 @@ class Trial(NamedTuple):
                 return self._without_rows_of_estimators(left_out)
             return self._out_of_fold(len(left_out))
         objective = em_problem.objective(mixture)
-        log_density, masses = without_rows(objective, theta, left_out, N_ITER_WITHOUT_ROWS)
+        log_density, masses = without_rows(objective, theta, left_out)
         jacobian = [self._log_jacobian(data) for data in objective.blocks]
         return log_density - np.concatenate(jacobian), masses
 
@@ -493,6 +495,13 @@ def fit_trial(
         em_problem = problem.em_problem
         if isinstance(start, Trial):
             em_problem = with_split_experts(em_problem, start.run)
+            begun = em_problem.mixture
+            for penalty in em_problem.penalties:  # those that the trial has found
+                found = getattr(start.run.mixture, penalty.part).penalties
+                fields = found.keys() & set(penalty.fields) - {"predictor_squares"}
+                part = getattr(begun, penalty.part).with_penalties({f: found[f] for f in fields})
+                begun = begun.with_part(penalty.part, part)
+            em_problem = em_problem._replace(previous=begun)
             problem = problem._replace(em_problem=em_problem)
         run = fit_starts(em_problem, own.n_jobs).run
     return Trial(own, given, problem, run)

@@ -15,10 +15,10 @@ References
    Journal of the Royal Statistical Society B 44, 226-233.
 .. [2] M. Jamshidian and R. I. Jennrich (1997), "Acceleration of the EM algorithm by using
    quasi-Newton methods", Journal of the Royal Statistical Society B 59, 569-587.
-.. [4] J. Nocedal and S. J. Wright (2006), "Numerical optimization", 2nd edition, Springer,
-   chapter 6.
 .. [3] D. A. Binder (1983), "On the variances of asymptotically normal estimators from complex
    surveys", International Statistical Review 51, 279-292.
+.. [4] J. Nocedal and S. J. Wright (2006), "Numerical optimization", 2nd edition, Springer,
+   chapter 6.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from scipy.linalg import block_diag
 from scipy.special import softmax
 
 from skmoe._mixture.chain import stationary_scores
-from skmoe._mixture.em import Objective, Pace, Run, State, em
+from skmoe._mixture.em import Objective, Pace, Run, em
 from skmoe._mixture.mixture import At, Data, Mixture
-from skmoe._numerics.linalg import add_fields, product, sum_over_blocks, weighted_products
+from skmoe._numerics.linalg import add_fields, sum_over_blocks, weighted_products
 from skmoe._numerics.signed_steps import signed_step
 from skmoe._numerics.typing import TINY, Array
 from skmoe.families._base import RANK
@@ -106,20 +106,16 @@ def observed_information(
     return _with_balance(mixture, theta, blocks, found) if mixture.balance else found
 
 
+# Responsibilities that add nothing to sums over rows.
+NO_RESPONSIBILITY = 1e-15
+
+
 class Entry(NamedTuple):
     """A predictor of an expert or of the gate in a block of rows."""
 
     where: Array  # its coefficients
     design: Any  # None for a constant
     slope: Array  # its derivative times the responsibility, (n,)
-    owner: int  # the expert
-
-
-# Responsibilities that add nothing to sums over rows.
-NO_RESPONSIBILITY = 1e-15
-
-# Rows of which the weights of all pairs of predictors fit into the cache.
-ROWS_OF_PAIRS = 4096
 
 
 def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
@@ -128,82 +124,57 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
         return _of_units(mixture, theta, False, data)
     at, weight = mixture.at(theta[None], data), data.rows.weight
     resp = data.posterior(at.log_gates, at.logs, mixture.top_k)[0][:, 0]
-    inverse = 1.0 / np.where(resp > 0.0, resp, 1.0)
     entries: list[Entry] = []
-    # Weights of pairs of predictors, beside those by the product of their slopes.
-    listed: dict[tuple[int, int], Array] = {}
+    weights: dict[tuple[int, int], Array] = {}
+    owners: list[int] = []
     for k, index, roles, scores, second in row_derivatives(mixture, at, data):
         if resp[k].max(initial=0.0) < NO_RESPONSIBILITY:
             continue
         start = len(entries)
-        for where, role, score in zip(index, roles, scores, strict=True):
-            own = resp[k] * np.where(resp[k] > 0.0, score, 0.0)
-            entries.append(Entry(where, data.designs.get(role), own, k))
+        for own_index, role, score in zip(index, roles, scores, strict=True):
+            own = np.where(resp[k] > 0.0, score, 0.0)
+            entries.append(Entry(own_index, data.designs.get(role), resp[k] * own))
+            owners.append(k)
         for (t, u), value in second.items():
-            listed[start + t, start + u] = resp[k] * value
+            weights[start + t, start + u] = resp[k] * value
+    slopes = [entry.slope for entry in entries]
     for a, b in combinations_with_replacement(range(len(entries)), 2):
-        if entries[a].owner == entries[b].owner:
-            own = entries[a].slope * entries[b].slope * inverse[entries[a].owner]
-            listed[a, b] = listed.get((a, b), 0.0) + own
-    n_own, right = len(entries), [entry.slope for entry in entries]
-    contrasts = np.zeros((len(resp), 0))
+        own = slopes[a] * slopes[b]
+        value = -own
+        if owners[a] == owners[b]:
+            k = owners[a]
+            value = value + own / np.where(resp[k] > 0.0, resp[k], 1.0)
+        weights[a, b] = weights[a, b] + value if (a, b) in weights else value
+    n_own = len(entries)
     for gate in mixture.gate_groups:
         family, proba = gate.family, np.exp(at.log_gates[0])[:, 0, 0]
-        contrasts, design = family.contrasts, data.designs.get(gate.roles[0])
-        right += [*family.contrasted(resp)]
+        center = np.asarray(family.contrasted(resp))
         residual = family.contrasted(resp - np.broadcast_to(proba, resp.shape))
-        for index, own in zip(gate.index, residual, strict=True):
-            entries.append(Entry(index[0], design, own, -1))
         missing, of_prior = family.covariance(resp), family.covariance(proba)
+        for t, of_predictor in enumerate(gate.index):
+            entries.append(Entry(of_predictor[0], data.designs.get(gate.roles[t]), residual[t]))
+            for a in range(n_own):
+                weights[a, n_own + t] = slopes[a] * (family.contrasts[owners[a], t] - center[t])
         for (t, u), value in missing.items():
-            listed[n_own + t, n_own + u] = value - of_prior[t, u]
-    for key, value in listed.items():
-        listed[key] = np.broadcast_to(value * weight, weight.shape)
-    slopes = np.stack([entry.slope for entry in entries]) * weight
-    # Predictors with the same design, of experts and of the gate.
-    members: dict[tuple[int, bool], list[int]] = {}
-    for a, entry in enumerate(entries):
-        members.setdefault((id(entry.design), a >= n_own), []).append(a)
-    groups = [(np.array(own), np.stack([right[a] for a in own])) for own in members.values()]
-    # Pairs a <= b of predictors, one run of b after the other, by their designs.
-    runs: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
-    gradient, hessian = np.zeros(mixture.size), np.zeros((mixture.size, mixture.size))
-    for g, (own, _) in enumerate(groups):
-        design = entries[own[0]].design
-        found = slopes[own].sum(axis=1)[:, None] if design is None else product(slopes[own], design)
-        gradient[np.stack([entries[a].where for a in own])] += found
-        for a, entry in enumerate(entries):
-            if own[-1] >= a:
-                key = id(entry.design), id(design)
-                runs.setdefault(key, []).append((a, g, int(np.searchsorted(own, a))))
-    for chosen in runs.values():
-        pairs = [(a, int(b)) for a, g, start in chosen for b in groups[g][0][start:]]
+            weights[n_own + t, n_own + u] = value - of_prior[t, u]
+    size = mixture.size
+    gradient, hessian = np.zeros(size), np.zeros((size, size))
+    for entry in entries:
+        weighted = entry.slope * weight
+        gradient[entry.where] += (
+            weighted.sum() if entry.design is None else entry.design.T @ weighted
+        )
+    by_designs: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for a, b in weights:
+        by_designs.setdefault((id(entries[a].design), id(entries[b].design)), []).append((a, b))
+    for pairs in by_designs.values():
         first, second = (entries[i].design for i in pairs[0])
-        total: Any = 0.0
-        is_sparse = sparse.issparse(first) or sparse.issparse(second)
-        step = len(weight) if is_sparse else ROWS_OF_PAIRS
-        for begin in range(0, len(weight), max(step, 1)):
-            rows, end = slice(begin, begin + step), 0
-            stacked = np.empty((len(pairs), len(weight[rows])))
-            for a, g, start in chosen:
-                others = groups[g][1][start:, rows]
-                if a < n_own <= groups[g][0][0]:
-                    others = others - contrasts[entries[a].owner][:, None]
-                end += len(others)
-                np.multiply(others, -slopes[a, rows], out=stacked[end - len(others) : end])
-            for own, pair in zip(stacked, pairs, strict=True):
-                if pair[0] >= n_own:
-                    own[:] = 0.0
-                if pair in listed:
-                    own += listed[pair][rows]
-            left = first if first is None or is_sparse else first[rows]
-            top = second if second is None or is_sparse else second[rows]
-            top = left if first is second else top
-            total = total + weighted_products(left, top, stacked)
-        total[[a == b for a, b in pairs]] *= 0.5
-        left, top = (np.stack([entries[pair[i]].where for pair in pairs]) for i in range(2))
-        hessian[left[:, :, None], top[:, None]] += total
-    hessian += hessian.T
+        stacked = np.stack([weights[pair] for pair in pairs]) * weight
+        for (a, b), found in zip(pairs, weighted_products(first, second, stacked), strict=True):
+            rows, columns = entries[a].where, entries[b].where
+            hessian[rows[:, None], columns] += found
+            if a != b:
+                hessian[columns[:, None], rows] += found.T
     if data.at_entry is not None:
         of_entry = _of_block(mixture, theta, data.at_entry)
         hessian, gradient = hessian + of_entry[0], gradient + of_entry[1]
@@ -487,18 +458,15 @@ MAX_STEPS_IN_A_ROW = 10
 MIN_FRACTION = 1.0 / 64.0
 EM_ITERATIONS_BETWEEN = 25
 
-# Fits with more multiplications for an information matrix learn it from gradients between two.
+# Fits with more multiplications for an information matrix make so many steps with each. They end
+# at a shift that is shorter, as it is known less precisely.
 MIN_MULTIPLICATIONS = 3e8
-MAX_QUASI_NEWTON_STEPS = 40
-QUASI_NEWTON_SHIFT = 0.3 * MAX_SHIFT
-MIN_FRACTION_OF_CHANGE = 1e-3
-MIN_GAIN = 1e-4  # relative to the one that the slope predicts
-STEEP = 0.5  # part of the slope that is left where a longer step is better
-CURVATURE_TOL = 1e-8
+MAX_AGE = 40
+LEARNED_SHIFT = 0.3 * MAX_SHIFT
 
 # Weight of the rows of experts that are emptied, and how much the logs of their probabilities fall.
 MAX_EMPTY_WEIGHT = 1.0
-EMPTYING = 40.0
+EMPTYING = 100.0
 
 # These iterations are extrapolated from the first one on.
 EXTRAPOLATED = Pace(n_plain=0)
@@ -580,33 +548,39 @@ def _until_nothing_is_gained(objective: Objective, run: Run, max_iter: int, tol:
 
 
 def _newton_steps(objective: Objective, run: Run, max_iter: int) -> Run:
-    """Newton's steps that increase the lower bound, and whether the run has converged then."""
-    converged, mixture = False, objective.mixture
-    is_large = objective.n_rows * float(mixture.size) ** 2 > MIN_MULTIPLICATIONS
-    if is_large and mixture.is_plain and not mixture.has_signs:
-        run = _without_empty_experts(objective, run)
-    else:
-        is_large = False
-    for _ in range(MAX_STEPS_IN_A_ROW):
-        step = newton_step(objective.mixture, run.theta, objective.blocks)
+    """Newton's steps that increase the lower bound, and whether the run has converged then.
+
+    Of many rows an information matrix takes as long as ten or twenty E-steps. There the changes of
+    the gradient correct the inverse matrix for the steps after it, by the rule of Broyden,
+    Fletcher, Goldfarb and Shanno [4]_.
+    """
+    converged, mixture, age = False, objective.mixture, 0
+    learns = objective.n_rows * float(mixture.size) ** 2 > MIN_MULTIPLICATIONS
+    learns &= mixture.is_plain and not mixture.has_signs
+    run = _without_empty_experts(objective, run) if learns else run
+    for _ in range(MAX_STEPS_IN_A_ROW * (MAX_AGE if learns else 1)):
+        if age == 0:
+            step = newton_step(mixture, run.theta, objective.blocks)
+            inverse = step.root @ step.root.T if learns else None
         converged = step.shift <= MAX_SHIFT
         round_off = LOWER_BOUND_ROUND_OFF * (1.0 + abs(run.lower_bound))
         negligible = np.sqrt(2.0 * round_off * step.information.expert_weight.sum())
         negligible = np.clip(negligible, NEGLIGIBLE_SHIFT, MAX_SHIFT)
+        negligible = LEARNED_SHIFT if learns else negligible
         if step.shift <= negligible or run.n_iter >= max_iter:
             break
-        if is_large:
-            run = _quasi_newton_steps(objective, run, step, max_iter)
-            if run.converged or run.stopped:
-                return run
-            continue
         fraction, reached = 2.0, -np.inf  # the longest of halved steps that increases the bound
         while not reached > run.lower_bound and fraction > MIN_FRACTION:
             fraction /= 2.0
-            theta = objective.mixture.bounded((run.theta + fraction * step.change)[None])
-            reached = float(objective.at(theta, curvature=False).lower_bound[0])
+            theta = mixture.bounded((run.theta + fraction * step.change)[None])
+            state = objective.at(theta, curvature=False)
+            reached = float(state.lower_bound[0])
         if not reached > run.lower_bound:
-            break
+            if age == 0:
+                break
+            age = 0
+            continue
+        change = theta[0] - run.theta
         run = run._replace(theta=theta[0], lower_bounds=[*run.lower_bounds, reached])
         if objective.observer is not None and objective.observer(run.n_iter, run):
             return run._replace(stopped=True, converged=converged)
@@ -614,6 +588,18 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int) -> Run:
         if fraction == 1.0 and CURVATURE * step.shift**2 <= negligible:
             converged = True
             break
+        if learns:
+            age = (age + 1) % MAX_AGE
+            gradient = state.total.gradient[0] - mixture.penalty_gradient(run.theta)
+            bent = step.gradient - gradient
+            ahead, square = inverse @ bent, float(change @ bent)
+            if square > EIGENVALUE_TOL * (change @ step.gradient):
+                both = np.outer(change, ahead) / square
+                inverse += (1.0 + ahead @ bent / square) / square * np.outer(change, change)
+                inverse -= both + both.T
+            change = inverse @ gradient
+            shift = float(np.sqrt(max(change @ gradient, 0.0)))
+            step = step._replace(change=change, shift=shift, gradient=gradient)
     return run._replace(converged=converged)
 
 
@@ -624,11 +610,11 @@ def _without_empty_experts(objective: Objective, run: Run) -> Run:
     """
     mixture, theta = objective.mixture, run.theta.copy()
     counts = objective.at(theta[None], curvature=False).total.counts[:, 0]
-    [empty] = np.nonzero(counts < MAX_EMPTY_WEIGHT)
+    empty = np.flatnonzero(counts < MAX_EMPTY_WEIGHT)
     if not len(empty) or not mixture.gate_groups or not mixture.experts.is_linear:
         return run
     [gate] = mixture.gate_groups
-    intercepts = np.concatenate([index[0, -1:] for index in gate.index])
+    intercepts = np.array([index[0, -1] for index in gate.index])
     theta[intercepts] -= EMPTYING * gate.family.contrasts[empty].sum(axis=0)
     for group in mixture.experts.groups:
         own = group.coordinates[np.isin(group.parts, empty)]
@@ -637,57 +623,6 @@ def _without_empty_experts(objective: Objective, run: Run) -> Run:
     if reached < run.lower_bound:
         return run
     return run._replace(theta=theta, lower_bounds=[*run.lower_bounds[:-1], reached])
-
-
-def _quasi_newton_steps(objective: Objective, run: Run, step: NewtonStep, max_iter: int) -> Run:
-    """Steps whose curvature is that of a Newton step and of the changes of the gradient since [4]_.
-
-    Each costs an E-step or two, where an information matrix costs ten or twenty.
-    """
-    inverse, gradient, run = step.root @ step.root.T, step.gradient, run._replace(converged=False)
-    for _ in range(min(MAX_QUASI_NEWTON_STEPS, max_iter - run.n_iter)):
-        change = inverse @ gradient
-        if change @ gradient <= QUASI_NEWTON_SHIFT**2:
-            return run._replace(converged=True)
-        state = _along(objective, run, change, float(change @ gradient))
-        if state is None:
-            break
-        theta, before, bound = state.theta[0], gradient, float(state.lower_bound[0])
-        moved = theta - run.theta
-        gradient = state.total.gradient[0] - objective.mixture.penalty_gradient(theta)
-        run = run._replace(theta=theta, lower_bounds=[*run.lower_bounds, bound])
-        if objective.observer is not None and objective.observer(run.n_iter, run):
-            return run._replace(stopped=True)
-        bent = before - gradient
-        curvature, ahead = moved @ bent, inverse @ bent
-        if curvature > CURVATURE_TOL * (moved @ before):
-            both = np.outer(moved, ahead)
-            factor = (1.0 + ahead @ bent / curvature) / curvature
-            inverse = inverse + factor * np.outer(moved, moved) - (both + both.T) / curvature
-    return run
-
-
-def _along(objective: Objective, run: Run, change: Array, slope: float) -> State | None:
-    """The state at a part or a multiple of a change after which the bound is higher enough."""
-    fraction, found = 1.0, None
-    while fraction > MIN_FRACTION_OF_CHANGE:
-        theta = objective.mixture.bounded((run.theta + fraction * change)[None])
-        state = objective.at(theta, curvature=False)
-        gain = float(state.lower_bound[0] - run.lower_bound) * state.total.weight
-        if gain > MIN_GAIN * fraction * slope and (found is None or gain > found[0]):
-            found = gain, state
-            gradient = state.total.gradient[0] - objective.mixture.penalty_gradient(theta[0])
-            if change @ gradient < STEEP * slope or fraction > 8.0:
-                break
-            fraction *= 2.0
-        elif found:
-            break
-        else:  # the maximum of the parabola
-            bend = 2.0 * (fraction * slope - gain) / fraction**2
-            fraction *= (
-                float(np.clip(slope / bend / fraction, 0.1, 0.5)) if np.isfinite(gain) else 0.1
-            )
-    return found[1] if found else None
 
 
 def newton_step(mixture: Mixture, theta: Array, blocks: Any, *scores: Any) -> NewtonStep:
@@ -716,7 +651,7 @@ def newton_step(mixture: Mixture, theta: Array, blocks: Any, *scores: Any) -> Ne
     size = np.abs(eigenvalues)
     known = size > EIGENVALUE_TOL * size.max()
     along = vectors[:, known].T @ (slope * unit)
-    root = np.zeros((len(first), int(known.sum())))
+    root = np.zeros((len(first), len(along)))
     root[kept] = unit[:, None] * vectors[:, known] / np.sqrt(size[known])
     change = root @ (along / np.sqrt(size[known]))
     shift = float(np.sqrt((np.square(along) / size[known]).sum()))

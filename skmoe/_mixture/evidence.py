@@ -85,6 +85,7 @@ def search_penalties(
     penalties: Sequence[Penalty],
     start: Run,
     limits: tuple[int, float],
+    n_final: int = 0,
 ) -> Run:
     """EM in stages between which the penalties are updated; `limits` are `max_iter` and `tol`.
 
@@ -92,7 +93,7 @@ def search_penalties(
     of the default mixture. All stages together, with the iterations of the start, make at most
     `max_iter` iterations. It ends early if a run is stopped. A search that can drop features ends
     at penalties that it has left if their evidence was clearly higher: the evidence can fall if
-    needed ones are dropped.
+    needed ones are dropped. Where Newton's steps follow, a few final iterations can be enough.
     """
     max_iter, tol = limits
     theta, n_done, search_round, n_runs = start.theta, start.n_iter, 0, 0
@@ -102,18 +103,17 @@ def search_penalties(
     drops_features = any(penalty.search == "ard" for penalty in penalties)
     if drops_features:
         mixture = _with_penalties_of_features(objective.mixture, penalties)
-        objective = objective._replace(mixture=mixture)
+        objective, n_final = objective._replace(mixture=mixture), 0
     while True:
         is_final = search_round >= FINAL_ROUND
-        n_iter = max_iter - n_done
-        if not is_final:
-            n_iter = min(n_iter, ITERATIONS_BETWEEN_UPDATES[search_round])
+        most = n_final if is_final else ITERATIONS_BETWEEN_UPDATES[search_round]
+        n_iter = min(max_iter - n_done, most or max_iter)
         # Iterations before an update are not extrapolated.
         own_tol, n_plain = (tol, N_PLAIN_ITER) if is_final else (0.0, n_iter)
         begun = Run(theta, [], n_earlier=n_done, total=total)
         run = em(objective, begun, n_iter, own_tol, Pace(n_plain, n_fresh=0))
         n_done += len(run.lower_bounds)
-        if run.stopped or run.failed or n_done >= max_iter:
+        if run.stopped or run.failed or n_done >= max_iter or (is_final and n_final):
             return run
         is_last = is_final and n_runs + 1 >= MAX_FINAL_RUNS
         if is_last and best is None:

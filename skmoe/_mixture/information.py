@@ -460,9 +460,9 @@ EM_ITERATIONS_BETWEEN = 25
 
 # Fits with more multiplications for an information matrix make so many steps with each. They end
 # at a shift that is shorter, as it is known less precisely.
-MIN_MULTIPLICATIONS = 3e8
+MIN_LEARNED = 3e8
 MAX_AGE = 40
-LEARNED_SHIFT = 0.3 * MAX_SHIFT
+LEARNED_SHIFT = 0.5 * MAX_SHIFT
 
 # Weight of the rows of experts that are emptied, and how much the logs of their probabilities fall.
 MAX_EMPTY_WEIGHT = 1.0
@@ -490,11 +490,13 @@ class NewtonStep(NamedTuple):
     root: Any = None  # the inverse information is its product with its transpose, (D, r)
 
 
-def has_newton_steps(objective: Objective) -> bool:
-    """Whether Newton's steps can end a fit."""
+def has_newton_steps(objective: Objective, *, is_learned: bool = False) -> bool:
+    """Whether Newton's steps can end a fit, or those that learn the curvature of many rows."""
     mixture, size = objective.mixture, objective.mixture.size
-    is_short = objective.n_rows * float(size) ** 2 <= MAX_MULTIPLICATIONS
-    return size <= MAX_COEFFICIENTS and is_short and not mixture.own
+    n_products = objective.n_rows * float(size) ** 2
+    if is_learned and (n_products < MIN_LEARNED or not mixture.is_plain or mixture.has_signs):
+        return False
+    return size <= MAX_COEFFICIENTS and n_products <= MAX_MULTIPLICATIONS and not mixture.own
 
 
 def end_at_maximum(objective: Objective, run: Run, max_iter: int, tol: float) -> Run:
@@ -555,8 +557,7 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int) -> Run:
     Fletcher, Goldfarb and Shanno [4]_.
     """
     converged, mixture, age = False, objective.mixture, 0
-    learns = objective.n_rows * float(mixture.size) ** 2 > MIN_MULTIPLICATIONS
-    learns &= mixture.is_plain and not mixture.has_signs
+    learns = has_newton_steps(objective, is_learned=True)
     run = _without_empty_experts(objective, run) if learns else run
     for _ in range(MAX_STEPS_IN_A_ROW * (MAX_AGE if learns else 1)):
         if age == 0:
@@ -565,8 +566,7 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int) -> Run:
         converged = step.shift <= MAX_SHIFT
         round_off = LOWER_BOUND_ROUND_OFF * (1.0 + abs(run.lower_bound))
         negligible = np.sqrt(2.0 * round_off * step.information.expert_weight.sum())
-        negligible = np.clip(negligible, NEGLIGIBLE_SHIFT, MAX_SHIFT)
-        negligible = LEARNED_SHIFT if learns else negligible
+        negligible = np.clip(negligible, LEARNED_SHIFT if learns else NEGLIGIBLE_SHIFT, MAX_SHIFT)
         if step.shift <= negligible or run.n_iter >= max_iter:
             break
         fraction, reached = 2.0, -np.inf  # the longest of halved steps that increases the bound
@@ -616,9 +616,6 @@ def _without_empty_experts(objective: Objective, run: Run) -> Run:
     [gate] = mixture.gate_groups
     intercepts = np.array([index[0, -1] for index in gate.index])
     theta[intercepts] -= EMPTYING * gate.family.contrasts[empty].sum(axis=0)
-    for group in mixture.experts.groups:
-        own = group.coordinates[np.isin(group.parts, empty)]
-        theta[own] = mixture.start[own]
     reached = float(objective.at(theta[None], curvature=False).lower_bound[0])
     if reached < run.lower_bound:
         return run

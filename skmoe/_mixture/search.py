@@ -82,6 +82,9 @@ N_STARTS_PER_CANDIDATE = 5
 # first. With a larger one the search on all rows is as fast alone.
 MAX_SAMPLE_SHARE = 0.1
 
+# Iterations on all rows after penalties have settled, where Newton's steps that follow are cheap.
+N_ITER_FINAL = 4
+
 # Folds of rows that are left out in turn, and starts and iterations of EM on the others.
 N_FOLDS = 3
 N_FOLD_STARTS = 4
@@ -300,7 +303,11 @@ def _with_evidence(problem: Problem, objective: Objective, begun: Run, on_sample
         objective, begun = objective._replace(mixture=run.mixture), begun._replace(theta=run.theta)
         if run.stopped:  # the lower bound is that of all rows
             return em(objective, run.theta, 0, problem.tol)._replace(stopped=True)
-    run = search_penalties(objective, *arguments, begun, limits)
+    is_short = (
+        on_sample and problem.ends_at_maximum and has_newton_steps(objective, is_learned=True)
+    )
+    n_final = N_ITER_FINAL if is_short else 0
+    run = search_penalties(objective, *arguments, begun, limits, n_final)
     in_memory = isinstance(problem.rows, Dataset) and not on_sample and problem.ends_at_maximum
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
     if in_memory and is_common and problem.mixture.experts.can_separate:

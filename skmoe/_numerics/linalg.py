@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import lapack
 
 from skmoe._numerics.typing import TINY, Array, Design
 
@@ -28,6 +29,13 @@ PIVOT_TOL = 1e-7
 
 # Number of multiplications up to which a general matrix product is faster than a symmetric one.
 MAX_SMALL_PRODUCT = 10**6
+
+# Most columns of designs of which products are never rough, and what is added to these.
+MAX_PRECISE_COLUMNS = 100
+SINGLE_ROUND_OFF = 3e-6
+
+# Most rows of matrices that are inverted side by side: larger ones are by Cholesky's factors.
+MAX_SIDE_BY_SIDE = 50
 
 # Density of a sparse matrix above which Gram matrices of its dense form are faster, up to 20 times.
 MAX_SPARSE_DENSITY = 0.1
@@ -55,12 +63,18 @@ def product(values: Array, matrix: Design) -> Array:
 
 
 def weighted_products(
-    first: Any, second: Any, weights: Array, kept: dict[int, Array] | None = None
+    first: Any,
+    second: Any,
+    weights: Array,
+    kept: dict[int, Array] | None = None,
+    *,
+    is_rough: bool = False,
 ) -> Array:
     """Sums over rows of products of the columns of two designs, with weights (m, n): (m, d, e).
 
     A design that is None is a column of ones. Products of the columns of a design can be kept for
-    other weights, by its identity, as long as the design lives.
+    other weights, by its identity, as long as the design lives. Those of many columns can be rough:
+    in single precision, and so much larger on the diagonal that they stay definite.
     """
     if first is None and second is None:
         return np.asarray(weights.sum(axis=1)[:, None, None])
@@ -96,8 +110,11 @@ def weighted_products(
             found = scaled.T @ right
             own[:] = found.toarray() if sparse.issparse(found) else found
         elif is_same and left.size * n_columns > MAX_SMALL_PRODUCT and weight.min() >= 0.0:
-            root = left.T * np.sqrt(weight)
+            is_single = is_rough and n_columns > MAX_PRECISE_COLUMNS
+            dtype = np.float32 if is_single else left.dtype
+            root = left.T.astype(dtype, copy=False) * np.sqrt(weight).astype(dtype, copy=False)
             own[:] = root @ root.T  # numpy calls the symmetric product: one triangle only
+            own[np.diag_indices(n_columns)] *= 1.0 + SINGLE_ROUND_OFF * is_single
         else:
             own[:] = (left.T * weight) @ right
     return products
@@ -114,6 +131,9 @@ def inverse_of(matrix: Array) -> Array:
     unit = 1.0 / np.sqrt(np.where(diagonal > TINY, diagonal, 1.0))
     outer = unit[..., :, None] * unit[..., None, :]
     scaled = matrix * outer
+    if scaled.shape[-1] > MAX_SIDE_BY_SIDE:
+        found = [_inverse_by_cholesky(own) for own in scaled.reshape(-1, *scaled.shape[-2:])]
+        return np.reshape(found, matrix.shape) * outer
     try:
         pivots = np.diagonal(np.linalg.cholesky(scaled), axis1=-2, axis2=-1)
     except np.linalg.LinAlgError:
@@ -121,6 +141,15 @@ def inverse_of(matrix: Array) -> Array:
     if pivots.size and pivots.min() > PIVOT_TOL:
         return np.asarray(np.linalg.inv(scaled)) * outer
     return np.linalg.pinv(scaled, PIVOT_TOL**2, hermitian=True) * outer
+
+
+def _inverse_by_cholesky(matrix: Array) -> Array:
+    """The inverse of a matrix with a unit diagonal; the pseudo-inverse of a singular one."""
+    factor, failure = lapack.dpotrf(matrix, lower=True)
+    if failure or np.diagonal(factor).min() <= PIVOT_TOL:
+        return np.linalg.pinv(matrix, PIVOT_TOL**2, hermitian=True)
+    lower = np.tril(lapack.dpotri(factor, lower=True, overwrite_c=True)[0])
+    return np.asarray(lower + np.tril(lower, -1).T)
 
 
 def conjugate_gradients(

@@ -86,6 +86,10 @@ def weighted_products(
         first = first.toarray(order="F")
         second = first if is_same else second
     products = np.empty((len(weights), n_columns, second.shape[1]))
+    is_rough &= is_same and n_columns > MAX_PRECISE_COLUMNS and not sparse.issparse(first)
+    if is_rough:
+        first = second = first.astype(np.float32, copy=False)
+        weights = weights.astype(np.float32)
     if is_same and not sparse.issparse(first) and 2 * len(weights) > n_columns:
         # With many weights a single product with all pairwise column products is faster.
         a, b = np.triu_indices(n_columns)
@@ -110,13 +114,12 @@ def weighted_products(
             found = scaled.T @ right
             own[:] = found.toarray() if sparse.issparse(found) else found
         elif is_same and left.size * n_columns > MAX_SMALL_PRODUCT and weight.min() >= 0.0:
-            is_single = is_rough and n_columns > MAX_PRECISE_COLUMNS
-            dtype = np.float32 if is_single else left.dtype
-            root = left.T.astype(dtype, copy=False) * np.sqrt(weight).astype(dtype, copy=False)
+            root = left.T * np.sqrt(weight)
             own[:] = root @ root.T  # numpy calls the symmetric product: one triangle only
-            own[np.diag_indices(n_columns)] *= 1.0 + SINGLE_ROUND_OFF * is_single
         else:
             own[:] = (left.T * weight) @ right
+    if is_rough:
+        np.einsum("mii->mi", products)[:] *= 1.0 + SINGLE_ROUND_OFF
     return products
 
 

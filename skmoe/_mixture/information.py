@@ -490,7 +490,7 @@ class NewtonStep(NamedTuple):
     root: Any = None  # the inverse information is its product with its transpose, (D, r)
 
 
-def has_newton_steps(objective: Objective, *, is_learned: bool = False) -> bool:
+def has_newton_steps(objective: Objective, is_learned: bool = False) -> bool:
     """Whether Newton's steps can end a fit, or those that learn the curvature of many rows."""
     mixture, size = objective.mixture, objective.mixture.size
     n_products = objective.n_rows * float(size) ** 2
@@ -557,7 +557,7 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int) -> Run:
     Fletcher, Goldfarb and Shanno [4]_.
     """
     converged, mixture, age = False, objective.mixture, 0
-    learns = has_newton_steps(objective, is_learned=True)
+    learns = has_newton_steps(objective, True)
     run = _without_empty_experts(objective, run) if learns else run
     for _ in range(MAX_STEPS_IN_A_ROW * (MAX_AGE if learns else 1)):
         if age == 0:
@@ -610,14 +610,12 @@ def _without_empty_experts(objective: Objective, run: Run) -> Run:
     """
     mixture, theta = objective.mixture, run.theta.copy()
     counts = objective.at(theta[None], curvature=False).total.counts[:, 0]
-    empty = np.flatnonzero(counts < MAX_EMPTY_WEIGHT)
-    if not len(empty) or not mixture.gate_groups or not mixture.experts.is_linear:
-        return run
-    [gate] = mixture.gate_groups
-    intercepts = np.array([index[0, -1] for index in gate.index])
-    theta[intercepts] -= EMPTYING * gate.family.contrasts[empty].sum(axis=0)
+    empty = counts < MAX_EMPTY_WEIGHT
+    for gate in mixture.gate_groups:
+        intercepts = [index[0, -1] for index in gate.index]
+        theta[intercepts] -= EMPTYING * gate.family.contrasts[empty].sum(axis=0)
     reached = float(objective.at(theta[None], curvature=False).lower_bound[0])
-    if reached < run.lower_bound:
+    if reached < run.lower_bound or not empty.any():
         return run
     return run._replace(theta=theta, lower_bounds=[*run.lower_bounds[:-1], reached])
 

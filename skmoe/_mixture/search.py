@@ -303,11 +303,8 @@ def _with_evidence(problem: Problem, objective: Objective, begun: Run, on_sample
         objective, begun = objective._replace(mixture=run.mixture), begun._replace(theta=run.theta)
         if run.stopped:  # the lower bound is that of all rows
             return em(objective, run.theta, 0, problem.tol)._replace(stopped=True)
-    is_short = (
-        on_sample and problem.ends_at_maximum and has_newton_steps(objective, is_learned=True)
-    )
-    n_final = N_ITER_FINAL if is_short else 0
-    run = search_penalties(objective, *arguments, begun, limits, n_final)
+    is_short = on_sample and problem.ends_at_maximum and has_newton_steps(objective, True)
+    run = search_penalties(objective, *arguments, begun, limits, N_ITER_FINAL * is_short)
     in_memory = isinstance(problem.rows, Dataset) and not on_sample and problem.ends_at_maximum
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
     if in_memory and is_common and problem.mixture.experts.can_separate:

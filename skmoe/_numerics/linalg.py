@@ -32,7 +32,7 @@ MAX_SMALL_PRODUCT = 10**6
 
 # Most columns of designs of which products are never rough, and what is added to these.
 MAX_PRECISE_COLUMNS = 100
-SINGLE_ROUND_OFF = 3e-6
+SINGLE_ROUND_OFF = 5e-7
 
 # Most rows of matrices that are inverted side by side: larger ones are by Cholesky's factors.
 MAX_SIDE_BY_SIDE = 50
@@ -63,12 +63,7 @@ def product(values: Array, matrix: Design) -> Array:
 
 
 def weighted_products(
-    first: Any,
-    second: Any,
-    weights: Array,
-    kept: dict[int, Array] | None = None,
-    *,
-    is_rough: bool = False,
+    first: Any, second: Any, weights: Array, kept: Any = None, is_rough: bool = False
 ) -> Array:
     """Sums over rows of products of the columns of two designs, with weights (m, n): (m, d, e).
 
@@ -130,29 +125,25 @@ def squared(design: Design) -> Design:
 
 def inverse_of(matrix: Array) -> Array:
     """Inverses of positive semidefinite matrices; pseudo-inverses of singular ones."""
+    is_large = matrix.shape[-1] > MAX_SIDE_BY_SIDE
+    if is_large and matrix.ndim > 2:
+        each = matrix.reshape(-1, *matrix.shape[-2:])
+        return np.reshape([inverse_of(own) for own in each], matrix.shape)
     diagonal = np.diagonal(matrix, axis1=-2, axis2=-1)
     unit = 1.0 / np.sqrt(np.where(diagonal > TINY, diagonal, 1.0))
     outer = unit[..., :, None] * unit[..., None, :]
     scaled = matrix * outer
-    if scaled.shape[-1] > MAX_SIDE_BY_SIDE:
-        found = [_inverse_by_cholesky(own) for own in scaled.reshape(-1, *scaled.shape[-2:])]
-        return np.reshape(found, matrix.shape) * outer
     try:
-        pivots = np.diagonal(np.linalg.cholesky(scaled), axis1=-2, axis2=-1)
+        factor = np.linalg.cholesky(scaled)
+        pivots = np.diagonal(factor, axis1=-2, axis2=-1)
     except np.linalg.LinAlgError:
         pivots = np.zeros(1)
     if pivots.size and pivots.min() > PIVOT_TOL:
-        return np.asarray(np.linalg.inv(scaled)) * outer
+        if not is_large:
+            return np.asarray(np.linalg.inv(scaled)) * outer
+        lower = np.tril(lapack.dpotri(factor, lower=True)[0])
+        return np.asarray(lower + np.tril(lower, -1).T) * outer
     return np.linalg.pinv(scaled, PIVOT_TOL**2, hermitian=True) * outer
-
-
-def _inverse_by_cholesky(matrix: Array) -> Array:
-    """The inverse of a matrix with a unit diagonal; the pseudo-inverse of a singular one."""
-    factor, failure = lapack.dpotrf(matrix, lower=True)
-    if failure or np.diagonal(factor).min() <= PIVOT_TOL:
-        return np.linalg.pinv(matrix, PIVOT_TOL**2, hermitian=True)
-    lower = np.tril(lapack.dpotri(factor, lower=True, overwrite_c=True)[0])
-    return np.asarray(lower + np.tril(lower, -1).T)
 
 
 def conjugate_gradients(

@@ -17,6 +17,8 @@ References
    quasi-Newton methods", Journal of the Royal Statistical Society B 59, 569-587.
 .. [3] D. A. Binder (1983), "On the variances of asymptotically normal estimators from complex
    surveys", International Statistical Review 51, 279-292.
+.. [4] J. Nocedal and S. J. Wright (2006), "Numerical optimization", 2nd edition, Springer,
+   chapter 6.
 """
 
 from __future__ import annotations
@@ -104,6 +106,10 @@ def observed_information(
     return _with_balance(mixture, theta, blocks, found) if mixture.balance else found
 
 
+# Responsibilities that add nothing to sums over rows.
+NO_RESPONSIBILITY = 1e-15
+
+
 class Entry(NamedTuple):
     """A predictor of an expert or of the gate in a block of rows."""
 
@@ -122,6 +128,8 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
     weights: dict[tuple[int, int], Array] = {}
     owners: list[int] = []
     for k, index, roles, scores, second in row_derivatives(mixture, at, data):
+        if resp[k].max(initial=0.0) < NO_RESPONSIBILITY:
+            continue
         start = len(entries)
         for own_index, role, score in zip(index, roles, scores, strict=True):
             own = np.where(resp[k] > 0.0, score, 0.0)
@@ -450,6 +458,16 @@ MAX_STEPS_IN_A_ROW = 10
 MIN_FRACTION = 1.0 / 64.0
 EM_ITERATIONS_BETWEEN = 25
 
+# Fits with more multiplications for an information matrix make so many steps with each. They end
+# at a shift that is shorter, as it is known less precisely.
+MIN_LEARNED = 3e8
+MAX_AGE = 40
+LEARNED_SHIFT = 0.5 * MAX_SHIFT
+
+# Weight of the rows of experts that are emptied, and how much the logs of their probabilities fall.
+MAX_EMPTY_WEIGHT = 1.0
+EMPTYING = 100.0
+
 # These iterations are extrapolated from the first one on.
 EXTRAPOLATED = Pace(n_plain=0)
 
@@ -468,13 +486,17 @@ class NewtonStep(NamedTuple):
     change: Array  # of the coefficients, (D,)
     shift: float  # its length in standard errors, an upper bound of that of each estimate
     information: Information
+    gradient: Array  # of the penalised log-likelihood, (D,)
+    root: Any = None  # the inverse information is its product with its transpose, (D, r)
 
 
-def has_newton_steps(objective: Objective) -> bool:
-    """Whether Newton's steps can end a fit."""
+def has_newton_steps(objective: Objective, is_learned: bool = False) -> bool:
+    """Whether Newton's steps can end a fit, or those that learn the curvature of many rows."""
     mixture, size = objective.mixture, objective.mixture.size
-    is_short = objective.n_rows * float(size) ** 2 <= MAX_MULTIPLICATIONS
-    return size <= MAX_COEFFICIENTS and is_short and not mixture.own
+    n_products = objective.n_rows * float(size) ** 2
+    if is_learned and (n_products < MIN_LEARNED or not mixture.is_plain or mixture.has_signs):
+        return False
+    return size <= MAX_COEFFICIENTS and n_products <= MAX_MULTIPLICATIONS and not mixture.own
 
 
 def end_at_maximum(objective: Objective, run: Run, max_iter: int, tol: float) -> Run:
@@ -528,23 +550,37 @@ def _until_nothing_is_gained(objective: Objective, run: Run, max_iter: int, tol:
 
 
 def _newton_steps(objective: Objective, run: Run, max_iter: int) -> Run:
-    """Newton's steps that increase the lower bound, and whether the run has converged then."""
-    converged = False
-    for _ in range(MAX_STEPS_IN_A_ROW):
-        step = newton_step(objective.mixture, run.theta, objective.blocks)
+    """Newton's steps that increase the lower bound, and whether the run has converged then.
+
+    Of many rows an information matrix takes as long as ten or twenty E-steps. There the changes of
+    the gradient correct the inverse matrix for the steps after it, by the rule of Broyden,
+    Fletcher, Goldfarb and Shanno [4]_.
+    """
+    converged, mixture, age = False, objective.mixture, 0
+    learns = has_newton_steps(objective, True)
+    run = _without_empty_experts(objective, run) if learns else run
+    for _ in range(MAX_STEPS_IN_A_ROW * (MAX_AGE if learns else 1)):
+        if age == 0:
+            step = newton_step(mixture, run.theta, objective.blocks)
+            inverse = step.root @ step.root.T if learns else None
         converged = step.shift <= MAX_SHIFT
         round_off = LOWER_BOUND_ROUND_OFF * (1.0 + abs(run.lower_bound))
         negligible = np.sqrt(2.0 * round_off * step.information.expert_weight.sum())
-        negligible = np.clip(negligible, NEGLIGIBLE_SHIFT, MAX_SHIFT)
+        negligible = np.clip(negligible, LEARNED_SHIFT if learns else NEGLIGIBLE_SHIFT, MAX_SHIFT)
         if step.shift <= negligible or run.n_iter >= max_iter:
             break
         fraction, reached = 2.0, -np.inf  # the longest of halved steps that increases the bound
         while not reached > run.lower_bound and fraction > MIN_FRACTION:
             fraction /= 2.0
-            theta = objective.mixture.bounded((run.theta + fraction * step.change)[None])
-            reached = float(objective.at(theta, curvature=False).lower_bound[0])
+            theta = mixture.bounded((run.theta + fraction * step.change)[None])
+            state = objective.at(theta, curvature=False)
+            reached = float(state.lower_bound[0])
         if not reached > run.lower_bound:
-            break
+            if age == 0:
+                break
+            age = 0
+            continue
+        change = theta[0] - run.theta
         run = run._replace(theta=theta[0], lower_bounds=[*run.lower_bounds, reached])
         if objective.observer is not None and objective.observer(run.n_iter, run):
             return run._replace(stopped=True, converged=converged)
@@ -552,7 +588,36 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int) -> Run:
         if fraction == 1.0 and CURVATURE * step.shift**2 <= negligible:
             converged = True
             break
+        if learns:
+            age = (age + 1) % MAX_AGE
+            gradient = state.total.gradient[0] - mixture.penalty_gradient(run.theta)
+            bent = step.gradient - gradient
+            ahead, square = inverse @ bent, float(change @ bent)
+            if square > EIGENVALUE_TOL * (change @ step.gradient):
+                both = np.outer(change, ahead) / square
+                inverse += (1.0 + ahead @ bent / square) / square * np.outer(change, change)
+                inverse -= both + both.T
+            change = inverse @ gradient
+            shift = float(np.sqrt(max(change @ gradient, 0.0)))
+            step = step._replace(change=change, shift=shift, gradient=gradient)
     return run._replace(converged=converged)
+
+
+def _without_empty_experts(objective: Objective, run: Run) -> Run:
+    """The run, or one in which experts with next to no rows have none, where that is no worse.
+
+    Newton's steps would lower their probabilities by a factor of e each, for ever.
+    """
+    mixture, theta = objective.mixture, run.theta.copy()
+    counts = objective.at(theta[None], curvature=False).total.counts[:, 0]
+    empty = counts < MAX_EMPTY_WEIGHT
+    for gate in mixture.gate_groups:
+        intercepts = [index[0, -1] for index in gate.index]
+        theta[intercepts] -= EMPTYING * gate.family.contrasts[empty].sum(axis=0)
+    reached = float(objective.at(theta[None], curvature=False).lower_bound[0])
+    if reached < run.lower_bound or not empty.any():
+        return run
+    return run._replace(theta=theta, lower_bounds=[*run.lower_bounds[:-1], reached])
 
 
 def newton_step(mixture: Mixture, theta: Array, blocks: Any, *scores: Any) -> NewtonStep:
@@ -573,7 +638,7 @@ def newton_step(mixture: Mixture, theta: Array, blocks: Any, *scores: Any) -> Ne
     kept = ~fixed[first]
     change = np.zeros(len(first))
     if not kept.any():
-        return NewtonStep(np.zeros(mixture.size), 0.0, information)
+        return NewtonStep(np.zeros(mixture.size), 0.0, information, gradient)
     observed, slope = observed[np.ix_(kept, kept)], slope[kept]
     least = max(EIGENVALUE_TOL * information.expert_weight.sum(), TINY)
     unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(observed)), least))
@@ -581,7 +646,9 @@ def newton_step(mixture: Mixture, theta: Array, blocks: Any, *scores: Any) -> Ne
     size = np.abs(eigenvalues)
     known = size > EIGENVALUE_TOL * size.max()
     along = vectors[:, known].T @ (slope * unit)
-    change[kept] = unit * (vectors[:, known] @ (along / size[known]))
+    root = np.zeros((len(first), len(along)))
+    root[kept] = unit[:, None] * vectors[:, known] / np.sqrt(size[known])
+    change = root @ (along / np.sqrt(size[known]))
     shift = float(np.sqrt((np.square(along) / size[known]).sum()))
     signs, values = mixture.signs[first], theta[first]
     if mixture.has_signs and (signs * (values + change) < 0.0).any():
@@ -591,4 +658,4 @@ def newton_step(mixture: Mixture, theta: Array, blocks: Any, *scores: Any) -> Ne
         change[kept] = signed_step(matrix, slope, values[kept], signs[kept])
         shift = float(np.sqrt(max(change[kept] @ slope, 0.0)))
     change = change if mixture.is_plain else mixture.expanded(change)
-    return NewtonStep(change, shift, information)
+    return NewtonStep(change, shift, information, gradient, root)

@@ -386,7 +386,7 @@ class Group:
             first, second = (data.designs.get(role) for role in roles)
             stacked = np.array([weighted[pair] for pair in pairs])
             flat = stacked.reshape(-1, weight.shape[-1])
-            found = weighted_products(first, second, flat, data.column_products)
+            found = weighted_products(first, second, flat, data.column_products, not dense)
             shape = *stacked.shape[:3], *found.shape[1:]
             for (t, u), own in zip(pairs, found.reshape(shape), strict=True):
                 rows, columns = self.slices[t], self.slices[u]

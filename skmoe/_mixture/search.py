@@ -33,7 +33,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from skmoe._data.rows import Dataset
 from skmoe._mixture import starts as first_starts
 from skmoe._mixture.em import Objective, Pace, Run, em, threads
-from skmoe._mixture.evidence import search_penalties
+from skmoe._mixture.evidence import Limits, search_penalties
 from skmoe._mixture.fitted import spikes
 from skmoe._mixture.information import end_at_maximum, has_newton_steps
 from skmoe._mixture.mixture import Data, Mixture
@@ -81,6 +81,9 @@ N_STARTS_PER_CANDIDATE = 5
 # Largest share of the rows in the sample of the initialisation for which penalties are sought there
 # first. With a larger one the search on all rows is as fast alone.
 MAX_SAMPLE_SHARE = 0.1
+
+# Iterations on all rows after penalties have settled, where Newton's steps that follow are cheap.
+N_ITER_FINAL = 4
 
 # Folds of rows that are left out in turn, and starts and iterations of EM on the others.
 N_FOLDS = 3
@@ -285,7 +288,7 @@ def _with_evidence(problem: Problem, objective: Objective, begun: Run, on_sample
     are left then. If an observer stops it there, the run has its coefficients and penalties, and
     no iteration is made on all rows.
     """
-    limits, first = (problem.max_iter, problem.tol), begun.theta
+    limits, first = Limits(problem.max_iter, problem.tol), begun.theta
     arguments = problem.mixture, problem.penalties
     if on_sample:
         sample = _with_own_weight(problem.init_data.rows)
@@ -300,8 +303,10 @@ def _with_evidence(problem: Problem, objective: Objective, begun: Run, on_sample
         objective, begun = objective._replace(mixture=run.mixture), begun._replace(theta=run.theta)
         if run.stopped:  # the lower bound is that of all rows
             return em(objective, run.theta, 0, problem.tol)._replace(stopped=True)
+    is_short = on_sample and problem.ends_at_maximum and has_newton_steps(objective, True)
     is_trial = problem.previous is not None and not problem.ends_at_maximum
-    run = search_penalties(objective, *arguments, begun, limits, is_trial=is_trial)
+    limits = limits._replace(n_final=N_ITER_FINAL * is_short, is_trial=is_trial)
+    run = search_penalties(objective, *arguments, begun, limits)
     in_memory = isinstance(problem.rows, Dataset) and not on_sample and problem.ends_at_maximum
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
     if in_memory and is_common and problem.mixture.experts.can_separate:

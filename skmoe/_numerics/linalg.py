@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import lapack
 
 from skmoe._numerics.typing import TINY, Array, Design
 
@@ -28,6 +29,13 @@ PIVOT_TOL = 1e-7
 
 # Number of multiplications up to which a general matrix product is faster than a symmetric one.
 MAX_SMALL_PRODUCT = 10**6
+
+# Most columns of designs of which products are never rough, and what is added to these.
+MAX_PRECISE_COLUMNS = 100
+SINGLE_ROUND_OFF = 5e-7
+
+# Most rows of matrices that are inverted side by side: larger ones are by Cholesky's factors.
+MAX_SIDE_BY_SIDE = 50
 
 # Density of a sparse matrix above which Gram matrices of its dense form are faster, up to 20 times.
 MAX_SPARSE_DENSITY = 0.1
@@ -55,12 +63,13 @@ def product(values: Array, matrix: Design) -> Array:
 
 
 def weighted_products(
-    first: Any, second: Any, weights: Array, kept: dict[int, tuple[Array, Array]] | None = None
+    first: Any, second: Any, weights: Array, kept: Any = None, is_rough: bool = False
 ) -> Array:
     """Sums over rows of products of the columns of two designs, with weights (m, n): (m, d, e).
 
     A design that is None is a column of ones. Products of the columns of a design can be kept for
-    other weights, by its identity, as long as the design lives.
+    other weights, by its identity, as long as the design lives. Those of many columns can be rough:
+    in single precision, and so much larger on the diagonal that they stay definite.
     """
     if first is None and second is None:
         return np.asarray(weights.sum(axis=1)[:, None, None])
@@ -87,6 +96,10 @@ def weighted_products(
                 kept[key] = columns, pairs
         return (weights @ columns.T).take(pairs, axis=1)
     products = np.empty((len(weights), n_columns, second.shape[1]))
+    is_rough &= is_same and n_columns > MAX_PRECISE_COLUMNS and not sparse.issparse(first)
+    if is_rough:
+        first = second = first.astype(np.float32, copy=False)
+        weights = weights.astype(np.float32)
     for own, weight in zip(products, weights, strict=True):
         left, right, used = first, second, np.flatnonzero(weight)
         if 2 * len(used) < len(weight):
@@ -101,6 +114,8 @@ def weighted_products(
             own[:] = root @ root.T  # numpy calls the symmetric product: one triangle only
         else:
             own[:] = (left.T * weight) @ right
+    if is_rough:
+        np.einsum("mii->mi", products)[:] *= 1.0 + SINGLE_ROUND_OFF
     return products
 
 
@@ -111,16 +126,24 @@ def squared(design: Design) -> Design:
 
 def inverse_of(matrix: Array) -> Array:
     """Inverses of positive semidefinite matrices; pseudo-inverses of singular ones."""
+    is_large = matrix.shape[-1] > MAX_SIDE_BY_SIDE
+    if is_large and matrix.ndim > 2:
+        each = matrix.reshape(-1, *matrix.shape[-2:])
+        return np.reshape([inverse_of(own) for own in each], matrix.shape)
     diagonal = np.diagonal(matrix, axis1=-2, axis2=-1)
     unit = 1.0 / np.sqrt(np.where(diagonal > TINY, diagonal, 1.0))
     outer = unit[..., :, None] * unit[..., None, :]
     scaled = matrix * outer
     try:
-        pivots = np.diagonal(np.linalg.cholesky(scaled), axis1=-2, axis2=-1)
+        factor = np.linalg.cholesky(scaled)
+        pivots = np.diagonal(factor, axis1=-2, axis2=-1)
     except np.linalg.LinAlgError:
         pivots = np.zeros(1)
     if pivots.size and pivots.min() > PIVOT_TOL:
-        return np.asarray(np.linalg.inv(scaled)) * outer
+        if not is_large:
+            return np.asarray(np.linalg.inv(scaled)) * outer
+        lower = np.tril(lapack.dpotri(factor, lower=True)[0])
+        return np.asarray(lower + np.tril(lower, -1).T) * outer
     return np.linalg.pinv(scaled, PIVOT_TOL**2, hermitian=True) * outer
 
 

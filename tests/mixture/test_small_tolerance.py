@@ -30,3 +30,14 @@ def test_a_small_tolerance_ends_at_the_maximum(seed):
     assert moe.converged_
     default = MixtureOfExpertsRegressor(3, family=family, n_init=8, random_state=0).fit(X, y)
     assert moe.lower_bound_ >= default.lower_bound_ - 1e-6
+
+
+def test_many_rows_end_at_the_maximum_also_where_experts_have_no_rows():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60_000, 6))
+    y = np.where(X[:, 0] + rng.logistic(size=len(X)) > 0.0, X[:, 1], 1.0 - X[:, 2])
+    y += 0.5 * rng.normal(size=len(X))
+    moe = MixtureOfExpertsRegressor(6, random_state=0).fit(X, y)
+    assert moe.converged_
+    assert np.diff(moe.lower_bounds_).min() >= 0.0
+    assert moe.inference(X, y).max_shift <= 0.01

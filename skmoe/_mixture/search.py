@@ -75,8 +75,8 @@ RUNS_OF_SEARCH = "runs of one search"
 # Maximum number of re-initialisations of collapsed experts.
 MAX_REINITIALIZATIONS = 2
 
-# Starts in the first round for each one that goes on; half of these go on after the second one.
-N_STARTS_PER_CANDIDATE = 5
+# Starts that go on after the first rounds: of few starts, and of many.
+N_CANDIDATES = {False: 2, True: 4}
 
 # Largest share of the rows in the sample of the initialisation for which penalties are sought there
 # first. With a larger one the search on all rows is as fast alone.
@@ -206,18 +206,16 @@ def _successive_halving(
 ) -> Found:
     """Run all starts, then the best of them with twice as many iterations, until two are left."""
     started = first_starts.first_rounds(problem, monitors, workers)
-    n_iter = first_starts.N_ITER_FIRST_ROUND[problem.mixture.experts.needs_all_rows]
-    n_candidates, n_for_each = len(started), N_STARTS_PER_CANDIDATE
-    while n_candidates > 2:
-        n_iter, n_candidates = 2 * n_iter, max(-(-n_candidates // n_for_each), 2)
-        n_for_each = 2
-        chosen = distinct_best(problem, [own.run for own in started], n_candidates)
+    most = N_CANDIDATES[len(started) > first_starts.MAX_FEW_STARTS]
+    if len(started) > most:
+        chosen = distinct_best(problem, [own.run for own in started], most)
         longer = []
         for i in chosen:
             run = started[i].run
-            most = min(n_iter, problem.max_iter - len(run.lower_bounds))
+            n_done = len(run.lower_bounds)
+            n_iter = min(2 * n_done, problem.max_iter - n_done)
             objective = problem.objective(run.mixture)._replace(observer=monitors[i])
-            longer.append(delayed(em)(objective, run, most, problem.tol, Pace(n_fresh=1)))
+            longer.append(delayed(em)(objective, run, n_iter, problem.tol, Pace(n_fresh=1)))
         for i, run in zip(chosen, workers(longer), strict=True):
             started[i] = started[i]._replace(run=run)
     runs = [own.run for own in started]

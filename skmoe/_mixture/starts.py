@@ -22,7 +22,16 @@ from sklearn.utils.parallel import delayed
 
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._mixture import partitions
-from skmoe._mixture.em import RTOL, Objective, Run, aitken_gap, em, fitted_to, side_by_side
+from skmoe._mixture.em import (
+    OVERRELAXED,
+    RTOL,
+    Objective,
+    Run,
+    aitken_gap,
+    em,
+    fitted_to,
+    side_by_side,
+)
 from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.partitions import InitData, StartJob
@@ -42,6 +51,11 @@ IMPOSSIBLE_LOG_DENSITY = -1e6
 # Iterations of the first round, all of them without extrapolation: of parametric experts, and of
 # experts that need all rows, such as estimators, whose iterations are expensive.
 N_ITER_FIRST_ROUND = {False: 15, True: 4}
+
+# More starts than these have more rounds: the best of many after a few iterations is seldom the best
+# at the end.
+MAX_FEW_STARTS = 8
+N_ROUNDS_OF_MANY = 3
 
 # Steps from the responsibilities of a start, and from given ones.
 N_START_STEPS = 4
@@ -173,7 +187,16 @@ def first_rounds(
     objective = problem.objective()
     # One expert needs no comparison of starts.
     n_iter = 1 if mixture.n_experts == 1 else N_ITER_FIRST_ROUND[False]
-    runs = runs_side_by_side(objective, resps, min(n_iter, problem.max_iter))
+    runs = runs_side_by_side(objective, resps, min(n_iter, problem.max_iter), OVERRELAXED)
+    for n_done in n_iter * np.arange(1, N_ROUNDS_OF_MANY * (len(jobs) > MAX_FEW_STARTS)):
+        left = [i for i, run in enumerate(runs) if aitken_gap(run.lower_bounds) >= problem.tol]
+        n_more = min(n_iter, problem.max_iter - n_done)
+        if not left or n_more < 1:
+            break
+        thetas = [runs[i].theta for i in left]
+        longer = runs_side_by_side(objective, thetas, n_more, OVERRELAXED)
+        for i, run in zip(left, longer, strict=True):
+            runs[i] = run._replace(lower_bounds=[*runs[i].lower_bounds, *run.lower_bounds])
     if known:
         runs = [_with_known_numbers(objective, run) for run in runs]
     for observer, run in zip(observers, runs, strict=False):
@@ -194,7 +217,9 @@ def _first_round_of_learners(problem: Problem, job: StartJob, observer: Any) -> 
     return Started(em(objective, theta, n_iter, problem.tol), resp)
 
 
-def runs_side_by_side(objective: Objective, starts: Sequence[Any], n_iter: int) -> list[Run]:
+def runs_side_by_side(
+    objective: Objective, starts: Sequence[Any], n_iter: int, step: float = 1.0
+) -> list[Run]:
     """Runs of a number of iterations from vectors (D,), or from responsibilities.
 
     These are of experts for the rows, (K, n), which may sum to less than one: the other rows do not
@@ -212,7 +237,7 @@ def runs_side_by_side(objective: Objective, starts: Sequence[Any], n_iter: int) 
             thetas = fitted_to(objective, thetas, of_experts, of_gate, N_START_STEPS)
         else:
             thetas = np.stack(batch)
-        ends = zip(*side_by_side(objective, thetas, n_iter), strict=True)
+        ends = zip(*side_by_side(objective, thetas, n_iter, step=step), strict=True)
         runs += [Run(theta, bounds, mixture=mixture) for theta, bounds in ends]
     return runs
 

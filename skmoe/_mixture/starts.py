@@ -22,16 +22,7 @@ from sklearn.utils.parallel import delayed
 
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._mixture import partitions
-from skmoe._mixture.em import (
-    OVERRELAXED,
-    RTOL,
-    Objective,
-    Run,
-    aitken_gap,
-    em,
-    fitted_to,
-    side_by_side,
-)
+from skmoe._mixture.em import RTOL, Objective, Run, aitken_gap, em, fitted_to, side_by_side
 from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.partitions import InitData, StartJob
@@ -52,10 +43,9 @@ IMPOSSIBLE_LOG_DENSITY = -1e6
 # experts that need all rows, such as estimators, whose iterations are expensive.
 N_ITER_FIRST_ROUND = {False: 15, True: 4}
 
-# More starts than these have more rounds: the best of many after a few iterations is seldom the best
-# at the end.
-MAX_FEW_STARTS = 8
-N_ROUNDS_OF_MANY = 3
+# More starts than these have more iterations, unless they converge: the best of many after a few
+# ones is seldom the best at the end.
+MAX_FEW_STARTS, N_ITER_OF_MANY = 8, 45
 
 # Steps from the responsibilities of a start, and from given ones.
 N_START_STEPS = 4
@@ -187,15 +177,12 @@ def first_rounds(
     objective = problem.objective()
     # One expert needs no comparison of starts.
     n_iter = 1 if mixture.n_experts == 1 else N_ITER_FIRST_ROUND[False]
-    runs = runs_side_by_side(objective, resps, min(n_iter, problem.max_iter), OVERRELAXED)
-    for n_done in n_iter * np.arange(1, N_ROUNDS_OF_MANY * (len(jobs) > MAX_FEW_STARTS)):
+    runs = runs_side_by_side(objective, resps, min(n_iter, problem.max_iter))
+    has_many = len(jobs) > MAX_FEW_STARTS and mixture.n_experts > 1
+    for n_done in range(n_iter, min(N_ITER_OF_MANY * has_many, problem.max_iter), n_iter):
         left = [i for i, run in enumerate(runs) if aitken_gap(run.lower_bounds) >= problem.tol]
-        n_more = min(n_iter, problem.max_iter - n_done)
-        if not left or n_more < 1:
-            break
-        thetas = [runs[i].theta for i in left]
-        longer = runs_side_by_side(objective, thetas, n_more, OVERRELAXED)
-        for i, run in zip(left, longer, strict=True):
+        thetas, n_more = [runs[i].theta for i in left], min(n_iter, problem.max_iter - n_done)
+        for i, run in zip(left, runs_side_by_side(objective, thetas, n_more), strict=True):
             runs[i] = run._replace(lower_bounds=[*runs[i].lower_bounds, *run.lower_bounds])
     if known:
         runs = [_with_known_numbers(objective, run) for run in runs]
@@ -217,9 +204,7 @@ def _first_round_of_learners(problem: Problem, job: StartJob, observer: Any) -> 
     return Started(em(objective, theta, n_iter, problem.tol), resp)
 
 
-def runs_side_by_side(
-    objective: Objective, starts: Sequence[Any], n_iter: int, step: float = 1.0
-) -> list[Run]:
+def runs_side_by_side(objective: Objective, starts: Sequence[Any], n_iter: int) -> list[Run]:
     """Runs of a number of iterations from vectors (D,), or from responsibilities.
 
     These are of experts for the rows, (K, n), which may sum to less than one: the other rows do not
@@ -237,7 +222,7 @@ def runs_side_by_side(
             thetas = fitted_to(objective, thetas, of_experts, of_gate, N_START_STEPS)
         else:
             thetas = np.stack(batch)
-        ends = zip(*side_by_side(objective, thetas, n_iter, step=step), strict=True)
+        ends = zip(*side_by_side(objective, thetas, n_iter), strict=True)
         runs += [Run(theta, bounds, mixture=mixture) for theta, bounds in ends]
     return runs
 

@@ -719,8 +719,8 @@ class Maxima(NamedTuple):
             advice = " They descend from one mixture: n_init=3 makes three independent searches."
         elif self.runs.startswith("different starts"):
             advice = (
-                ' This is no proof: other starts may find a better one. init="search" compares 100 '
-                "and swaps experts, in three to ten times the time."
+                ' Their agreement is no proof: all can miss a better one. init="search" compares '
+                "100 and swaps experts, in three to ten times the time."
             )
         text += f" {self.n_runs} {self.runs}"
         if len(self.n_times) > 1:

@@ -53,7 +53,7 @@ STEP_MAX_FACTOR = 4.0
 AITKEN_STRIDE = 6
 
 
-# Factor of steps of starts, and of fits that leave rows out.
+# Factor of steps of fits that leave rows out.
 OVERRELAXED = 1.8
 
 # Largest change of a log dispersion in one step.
@@ -434,19 +434,13 @@ def line_search(objective: Objective, state: State, refresh: int) -> State | Non
 
 
 def side_by_side(
-    objective: Objective, thetas: Array, n_iter: int, n_attempts: int = 0, step: float = OVERRELAXED
+    objective: Objective, thetas: Array, n_iter: int, n_attempts: int = 0, step: float = 1.0
 ) -> tuple[Array, list[list[float]]]:
     """Vectors (S, D) and lower bounds of each after a number of iterations, without extrapolation.
 
-    Steps are longer than those of EM by a factor: half of the iterations lead as far [1]_, and
-    fewer starts end at poor maxima. One whose step would lower its bound goes half of the way in
+    Steps may be longer by a factor. One whose step would lower its bound goes half of the way in
     the next iteration. With a number of attempts only steps that were not halved count, all have
     curvatures of their own, and one that gains nothing is the last.
-
-    References
-    ----------
-    .. [1] R. Salakhutdinov and S. Roweis (2003), "Adaptive overrelaxed bound optimization methods",
-       Proceedings of ICML, 664-671.
     """
     accepted, trial = thetas, thetas
     best = np.full(len(thetas), -np.inf)
@@ -492,7 +486,7 @@ def fitted_to(
     )
     blocks = [data.replace(given=pair) for data, *pair in zip(blocks, *given, strict=True)]
     to_given = objective._replace(blocks=blocks, map_blocks=None)
-    return side_by_side(to_given, theta, n_steps, ATTEMPTS_PER_STEP * n_steps, 1.0)[0]
+    return side_by_side(to_given, theta, n_steps, ATTEMPTS_PER_STEP * n_steps)[0]
 
 
 def without_rows(
@@ -501,13 +495,18 @@ def without_rows(
     """Log densities (S, U), and sums (K, S) of the responsibilities of the rows that are counted.
 
     They are those after some iterations from a vector (D,), each of which leaves other parts of
-    rows, or units, out, (S, U).
+    rows, or units, out, (S, U). Longer steps than those of EM need half of the iterations [1]_.
+
+    References
+    ----------
+    .. [1] R. Salakhutdinov and S. Roweis (2003), "Adaptive overrelaxed bound optimization methods",
+       Proceedings of ICML, 664-671.
     """
     thetas, blocks = np.repeat(theta[None], len(left_out), axis=0), list(objective.blocks)
     ends = np.cumsum([len(data.rows.gate_weight) for data in blocks])
     counted = np.split(1.0 - left_out, ends[:-1], axis=1)
     blocks = [data.replace(counted=own) for data, own in zip(blocks, counted, strict=True)]
-    thetas = side_by_side(objective._replace(blocks=blocks), thetas, n_iter)[0]
+    thetas = side_by_side(objective._replace(blocks=blocks), thetas, n_iter, step=OVERRELAXED)[0]
     blocks = [data.replace(counted=None) for data in blocks]
     found = [objective.mixture.responsibilities(thetas, data) for data in blocks]
     masses = sum(

@@ -48,7 +48,7 @@ N_TO_CONVERGENCE = 4
 
 # Candidates of a round of swaps, those of them that go on, and that run to convergence, iterations
 # before they are compared, and rounds without a better maximum after which a search ends.
-N_SWAPS, N_SWAPS_LONGER, N_SWAPPED_TO_CONVERGENCE = 72, 24, 4
+N_SWAPS, N_SWAPS_LONGER, N_SWAPS_ENDED = 72, 24, 4
 N_ITER_SWAPPED = 20
 N_EMPTY_ROUNDS = 2
 
@@ -409,8 +409,7 @@ def _search(
     runs = [own.run for own in first_starts.first_rounds(screened)]
     runs = _to_convergence(problem, objective, runs, N_TO_CONVERGENCE, monitor)
     best, rng, n_empty_rounds = runs[0], np.random.default_rng(swap_seed), 0
-    can_swap, most = problem.mixture.n_experts > 1, N_SWAPPED_TO_CONVERGENCE
-    total = problem.rows.weight.sum()
+    can_swap, total = problem.mixture.n_experts > 1, problem.rows.weight.sum()
     while can_swap and n_empty_rounds < N_EMPTY_ROUNDS and not runs[-1].stopped:
         swapped = _swapped(problem, best.theta, rng)
         known, least = np.array([run.lower_bound for run in runs]), SAME_MAXIMUM / total
@@ -419,7 +418,7 @@ def _search(
         candidates = first_starts.runs_side_by_side(objective, longer, 2 * N_ITER_SWAPPED)
         # Those at a maximum that runs have reached go nowhere.
         candidates = [run for run in candidates if (abs(known - run.lower_bound) > least).all()]
-        runs += _to_convergence(problem, objective, candidates, most, monitor, len(runs))
+        runs += _to_convergence(problem, objective, candidates, N_SWAPS_ENDED, monitor, len(runs))
         better = runs[distinct_best(problem, runs, 1)[0]]
         gain = abs(better.lower_bound - best.lower_bound) * total
         n_empty_rounds = n_empty_rounds + 1 if gain < SAME_MAXIMUM else 0

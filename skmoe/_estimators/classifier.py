@@ -87,9 +87,9 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         guide.
     n_init : int or "auto", default="auto"
         Number of starts, at most 10 000; with `init="search"` of searches. "auto" is 8, or 4 for
-        estimators as experts, or one search. It is 32 for small tables, where rows times experts
+        estimators as experts, or one search. It is 36 for small tables, where rows times experts
         times one plus the features are at most 10 000. All starts are run for a few iterations, the
-        best fifth of them for more, and so on until two are left; the better one is completed.
+        best quarter of them (at most eight) for more, and then two; the better one is completed.
     max_iter : int, default=300
         Largest number of iterations in all: of EM, of the search of penalties, and Newton steps.
         Raise it if `fit` gives a `ConvergenceWarning`.

@@ -685,9 +685,10 @@ class Maxima(NamedTuple):
     >>> X = np.linspace(-3, 3, 200)[:, None]
     >>> moe = MixtureOfExpertsRegressor(2, random_state=0)
     >>> print(moe.fit(X, np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])).maxima_)
-    The best value found was reached by 15 of 15 different starts that converged or ran longest, of
-    32 in all. This is no proof: other starts may find a better one. init="search" compares 100 and
-    swaps experts, in three to ten times the time.
+    The best value found was reached by 34 of 35 different starts; the next one has a penalised
+    log-likelihood that is 449.82 lower, at the penalties of the starts, and a smallest expert of
+    0.0 % (of the fit: 49.3 %). Their agreement is no proof: all can miss a better one.
+    init="search" compares 100 and swaps experts, in three to ten times the time.
     """
 
     penalised_log_likelihoods: tuple[float, ...] = ()
@@ -719,8 +720,8 @@ class Maxima(NamedTuple):
             advice = " They descend from one mixture: n_init=3 makes three independent searches."
         elif self.runs.startswith("different starts"):
             advice = (
-                ' This is no proof: other starts may find a better one. init="search" compares 100 '
-                "and swaps experts, in three to ten times the time."
+                ' Their agreement is no proof: all can miss a better one. init="search" compares '
+                "100 and swaps experts, in three to ten times the time."
             )
         text += f" {self.n_runs} {self.runs}"
         if len(self.n_times) > 1:

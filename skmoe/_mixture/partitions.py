@@ -353,7 +353,7 @@ def start_jobs(
     if init not in INITIALIZERS:
         kinds = [*(OF_ESTIMATORS if partitions else MIXED)]
         kinds.insert(1 if n_experts > 8 else 0, "linear_tree")
-        cycle = [*kinds[2:], *(kinds if partitions else MIXED)]
+        cycle = [*kinds[2:], *(kinds if partitions else (*MIXED, "linear_tree"))]
         later = [cycle[i % len(cycle)] for i in range(len(seeds) - 2)]
         names = [*[KNOWN][:known], *kinds[:2], *later][: len(seeds)]
     return [

@@ -1,13 +1,13 @@
 """Multiple starts: short runs of EM from each start, longer ones from the best [1]_.
 
-Successive halving [2]_: after the first round a fifth of the runs goes on, after each further one
-the better half, until two are left. Each round has twice the iterations of the one before. The
-lower bound after a few iterations predicts the final one poorly.
+Successive halving [2]_: after the first iterations a quarter of the runs goes on, at most eight,
+and then two. Each of them has twice the iterations that it had before. The lower bound after a few
+iterations predicts the final one poorly, so that many starts have more of them side by side.
 
-A thorough search runs many starts of mixed kinds for a few iterations side by side; the best
-distinct ones go on, and the best of these run to convergence. Then experts are swapped [3]_: one
-expert of the best mixture leaves its rows to the others and starts again with other rows.
-The search ends when several rounds of swaps have found nothing better.
+A thorough search runs many starts of mixed kinds side by side, and the best distinct ones to
+convergence. Then experts are swapped [3]_: one expert of the best mixture leaves its rows to the
+others and starts again with other rows. The search ends when several rounds of swaps have found
+nothing better.
 
 References
 ----------
@@ -42,19 +42,14 @@ from skmoe._mixture.starts import Problem
 from skmoe._numerics.probability import is_collapsed, log_normalise
 from skmoe._numerics.typing import Array
 
-# Starts of a search, those that go on, and those that run to convergence.
+# Starts of a search, and those that run to convergence.
 N_SCREENED = 100
-N_LONGER = 12
 N_TO_CONVERGENCE = 4
 
-# Iterations of those that go on, and of candidates after a swap.
-N_ITER_LONGER = 30
-N_ITER_SWAPPED = 30
-
-# Candidates of a round of swaps, those of them that run to convergence, and rounds without a
-# better maximum after which a search ends.
-N_SWAPS = 72
-N_SWAPPED_TO_CONVERGENCE = 2
+# Candidates of a round of swaps, those of them that go on, and that run to convergence, iterations
+# before they are compared, and rounds without a better maximum after which a search ends.
+N_SWAPS, N_SWAPS_LONGER, N_SWAPS_ENDED = 72, 24, 4
+N_ITER_SWAPPED = 20
 N_EMPTY_ROUNDS = 2
 
 # Probabilities of the kinds of rows with which a swapped expert begins, and part of the probability
@@ -75,8 +70,8 @@ RUNS_OF_SEARCH = "runs of one search"
 # Maximum number of re-initialisations of collapsed experts.
 MAX_REINITIALIZATIONS = 2
 
-# Starts in the first round for each one that goes on; half of these go on after the second one.
-N_STARTS_PER_CANDIDATE = 5
+# Starts for each one that goes on after the first rounds, and the most that do so.
+N_STARTS_PER_CANDIDATE, MAX_CANDIDATES = 4, 8
 
 # Largest share of the rows in the sample of the initialisation for which penalties are sought there
 # first. With a larger one the search on all rows is as fast alone.
@@ -207,33 +202,29 @@ def maxima_of_runs(
 def _successive_halving(
     problem: Problem, monitors: Sequence[Monitor | None], workers: Parallel
 ) -> Found:
-    """Run all starts, then the best of them with twice as many iterations, until two are left."""
+    """Run all starts, and then the best of them three times as long, until two are left."""
     started = first_starts.first_rounds(problem, monitors, workers)
-    n_iter = first_starts.N_ITER_FIRST_ROUND[problem.mixture.experts.needs_all_rows]
-    n_candidates, n_for_each = len(started), N_STARTS_PER_CANDIDATE
-    while n_candidates > 2:
-        n_iter, n_candidates = 2 * n_iter, max(-(-n_candidates // n_for_each), 2)
-        n_for_each = 2
-        chosen = distinct_best(problem, [own.run for own in started], n_candidates)
-        longer = []
+    chosen = [*range(len(started))]
+    while len(chosen) > 2:
+        most = max(min(len(chosen) // N_STARTS_PER_CANDIDATE, MAX_CANDIDATES), 2)
+        length = 3 * max(len(own.run.lower_bounds) for own in started)
+        longer, chosen = [], distinct_best(problem, [own.run for own in started], most)
         for i in chosen:
             run = started[i].run
-            most = min(n_iter, problem.max_iter - len(run.lower_bounds))
+            n_iter = min(length, problem.max_iter) - len(run.lower_bounds)
             objective = problem.objective(run.mixture)._replace(observer=monitors[i])
-            longer.append(delayed(em)(objective, run, most, problem.tol, Pace(n_fresh=1)))
+            longer.append(delayed(em)(objective, run, n_iter, problem.tol, Pace(n_fresh=1)))
         for i, run in zip(chosen, workers(longer), strict=True):
             started[i] = started[i]._replace(run=run)
-    runs = [own.run for own in started]
-    longest = max(len(run.lower_bounds) for run in runs)
-    distinct: dict[bytes, Run] = {}
-    for run, resp in started:
-        if run.converged or len(run.lower_bounds) == longest:
+    runs, distinct = [own.run for own in started], dict[bytes, Run]()
+    for i, (run, resp) in enumerate(started):
+        if run.converged or i in chosen:
             # Starts from equal partitions, whatever the order of the experts, count as one.
             rounded = np.round(resp, 5).astype(np.float32)
             distinct[b"".join(sorted(row.tobytes() for row in rounded))] = run
     tolerance = max(SAME_MAXIMUM, problem.tol * problem.rows.weight.sum())
     counted = "different starts"
-    if any(not run.converged and len(run.lower_bounds) < longest for run in runs):
+    if any(not run.converged and i not in chosen for i, run in enumerate(runs)):
         counted += f" that converged or ran longest, of {len(runs)} in all"
     kept = distinct_best(problem, runs, 1)[0]
     maxima = maxima_of_runs(problem, [*distinct.values()], tolerance)
@@ -422,19 +413,18 @@ def _search(
     *seeds, swap_seed = seed.spawn(N_SCREENED + 1)
     objective, screened = problem.objective(), problem._replace(init="auto", seeds=seeds)
     runs = [own.run for own in first_starts.first_rounds(screened)]
-    longer = [runs[i].theta for i in distinct_best(problem, runs, N_LONGER)]
-    runs = first_starts.runs_side_by_side(objective, longer, N_ITER_LONGER)
     runs = _to_convergence(problem, objective, runs, N_TO_CONVERGENCE, monitor)
     best, rng, n_empty_rounds = runs[0], np.random.default_rng(swap_seed), 0
     can_swap, total = problem.mixture.n_experts > 1, problem.rows.weight.sum()
     while can_swap and n_empty_rounds < N_EMPTY_ROUNDS and not runs[-1].stopped:
         swapped = _swapped(problem, best.theta, rng)
+        known, least = np.array([run.lower_bound for run in runs]), SAME_MAXIMUM / total
         candidates = first_starts.runs_side_by_side(objective, swapped, N_ITER_SWAPPED)
+        longer = [candidates[i].theta for i in distinct_best(problem, candidates, N_SWAPS_LONGER)]
+        candidates = first_starts.runs_side_by_side(objective, longer, 2 * N_ITER_SWAPPED)
         # Those at a maximum that runs have reached go nowhere.
-        known, tolerance = np.array([run.lower_bound for run in runs]), SAME_MAXIMUM / total
-        candidates = [run for run in candidates if (abs(known - run.lower_bound) > tolerance).all()]
-        most = N_SWAPPED_TO_CONVERGENCE
-        runs += _to_convergence(problem, objective, candidates, most, monitor, len(runs))
+        candidates = [run for run in candidates if (abs(known - run.lower_bound) > least).all()]
+        runs += _to_convergence(problem, objective, candidates, N_SWAPS_ENDED, monitor, len(runs))
         better = runs[distinct_best(problem, runs, 1)[0]]
         gain = abs(better.lower_bound - best.lower_bound) * total
         n_empty_rounds = n_empty_rounds + 1 if gain < SAME_MAXIMUM else 0

@@ -28,7 +28,7 @@ def problems():
         given = given if weight is None else given | {"sample_weight": weight}
         yield name, moe, (X, y), given
     for name, model in mle.MODELS.items():
-        moe, X, y, _ = mle.described(model)
+        moe, X, y = mle.described(model)
         yield name, moe, (X, y), {}
 
 

@@ -101,7 +101,7 @@ def of_families(name, **parameters):
 
 def of_mle(name, **parameters):
     """A published table of tests/reference/mle.json, and the value of the reference."""
-    moe, X, y, _ = mle.described(mle.MODELS[name])
+    moe, X, y = mle.described(mle.MODELS[name])
     known = mle.MODELS[name].get("loglik", -np.inf)
     return moe.set_params(**SETTINGS | STARTS | parameters), (X, y, {}), known
 

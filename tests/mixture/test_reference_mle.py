@@ -48,8 +48,8 @@ def load(model):
     return columns, bunch.target.to_numpy()
 
 
-def fit(model, **parameters):
-    """The fitted mixture that a reference describes, its features and its target."""
+def described(model, **parameters):
+    """The mixture that a reference describes, its features and its target."""
     (columns, y), structure = load(model), model["model"]
     names = list(dict.fromkeys(structure["expert_features"] + structure["gate_features"]))
     X = np.column_stack([columns[name] for name in names])
@@ -59,9 +59,14 @@ def fit(model, **parameters):
         "expert_features": [names.index(name) for name in structure["expert_features"]],
     }
     if structure["family"] == "gaussian":
-        moe = MixtureOfExpertsRegressor(**options | {"dispersion_prior": 0.0} | parameters)
-    else:
-        moe = MixtureOfExpertsClassifier(**options | parameters)
+        options |= {"dispersion": structure["variance"].replace("-", "_"), "dispersion_prior": 0.0}
+        return MixtureOfExpertsRegressor(**options | parameters), X, y
+    return MixtureOfExpertsClassifier(**options | parameters), X, y
+
+
+def fit(model, **parameters):
+    """The fitted mixture that a reference describes, its features and its target."""
+    moe, X, y = described(model, **parameters)
     return fit_quietly(moe, X, y), X, y
 
 

@@ -224,7 +224,7 @@ def runs_side_by_side(objective: Objective, starts: Sequence[Any], n_iter: int) 
             thetas = fitted_to(objective, thetas, of_experts, of_gate, N_START_STEPS)
         else:
             thetas = np.stack(batch)
-        ends = zip(*side_by_side(objective, thetas, n_iter, step=step), strict=True)
+        ends = zip(*side_by_side(objective, thetas, n_iter, factors=(step,)), strict=True)
         runs += [Run(theta, bounds, mixture=mixture) for theta, bounds in ends]
     return runs
 

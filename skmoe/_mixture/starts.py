@@ -45,8 +45,9 @@ N_ITER_FIRST_ROUND = {False: 15, True: 4}
 
 # More starts than these have more iterations, unless they converge: the best of many after a few
 # ones is seldom the best at the end. Their steps are longer than those of EM by a factor: half of
-# the iterations lead as far, and more of them end at good maxima.
-MAX_FEW_STARTS, N_ITER_OF_MANY, STEP_OF_MANY = 8, 45, 1.8
+# the iterations lead as far, and more of them end at good maxima. With more rows than these more
+# iterations are costly, and only very many starts, as those of a search, have them.
+MAX_FEW_STARTS, N_ITER_OF_MANY, STEP_OF_MANY, MAX_FEW_ROWS, MANY = 8, 45, 1.8, 1_000, (8, 99)
 
 # Steps from the responsibilities of a start, and from given ones.
 N_START_STEPS = 4
@@ -179,8 +180,8 @@ def first_rounds(
     # One expert needs no comparison of starts.
     n_iter = 1 if mixture.n_experts == 1 else N_ITER_FIRST_ROUND[False]
     runs = runs_side_by_side(objective, resps, min(n_iter, problem.max_iter))
-    has_many = len(jobs) > MAX_FEW_STARTS and mixture.n_experts > 1
-    for n_done in range(n_iter, min(N_ITER_OF_MANY * has_many, problem.max_iter), n_iter):
+    has_many = n_iter > 1 and len(jobs) > MANY[objective.n_rows > MAX_FEW_ROWS]
+    for n_done in range(n_iter, has_many * min(N_ITER_OF_MANY, problem.max_iter), n_iter):
         left = [i for i, run in enumerate(runs) if aitken_gap(run.lower_bounds) >= problem.tol]
         thetas, n_more = [runs[i].theta for i in left], min(n_iter, problem.max_iter - n_done)
         for i, run in zip(left, runs_side_by_side(objective, thetas, n_more), strict=True):

@@ -278,8 +278,7 @@ def _select_n_experts(
     growth = Growth(estimator, data, at_maximum=not by_held_out_rows)
     trials = Trials(numbers, 0, int(estimator.verbose), task, growth.attributes)
     n_possible = int(float(rows.weight.sum()) // MIN_ROWS_PER_EXPERT)
-    if isinstance(how, str):
-        n_possible = min(n_possible, MAX_SELECTED)
+    n_possible = min(n_possible, MAX_SELECTED) if isinstance(how, str) else n_possible
     if not by_held_out_rows:
 
         def criterion_of(number: int) -> float:

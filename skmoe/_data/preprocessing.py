@@ -176,10 +176,6 @@ class Preprocessor(NamedTuple):
             return self.extra_features.n_features
         return len(self.feature_scaling.scale)
 
-    def extend_range(self, other: Array) -> Preprocessor:
-        """The same with the ranges of further rows."""
-        return self._replace(feature_range=merge_feature_ranges(self.feature_range, other))
-
     def in_units(self, scaling: Standardization) -> Preprocessor:
         """The same with coefficients and ranges for columns of which those of X are standardised.
 

@@ -16,7 +16,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from skmoe._data.censored_targets import checked_bounds, known_weight, point_values, simplified
+from skmoe._data.censored_targets import checked_bounds, is_unknown, point_values, simplified
 from skmoe._data.checks import (
     check_labels,
     check_metadata,
@@ -442,7 +442,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             may_be_all = rules.of_series or given.unit is not None
             weight = observed_weight(y, weight, may_be_all, is_first=rules.is_first)
         if has_bounds(y):
-            weight = known_weight(y, weight)
+            weight = np.where(is_unknown(y).reshape(n_rows, -1).all(axis=1), 0.0, weight)
             y = y if rules.is_block else simplified(y)
     if given.offset is not None:
         offset = check_offset(given.offset, n_rows, n_outputs)
@@ -596,6 +596,14 @@ def _message(X: Any, error: str) -> str:
 def _column_name(X: Any, j: int) -> str:
     """A column in a message: its name, or its index."""
     return f"column {X.columns[j]!r}" if hasattr(X, "columns") else f"column {j}"
+
+
+def feature_labels(names: Any, n_columns: int, encoder: Encoder | None = None) -> list[str]:
+    """Names of the features: those of X, or x0, x1, ..., or of what they are encoded to."""
+    own = [f"x{j}" for j in range(n_columns)] if names is None else [str(name) for name in names]
+    if encoder is None:
+        return own
+    return [feature.name(own[feature.column]) for feature in encoder.features]
 
 
 def as_csr(X: Any) -> Any:

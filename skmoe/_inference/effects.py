@@ -506,10 +506,9 @@ class Explanation(Result, dict[str, Array]):
         self.index = index
 
     def __getattr__(self, name: str) -> Array:
-        try:
+        if name in self:
             return self[name]
-        except KeyError:
-            raise AttributeError(f"this explanation has no {name}; it has {list(self)}") from None
+        raise AttributeError(f"this explanation has no {name}; it has {list(self)}")
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self]

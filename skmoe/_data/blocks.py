@@ -219,11 +219,7 @@ class RowBlocks:
         parquet = import_parquet("RowBlocks.from_parquet")
         files = list(paths) if isinstance(paths, list | tuple) else [paths]
         columns = [target, sample_weight, offset, units, known_experts, var_weights]
-        no_features = [
-            name
-            for names in columns
-            for name in ([names] if isinstance(names, str) else names or [])
-        ]
+        no_features = [name for names in columns if names for name in np.ravel(names).tolist()]
 
         def factory() -> Iterator[tuple[Any, ...]]:
             for path in files:

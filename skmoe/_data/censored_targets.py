@@ -434,12 +434,6 @@ def map_target(y: Array, increasing: Callable[[Array], Array]) -> Array:
     return mapped
 
 
-def known_weight(y: Array, weight: Array) -> Array:
-    """Weights of rows (n,): zero where nothing is known of the outputs, (n,) or (n, m)."""
-    known = np.isfinite(y["lower"]) | np.isfinite(y["upper"])
-    return np.where(known.any(axis=tuple(range(1, known.ndim))), weight, 0.0)
-
-
 def interval_keys(y: Array) -> tuple[Array, Array]:
     """Widths of intervals (m, n), -1 without bounds and 0 with one, and the sides that are open.
 

@@ -96,14 +96,6 @@ def encode(encoder: Encoder, X: Any) -> Array:
     return np.column_stack(columns).astype(np.float64)
 
 
-def numeric_names(names: Array | None, encoder: Encoder | None, n_columns: int) -> list[str]:
-    """Names of the numeric features: those of X, or x0, x1, ..., or encoded ones."""
-    own = [f"x{j}" for j in range(n_columns)] if names is None else [str(name) for name in names]
-    if encoder is None:
-        return own
-    return [feature.name(own[feature.column]) for feature in encoder.features]
-
-
 def encoded_columns(encoder: Encoder, columns: Array | None) -> Array | None:
     """Indices of the encoded features of given columns of X; None for all."""
     if columns is None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skmoe._data.censored_targets import BOUNDS
+from skmoe._data.censored_targets import BOUNDS, as_bounds, has_entry
 from skmoe._data.rows import Dataset
 from skmoe._numerics.typing import Array
 
@@ -41,10 +41,8 @@ def apart_from_entry(rows: Dataset) -> tuple[Dataset, Dataset, Array]:
         first = order[units.starts]
     later = entry.copy()
     later[:, first] = -np.inf
-    y = np.empty(entry.shape, dtype=rows.y.dtype if (later > -np.inf).any() else BOUNDS)
-    for name in y.dtype.names or ():
-        y[name] = rows.y[name]
-    if "entry" in (y.dtype.names or ()):
+    y = as_bounds(rows.y, rows.y.dtype if (later > -np.inf).any() else BOUNDS)
+    if has_entry(y):
         y["entry"] = later
     numbers = np.flatnonzero((entry[:, first] > -np.inf).any(axis=0))
     kept = first[numbers]

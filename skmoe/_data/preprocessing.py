@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 from sklearn.utils.validation import check_array, has_fit_parameter
 
 from skmoe._data import rows as row_data
@@ -176,10 +176,6 @@ class Preprocessor(NamedTuple):
             return self.extra_features.n_features
         return len(self.feature_scaling.scale)
 
-    def extend_range(self, other: Array) -> Preprocessor:
-        """The same with the ranges of further rows."""
-        return self._replace(feature_range=merge_feature_ranges(self.feature_range, other))
-
     def in_units(self, scaling: Standardization) -> Preprocessor:
         """The same with coefficients and ranges for columns of which those of X are standardised.
 
@@ -263,9 +259,8 @@ def fit_standardization(X: Design, weight: Array, of_constant: float = np.inf) -
     The mean of a constant column is exactly its value. With the round-off of a mean its deviations
     would have a scale, by which new rows with other values would be divided.
     """
-    total, high, low = weight.sum(), X.max(axis=0), X.min(axis=0)
-    if sparse.issparse(X):
-        high, low = high.toarray().ravel(), low.toarray().ravel()
+    total = weight.sum()
+    low, high = min_max_axis(X, 0) if sparse.issparse(X) else (X.min(axis=0), X.max(axis=0))
     mean = np.where(high == low, high, (X.T @ weight) / total)
     if sparse.issparse(X):
         unit = np.maximum(np.abs(high), np.abs(low)).astype(np.float64)
@@ -337,8 +332,7 @@ def fit_feature_range(X: Any, encoder: Encoder | None = None) -> Array:
     Missing values do not count. Both are NaN for categories, and for columns without values.
     """
     if sparse.issparse(X):
-        bounds = [extreme.toarray().ravel() for extreme in (X.min(axis=0), X.max(axis=0))]
-        return np.array(bounds, dtype=np.float64)
+        return np.array(min_max_axis(X, 0), dtype=np.float64)
     columns: Any = slice(None)
     found = np.full((2, X.shape[1]), np.nan)
     if encoder is not None:
@@ -436,8 +430,7 @@ def distinct_rows(
 
 def _projection(X: Design, direction: Array) -> Array:
     """A projection (n,) of columns in units of their ranges, bit for bit equal for equal rows."""
-    ends = X.min(axis=0), X.max(axis=0)
-    low, high = (end.toarray().ravel() for end in ends) if sparse.issparse(X) else ends
+    low, high = min_max_axis(X, 0) if sparse.issparse(X) else (X.min(axis=0), X.max(axis=0))
     low, spread = low.astype(np.float64), high.astype(np.float64) - low
     scale = np.where(spread > 0.0, spread, 1.0)
     if sparse.issparse(X):
@@ -580,9 +573,8 @@ class ExtraFeatures(NamedTuple):
         parts = []
         for test in tests:
             fitted = fit(np.setdiff1d(np.arange(rows.n_rows), test))
-            parts.append(
-                predict_base(fitted, row_data.index_rows(rows.X, test), classes, self.link)
-            )
+            held_out = row_data.index_rows(rows.X, test)
+            parts.append(predict_base(fitted, held_out, classes, self.link))
         predictions = np.concatenate(parts)[np.argsort(np.concatenate(tests))]
         n_columns = predictions.shape[1]
         labels = range(n_columns) if classes is None else classes

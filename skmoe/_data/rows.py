@@ -16,25 +16,10 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from skmoe._data.censored_targets import checked_bounds, known_weight, point_values, simplified
-from skmoe._data.checks import (
-    check_labels,
-    check_metadata,
-    check_offset,
-    check_total_weight,
-    check_var_weights,
-    check_weights,
-    has_bounds,
-    shown,
-)
-from skmoe._data.encoding import (
-    MISSING_STRINGS,
-    Encoder,
-    column_of,
-    is_category,
-    is_frame,
-    numeric_values,
-)
+from skmoe._data import checks, encoding
+from skmoe._data.censored_targets import checked_bounds, is_unknown, point_values, simplified
+from skmoe._data.checks import has_bounds, shown
+from skmoe._data.encoding import Encoder, column_of, is_category, numeric_values
 from skmoe._data.outcomes import check_no_missing, observed_weight, stacked_outcomes
 from skmoe._data.series import (
     check_weights_of_units,
@@ -426,7 +411,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     n_rows = X.shape[0]
     weight = np.ones(n_rows)
     if given.weight is not None:
-        weight = check_weights(given.weight, n_rows, may_be_zero=rules.is_block)
+        weight = checks.check_weights(given.weight, n_rows, may_be_zero=rules.is_block)
     missing: Any = None
     if has_target:
         target = given.y if isinstance(given.y, np.ndarray) else stacked_outcomes(given.y)
@@ -442,17 +427,17 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             may_be_all = rules.of_series or given.unit is not None
             weight = observed_weight(y, weight, may_be_all, is_first=rules.is_first)
         if has_bounds(y):
-            weight = known_weight(y, weight)
+            weight = np.where(is_unknown(y).reshape(n_rows, -1).all(axis=1), 0.0, weight)
             y = y if rules.is_block else simplified(y)
     if given.offset is not None:
-        offset = check_offset(given.offset, n_rows, n_outputs)
+        offset = checks.check_offset(given.offset, n_rows, n_outputs)
         offset = offset if np.any(offset) else None
-    n_values = None if given.n_values is None else check_var_weights(given.n_values, n_rows)
+    n_values = None if given.n_values is None else checks.check_var_weights(given.n_values, n_rows)
     named = {"units": given.unit, "known_experts": given.possible, "groups": given.group}
     named["time"] = given.time
     metadata: dict[str, Array] = {}
     if given.metadata or any(values is not None for values in named.values()):
-        metadata = check_metadata(named | dict(given.metadata), n_rows)
+        metadata = checks.check_metadata(named | dict(given.metadata), n_rows)
     names = "units", "groups", "known_experts", "time"
     unit, group, known, time = (metadata.pop(name, None) for name in names)
     series = None
@@ -489,7 +474,7 @@ def checked_features(X: Any, rules: RowRules) -> Any:
     Errors of scikit-learn are replaced by those that name the column and a remedy.
     """
     encoder, is_first = rules.encoder, rules.is_first
-    if rules.takes_frames and is_frame(X):
+    if rules.takes_frames and encoding.is_frame(X):
         X = validate_data(rules.owner, X, reset=is_first, skip_check_array=True)
         if encoder is not None:
             check_numbers(X, encoder)
@@ -598,6 +583,14 @@ def _column_name(X: Any, j: int) -> str:
     return f"column {X.columns[j]!r}" if hasattr(X, "columns") else f"column {j}"
 
 
+def feature_labels(names: Any, n_columns: int, encoder: Encoder | None = None) -> list[str]:
+    """Names of the features: those of X, or x0, x1, ..., or of what they are encoded to."""
+    own = [f"x{j}" for j in range(n_columns)] if names is None else [str(name) for name in names]
+    if encoder is None:
+        return own
+    return [feature.name(own[feature.column]) for feature in encoder.features]
+
+
 def as_csr(X: Any) -> Any:
     """Sparse input as a CSR array with sorted indices and no duplicates.
 
@@ -616,7 +609,7 @@ def as_csr(X: Any) -> Any:
 def first_text(values: Array) -> Any:
     """The first text that is no number, nor stands for a missing value; None if there is none."""
     for value in values:
-        if isinstance(value, str | bytes) and value not in MISSING_STRINGS:
+        if isinstance(value, str | bytes) and value not in encoding.MISSING_STRINGS:
             try:
                 float(value)
             except ValueError:
@@ -702,7 +695,7 @@ def check_target(y: Any, is_classification: bool) -> None:
         )
     given = np.asarray(y)
     if is_classification and given.dtype.kind == "O" and given.ndim == 1:
-        check_labels("y", given)
+        checks.check_labels("y", given)
         return
     if not is_classification:
         _check_kind(y, given)
@@ -790,7 +783,7 @@ def class_weights(class_weight: Any, classes: Array, codes: Array, weight: Array
             )
     with np.errstate(over="ignore"):
         weight = weight * factor[codes]
-    check_total_weight("sample_weight times class_weight", weight)
+    checks.check_total_weight("sample_weight times class_weight", weight)
     return weight
 
 

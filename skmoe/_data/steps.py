@@ -134,8 +134,7 @@ class UnitPipeline(Pipeline):
         """Fit the steps, the last one with the units, which may be given as `mixture__units`."""
         last, estimator = self.steps[-1]
         if not hasattr(estimator, "predict"):  # the steps before the mixture, by `pipeline[:-1]`
-            super().fit(X, y, **params)
-            return self
+            return super().fit(X, y, **params)
         of_last = f"{last}__units"
         units = params.pop(of_last, units)
         self.check_units(units)

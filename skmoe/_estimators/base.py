@@ -11,9 +11,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.encoding import numeric_names
 from skmoe._data.preprocessing import is_outside_ranges
-from skmoe._data.rows import Rows
+from skmoe._data.rows import Rows, feature_labels
 from skmoe._estimators.fitting.callbacks import CallbackSupportMixin, task_of_fit, with_callbacks
 from skmoe._estimators.fitting.problem import (
     PRIVATE_ATTRIBUTES,
@@ -31,7 +30,6 @@ from skmoe._estimators.parameters.parameters import FitParameters, validate_para
 from skmoe._estimators.parameters.parts import accepts_missing, uses_groups
 from skmoe._estimators.rows.training_data import FitOptions, TrainingState, make_router
 from skmoe._estimators.selection.n_experts import with_selected_n_experts
-from skmoe._inference.labels import feature_labels
 from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.search import fit_starts
 from skmoe._mixture.starts import blocks_of
@@ -187,9 +185,7 @@ class BaseMixture(
         check_is_fitted(self)
         preprocessor, extra = self._fitted.preprocessor, self._fitted.preprocessor.extra_features
         given = getattr(self, "feature_names_in_", None)
-        names = feature_labels(given, self.n_features_in_)
-        if preprocessor.encoder is not None:
-            names = numeric_names(given, preprocessor.encoder, self.n_features_in_)
+        names = feature_labels(given, self.n_features_in_, preprocessor.encoder)
         if extra is None:
             return np.array(names, dtype=object)
         return np.array([*names, *extra.names], dtype=object)[preprocessor.gate_columns]

@@ -308,8 +308,7 @@ def indicator_columns(mixture: FittedMixture, feature_range: Array | None) -> Ar
         return np.zeros(len(scale), dtype=bool)
     is_extreme = np.isclose((own[1] - center) * (center - own[0]), scale**2, rtol=MOMENT_RTOL)
     is_unit = np.isclose(feature_range, [[0.0], [1.0]], rtol=0.0, atol=MOMENT_RTOL).all(axis=0)
-    found: Array = is_extreme & is_unit
-    return found
+    return np.asarray(is_extreme & is_unit)
 
 
 # --- requirements -----------------------------------------------------------------------------

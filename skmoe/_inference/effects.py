@@ -23,22 +23,9 @@ from scipy import sparse
 
 from skmoe._data.checks import check_choice, check_real, numbers, shown
 from skmoe._data.rows import Rows
+from skmoe._inference import inference as results
 from skmoe._inference.coefficients import GATE, indicator_columns
-from skmoe._inference.inference import (
-    SCALES,
-    WIDTH,
-    Inference,
-    Result,
-    Term,
-    WaldTest,
-    delta_errors,
-    delta_method,
-    describe_test,
-    frame_of,
-    limits_on_scale,
-    table_lines,
-    wald,
-)
+from skmoe._inference.inference import WIDTH, Inference, Result, Term, WaldTest, describe_test
 from skmoe._inference.labels import Labels, format_percent, printable_line, printable_name
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.mixture import Data
@@ -267,7 +254,7 @@ def average_effects_of(
     if inference is None:
         return replace(found, full_covariance=np.full((len(terms), len(terms)), np.nan))
     of_terms = np.stack(derivatives, axis=-2).reshape(len(terms), -1)
-    covariance, reasons = delta_method(inference, of_terms)
+    covariance, reasons = results.delta_method(inference, of_terms)
     method, replicates = f"delta method, {inference.method}", None
     if of_refits:
         method, replicates = inference.method, np.array(of_refits)
@@ -355,7 +342,7 @@ class Quantity(NamedTuple):
             density = np.where(has_step, np.nan, at.pdf(np.where(has_step, 0.0, values)))
             function = lambda fit: fit.distribution(rows, single_output=False).sf(values)  # noqa: E731
         slopes = slopes_by_coordinates(fitted, function)
-        return np.asarray(delta_errors(inference, slopes) / density)
+        return np.asarray(results.delta_errors(inference, slopes) / density)
 
     def scale(self, fitted: FittedMixture, output: int) -> str:
         """Name of the scale of intervals for an output, by the link of its families."""
@@ -366,7 +353,7 @@ class Quantity(NamedTuple):
         links = {family.link for family in own} - {""} or {experts.link}
         link = links.pop() if len(links) == 1 else ""
         link = "logit" if link == "log" and self.what == "restricted_mean" else link
-        return link if link in SCALES else ""
+        return link if link in results.SCALES else ""
 
 
 def predictions_of(
@@ -388,7 +375,7 @@ def predictions_of(
         name = quantity.scale(fitted, output)
         if name == "logit" and not ((own >= 0.0) & (own <= 1.0)).all():
             name = ""  # of ratings
-        ends = limits_on_scale(name, own, error, level, drawn)
+        ends = results.limits_on_scale(name, own, error, level, drawn)
         # What is certain, such as survival until 0, has no scale.
         ends = np.where(error[..., None] == 0.0, own[..., None], ends)
         limits[..., output] = np.moveaxis(ends * largest[:, None], -1, 0)
@@ -437,12 +424,12 @@ class DistalOutcome(Inference):
         n_experts = len({term.part for term in self.terms})
         differences = np.eye(n_experts)[1:] - np.eye(n_experts)[:1]
         contrasts = np.kron(np.eye(len(self.terms) // n_experts), differences)
-        return wald(contrasts @ self.estimates, contrasts @ self.covariance @ contrasts.T)
+        return results.wald(contrasts @ self.estimates, contrasts @ self.covariance @ contrasts.T)
 
     def __repr__(self) -> str:
         listed = [Term("", term.response, term.part) for term in self.terms]
         columns = self._columns(0.95, "std. error", "2.5 %", "97.5 %")
-        lines = table_lines(listed, columns, self.reasons, list(range(len(listed))))
+        lines = results.table_lines(listed, columns, self.reasons, list(range(len(listed))))
         if self.equality.df:
             lines += wrap(describe_test("Wald", self.equality, "Equality of the regimes is"), WIDTH)
         return "\n".join(map(printable_line, lines))
@@ -506,10 +493,9 @@ class Explanation(Result, dict[str, Array]):
         self.index = index
 
     def __getattr__(self, name: str) -> Array:
-        try:
+        if name in self:
             return self[name]
-        except KeyError:
-            raise AttributeError(f"this explanation has no {name}; it has {list(self)}") from None
+        raise AttributeError(f"this explanation has no {name}; it has {list(self)}")
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self]
@@ -598,7 +584,7 @@ class Explanation(Result, dict[str, Array]):
             self.expert_names[k] if own else None for k, own in zip(expert, exists, strict=True)
         ]
         columns = {"expert": names, **dict(zip(self.feature_names, change.T, strict=True))}
-        return frame_of(self, columns, self.index)
+        return results.frame_of(self, columns, self.index)
 
     def __repr__(self) -> str:
         return f"Explanation of {len(self.gate)} rows: {', '.join(self)}"

@@ -63,13 +63,6 @@ class Labels(NamedTuple):
     responses: list[str]  # of the coefficient vectors of an expert: outputs, or classes
 
 
-def feature_labels(feature_names: Sequence[str] | None, n_features: int) -> list[str]:
-    """Names of the features: those given, or x0, x1, ..."""
-    if feature_names is None:
-        return [f"x{j}" for j in range(n_features)]
-    return [str(name) for name in feature_names]
-
-
 def printable_name(name: str) -> str:
     """A name as it can be printed in a line: white space as one space, controls as escapes."""
     return printable_line(" ".join(name.split()))

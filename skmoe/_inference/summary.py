@@ -25,6 +25,7 @@ import numpy as np
 from scipy.special import entr
 
 from skmoe._data.rows import Rows
+from skmoe._inference import labels
 from skmoe._inference.coefficients import blocks_of_gate, indicator_columns
 from skmoe._inference.inference import (
     DEPENDENT,
@@ -34,22 +35,7 @@ from skmoe._inference.inference import (
     Inference,
     frame_of,
 )
-from skmoe._inference.labels import (
-    Labels,
-    base_term,
-    counted_noun,
-    describe_collapsed,
-    describe_dependence,
-    describe_spikes,
-    describe_ties,
-    families_of,
-    format_number,
-    gate_name,
-    link_equation,
-    output_labels,
-    printable_line,
-    printable_name,
-)
+from skmoe._inference.labels import Labels, format_number, printable_line, printable_name
 from skmoe._inference.persistence import describe_regimes
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import MAX_SHIFT
@@ -447,7 +433,7 @@ def make_summary(found: Findings, level: float) -> Summary:
         found.coefficients,
         f"log odds against {names[found.gate_reference]}",
         _notes(found, penalties, maxima),
-        counted_noun(hasattr(estimator, "n_units_")),
+        labels.counted_noun(hasattr(estimator, "n_units_")),
     )
 
 
@@ -458,7 +444,7 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
     facts = {
         "experts": f"{estimator.n_experts_}",
         "features": f"{estimator.n_features_in_}",
-        "gate": gate_name(estimator.gate) if estimator.n_experts_ > 1 else "none",
+        "gate": labels.gate_name(estimator.gate) if estimator.n_experts_ > 1 else "none",
         "lower bound per row": format_number(estimator.lower_bound_, 5),
         "iterations": f"{estimator.n_iter_} ({converged})",
     }
@@ -515,7 +501,7 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
     notes = [f"{kind}, in the units of the data."]
     notes += [] if maxima is None else [str(maxima)]
     ties = getattr(estimator, "n_experts_ties_", ())
-    notes += [describe_ties(ties)] if len(ties) > 1 else []
+    notes += [labels.describe_ties(ties)] if len(ties) > 1 else []
     counted = "unit" if hasattr(estimator, "random_covariance_") else "row"
     notes += [WEIGHTS[kind].format(counted) for kind in found.weights]
     notes += [found.difference] if found.difference else []
@@ -523,10 +509,10 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
     if statistics is not None and len(names) > 1:
         mass = statistics.experts["rows"]
         collapsed = np.flatnonzero(is_collapsed(mass)).tolist()
-        notes += [describe_collapsed(mass, collapsed, names)] if collapsed else []
-    notes += [describe_spikes([names[k] for k in state.spikes])] if state.spikes else []
+        notes += [labels.describe_collapsed(mass, collapsed, names)] if collapsed else []
+    notes += [labels.describe_spikes([names[k] for k in state.spikes])] if state.spikes else []
     if hasattr(estimator, "residual_correlation_"):
-        notes += filter(None, [describe_dependence(estimator, state.unit_correlation)])
+        notes += filter(None, [labels.describe_dependence(estimator, state.unit_correlation)])
     families, classes = getattr(estimator, "families_", ()), found.labels.classes
     is_plain = getattr(estimator, "link_", "identity") == "identity" and estimator.base_ is None
     if hasattr(estimator, "expert_coef_") and (families or classes or not is_plain):
@@ -596,8 +582,8 @@ def _equations(found: Findings, families: Sequence[Any]) -> list[str]:
     """What the coefficients of the experts are, if not those of the mean of y."""
     estimator, classes = found.estimator, found.labels.classes
     has_base, link = estimator.base_ is not None, getattr(estimator, "link_", "identity")
-    predictor = f"{base_term(link)} + linear predictor" if has_base else "linear predictor"
-    equations = [link_equation(link, "y", predictor)]
+    predictor = f"{labels.base_term(link)} + linear predictor" if has_base else "linear predictor"
+    equations = [labels.link_equation(link, "y", predictor)]
     if classes:
         added = ", given the log probabilities of the base" if has_base else ""
         of = f"class {classes[1]}" if len(classes) == 2 else "the classes"
@@ -612,8 +598,8 @@ def _equations(found: Findings, families: Sequence[Any]) -> list[str]:
 
 def _equations_of_outputs(estimator: Any, k: int, predictor: str) -> str:
     """The equations of an expert, one if all outputs have the same."""
-    own = families_of(estimator, k)
-    names = output_labels(estimator) if len(set(own)) > 1 else ["y"]
+    own = labels.families_of(estimator, k)
+    names = labels.output_labels(estimator) if len(set(own)) > 1 else ["y"]
     pairs = zip(own, names, strict=False)
     return "; ".join(f.equation.format(response=name, predictor=predictor) for f, name in pairs)
 
@@ -654,7 +640,7 @@ def _gate(found: Findings, level: float) -> list[tuple[str, list[tuple[str, floa
     if fitted.mixture.gate.persists and n_experts > 1:
         of_regimes = describe_regimes(estimator, fitted, found.coefficients, level)
         return [(text, []) for text in of_regimes]
-    counted = counted_noun(hasattr(estimator, "n_units_"))
+    counted = labels.counted_noun(hasattr(estimator, "n_units_"))
     same, text = f"the same probability for every {counted}", ""
     if n_experts == 1:
         text = f"used for every {counted}"

@@ -223,9 +223,9 @@ class CalibrationDisplay(draw.Display):
         at_time: dict[str, Any] = {}
         if horizon is not None:
             end = check_real("horizon", horizon, least=-np.inf)
-            risk, observed = distribution.cdf(end)[known], _observed_times(cls, bounds[known])
+            risk = distribution.cdf(end)[known]
             at_time = {"horizon": end, "risk": risk}
-            at_time["risk_groups"] = _groups_of_risk(risk, observed, end, n_bins)
+            at_time["risk_groups"] = _groups_of_risk(risk, bounds[known], end, n_bins)
         return cls(pit=pit[known], pit_left=left[known], n_bins=n_bins, **at_time).plot(ax)
 
     def _draw(self, ax: Any) -> Any:
@@ -275,9 +275,9 @@ class CalibrationDisplay(draw.Display):
         draw.legend_above(right, [self.line_, *self.bands_], ncols=2, fontsize=8)
 
 
-def _groups_of_risk(risk: Array, observed: Any, horizon: float, n_groups: int) -> Array:
+def _groups_of_risk(risk: Array, y: Array, horizon: float, n_groups: int) -> Array:
     """Means of predicted probabilities, observed ones, and their intervals, in groups, (4, G)."""
-    until, event, entry = observed
+    until, event = times_and_events("CalibrationDisplay", y, may_enter=True)
     if horizon > until.max():
         raise ValueError(
             f"horizon must be at most the last time of the rows, {until.max():g}; got {horizon:g}. "
@@ -286,15 +286,10 @@ def _groups_of_risk(risk: Array, observed: Any, horizon: float, n_groups: int) -
     edges = np.quantile(risk, np.linspace(0.0, 1.0, n_groups + 1)[1:-1])
     codes, found = np.searchsorted(np.unique(edges), risk, side="right"), []
     for own in np.unique(codes)[:, None] == codes:
-        table = EventTable.of(until[own], event[own], np.ones(own.sum()), entry[own])
+        table = EventTable.of(until[own], event[own], np.ones(own.sum()), y["entry"][own])
         survival, *band = table.survival_at(horizon, BAND_PROBABILITY)
         found.append([risk[own].mean(), 1.0 - survival, *np.sort(1.0 - np.array(band))])
     return np.array(found).T
-
-
-def _observed_times(display: type, y: Array) -> tuple[Array, Array, Array]:
-    """Times of rows, whether the event came then, and entries, of bounds with entries."""
-    return *times_and_events(display.__name__, y, may_enter=True), y["entry"]
 
 
 def _binomial_band(n_rows: int, probability: Array) -> Array:
@@ -631,7 +626,8 @@ class SurvivalDisplay(draw.Display):
         check_consistent_length(X, y)
         own = as_bounds(subject.target_of(y, output), WITH_ENTRY)
         kept = np.flatnonzero(~is_unknown(own) | (np.ndim(y) == 1))
-        until, event, entry = _observed_times(cls, own[kept])
+        until, event = times_and_events(cls.__name__, own[kept], may_enter=True)
+        entry = own["entry"][kept]
         start = min(until.min(), 0.0)
         grid, ticks = np.linspace(start, until.max(), N_TIMES), _round_times(start, until.max())
         gate = subject.gate_of_rows(estimator, Rows(X, y, unit=units, time=time))

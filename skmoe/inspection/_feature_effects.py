@@ -163,8 +163,9 @@ class ImportanceDisplay(draw.DisplayOfFeatures):
         """
         estimator, X, note, labels, _ = subject.drawn_mixture(cls, estimator, X)
         check_integer("max_features", max_features, least=1)
-        rows = Rows(X, y, sample_weight, offset, units, time=time)
-        found = _importances(estimator, rows, None, n_repeats, random_state)
+        given = Rows(X, y, sample_weight, offset, units, time=time).arguments
+        given |= {"n_repeats": n_repeats, "random_state": random_state}
+        found = permutation_importance_by_part(estimator, X, y, **given)
         order = np.argsort(-found.both.importances_mean, kind="stable")[:max_features]
         return cls(
             feature_names=[labels[j] for j in order],
@@ -285,18 +286,11 @@ def permutation_importance_by_part(
     >>> [found[part].importances_mean.shape for part in ("gate", "experts", "both")]
     [(2,), (2,), (2,)]
     """
-    rows = Rows(X, y, sample_weight, offset, units, time=time)
-    return _importances(estimator, rows, features, n_repeats, random_state)
-
-
-def _importances(
-    estimator: Any, given: Rows, features: Any, n_repeats: int, random_state: Any
-) -> Bunch:
-    """The importances for rows as they are given."""
-    estimator, X, _ = subject.find_mixture(estimator, given.X)
+    estimator, X, _ = subject.find_mixture(estimator, X)
     n_repeats = check_integer("n_repeats", n_repeats, least=1)
     chosen = subject.check_features("features", features, estimator)
-    rows = subject.positive_rows(given._replace(X=subject.check_table(estimator, X)))
+    table = subject.check_table(estimator, X)
+    rows = subject.positive_rows(Rows(table, y, sample_weight, offset, units, time=time))
     scores_of, generator = _scores(estimator, rows), check_random_state(random_state)
     score = float(scores_of(rows.X)[0])
     importances = np.zeros((len(PARTS), len(chosen), n_repeats))

@@ -12,7 +12,7 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 
 from skmoe._data.checks import check_flag, shown
-from skmoe._data.rows import Rows, index_rows
+from skmoe._data.rows import Rows
 from skmoe._estimators.methods.series import transition_probabilities
 from skmoe._inference.labels import printable_name
 from skmoe._numerics.typing import Array
@@ -721,20 +721,18 @@ class CourseDisplay(draw.DisplayOfPanels):
         check_consistent_length(X, y, units, time, offset)
         indices = subject.check_targets(estimator, target, X)
         index, unit = _rows_of_unit(units, unit, time, X.shape[0])
-        of_rows = (None if v is None else index_rows(v, index) for v in (X, y, offset, units, time))
-        X, y_shown, offset, units, time = of_rows
-        rows = Rows(X, y_shown, None, offset, units, time=time)
-        regimes = estimator.responsibilities(X, y_shown, **rows.arguments, given=given)
-        times, time_name = np.asarray(time), str(getattr(time, "name", None) or "Time")
+        rows = Rows(X, y, None, offset, units, time=time).take(index)
+        regimes = estimator.responsibilities(rows.X, rows.y, **rows.arguments, given=given)
+        times, time_name = np.asarray(rows.time), str(getattr(time, "name", None) or "Time")
         if times.dtype.kind not in "iufM":
             times, time_name = np.arange(len(index)), "Row"
-        past, is_class, panels = subject.known_past(estimator, rows), is_classifier(estimator), []
+        known = subject.known_past(estimator, rows) | {"offset": rows.offset}
+        is_class, panels = is_classifier(estimator), []
         for output in indices:
             observed, exposure = subject.observed_rates(estimator, rows, output)
-            known = past if is_class else past | {"offset": offset}
-            prediction, interval = subject.predicted_mean(estimator, X, output, **known), None
+            prediction, interval = subject.predicted_mean(estimator, rows.X, output, **known), None
             if coverage is not None and not is_class:
-                interval = estimator.predict_interval(X, coverage, **known)
+                interval = estimator.predict_interval(rows.X, coverage, **known)
                 interval = subject.one_target(interval, output, 2) / exposure[:, None]
             name = subject.target_name(estimator, y, output)
             panels.append(

@@ -16,7 +16,7 @@ from skmoe._data.censored_targets import checked_bounds, is_exact, is_unknown, p
 from skmoe._data.checks import check_columns, check_integer, check_weights, has_bounds, shown
 from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_column
 from skmoe._data.outcomes import stacked_outcomes
-from skmoe._data.rows import Rows, index_rows
+from skmoe._data.rows import Rows, feature_labels, index_rows
 from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.steps import UnitPipeline
@@ -24,7 +24,7 @@ from skmoe._data.units import encode_units
 from skmoe._estimators.methods import input_steps, series
 from skmoe._estimators.methods.series import has_series
 from skmoe._inference.inference import limits_on_scale
-from skmoe._inference.labels import feature_labels, format_percent, output_labels, printable_name
+from skmoe._inference.labels import format_percent, output_labels, printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 

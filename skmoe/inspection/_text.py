@@ -54,8 +54,8 @@ class TextFormat(NamedTuple):
         return f", and {n_omitted} {'more' if len(leading) else 'near 0'}" if n_omitted > 0 else ""
 
     def effects(self, slopes: Array, effects: Array) -> str:
-        """Slopes of the largest effects, and the number of the others."""
-        leading = self.leading(effects)
+        """The largest effects, or their slopes by units, and the number of the others."""
+        leading, slopes = self.leading(effects), slopes if self.unit == "unit" else effects
         terms = [f"{self.names[j]} {self.number(slopes[j], '+')}" for j in leading]
         return (", ".join(terms) or "none") + self.omitted(slopes, leading)
 
@@ -190,9 +190,8 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
         named = dict(estimator.summary().experts[k].gate_effects)
         effects = np.array([named[name] for name in names])
         text_format = text_format._replace(names=names)
-    slopes = log_odds[k] if text_format.unit == "unit" else effects
     effect = f"against {subject.names_of_experts(estimator)[0]} per {text_format.unit}"
-    return [f"gate: log odds {effect}: {text_format.effects(slopes, effects)}"]
+    return [f"gate: log odds {effect}: {text_format.effects(log_odds[k], effects)}"]
 
 
 def transition_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
@@ -211,8 +210,7 @@ def transition_lines(estimator: Any, k: int, text_format: TextFormat) -> list[st
         ones = np.ones(len(columns))
         text_format = text_format._replace(names=columns, unit="unit", spread=ones)
     for j in others if slopes.any() else ():
-        effects = slopes[j] * text_format.spread
-        written = text_format.effects(slopes[j] if text_format.unit == "unit" else effects, effects)
+        written = text_format.effects(slopes[j], slopes[j] * text_format.spread)
         effect = f"log odds of {names[j]} against staying per {text_format.unit}"
         lines.append(f"{effect}: {written}")
     return lines

@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.checks import check_metadata, check_n_jobs, shown
-from skmoe._data.rows import Rows, index_rows
+from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._data.steps import UnitPipeline
 from skmoe._estimators.base import BaseMixtureOfExperts
@@ -333,8 +333,5 @@ def cross_val_predict_interval(
 def _intervals(estimator: Any, rows: Rows, coverage: float, fold: tuple[Array, Array]) -> Array:
     """Intervals of the test rows of a fold."""
     train, test = fold
-    offset = None if rows.offset is None else rows.offset[test]
-    mixture = mixture_of(fitted_to(estimator, rows, train))
-    return np.asarray(
-        mixture.predict_interval(index_rows(rows.X, test), coverage=coverage, offset=offset)
-    )
+    mixture, own = mixture_of(fitted_to(estimator, rows, train)), rows.take(test)
+    return np.asarray(mixture.predict_interval(own.X, coverage=coverage, offset=own.offset))

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from skmoe._data.checks import check_real
-from skmoe._data.preprocessing import fit_feature_range
+from skmoe._data.preprocessing import fit_feature_range, merge_feature_ranges
 from skmoe._data.rows import Rows, check_two_classes, concat
 from skmoe._estimators.fitting.problem import OF_USAGE, attributes_of_mixture, build_problem
 from skmoe._estimators.parameters import conflicts
@@ -179,7 +179,8 @@ def _next(
     """
     mixture, _, preprocessor = estimator._fitted
     _check_widths(mixture)
-    preprocessor = preprocessor.extend_range(fit_feature_range(batch.X))
+    ranges = merge_feature_ranges(preprocessor.feature_range, fit_feature_range(batch.X))
+    preprocessor = preprocessor._replace(feature_range=ranges)
     blocks = blocks_of(mixture, preprocessor.transform_units(batch))
     stream = learned(stream, mixture, blocks, decay)
     fitted = FittedMixture(mixture, stream.theta, preprocessor)

@@ -14,10 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from skmoe._data import preprocessing
+from skmoe._data import rows as row_data
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import has_entry, point_values
 from skmoe._data.checks import has_bounds
-from skmoe._data.encoding import numeric_names
 from skmoe._data.preprocessing import ExtraFeatures, Preprocessor
 from skmoe._data.rows import SAMPLE_SEED, Dataset, Rows, assign_folds, is_dask, select_raw_features
 from skmoe._data.series import cut_series, make_series
@@ -31,12 +31,7 @@ from skmoe._estimators.rows import training_data
 from skmoe._estimators.rows.first_pass import MAX_INIT_ROWS, first_pass, rows_in_blocks
 from skmoe._estimators.rows.training_data import FitOptions, TrainingData, TrainingState
 from skmoe._inference.inference import Maxima
-from skmoe._inference.labels import (
-    describe_dependence,
-    describe_spikes,
-    feature_labels,
-    printable_name,
-)
+from skmoe._inference.labels import describe_dependence, describe_spikes, printable_name
 from skmoe._mixture.dependence import unit_correlation
 from skmoe._mixture.em import Run, aitken_gap
 from skmoe._mixture.evidence import Penalty
@@ -147,9 +142,8 @@ def add_extra_features(
     the logs of its predictions are added to the offset instead.
     """
     rows, X, attributes, prediction = data.rows, data.X, data.attributes, None
-    names = numeric_names(
-        attributes.get("feature_names_in_"), data.encoder, attributes["n_features_in_"]
-    )
+    given, n_features = attributes.get("feature_names_in_"), attributes["n_features_in_"]
+    names = row_data.feature_labels(given, n_features, data.encoder)
     is_log = params.family is not None and params.family.takes_offset
     extra = ExtraFeatures(X.shape[1], attributes.get("classes_"), None, data.columns["gate"])
     extra = extra._replace(link="log") if is_log else extra
@@ -599,7 +593,7 @@ def warn_of_fit(
         seen = np.intersect1d(signed, preprocessor.features_of_gate)
         if len(seen):
             labels = getattr(estimator, "feature_names_in_", None)
-            named = _named(seen, feature_labels(labels, estimator.n_features_in_))
+            named = _named(seen, row_data.feature_labels(labels, estimator.n_features_in_))
             warn_user(
                 f"The gate uses features with signs in monotonic_cst: {named}. Each expert is "
                 "monotonic in them, but the prediction need not be, as it also changes with the "

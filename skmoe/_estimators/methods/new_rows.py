@@ -19,9 +19,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.blocks import chunk_sizes, chunks_of
 from skmoe._data.checks import shown
-from skmoe._data.encoding import encode, numeric_names
+from skmoe._data.encoding import encode
 from skmoe._data.outcomes import check_no_missing
-from skmoe._data.rows import RowRules, Rows, check_target, checked_rows, is_dask
+from skmoe._data.rows import RowRules, Rows, check_target, checked_rows, feature_labels, is_dask
 from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import named_estimator, transform_by, typical_model
 from skmoe._data.units import check_gate_columns, encode_units
@@ -33,13 +33,7 @@ from skmoe._estimators.parameters.parts import check_takes
 from skmoe._estimators.rows.training_data import TrainingState
 from skmoe._inference.coefficients import ALL_EXPERTS, GATE
 from skmoe._inference.inference import UnitResponsibilities
-from skmoe._inference.labels import (
-    Labels,
-    default_expert_names,
-    feature_labels,
-    output_labels,
-    printable_name,
-)
+from skmoe._inference.labels import Labels, default_expert_names, output_labels, printable_name
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning, warn_user
@@ -331,7 +325,7 @@ class NewRowsMixin:
         X = rows.X if encoder is None else encode(encoder, rows.X)
         columns = preprocessor.gate_columns if extra is None else extra.transformer_columns
         given = getattr(self, "feature_names_in_", None)
-        names = numeric_names(given, encoder, self.n_features_in_)
+        names = feature_labels(given, self.n_features_in_, encoder)
         check_gate_columns(X, rows.unit, columns, names)
 
     def _checked_units(self, method: str, given: Rows, *others: str) -> tuple[Rows, Array | None]:

@@ -19,7 +19,6 @@ from skmoe._data import rows as row_data
 from skmoe._data.blocks import ENTRIES, DaskBlocks, RowBlocks, dask_blocks
 from skmoe._data.censored_targets import point_values
 from skmoe._data.checks import check_columns, has_bounds, shown
-from skmoe._data.encoding import numeric_names
 from skmoe._data.preprocessing import Preprocessor, Standardization
 from skmoe._data.rows import Dataset, RowRules, Rows
 from skmoe._data.units import check_gate_columns, encode_units, unit_runs
@@ -141,7 +140,7 @@ class BlockSource(BaseEstimator):
             names, n_columns = getattr(self, "feature_names_in_", None), X.shape[1]
             gate_features = self.params.gate_features
             columns = check_columns("gate_features", gate_features, n_columns, names)
-            check_gate_columns(X, units, columns, numeric_names(names, None, n_columns))
+            check_gate_columns(X, units, columns, row_data.feature_labels(names, n_columns))
 
 
 def _with_series(rows: Rows, units: Any) -> Rows:

@@ -21,6 +21,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from skmoe._data import censored_targets as targets
 from skmoe._data import encoding
+from skmoe._data import rows as row_data
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.checks import check_columns, check_metadata, check_signs, has_bounds, shown
 from skmoe._data.encoding import Encoder
@@ -458,9 +459,8 @@ def present_rows(params: FitParameters, data: TrainingData) -> TrainingData:
     if unit is None:
         return data
     if params.gate.depends_on_features:
-        column_names = encoding.numeric_names(
-            names, data.encoder, data.attributes["n_features_in_"]
-        )
+        n_features = data.attributes["n_features_in_"]
+        column_names = row_data.feature_labels(names, n_features, data.encoder)
         check_gate_columns(data.X, unit, data.columns["gate"], column_names)
     if data.random_columns:
         if len(np.unique(unit)) == data.rows.n_rows:

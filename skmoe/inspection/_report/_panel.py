@@ -11,7 +11,7 @@ from scipy.optimize.elementwise import find_root
 from scipy.special import ndtr, ndtri
 from sklearn.base import is_classifier
 
-from skmoe._data.rows import Rows
+from skmoe._data.rows import Rows, feature_labels
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._estimators.methods.input_steps import find_steps
 from skmoe._inference import labels
@@ -159,7 +159,7 @@ def make_inputs(estimator: Any, X: Any, row: int | None, names: Sequence[str] | 
     elif not hasattr(table, "columns"):
         table = np.asarray(table, dtype=float)
     if names is None or len(names) != table.shape[1]:
-        own = labels.feature_labels(getattr(table, "columns", None), table.shape[1])
+        own = feature_labels(getattr(table, "columns", None), table.shape[1])
         names = list(map(labels.printable_name, own))
     features = [describe_feature(table, j, label) for j, label in enumerate(names)]
     start = np.array([_start(table, j, each, row) for j, each in enumerate(features)])

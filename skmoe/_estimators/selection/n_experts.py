@@ -66,9 +66,10 @@ N_EXPERTS_CRITERIA = ("auto", "aic", "bic", "icl")
 MIN_ROWS_FOR_SELECTION = 20
 MIN_ROWS_PER_EXPERT = 10
 
-# Largest number that is tried without a list of candidates. Where more experts predict better they
-# follow a curve, or repeated rows of people, and each trial takes longer than the one before.
-MAX_SELECTED = 15
+# Largest number that is tried without a list of candidates, of parametric experts and of
+# estimators, whose fits take long. Where more experts predict better they follow a curve, or
+# repeated rows of people, and each trial takes longer than the one before.
+MAX_SELECTED = {False: 15, True: 6}
 
 # Number of trials after the best one that end the search.
 PATIENCE = 2
@@ -277,8 +278,8 @@ def _select_n_experts(
     n_distinct = rows.n_rows if rows.unit is None else len(np.unique(rows.unit))
     growth = Growth(estimator, data, at_maximum=not by_held_out_rows)
     trials = Trials(numbers, 0, int(estimator.verbose), task, growth.attributes)
-    n_possible = int(float(rows.weight.sum()) // MIN_ROWS_PER_EXPERT)
-    n_possible = min(n_possible, MAX_SELECTED) if isinstance(how, str) else n_possible
+    most = [MAX_SELECTED[params.uses_estimators]] if isinstance(how, str) else []
+    n_possible = min([int(float(rows.weight.sum()) // MIN_ROWS_PER_EXPERT), *most])
     if not by_held_out_rows:
 
         def criterion_of(number: int) -> float:

@@ -328,10 +328,8 @@ class Group:
         assert self.limits is not None
         own, limits = theta[:, self.index[self.roles.index(DISPERSION)]], self.limits
         change, level = own[..., :-1] @ limits.rows.T, own[..., -1]
-        low, high = (
-            limits.low - level - MARGINS_OF_ROWS[0],
-            limits.high - level + MARGINS_OF_ROWS[1],
-        )
+        below, above = MARGINS_OF_ROWS
+        low, high = limits.low - level - below, limits.high - level + above
         return np.stack([change.min(axis=-1) / low, change.max(axis=-1) / high])
 
     def room_of_rows(self, theta: Array) -> tuple[Array, Array]:

@@ -33,7 +33,13 @@ from sklearn.utils.parallel import Parallel, delayed
 from skmoe._data.rows import Dataset
 from skmoe._mixture import starts as first_starts
 from skmoe._mixture.em import Objective, Pace, Run, em, threads
-from skmoe._mixture.evidence import Limits, search_penalties
+from skmoe._mixture.evidence import (
+    FINAL_FACTOR,
+    MAX_FINAL_RUNS,
+    Limits,
+    search_penalties,
+    updated_penalties,
+)
 from skmoe._mixture.fitted import spikes
 from skmoe._mixture.information import end_at_maximum, has_newton_steps
 from skmoe._mixture.mixture import Data, Mixture
@@ -266,7 +272,8 @@ def _to_maximum(problem: Problem, objective: Objective, begun: Run, n_threads: i
             run = _with_reinitialized_experts(problem, objective, run)
         if not problem.ends_at_maximum:
             return run
-        return end_at_maximum(objective, run, problem.max_iter, problem.tol)
+        run = end_at_maximum(objective, run, problem.max_iter, problem.tol)
+        return _with_settled_penalties(problem, objective, run) if on_sample else run
 
 
 # --- penalties that are found -----------------------------------------------------------------
@@ -302,6 +309,26 @@ def _with_evidence(problem: Problem, objective: Objective, begun: Run, on_sample
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
     if in_memory and is_common and problem.mixture.experts.can_separate:
         return _compared_with_default(problem, objective, first, run)
+    return run
+
+
+def _with_settled_penalties(problem: Problem, objective: Objective, run: Run) -> Run:
+    """The run, or Newton's steps with the penalties that its coefficients want.
+
+    Few iterations with the last penalties leave coefficients far from where Newton's steps end.
+    """
+    for _ in range(MAX_FINAL_RUNS - 1):
+        if not run.converged or run.stopped or not has_newton_steps(objective, True):
+            break
+        reached = objective.at(run.theta[None])
+        update = updated_penalties(problem.penalties, problem.mixture, reached)
+        if update.factor < FINAL_FACTOR or abs(update.gain) < problem.tol:
+            break
+        objective = objective._replace(mixture=update.mixture)
+        theta = update.mixture.bounded(run.theta[None])
+        bound = float(objective.at(theta, curvature=False).lower_bound[0])
+        begun = Run(theta[0], [bound], mixture=update.mixture, n_earlier=run.n_iter)
+        run = end_at_maximum(objective, begun, problem.max_iter, problem.tol)
     return run
 
 

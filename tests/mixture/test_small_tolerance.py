@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import sparse
+from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe import MixtureOfExpertsRegressor
@@ -41,3 +43,15 @@ def test_many_rows_end_at_the_maximum_also_where_experts_have_no_rows():
     assert moe.converged_
     assert np.diff(moe.lower_bounds_).min() >= 0.0
     assert moe.inference(X, y).max_shift <= 0.01
+
+
+def test_penalties_of_many_rows_follow_a_sharp_border():
+    """Penalties of the sample blur the border, and few iterations from it must not be the last."""
+    rng = np.random.default_rng(0)
+    X = sparse.random(60_000, 40, density=0.1, random_state=rng, format="csr")
+    first, second, third = X[:, [0, 1, 2]].toarray().T
+    mean = np.where(first > 0.2, 1.0 + second, -2.0 * third)
+    y = mean + 0.3 * rng.normal(size=len(mean))
+    moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+    of_truth = norm(mean, 0.3).logpdf(y).mean()
+    assert moe.score_samples(X, y).mean() > of_truth - 0.0005

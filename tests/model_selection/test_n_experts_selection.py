@@ -16,6 +16,7 @@ from sklearn.tree import DecisionTreeRegressor
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.selection.n_experts import Trials, n_experts_grid, select
 from skmoe.data import RowBlocks
+from skmoe.exceptions import NumberOfExpertsWarning
 from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 from support.recording_estimators import Log, RecordingClassifier, RecordingRegressor
@@ -222,6 +223,18 @@ def test_candidates_are_tried_in_increasing_order(candidates):
     if set(tried) >= {1, 2}:
         assert moe.n_experts_ == 2
     assert_array_equal(fit_quietly(copied, X, y).predict(X), moe.predict(X))
+
+
+def test_repeated_rows_of_people_are_not_followed_beyond_fifteen_experts():
+    """Each person is a regime where no `units` are given, and the number would rise for long."""
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(40), 15)
+    level, slope = np.array([3.0, 1.0])[:, None] * rng.normal(size=(2, 40))
+    X = np.column_stack([np.sort(rng.normal(size=40))[person], rng.normal(size=len(person))])
+    y = level[person] + slope[person] * X[:, 1] + 0.05 * rng.normal(size=len(person))
+    with pytest.warns(NumberOfExpertsWarning, match="units or groups"):
+        found = regressor().fit(X, y)
+    assert found.n_experts_tried_[-1] == found.n_experts_ == 15
 
 
 def test_a_number_that_is_clearly_worse_ends_the_trials():

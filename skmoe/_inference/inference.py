@@ -341,8 +341,8 @@ class Inference(Result):
         >>> moe = MixtureOfExpertsRegressor(n_experts=1).fit(X, y)
         >>> draws = moe.inference(X, y).draws(4000, random_state=0)
         >>> ratio = draws["expert 0", "", "bmi"] / draws["expert 0", "", "bp"]
-        >>> ratio.quantile([0.025, 0.5, 0.975]).round(1).tolist()
-        [1.0, 1.6, 3.0]
+        >>> ratio.quantile([0.025, 0.5, 0.975]).round().tolist()
+        [1.0, 2.0, 3.0]
         """
         check_integer("n_draws", n_draws, least=1)
         generator = check_random_state(random_state)

@@ -462,7 +462,7 @@ EM_ITERATIONS_BETWEEN = 25
 # at a shift that is shorter, as it is known less precisely.
 MIN_LEARNED = 3e8
 MAX_AGE = 40
-LEARNED_SHIFT = 0.5 * MAX_SHIFT
+LEARNED_SHIFT = 0.1 * MAX_SHIFT
 
 # Weight of the rows of experts that are emptied, and how much the logs of their probabilities fall.
 MAX_EMPTY_WEIGHT = 1.0
@@ -609,15 +609,15 @@ def _without_empty_experts(objective: Objective, run: Run) -> Run:
     Newton's steps would lower their probabilities by a factor of e each, for ever.
     """
     mixture, theta = objective.mixture, run.theta.copy()
-    counts = objective.at(theta[None], curvature=False).total.counts[:, 0]
-    empty = counts < MAX_EMPTY_WEIGHT
+    empty = objective.at(theta[None], curvature=False).total.counts[:, 0] < MAX_EMPTY_WEIGHT
+    if not empty.any():
+        return run
     for gate in mixture.gate_groups:
         intercepts = [index[0, -1] for index in gate.index]
         theta[intercepts] -= EMPTYING * gate.family.contrasts[empty].sum(axis=0)
     reached = float(objective.at(theta[None], curvature=False).lower_bound[0])
-    if reached < run.lower_bound or not empty.any():
-        return run
-    return run._replace(theta=theta, lower_bounds=[*run.lower_bounds[:-1], reached])
+    emptied = run._replace(theta=theta, lower_bounds=[*run.lower_bounds[:-1], reached])
+    return run if reached < run.lower_bound else emptied
 
 
 def newton_step(mixture: Mixture, theta: Array, blocks: Any, *scores: Any) -> NewtonStep:

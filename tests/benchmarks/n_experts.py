@@ -108,6 +108,7 @@ def stability(options):
     """Print the numbers chosen with other seeds, and without one row in a hundred."""
     print(f"\nn_experts={options.how!r}: numbers chosen, and how often")
     print(f"{'table':<14}{'rows':>6}{'seconds':>9}   other seeds; fewer rows")
+    frequent = []
     for name, kind, X, y in tables_of_stability(options.data, options.only):
         chosen, seconds = {"seeds": [], "rows": []}, []
         for seed in range(options.seeds):
@@ -120,8 +121,10 @@ def stability(options):
                 found, used = timed(clone(moe), X[rows], y[rows])
                 chosen[part].append(found.n_experts_)
                 seconds.append(used)
+        frequent += [Counter(chosen["rows"]).most_common(1)[0][1] / options.seeds]
         counts = "; ".join(counted(numbers) for numbers in chosen.values())
         print(f"{name:<14}{len(y):>6}{np.mean(seconds):>9.1f}   {counts}", flush=True)
+    print(f"the most frequent number of the table, of fits of fewer rows: {np.mean(frequent):.0%}")
 
 
 def simulate_panel(seed, n_people=595, n_years=7):
@@ -149,6 +152,7 @@ def panels(options):
 
 def held_out(options):
     """Print the score of every fixed number, and of the numbers that are selected."""
+    costs = []
     for task, kind in (
         ("regression", MixtureOfExpertsRegressor),
         ("classification", MixtureOfExpertsClassifier),
@@ -170,12 +174,14 @@ def held_out(options):
             once = timed(kind(found.n_experts_, random_state=0), X[rows], y[rows])[1]
             shown = "".join(f"{gap:>9.3f}" for gap in gaps[-1])
             names = " ".join(map(str, chosen[-1]))
-            print(f"{table:<14}{shown}{names:>12}{seconds / once:>7.1f}", flush=True)
+            costs.append(seconds / once)
+            print(f"{table:<14}{shown}{names:>12}{costs[-1]:>7.1f}", flush=True)
         names = [str(k) if isinstance(k, int) else f'`"{k}"`' for k in (*FIXED, *HOW)]
         summaries = {"mean": np.mean(gaps, axis=0), "worst": np.min(gaps, axis=0)}
         numbers = [f"{number:.1f}" for number in np.mean(chosen, axis=0)]
         summaries["experts"] = [""] * len(FIXED) + numbers
         print_table(f"{task}, {len(gaps)} tables", names, summaries)
+    print(f"\ncost: {np.median(costs):.1f} in the median, {max(costs):.1f} at most")
 
 
 def tables_of_cost():

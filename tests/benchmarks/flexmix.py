@@ -17,7 +17,7 @@ be continued is therefore judged by its own values. The last lines compare these
 numbers of parameters.
 
 Usage: apt-get install r-cran-flexmix r-cran-mixtools
-python tests/benchmarks/flexmix.py --packages flexmix mixtools
+python tests/benchmarks/flexmix.py --packages flexmix mixtools [--many-rows]
 MoEClust and lcmm are in no distribution. Install their sources into a folder that R_LIBS names.
 """
 
@@ -35,6 +35,7 @@ import numpy as np
 import pandas as pd
 from markdown import print_table
 from scipy.special import comb
+from speed import simulate
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -426,6 +427,42 @@ def compared(problem, n_seeds):
     return version, ours, theirs, max(value, continued)
 
 
+# One fit of flexmix with concomitant variables: its CPU seconds and its log-likelihood.
+SCRIPT_OF_MANY_ROWS = """
+suppressMessages(library(flexmix))
+d <- read.csv("table.csv")
+set.seed({seed})
+begin <- sum(proc.time()[1:2])
+fit <- flexmix(y ~ . - y, data = d, k = 4, concomitant = FLXPmultinom(~ . - y))
+cat(sum(proc.time()[1:2]) - begin, as.numeric(logLik(fit)))
+"""
+
+
+def many_rows(n_seeds):
+    """Print CPU seconds of default fits of 20,000 rows, ten features and four regimes."""
+    X, y, _ = simulate(20_000, 10, 4)
+    table = pd.DataFrame(X, columns=[f"x{j}" for j in range(10)]).assign(y=y)
+    theirs, ours = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        table.to_csv(Path(folder) / "table.csv", index=False)
+        for seed in range(n_seeds):
+            command = ["Rscript", "--vanilla", "-e", SCRIPT_OF_MANY_ROWS.format(seed=seed)]
+            run = subprocess.run(command, cwd=folder, text=True, capture_output=True, check=True)
+            theirs.append([float(number) for number in run.stdout.split()])
+            moe = MixtureOfExpertsRegressor(4, random_state=seed)
+            begin = time.process_time()
+            moe.fit(X, y)
+            seconds = time.process_time() - begin
+            ours.append([seconds, moe.score_samples(X, y).sum()])
+            print(f"flexmix {theirs[-1]}, skmoe {ours[-1]}", flush=True)
+    fits = {"flexmix, one start": np.array(theirs), "skmoe, default": np.array(ours)}
+    columns = ["median seconds", "median log-likelihood"]
+    cells = {n: [f"{v:.2f}" for v in np.median(f, axis=0)] for n, f in fits.items()}
+    print_table(f"20,000 x 10, four regimes, {n_seeds} seeds", columns, cells)
+    seconds = [np.median(fit[:, 0]) for fit in fits.values()]
+    print(f"\nskmoe is {seconds[0] / seconds[1]:.0f} times as fast")
+
+
 class Comparison(NamedTuple):
     """A line of the table, and what tells whether the models are the same."""
 
@@ -455,9 +492,13 @@ def main():
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--packages", nargs="*", default=list(PROBLEMS), choices=PROBLEMS)
     parser.add_argument("--only", default="", help="part of the names of the models")
+    parser.add_argument("--many-rows", action="store_true", help="compare times on 20,000 rows")
     arguments = parser.parse_args()
     if not shutil.which("Rscript"):
         raise SystemExit("Rscript is missing: install R, such as by apt-get install r-base-core.")
+    if arguments.many_rows:
+        many_rows(arguments.seeds)
+        return
     for package in arguments.packages:
         problems = {n: p for n, p in PROBLEMS[package].items() if arguments.only in n}
         results = {}

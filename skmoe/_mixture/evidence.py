@@ -27,6 +27,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -160,8 +161,8 @@ def _with_penalties_of_features(mixture: Mixture, penalties: Sequence[Penalty]) 
             where = part.blocks[roles.index(role)].where
             n_features = where.stop - where.start - 1
             of_features = np.broadcast_to(part.penalties["alpha"], n_features)
-            part = part.with_penalties({"alpha": tuple(of_features.tolist())})
-            mixture = mixture.with_part(penalty.part, part)
+            alpha = {"alpha": tuple(of_features.tolist())}
+            mixture = mixture.with_penalties({penalty.part: alpha})
     return mixture
 
 
@@ -211,8 +212,7 @@ def updated_penalties(penalties: Sequence[Penalty], default: Mixture, state: Sta
         for field in changes.keys() - {"predictor_squares"}:
             logs = [np.log(np.maximum(v, TINY)) for v in (part.penalties[field], changes[field])]
             largest = max(largest, float(np.abs(logs[1] - logs[0]).max(initial=0.0)))
-        if changes:
-            mixture = mixture.with_part(name, part.with_penalties(changes))
+    mixture = mixture.with_penalties(found)
     return Update(mixture, gain / weight, log_evidence / weight, float(np.exp(largest)))
 
 
@@ -264,11 +264,12 @@ def _update_of_scales(
     old, center = np.log(np.maximum([before, prior], least))[:, np.append(True, is_used)]
     # The log posterior of the variances at their modes is zero where these are 1 / e.
     squares_of_unit = (rows + np.exp(old[0])) / np.e - np.exp(old[0] + old[1:])
-    log_evidence = evidence_numerics.log_evidence_of_prior(old, squares_of_unit, rows, center)[0]
+    value_of = partial(evidence_numerics.log_evidence_of_prior, only_value=True)
+    [log_evidence] = value_of(old, squares_of_unit, rows, center)
     if not rows.any():
         return found, 0.0, log_evidence
     freedom = np.maximum(rows - determined, MIN_FREEDOM * rows)
-    new = evidence_numerics.dispersion_prior(squares, freedom, center)
+    new = evidence_numerics.dispersion_prior(squares, freedom, center, old)
     # With p coefficients for n rows, residuals of new rows are (n + p) / (n - p) times those of the
     # fit, by Akaike's final prediction error [4]_. They are at most those of one model of all rows,
     # which are known from rows left out. The smaller they are beside these, the less of the
@@ -280,8 +281,7 @@ def _update_of_scales(
     scales = scale * factor ** np.minimum(scale * factor / np.maximum(of_one_model, TINY), 1.0)
     scales = np.maximum(np.minimum(scales, of_one_model), scale)
     new[1:] = np.log(np.maximum(scales, MIN_SCALE))
-    given = squares, freedom, center
-    gain, of_old = (evidence_numerics.log_evidence_of_prior(x, *given)[0] for x in (new, old))
+    (gain,), (of_old,) = (value_of(logs, squares, freedom, center) for logs in (new, old))
     noise = np.array(before[1:])
     noise[is_used] = scales
     found |= {"dispersion_prior": float(np.exp(new[0])), "noise_variance": tuple(noise.tolist())}

@@ -384,8 +384,7 @@ def _warm_start(problem: Problem, penalties: tuple[Penalty, ...], previous: Any)
         elif search:
             found = getattr(previous._fitted.mixture, penalty.part).penalties
             kept = {field: found[field] for field in penalty.fields if field in found}
-            part = getattr(mixture, penalty.part).with_penalties(kept)
-            mixture = mixture.with_part(penalty.part, part)
+            mixture = mixture.with_penalties({penalty.part: kept})
     if previous.converged_:
         searched = tuple(penalty for penalty in others if penalty.search)
         problem = problem._replace(mixture=mixture, penalties=searched)

@@ -505,8 +505,7 @@ def fit_trial(
             for penalty in em_problem.penalties:  # those that the trial has found
                 found = getattr(start.run.mixture, penalty.part).penalties
                 fields = found.keys() & set(penalty.fields) - {"predictor_squares"}
-                part = getattr(begun, penalty.part).with_penalties({f: found[f] for f in fields})
-                begun = begun.with_part(penalty.part, part)
+                begun = begun.with_penalties({penalty.part: {f: found[f] for f in fields}})
             em_problem = em_problem._replace(previous=begun)
             problem = problem._replace(em_problem=em_problem)
         run = fit_starts(em_problem, own.n_jobs).run

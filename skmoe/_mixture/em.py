@@ -78,7 +78,8 @@ def inverted(mixture: Any, theta: Array, total: Any) -> Curvatures:
     """The curvatures of sums over rows, with the inverses that steps need."""
     prior, found, curvature = mixture.prior, [], total.curvature
     # That of a scale at the mode of its prior.
-    diagonal = np.broadcast_to(prior.absolute(theta) + 0.5 * prior.strength, theta.shape)
+    diagonal = prior.absolute(theta) + 0.5 * prior.strength
+    diagonal = np.broadcast_to(diagonal, theta.shape) if diagonal.ndim < 2 else diagonal
     pairs = list(zip(mixture.groups, curvature, strict=True))
     if mixture.is_tied:
         size = mixture.experts.size
@@ -93,8 +94,8 @@ def inverted(mixture: Any, theta: Array, total: Any) -> Curvatures:
         found.append(invert(matrix[None], mixture.reduced(of_prior)[None, :, :n_own]))
         pairs = [pair for pair in pairs if pair[0] in mixture.gate_groups]
     for group, matrices in pairs:
-        own, is_joint = diagonal[:, group.coordinates].swapaxes(0, 1), bool(prior.joint)
-        is_joint = is_joint and group not in mixture.gate_groups
+        own = diagonal.take(group.coordinates, axis=1).swapaxes(0, 1)
+        is_joint = bool(prior.joint) and group not in mixture.gate_groups
         if is_joint and not isinstance(matrices, ImplicitCurvature):
             # Slopes of several outputs are not independent in the prior.
             matrices, means = matrices.copy(), group.means
@@ -138,8 +139,7 @@ def direction(
         if group in mixture.gate_groups and CONSTANT in group.roles:
             change[:, index] = _of_constant_gate(mixture, group, theta, total)
             continue
-        dispersions = np.arange(group.means.stop, index.shape[1])
-        own = gradient[:, index].swapaxes(0, 1)
+        own = gradient.take(index, axis=1).swapaxes(0, 1)
         # Whether the last predictor is the log of a scale, which is independent of the means.
         is_scale = group.family.has_scale and group.roles[group.means.stop > 0 :] == (CONSTANT,)
         is_scale = is_scale and not quadratic and inverse.inverse is not None
@@ -150,9 +150,11 @@ def direction(
         if is_scale:
             _set_scale(step, own, group, inverse, matrix)
         else:
+            dispersions = np.arange(group.means.stop, index.shape[1])
             if len(dispersions):
                 _hold_dispersions(step, index, dispersions, inverse, mixture, theta)
-            step = step / _lengths(step, group, matrix)[..., None]
+            if len(dispersions) or group.family.max_step < np.inf:
+                step = step / _lengths(step, group, matrix)[..., None]
         if group.limits is not None and inverse.inverse is not None:
             _keep_within_rows(step, inverse.inverse, *group.room_of_rows(theta))
         change[:, index] = step.swapaxes(0, 1)
@@ -229,14 +231,17 @@ def _set_scale(
     only a part is made.
     """
     own, means = group.slices[-1].start, group.means
-    part = 1.0 / _lengths(step, group, curvature, only_means=True)
-    gain = part * (1.0 - 0.5 * part) * (step[..., means] * gradient[..., means]).sum(axis=-1)
+    gain = (step[..., means] * gradient[..., means]).sum(axis=-1)
     slope = gradient[..., own]
-    if group.family.max_step < np.inf:  # elsewhere the gain is not that of a quadratic function
+    if group.family.max_step == np.inf:  # the gain is that of a quadratic function
+        gain *= 0.5
+    else:
+        part = 1.0 / _lengths(step, group, curvature, only_means=True)
+        gain *= part * (1.0 - 0.5 * part)
         gain = np.where(slope > 0.0, np.minimum(gain, slope), gain)
+        step[..., means] *= part[..., None]
     rows = np.maximum(inverse.matrix[..., own, own], TINY)
     relative = np.maximum(1.0 + (slope - gain) / rows, MIN_SCALE_FACTOR)
-    step[..., means] *= part[..., None]
     step[..., own] = np.log(relative)
 
 

@@ -400,7 +400,8 @@ class Group:
 NEXT_TO_ONE = 1.0 - 1e-9
 
 
-class Prior(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Prior:
     """The prior of a vector of D coefficients, in which shared ones have equal parts.
 
     The precision of a coefficient with a scale is relative to the inverse of that scale, as in the
@@ -411,32 +412,42 @@ class Prior(NamedTuple):
     scale: Array  # coordinate of the log scale to which it is relative; -1 for none, (D,)
     strength: Array  # of log scales: rows of the prior, (D,)
     squares: Array  # of log scales: sum of squares of the prior, (D,)
-    dropped: Array  # coefficients that are zero, since their features have been dropped, (D,)
-    is_normal: bool  # whether no precision is relative, as for counts and classes
     joint: Any = None  # the outputs whose noise is joint
     constant: float = 0.0  # of the negative log density
 
-    @classmethod
-    def of(cls, precision: Array, scale: Array, strength: Array, squares: Array) -> Prior:
-        """The prior, with facts that hold for all coefficients."""
-        is_normal = bool((scale < 0).all() and not strength.any() and not squares.any())
-        return cls(precision, scale, strength, squares, precision >= DROPPED, is_normal)
+    def __post_init__(self) -> None:
+        """Sets what is the same for all coefficients."""
+        has_scale = self.scale >= 0
+        is_scale = self.strength + self.squares != 0.0
+        is_scale[self.scale[has_scale]] = True
+        [scales] = np.nonzero(is_scale)
+        vars(self).update(
+            # Coefficients that are zero, since their features have been dropped, (D,).
+            dropped=self.precision >= DROPPED,
+            # Whether no precision is relative, as for counts and classes.
+            is_normal=not len(scales),
+            scales=scales,  # coordinates of the log scales, of which each has a bin
+            bins=np.where(has_scale, np.searchsorted(scales, self.scale), len(scales)),
+            signs=-has_scale.astype(float),
+            at_scale=np.where(has_scale, self.scale, 0),
+        )
 
     def absolute(self, theta: Array) -> Array:
         """Precisions (..., D) at given scales."""
         if self.is_normal:
             return self.precision
-        logs = np.where(self.scale < 0, 0.0, theta[..., self.scale])
-        return np.asarray(self.precision * np.exp(-logs))
+        logs = theta.take(self.at_scale, axis=-1)
+        logs *= self.signs
+        return np.asarray(self.precision * np.exp(logs, out=logs))
 
     def penalty(self, theta: Array) -> Array:
         """Negative log density up to a constant, (...)."""
         total = (self.absolute(theta) * np.square(theta)).sum(axis=-1)
         if not self.is_normal:
-            own = self.strength + self.squares != 0.0
-            logs, strength = theta[..., own], self.strength[own]
-            total = total + (self.squares[own] * np.exp(-logs) + strength * logs).sum(axis=-1)
-        return 0.5 * total + self.constant
+            logs = theta.take(self.scales, axis=-1)
+            squares, strength = self.squares[self.scales], self.strength[self.scales]
+            total = total + (squares * np.exp(-logs) + strength * logs).sum(axis=-1)
+        return np.asarray(0.5 * total + self.constant)
 
     def derivatives(self, theta: Array) -> tuple[Array, Array]:
         """Gradient of the penalty, and the diagonal of its Hessian, both (..., D)."""
@@ -444,17 +455,17 @@ class Prior(NamedTuple):
         gradient = precision * theta
         if self.is_normal:
             return gradient, np.broadcast_to(precision, theta.shape)
-        # Sums of squares over their scales, at the coordinates of the log scales.
-        of_slopes = precision * np.square(theta)
-        scales = np.where(self.scale < 0, len(self.scale), self.scale)
-        size, n_vectors = len(self.scale) + 1, theta[..., 0].size
-        index = scales + size * np.arange(n_vectors)[:, None]
-        total = np.bincount(index.ravel(), of_slopes.ravel(), size * n_vectors)
-        total = total.reshape(*theta.shape[:-1], size)
-        logs = np.where(self.squares != 0.0, theta, 0.0)
-        decreasing = 0.5 * (total[..., :-1] + self.squares * np.exp(-logs))
-        gradient = gradient + 0.5 * self.strength - decreasing
-        return gradient, precision + decreasing
+        # Sums of squares over their scales, by the bins of these.
+        size, n_vectors = len(self.scales) + 1, theta[..., 0].size
+        index = self.bins + size * np.arange(n_vectors)[:, None]
+        total = np.bincount(index.ravel(), (gradient * theta).ravel(), size * n_vectors)
+        total = total.reshape(*theta.shape[:-1], size)[..., :-1]
+        of_prior = self.squares[self.scales] * np.exp(-theta.take(self.scales, axis=-1))
+        decreasing = 0.5 * (total + of_prior)
+        gradient[..., self.scales] += 0.5 * self.strength[self.scales] - decreasing
+        diagonal = precision.copy()
+        diagonal[..., self.scales] += decreasing
+        return gradient, diagonal
 
     def hessian(self, theta: Array) -> Array:
         """Hessian of the penalty at one vector, (D, D)."""
@@ -470,7 +481,7 @@ class Prior(NamedTuple):
 def flat(size: int) -> Prior:
     """No prior of so many coefficients."""
     none = np.zeros(size)
-    return Prior.of(none, np.full(size, -1), none, none)
+    return Prior(none, np.full(size, -1), none, none)
 
 
 class EStep(NamedTuple):
@@ -539,10 +550,10 @@ class Mixture:
         """Sets experts and gate, and what depends on their penalties."""
         self.experts, self.gate, parts = experts, gate, (experts, gate)
         first, second = experts.prior, gate.prior  # the latter is normal
-        arrays: Any = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
-        is_normal = first.is_normal and second.is_normal
-        rest = is_normal, first.joint, first.constant
-        self.prior: Any = type(first)._make([*arrays, *rest])
+        names = "precision", "scale", "strength", "squares"
+        pairs = [(getattr(first, name), getattr(second, name)) for name in names]
+        arrays = map(np.concatenate, pairs)
+        self.prior: Any = type(first)(*arrays, first.joint, first.constant)
         self.drops = bool(self.prior.dropped.any())
         slices = slice(0, experts.size), slice(experts.size, self.size)
         self.own = [pair for pair in zip(parts, slices, strict=True) if not pair[0].is_linear]

@@ -13,7 +13,7 @@ refit on all rows, at no extra fit (Barrow and Crone 2013, Crogging, IJCNN).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -275,7 +275,7 @@ class CrossFittedExperts(Experts):
         squares, strength = self.prior.squares, self.prior.strength
         own = strength > 0.0
         logs = np.log(np.maximum(squares[own], TINY) / strength[own])
-        self.prior = self.prior._replace(constant=-0.5 * float(strength[own] @ logs))
+        self.prior = replace(self.prior, constant=-0.5 * float(strength[own] @ logs))
 
     @property
     def own(self) -> CrossFittedExperts:

@@ -30,6 +30,12 @@ PIVOT_TOL = 1e-7
 # Number of multiplications up to which a general matrix product is faster than a symmetric one.
 MAX_SMALL_PRODUCT = 10**6
 
+# Product of the rows and squared columns of a design up to which the products of its columns stay
+# in the processor's cache, if they are kept; and columns for each weight from which on they serve
+# larger designs, if they are kept or not.
+MAX_CACHED = 400_000
+COLUMNS_PER_WEIGHT = {True: 4, False: 2}
+
 # Most columns of designs of which products are never rough, and what is added to these.
 MAX_PRECISE_COLUMNS = 100
 SINGLE_ROUND_OFF = 5e-7
@@ -80,7 +86,10 @@ def weighted_products(
     if sparse.issparse(first) and first.nnz > MAX_SPARSE_DENSITY * first.shape[0] * n_columns:
         first = first.toarray(order="F")
         second = first if is_same else second
-    if is_same and not sparse.issparse(first) and 2 * len(weights) > n_columns:
+    is_kept = kept is not None
+    is_small = is_kept and first.shape[0] * n_columns**2 <= MAX_CACHED
+    is_small |= COLUMNS_PER_WEIGHT[is_kept] * len(weights) > n_columns
+    if is_same and is_small and not sparse.issparse(first):
         # With many weights a single product with all pairwise column products is faster.
         columns, pairs = (None, None) if kept is None else kept.get(key, (None, None))
         if columns is None or pairs is None:

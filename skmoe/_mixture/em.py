@@ -445,33 +445,40 @@ def side_by_side(
     way in the next iteration. With a number of attempts only steps that were not halved count, all
     have curvatures of their own, and one that gains nothing is the last.
     """
-    accepted, trial = thetas, thetas
+    accepted, trial, found = thetas, thetas, thetas.copy()
     best = np.full(len(thetas), -np.inf)
-    history: list[list[float]] = [[] for _ in thetas]
-    state: State | None = None
+    # Lower bounds by iterations, those of steps that were halved left out, and their numbers.
+    history = np.full(((n_attempts or n_iter) + 1, len(thetas)), np.nan)
+    n_risen, going, state = np.zeros(len(thetas), dtype=int), np.arange(len(thetas)), None
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        for iteration in range((n_attempts or n_iter) + 1):
+        for iteration in range(len(history)):
             fresh = n_attempts > 0 or iteration < N_FRESH_ITER or iteration % REFRESH == 0
-            may_be_last = n_attempts > 0 and max(map(len, history)) >= n_iter
+            may_be_last = n_attempts > 0 and n_risen.max() >= n_iter
             known = None if fresh else state
             state = objective.at(trial, known, curvature=not may_be_last)
             reached = state.lower_bound
             rises = reached >= best  # False for NaN
             gains_nothing = rises & (reached <= best + objective.rtol * np.abs(reached))
-            accepted = np.where(rises[:, None], trial, accepted)
+            found[going] = accepted = np.where(rises[:, None], trial, accepted)
             best = np.where(rises, reached, best)
-            for own in np.flatnonzero(rises):
-                history[own].append(float(best[own]))
-            ended = np.array([len(own) > n_iter for own in history])
-            ended |= (n_attempts > 0) & gains_nothing
-            if iteration == (n_attempts or n_iter) or ended.all():
+            history[iteration, going[rises]] = best[rises]
+            n_risen[going] += rises
+            ended = (n_risen[going] > n_iter) | ((n_attempts > 0) & gains_nothing)
+            if iteration == len(history) - 1 or ended.all():
                 break
             state = objective.at(trial) if may_be_last else state
             ahead = objective.ahead(state, factors[iteration % len(factors)])
             ahead = np.where(np.isfinite(ahead).all(axis=1, keepdims=True), ahead, accepted)
             trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
             trial = np.where(np.isfinite(trial) & ~ended[:, None], trial, accepted)
-    return accepted, [own[1:] or own or [-np.inf] for own in history]
+            if n_attempts and 2 * ended.sum() > len(ended):  # the others go on by themselves
+                left = np.flatnonzero(~ended)
+                going, accepted, trial, best = (v[left] for v in (going, accepted, trial, best))
+                given = ((data, [own[:, left] for own in data.given]) for data in objective.blocks)
+                blocks = [data.replace(given=own) for data, own in given]
+                objective = objective._replace(blocks=blocks)
+    bounds = [own[~np.isnan(own)].tolist() for own in history.T]
+    return found, [own[1:] or own or [-np.inf] for own in bounds]
 
 
 def fitted_to(

@@ -301,12 +301,13 @@ class Group:
         """Sets where log dispersions lie that depend on features."""
         self.limits = limits
 
-    def predictors(self, theta: Array, data: Data) -> list[Array]:
-        """The T predictors at coefficients (S, D)."""
-        etas: list[Array] = []
+    def predictors(self, theta: Array, data: Data) -> Any:
+        """The T predictors (P, S, n) at coefficients (S, D), stacked if they are those of a gate."""
+        etas: Any = []
         for (role, _), index in zip(self.runs, self.of_runs, strict=True):
-            coef = theta[:, index].transpose(1, 2, 0, 3)
-            etas += [*(coef if role == CONSTANT else product(coef, data.designs[role].T))]
+            coef = theta.take(index, axis=1).transpose(1, 2, 0, 3)
+            own = coef if role == CONSTANT else product(coef, data.designs[role].T)
+            etas = own if role == GATE_ROLE else [*etas, *own]
         if data.offset is not None and MEAN in self.roles and self.family.link == "log":
             of_output = data.offset if data.offset.ndim == 1 else data.offset[self.output]
             etas[0] = etas[0] + of_output
@@ -382,7 +383,8 @@ class Group:
             by_designs.setdefault((self.roles[t], self.roles[u]), []).append((t, u))
         for roles, pairs in by_designs.items():
             first, second = (data.designs.get(role) for role in roles)
-            stacked = np.array([weighted[pair] for pair in pairs])
+            own = [weighted[pair] for pair in pairs]
+            stacked = own[0][None] if len(own) == 1 else np.stack(own)
             flat = stacked.reshape(-1, weight.shape[-1])
             found = weighted_products(first, second, flat, data.column_products, not dense)
             shape = *stacked.shape[:3], *found.shape[1:]

@@ -131,7 +131,8 @@ class BaseMixture(
                 fixed, given, added = with_selected_n_experts(self, given, task)
             params = fixed._validate_parameters()
             previous = self if params.warm_start and hasattr(self, "_fitted") else None
-            options = FitOptions(previous, ends_at_maximum=ends_at_maximum)
+            noise = None if isinstance(given, Rows) else given.options.noise_variance
+            options = FitOptions(previous, None, noise, ends_at_maximum)
             problem = build_problem(fixed, params, given, options)
             n_fits = params.n_experts if self._has_models else len(problem.em_problem.seeds)
             if has_callbacks and task is None:

@@ -463,9 +463,10 @@ def side_by_side(
             best = np.where(rises, reached, best)
             history[iteration, going[rises]] = best[rises]
             n_risen[going] += rises
-            ended = (n_risen[going] > n_iter) | ((n_attempts > 0) & gains_nothing)
-            if iteration == len(history) - 1 or ended.all():
+            ended = n_risen[going] > n_iter
+            if iteration == len(history) - 1 or (ended | gains_nothing).all():
                 break
+            ended |= (n_attempts > 0) & gains_nothing
             state = objective.at(trial) if may_be_last else state
             ahead = objective.ahead(state, factors[iteration % len(factors)])
             ahead = np.where(np.isfinite(ahead).all(axis=1, keepdims=True), ahead, accepted)

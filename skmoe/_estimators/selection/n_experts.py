@@ -272,7 +272,8 @@ def _select_n_experts(
             f"their weights; got {n_rows:g}. Give n_experts as an integer, or, if the weights are "
             "relative, weights with a mean of one."
         )
-    if by_held_out_rows and rows.n_rows > MAX_SELECTION_ROWS:
+    is_whole = not by_held_out_rows or rows.n_rows <= MAX_SELECTION_ROWS
+    if not is_whole:
         data = _sample(data, by_class)
         rows = data.rows
     n_distinct = rows.n_rows if rows.unit is None else len(np.unique(rows.unit))
@@ -322,6 +323,12 @@ def _select_n_experts(
         return of_rows[total > 0.0] / total[total > 0.0]
 
     selected = select(score, trials._replace(maximum=maximum), weight[total > 0.0])
+    # The noise of the trials is that of a fit to the same rows, whose features have no random part.
+    is_same = is_whole and rows.group is None and isinstance(of_fit, TrainingData)
+    is_same &= params.base is None and params.gate.transformer is None
+    if is_same and not params.uses_estimators and growth.last is not None:
+        options = of_fit.options._replace(noise_variance=growth.last.noise_variance)
+        of_fit = of_fit._replace(options=options)
     return fixed, of_fit, selected
 
 
@@ -397,6 +404,12 @@ class Trial(NamedTuple):
     def fitted(self) -> FittedMixture:
         """The fitted mixture."""
         return self.problem.make_fitted(self.run.theta, self.run.mixture)
+
+    @property
+    def noise_variance(self) -> Array | None:
+        """The noise variance of the standardised outputs before the fit, if they have one."""
+        penalties = self.problem.em_problem.mixture.experts.penalties
+        return np.array(penalties["noise_variance"]) if "noise_variance" in penalties else None
 
     def fitted_estimator(self) -> Any:
         """The estimator with its fitted attributes."""
@@ -492,8 +505,7 @@ def fit_trial(
     if data.rows.possible is not None:
         given = given._replace(rows=data.rows.of_n_experts(params.n_experts))
     known = start if isinstance(start, Trial) else known
-    penalties = known.problem.em_problem.mixture.experts.penalties if known else {}
-    noise = np.array(penalties["noise_variance"]) if "noise_variance" in penalties else None
+    noise = known.noise_variance if known else None
     options = FitOptions(None, data.attributes.get("classes_"), noise, at_maximum)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -155,7 +155,7 @@ class BaseMixture(
             if not of_user and isinstance(params.init, str) and mixture.can_reorder:
                 order = order_by_share(mixture, run.theta, usage.mean_gate_prob)
                 theta, usage = mixture.reordered(run.theta, order), usage.take(order)
-                mixture = mixture.with_part("experts", mixture.experts.in_order(order))
+                mixture = mixture.with_parts(experts=mixture.experts.in_order(order))
                 run = run._replace(theta=theta, mixture=mixture)
             attributes = attributes_of_fit(problem, found._replace(run=run), usage) | added
             self._set_fitted_attributes(attributes)

@@ -161,8 +161,8 @@ def _with_penalties_of_features(mixture: Mixture, penalties: Sequence[Penalty]) 
             where = part.blocks[roles.index(role)].where
             n_features = where.stop - where.start - 1
             of_features = np.broadcast_to(part.penalties["alpha"], n_features)
-            alpha = {"alpha": tuple(of_features.tolist())}
-            mixture = mixture.with_penalties({penalty.part: alpha})
+            part = part.with_penalties({"alpha": tuple(of_features.tolist())})
+            mixture = mixture.with_parts(**{penalty.part: part})
     return mixture
 
 
@@ -212,7 +212,10 @@ def updated_penalties(penalties: Sequence[Penalty], default: Mixture, state: Sta
         for field in changes.keys() - {"predictor_squares"}:
             logs = [np.log(np.maximum(v, TINY)) for v in (part.penalties[field], changes[field])]
             largest = max(largest, float(np.abs(logs[1] - logs[0]).max(initial=0.0)))
-    mixture = mixture.with_penalties(found)
+    changed = {
+        name: getattr(mixture, name).with_penalties(own) for name, own in found.items() if own
+    }
+    mixture = mixture.with_parts(**changed) if changed else mixture
     return Update(mixture, gain / weight, log_evidence / weight, float(np.exp(largest)))
 
 

@@ -516,7 +516,7 @@ class Mixture:
     def __init__(
         self, experts: Any, gate: Any, *, top_k: int | None = None, balance: float = 0.0
     ) -> None:
-        self.n_experts = experts.n_experts
+        self.experts, self.gate, self.n_experts = experts, gate, experts.n_experts
         self.top_k, self.balance = top_k, balance
         self.can_reorder = bool(experts.can_reorder and gate.can_reorder)
         parts, split = (experts, gate), experts.size
@@ -536,6 +536,11 @@ class Mixture:
         self.is_plain = len(self.first) == self.size
         self.signs = np.where(self.lower == 0.0, 1.0, np.where(self.upper == 0.0, -1.0, 0.0))
         self.has_signs = bool(self.signs.any())
+        first, second = experts.prior, gate.prior  # the latter is normal
+        names = "precision", "scale", "strength", "squares"
+        arrays = [np.append(getattr(first, name), getattr(second, name)) for name in names]
+        self.prior: Any = type(first)(*arrays, first.joint, first.constant)
+        self.drops = bool(self.prior.dropped.any())
         self.gate_groups: list[Group] = []
         for parts_of_gate in gate.gates if gate.is_linear and gate.blocks else ():
             after = [
@@ -546,33 +551,15 @@ class Mixture:
         self.limited = [g for g in experts.groups if g.limits] if experts.is_linear else []
         self.groups: list[Group] = [*experts.groups, *self.gate_groups]
         self.persists = gate.persists and len(self.gate_groups) > 0  # that of several experts
-        self._set_parts(experts, gate)
-
-    def _set_parts(self, experts: Any, gate: Any) -> None:
-        """Sets experts and gate, and what depends on their penalties."""
-        self.experts, self.gate, parts = experts, gate, (experts, gate)
-        first, second = experts.prior, gate.prior  # the latter is normal
-        names = "precision", "scale", "strength", "squares"
-        pairs = [(getattr(first, name), getattr(second, name)) for name in names]
-        arrays = map(np.concatenate, pairs)
-        self.prior: Any = type(first)(*arrays, first.joint, first.constant)
-        self.drops = bool(self.prior.dropped.any())
-        slices = slice(0, experts.size), slice(experts.size, self.size)
+        slices = slice(0, split), slice(split, self.size)
         self.own = [pair for pair in zip(parts, slices, strict=True) if not pair[0].is_linear]
         # Coefficients without slopes.
         self.start = self.bounded(np.concatenate([part.start for part in parts])[None])[0]
 
-    def with_part(self, name: str, part: Any) -> Mixture:
-        """The mixture with another gate, or other experts."""
-        parts = {"experts": self.experts, "gate": self.gate, name: part}
+    def with_parts(self, **parts: Any) -> Mixture:
+        """The mixture with other experts, or another gate."""
+        parts = {"experts": self.experts, "gate": self.gate, **parts}
         return Mixture(**parts, top_k=self.top_k, balance=self.balance)
-
-    def with_penalties(self, changes: dict[str, dict[str, Any]]) -> Mixture:
-        """The mixture with other penalties of its experts, or of its gate."""
-        other, parts = copy(self), {"experts": self.experts, "gate": self.gate}
-        changed = {name: parts[name].with_penalties(own) for name, own in changes.items() if own}
-        other._set_parts(**parts | changed)
-        return other
 
     def split(self, theta: Array) -> tuple[Array, Array]:
         """Coefficients (..., D) of experts and of the gate."""

@@ -362,7 +362,7 @@ class CrossFittedExperts(Experts):
         of_rows = data.rows.row_responsibilities(resp)
         first = self.changed(learned=Learned())
         experts, own = first.refitted(first.start, data, of_rows * data.rows.weight)
-        mixture = objective.mixture.with_part("experts", experts)
+        mixture = objective.mixture.with_parts(experts=experts)
         theta = np.append(own, mixture.start[len(own) :])[None]
         objective = objective._replace(mixture=mixture)
         given = of_rows[:, None], resp[:, None]
@@ -377,7 +377,7 @@ class CrossFittedExperts(Experts):
             resp = mixture.responsibilities(state.theta, data)[0][:, 0]
             of_rows = data.rows.row_responsibilities(resp) * data.rows.weight
             experts, own = before.refitted(state.theta[0, : before.size], data, of_rows)
-            mixture = mixture.with_part("experts", experts)
+            mixture = mixture.with_parts(experts=experts)
             theta = state.theta.copy()
             theta[0, : before.size] = own
             # The dispersions have made their step.

@@ -272,8 +272,7 @@ def _select_n_experts(
             f"their weights; got {n_rows:g}. Give n_experts as an integer, or, if the weights are "
             "relative, weights with a mean of one."
         )
-    is_whole = not by_held_out_rows or rows.n_rows <= MAX_SELECTION_ROWS
-    if not is_whole:
+    if by_held_out_rows and rows.n_rows > MAX_SELECTION_ROWS:
         data = _sample(data, by_class)
         rows = data.rows
     n_distinct = rows.n_rows if rows.unit is None else len(np.unique(rows.unit))
@@ -313,7 +312,8 @@ def _select_n_experts(
         follows = tried[-1] > 0 and number <= next_number(tried[-1])
         if follows and not trial.run.mixture.experts.needs_all_rows:
             objective = trial.problem.em_problem.objective(trial.run.mixture)
-            if is_collapsed(objective.at(trial.run.theta[None]).total.counts[:, 0]).any():
+            reached = objective.at(trial.run.theta[None], curvature=False)
+            if is_collapsed(reached.total.counts[:, 0]).any():
                 return None
         log_density, masses = trial.without_rows(left_out)
         if follows and 2 * sum(is_collapsed(mass).any() for mass in masses.T) > len(left_out):
@@ -323,12 +323,10 @@ def _select_n_experts(
         return of_rows[total > 0.0] / total[total > 0.0]
 
     selected = select(score, trials._replace(maximum=maximum), weight[total > 0.0])
-    # The noise of the trials is that of a fit to the same rows, whose features have no random part.
-    is_same = is_whole and rows.group is None and isinstance(of_fit, TrainingData)
-    is_same &= params.base is None and params.gate.transformer is None
-    if is_same and not params.uses_estimators and growth.last is not None:
-        options = of_fit.options._replace(noise_variance=growth.last.noise_variance)
-        of_fit = of_fit._replace(options=options)
+    is_same = rows.group is None and isinstance(of_fit, TrainingData)
+    if growth.last and n_partitions > 1 and is_same and not params.gate.transformer:
+        # The trials have the rows and features of the fit, and know its noise.
+        of_fit = of_fit._replace(options=FitOptions(noise_variance=growth.last.noise_variance))
     return fixed, of_fit, selected
 
 
@@ -517,7 +515,8 @@ def fit_trial(
             for penalty in em_problem.penalties:  # those that the trial has found
                 found = getattr(start.run.mixture, penalty.part).penalties
                 fields = found.keys() & set(penalty.fields) - {"predictor_squares"}
-                begun = begun.with_penalties({penalty.part: {f: found[f] for f in fields}})
+                part = getattr(begun, penalty.part).with_penalties({f: found[f] for f in fields})
+                begun = begun.with_parts(**{penalty.part: part})
             em_problem = em_problem._replace(previous=begun)
             problem = problem._replace(em_problem=em_problem)
         run = fit_starts(em_problem, own.n_jobs).run

@@ -453,7 +453,7 @@ def side_by_side(
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         for iteration in range(len(history)):
             fresh = n_attempts > 0 or iteration < N_FRESH_ITER or iteration % REFRESH == 0
-            may_be_last = n_attempts > 0 and n_risen.max() >= n_iter
+            may_be_last = n_attempts > 0 and n_risen[going].max() >= n_iter
             known = None if fresh else state
             state = objective.at(trial, known, curvature=not may_be_last)
             reached = state.lower_bound

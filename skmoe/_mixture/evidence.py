@@ -27,7 +27,6 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -206,15 +205,13 @@ def updated_penalties(penalties: Sequence[Penalty], default: Mixture, state: Sta
         changes, *of_changes = _update_of_scales(fields, default.experts, state, slopes)
         gain, log_evidence = gain + of_changes[0], log_evidence + of_changes[1]
         found["experts"] |= changes
-    largest = 0.0
+    largest, changed = 0.0, dict[str, Any]()
     for name, changes in found.items():
         part = getattr(mixture, name)
         for field in changes.keys() - {"predictor_squares"}:
             logs = [np.log(np.maximum(v, TINY)) for v in (part.penalties[field], changes[field])]
             largest = max(largest, float(np.abs(logs[1] - logs[0]).max(initial=0.0)))
-    changed = {
-        name: getattr(mixture, name).with_penalties(own) for name, own in found.items() if own
-    }
+        changed |= {name: part.with_penalties(changes)} if changes else {}
     mixture = mixture.with_parts(**changed) if changed else mixture
     return Update(mixture, gain / weight, log_evidence / weight, float(np.exp(largest)))
 
@@ -267,8 +264,7 @@ def _update_of_scales(
     old, center = np.log(np.maximum([before, prior], least))[:, np.append(True, is_used)]
     # The log posterior of the variances at their modes is zero where these are 1 / e.
     squares_of_unit = (rows + np.exp(old[0])) / np.e - np.exp(old[0] + old[1:])
-    value_of = partial(evidence_numerics.log_evidence_of_prior, only_value=True)
-    [log_evidence] = value_of(old, squares_of_unit, rows, center)
+    log_evidence = evidence_numerics.log_evidence_of_prior(old, squares_of_unit, rows, center)[0]
     if not rows.any():
         return found, 0.0, log_evidence
     freedom = np.maximum(rows - determined, MIN_FREEDOM * rows)
@@ -284,7 +280,8 @@ def _update_of_scales(
     scales = scale * factor ** np.minimum(scale * factor / np.maximum(of_one_model, TINY), 1.0)
     scales = np.maximum(np.minimum(scales, of_one_model), scale)
     new[1:] = np.log(np.maximum(scales, MIN_SCALE))
-    (gain,), (of_old,) = (value_of(logs, squares, freedom, center) for logs in (new, old))
+    given = squares, freedom, center
+    gain, of_old = (evidence_numerics.log_evidence_of_prior(x, *given)[0] for x in (new, old))
     noise = np.array(before[1:])
     noise[is_used] = scales
     found |= {"dispersion_prior": float(np.exp(new[0])), "noise_variance": tuple(noise.tolist())}

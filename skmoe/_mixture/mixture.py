@@ -302,7 +302,7 @@ class Group:
         self.limits = limits
 
     def predictors(self, theta: Array, data: Data) -> Any:
-        """The T predictors (P, S, n) at coefficients (S, D), stacked if they are those of a gate."""
+        """The T predictors (P, S, n) at coefficients (S, D); those of a gate are stacked."""
         etas: Any = []
         for (role, _), index in zip(self.runs, self.of_runs, strict=True):
             coef = theta.take(index, axis=1).transpose(1, 2, 0, 3)
@@ -402,37 +402,37 @@ class Group:
 NEXT_TO_ONE = 1.0 - 1e-9
 
 
-@dataclass(frozen=True, eq=False)
 class Prior:
     """The prior of a vector of D coefficients, in which shared ones have equal parts.
 
-    The precision of a coefficient with a scale is relative to the inverse of that scale, as in the
-    conjugate prior of a linear regression.
+    The precision of a coefficient (D,) with a scale is relative to the inverse of that scale, as in
+    the conjugate prior of a linear regression. `scale` is the coordinate of the log scale, -1 for
+    none (D,). Those of log scales have a strength, the rows of the prior, and squares, the sum of
+    squares of the prior (D,). `joint` are the outputs whose noise is joint, and `constant` belongs
+    to the negative log density.
     """
 
-    precision: Array  # (D,)
-    scale: Array  # coordinate of the log scale to which it is relative; -1 for none, (D,)
-    strength: Array  # of log scales: rows of the prior, (D,)
-    squares: Array  # of log scales: sum of squares of the prior, (D,)
-    joint: Any = None  # the outputs whose noise is joint
-    constant: float = 0.0  # of the negative log density
-
-    def __post_init__(self) -> None:
-        """Sets what is the same for all coefficients."""
-        has_scale = self.scale >= 0
-        is_scale = self.strength + self.squares != 0.0
-        is_scale[self.scale[has_scale]] = True
-        [scales] = np.nonzero(is_scale)
-        vars(self).update(
-            # Coefficients that are zero, since their features have been dropped, (D,).
-            dropped=self.precision >= DROPPED,
-            # Whether no precision is relative, as for counts and classes.
-            is_normal=not len(scales),
-            scales=scales,  # coordinates of the log scales, of which each has a bin
-            bins=np.where(has_scale, np.searchsorted(scales, self.scale), len(scales)),
-            signs=-has_scale.astype(float),
-            at_scale=np.where(has_scale, self.scale, 0),
-        )
+    def __init__(
+        self,
+        precision: Array,
+        scale: Array,
+        strength: Array,
+        squares: Array,
+        joint: Any = None,
+        constant: float = 0.0,
+    ) -> None:
+        self.precision, self.scale, self.joint, self.constant = precision, scale, joint, constant
+        self.strength, self.squares = strength, squares
+        has_scale, is_scale = scale >= 0, strength + squares != 0.0
+        is_scale[scale[has_scale]] = True
+        # Coordinates of the log scales, of which each has a bin.
+        self.scales = np.flatnonzero(is_scale)
+        self.bins = np.where(has_scale, np.searchsorted(self.scales, scale), len(self.scales))
+        self.signs, self.at_scale = -1.0 * has_scale, np.where(has_scale, scale, 0)
+        # Coefficients that are zero, since their features have been dropped, (D,).
+        self.dropped = precision >= DROPPED
+        # Whether no precision is relative, as for counts and classes.
+        self.is_normal = not len(self.scales)
 
     def absolute(self, theta: Array) -> Array:
         """Precisions (..., D) at given scales."""

@@ -13,7 +13,7 @@ models", Proceedings of AISTATS.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import digamma, gammaln, zeta
@@ -196,19 +196,16 @@ MAX_STEPS = 60
 MAX_LENGTH = 3.0
 
 
-def dispersion_prior(
-    squares: Array, weight: Array, center: Array, start: Array | None = None
-) -> Array:
+def dispersion_prior(squares: Array, weight: Array, center: Array, start: Array) -> Array:
     """Logs of strength and scales (1 + m,) of the prior of variances with the largest evidence.
 
     `squares` (K, m) are sums of squared residuals, and `weight` (K, m) their degrees of freedom.
-    `center` are the logs of the defaults, where Newton's steps start unless other logs are given.
-    The steps lead upward, also where the log evidence is not concave.
+    `center` are the logs of the defaults. Newton's steps from the logs in `start` lead upward, also
+    where the log evidence is not concave.
     """
     low, high = np.add.outer(center, SCALE_RANGE).T
     low[0], high[0] = np.log([MIN_STRENGTH, MAX_STRENGTH])
-    logs = np.minimum(np.maximum(center if start is None else start, low), high)
-    part, unit = 1.0, np.eye(len(center))
+    logs, part, unit = np.minimum(np.maximum(start, low), high), 1.0, np.eye(len(center))
     found = log_evidence_of_prior(logs, squares, weight, center)
     for _ in range(MAX_STEPS):
         value, slope, hessian = found
@@ -227,8 +224,8 @@ def dispersion_prior(
 
 
 def log_evidence_of_prior(
-    logs: Array, squares: Array, weight: Array, center: Array, *, only_value: bool = False
-) -> tuple[Any, ...]:
+    logs: Array, squares: Array, weight: Array, center: Array
+) -> tuple[float, Array, Array]:
     """Log evidence of the logs of strength and scales, (1 + m,), with gradient and Hessian.
 
     The sums of squares have a scaled F distribution given strength and scale, whose prior is
@@ -242,8 +239,6 @@ def log_evidence_of_prior(
     moved = (logs - center) / LOG_STD**2
     value = gammaln(half) - gammaln(half_nu) + half_nu * np.log(half_prior)
     value = float((value - half * np.log(half_total)).sum() - 0.5 * moved @ (logs - center))
-    if only_value:
-        return (value,)
     share = half_prior / half_total  # of the prior in a scale
     rest = 1.0 - share
     of_scale = half_nu - half * share  # derivative by a log scale

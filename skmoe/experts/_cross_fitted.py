@@ -13,7 +13,7 @@ refit on all rows, at no extra fit (Barrow and Crone 2013, Crogging, IJCNN).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -24,7 +24,7 @@ from skmoe._data.preprocessing import Standardization
 from skmoe._data.rows import Dataset, RawFeatures, add_feature_note
 from skmoe._mixture.em import Objective, State, fitted_to, line_search
 from skmoe._mixture.experts import Experts, Gate
-from skmoe._mixture.mixture import Data, Group, Mixture
+from skmoe._mixture.mixture import Data, Group, Mixture, Prior
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import average_components
 from skmoe.experts._linear import LinearExperts, summaries
@@ -272,10 +272,11 @@ class CrossFittedExperts(Experts):
     def set_penalties(self, penalties: dict[str, Any]) -> None:
         """Sets the prior, which does not depend on the units of y."""
         super().set_penalties(penalties)
-        squares, strength = self.prior.squares, self.prior.strength
+        prior, squares, strength = self.prior, self.prior.squares, self.prior.strength
         own = strength > 0.0
         logs = np.log(np.maximum(squares[own], TINY) / strength[own])
-        self.prior = replace(self.prior, constant=-0.5 * float(strength[own] @ logs))
+        constant = -0.5 * float(strength[own] @ logs)
+        self.prior = Prior(prior.precision, prior.scale, strength, squares, prior.joint, constant)
 
     @property
     def own(self) -> CrossFittedExperts:

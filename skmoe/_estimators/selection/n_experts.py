@@ -281,17 +281,8 @@ def _select_n_experts(
     most = [MAX_SELECTED[params.uses_estimators]] if isinstance(how, str) else []
     n_possible = min([int(float(rows.weight.sum()) // MIN_ROWS_PER_EXPERT), *most])
     if not by_held_out_rows:
-
-        def criterion_of(number: int) -> float:
-            trial = growth.fit(number)
-            n_parameters = trial.fitted_estimator().n_parameters_
-            posterior = log_normalise(trial.fitted.log_joint(trial.rows))
-            counts_units = trial.fitted.preprocessor.counts_units
-            statistics = fit_statistics(posterior, trial.rows, n_parameters, counts_units)
-            return -statistics.numbers[how]
-
-        maximum = max(min(n_possible, n_distinct), least)
-        return fixed, of_fit, select(criterion_of, trials._replace(maximum=maximum))
+        trials = trials._replace(maximum=max(min(n_possible, n_distinct), least))
+        return fixed, of_fit, select(lambda number: -growth.fit(number).criterion(how), trials)
     n_partitions = min(max(1, MAX_SELECTION_ROWS // rows.n_rows), MAX_PARTITIONS)
     if params.uses_estimators or params.base is not None:  # whose fits take long
         n_partitions = 1
@@ -323,10 +314,10 @@ def _select_n_experts(
         return of_rows[total > 0.0] / total[total > 0.0]
 
     selected = select(score, trials._replace(maximum=maximum), weight[total > 0.0])
-    is_same = rows.group is None and isinstance(of_fit, TrainingData)
-    if growth.last and n_partitions > 1 and is_same and not params.gate.transformer:
-        # The trials have the rows and features of the fit, and know its noise.
-        of_fit = of_fit._replace(options=FitOptions(noise_variance=growth.last.noise_variance))
+    # Trials with the rows and features of the fit know its noise.
+    known = growth.last if n_partitions > 1 and rows.group is None else None
+    if known and isinstance(of_fit, TrainingData) and not params.gate.transformer:
+        of_fit = of_fit._replace(options=FitOptions(noise_variance=known.noise_variance))
     return fixed, of_fit, selected
 
 
@@ -425,6 +416,13 @@ class Trial(NamedTuple):
     def log_likelihood(self) -> float:
         """Log-likelihood of the rows, without penalties."""
         return float(self.posterior()[1] @ self.problem.em_problem.rows.gate_weight)
+
+    def criterion(self, name: str) -> float:
+        """The information criterion of a name."""
+        fitted, n_parameters = self.fitted, self.fitted_estimator().n_parameters_
+        posterior = log_normalise(fitted.log_joint(self.rows))
+        counts_units = fitted.preprocessor.counts_units
+        return fit_statistics(posterior, self.rows, n_parameters, counts_units).numbers[name]
 
     def without_rows(self, left_out: Array) -> tuple[Array, Array]:
         """Log densities (S, U) of rows or units, and sums (K, S) of responsibilities.

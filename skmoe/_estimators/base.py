@@ -131,7 +131,8 @@ class BaseMixture(
                 fixed, given, added = with_selected_n_experts(self, given, task)
             params = fixed._validate_parameters()
             previous = self if params.warm_start and hasattr(self, "_fitted") else None
-            options = FitOptions(previous, ends_at_maximum=ends_at_maximum)
+            noise = None if isinstance(given, Rows) else given.options.noise_variance
+            options = FitOptions(previous, None, noise, ends_at_maximum)
             problem = build_problem(fixed, params, given, options)
             n_fits = params.n_experts if self._has_models else len(problem.em_problem.seeds)
             if has_callbacks and task is None:
@@ -154,7 +155,7 @@ class BaseMixture(
             if not of_user and isinstance(params.init, str) and mixture.can_reorder:
                 order = order_by_share(mixture, run.theta, usage.mean_gate_prob)
                 theta, usage = mixture.reordered(run.theta, order), usage.take(order)
-                mixture = mixture.with_part("experts", mixture.experts.in_order(order))
+                mixture = mixture.with_parts(experts=mixture.experts.in_order(order))
                 run = run._replace(theta=theta, mixture=mixture)
             attributes = attributes_of_fit(problem, found._replace(run=run), usage) | added
             self._set_fitted_attributes(attributes)

@@ -78,7 +78,8 @@ def inverted(mixture: Any, theta: Array, total: Any) -> Curvatures:
     """The curvatures of sums over rows, with the inverses that steps need."""
     prior, found, curvature = mixture.prior, [], total.curvature
     # That of a scale at the mode of its prior.
-    diagonal = np.broadcast_to(prior.absolute(theta) + 0.5 * prior.strength, theta.shape)
+    diagonal = prior.absolute(theta) + 0.5 * prior.strength
+    diagonal = np.broadcast_to(diagonal, theta.shape) if diagonal.ndim < 2 else diagonal
     pairs = list(zip(mixture.groups, curvature, strict=True))
     if mixture.is_tied:
         size = mixture.experts.size
@@ -93,8 +94,8 @@ def inverted(mixture: Any, theta: Array, total: Any) -> Curvatures:
         found.append(invert(matrix[None], mixture.reduced(of_prior)[None, :, :n_own]))
         pairs = [pair for pair in pairs if pair[0] in mixture.gate_groups]
     for group, matrices in pairs:
-        own, is_joint = diagonal[:, group.coordinates].swapaxes(0, 1), bool(prior.joint)
-        is_joint = is_joint and group not in mixture.gate_groups
+        own = diagonal.take(group.coordinates, axis=1).swapaxes(0, 1)
+        is_joint = bool(prior.joint) and group not in mixture.gate_groups
         if is_joint and not isinstance(matrices, ImplicitCurvature):
             # Slopes of several outputs are not independent in the prior.
             matrices, means = matrices.copy(), group.means
@@ -138,8 +139,7 @@ def direction(
         if group in mixture.gate_groups and CONSTANT in group.roles:
             change[:, index] = _of_constant_gate(mixture, group, theta, total)
             continue
-        dispersions = np.arange(group.means.stop, index.shape[1])
-        own = gradient[:, index].swapaxes(0, 1)
+        own = gradient.take(index, axis=1).swapaxes(0, 1)
         # Whether the last predictor is the log of a scale, which is independent of the means.
         is_scale = group.family.has_scale and group.roles[group.means.stop > 0 :] == (CONSTANT,)
         is_scale = is_scale and not quadratic and inverse.inverse is not None
@@ -150,9 +150,11 @@ def direction(
         if is_scale:
             _set_scale(step, own, group, inverse, matrix)
         else:
+            dispersions = np.arange(group.means.stop, index.shape[1])
             if len(dispersions):
                 _hold_dispersions(step, index, dispersions, inverse, mixture, theta)
-            step = step / _lengths(step, group, matrix)[..., None]
+            if len(dispersions) or group.family.max_step < np.inf:
+                step = step / _lengths(step, group, matrix)[..., None]
         if group.limits is not None and inverse.inverse is not None:
             _keep_within_rows(step, inverse.inverse, *group.room_of_rows(theta))
         change[:, index] = step.swapaxes(0, 1)
@@ -229,14 +231,17 @@ def _set_scale(
     only a part is made.
     """
     own, means = group.slices[-1].start, group.means
-    part = 1.0 / _lengths(step, group, curvature, only_means=True)
-    gain = part * (1.0 - 0.5 * part) * (step[..., means] * gradient[..., means]).sum(axis=-1)
+    gain = (step[..., means] * gradient[..., means]).sum(axis=-1)
     slope = gradient[..., own]
-    if group.family.max_step < np.inf:  # elsewhere the gain is not that of a quadratic function
+    if group.family.max_step == np.inf:  # the gain is that of a quadratic function
+        gain *= 0.5
+    else:
+        part = 1.0 / _lengths(step, group, curvature, only_means=True)
+        gain *= part * (1.0 - 0.5 * part)
         gain = np.where(slope > 0.0, np.minimum(gain, slope), gain)
+        step[..., means] *= part[..., None]
     rows = np.maximum(inverse.matrix[..., own, own], TINY)
     relative = np.maximum(1.0 + (slope - gain) / rows, MIN_SCALE_FACTOR)
-    step[..., means] *= part[..., None]
     step[..., own] = np.log(relative)
 
 
@@ -440,33 +445,41 @@ def side_by_side(
     way in the next iteration. With a number of attempts only steps that were not halved count, all
     have curvatures of their own, and one that gains nothing is the last.
     """
-    accepted, trial = thetas, thetas
+    accepted, trial, found = thetas, thetas, thetas.copy()
     best = np.full(len(thetas), -np.inf)
-    history: list[list[float]] = [[] for _ in thetas]
-    state: State | None = None
+    # Lower bounds by iterations, those of steps that were halved left out, and their numbers.
+    history = np.full(((n_attempts or n_iter) + 1, len(thetas)), np.nan)
+    n_risen, going, state = np.zeros(len(thetas), dtype=int), np.arange(len(thetas)), None
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        for iteration in range((n_attempts or n_iter) + 1):
+        for iteration in range(len(history)):
             fresh = n_attempts > 0 or iteration < N_FRESH_ITER or iteration % REFRESH == 0
-            may_be_last = n_attempts > 0 and max(map(len, history)) >= n_iter
+            may_be_last = n_attempts > 0 and n_risen[going].max() >= n_iter
             known = None if fresh else state
             state = objective.at(trial, known, curvature=not may_be_last)
             reached = state.lower_bound
             rises = reached >= best  # False for NaN
             gains_nothing = rises & (reached <= best + objective.rtol * np.abs(reached))
-            accepted = np.where(rises[:, None], trial, accepted)
+            found[going] = accepted = np.where(rises[:, None], trial, accepted)
             best = np.where(rises, reached, best)
-            for own in np.flatnonzero(rises):
-                history[own].append(float(best[own]))
-            ended = np.array([len(own) > n_iter for own in history])
-            ended |= (n_attempts > 0) & gains_nothing
-            if iteration == (n_attempts or n_iter) or ended.all():
+            history[iteration, going[rises]] = best[rises]
+            n_risen[going] += rises
+            ended = n_risen[going] > n_iter
+            if iteration == len(history) - 1 or (ended | gains_nothing).all():
                 break
+            ended |= (n_attempts > 0) & gains_nothing
             state = objective.at(trial) if may_be_last else state
             ahead = objective.ahead(state, factors[iteration % len(factors)])
             ahead = np.where(np.isfinite(ahead).all(axis=1, keepdims=True), ahead, accepted)
             trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
             trial = np.where(np.isfinite(trial) & ~ended[:, None], trial, accepted)
-    return accepted, [own[1:] or own or [-np.inf] for own in history]
+            if n_attempts and 2 * ended.sum() > len(ended):  # the others go on by themselves
+                left = np.flatnonzero(~ended)
+                going, accepted, trial, best = (v[left] for v in (going, accepted, trial, best))
+                given = ((data, [own[:, left] for own in data.given]) for data in objective.blocks)
+                blocks = [data.replace(given=own) for data, own in given]
+                objective = objective._replace(blocks=blocks)
+    bounds = [own[~np.isnan(own)].tolist() for own in history.T]
+    return found, [own[1:] or own or [-np.inf] for own in bounds]
 
 
 def fitted_to(

@@ -161,7 +161,7 @@ def _with_penalties_of_features(mixture: Mixture, penalties: Sequence[Penalty]) 
             n_features = where.stop - where.start - 1
             of_features = np.broadcast_to(part.penalties["alpha"], n_features)
             part = part.with_penalties({"alpha": tuple(of_features.tolist())})
-            mixture = mixture.with_part(penalty.part, part)
+            mixture = mixture.with_parts(**{penalty.part: part})
     return mixture
 
 
@@ -205,14 +205,14 @@ def updated_penalties(penalties: Sequence[Penalty], default: Mixture, state: Sta
         changes, *of_changes = _update_of_scales(fields, default.experts, state, slopes)
         gain, log_evidence = gain + of_changes[0], log_evidence + of_changes[1]
         found["experts"] |= changes
-    largest = 0.0
+    largest, changed = 0.0, dict[str, Any]()
     for name, changes in found.items():
         part = getattr(mixture, name)
         for field in changes.keys() - {"predictor_squares"}:
             logs = [np.log(np.maximum(v, TINY)) for v in (part.penalties[field], changes[field])]
             largest = max(largest, float(np.abs(logs[1] - logs[0]).max(initial=0.0)))
-        if changes:
-            mixture = mixture.with_part(name, part.with_penalties(changes))
+        changed |= {name: part.with_penalties(changes)} if changes else {}
+    mixture = mixture.with_parts(**changed) if changed else mixture
     return Update(mixture, gain / weight, log_evidence / weight, float(np.exp(largest)))
 
 
@@ -268,7 +268,7 @@ def _update_of_scales(
     if not rows.any():
         return found, 0.0, log_evidence
     freedom = np.maximum(rows - determined, MIN_FREEDOM * rows)
-    new = evidence_numerics.dispersion_prior(squares, freedom, center)
+    new = evidence_numerics.dispersion_prior(squares, freedom, center, old)
     # With p coefficients for n rows, residuals of new rows are (n + p) / (n - p) times those of the
     # fit, by Akaike's final prediction error [4]_. They are at most those of one model of all rows,
     # which are known from rows left out. The smaller they are beside these, the less of the

@@ -108,7 +108,7 @@ class LinearPart:
             squares[self.scale_index[has_scale]] = of_noise[has_scale]
         if len(self.first) < self.size:
             precision = precision / np.maximum(np.bincount(self.free + 1)[self.free + 1], 1)
-        self.prior = Prior.of(precision, self.own_scales, strength, squares)
+        self.prior = Prior(precision, self.own_scales, strength, squares)
         if any(family.couples_outputs for family in self.families):
             std = np.sqrt(self.unit_variance)
             products = added * std[:, :, None] * std[:, None]

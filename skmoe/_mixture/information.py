@@ -170,7 +170,8 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
     for pairs in by_designs.values():
         first, second = (entries[i].design for i in pairs[0])
         stacked = np.stack([weights[pair] for pair in pairs]) * weight
-        for (a, b), found in zip(pairs, weighted_products(first, second, stacked), strict=True):
+        products = weighted_products(first, second, stacked, data.column_products)
+        for (a, b), found in zip(pairs, products, strict=True):
             rows, columns = entries[a].where, entries[b].where
             hessian[rows[:, None], columns] += found
             if a != b:

@@ -11,6 +11,7 @@ References
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -78,14 +79,15 @@ class JointPrior(Prior):
     @classmethod
     def of_group(cls, prior: Prior, group: Group, squares: Array) -> JointPrior:
         """The prior with these precisions and strengths, and scale matrices (K, m, m)."""
-        return cls(*prior[:6], Outputs.of_group(group, squares))
+        arrays = prior.precision, prior.scale, prior.strength, prior.squares
+        return cls(*arrays, Outputs.of_group(group, squares))
 
-    @property
+    @cached_property
     def rest(self) -> Prior:
         """The prior of other coefficients, such as those of the gate."""
         precision, none = self.precision.copy(), np.zeros(len(self.precision))
         precision[self.joint.means] = 0.0
-        return Prior.of(precision, np.full(len(precision), -1), none, none)
+        return Prior(precision, np.full(len(precision), -1), none, none)
 
     def _sums(self, theta: Array) -> tuple[Array, Array, Array]:
         """Coefficients of the means, their precisions, and products of residuals of the prior."""

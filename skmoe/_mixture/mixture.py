@@ -301,12 +301,13 @@ class Group:
         """Sets where log dispersions lie that depend on features."""
         self.limits = limits
 
-    def predictors(self, theta: Array, data: Data) -> list[Array]:
-        """The T predictors at coefficients (S, D)."""
-        etas: list[Array] = []
+    def predictors(self, theta: Array, data: Data) -> Any:
+        """The T predictors (P, S, n) at coefficients (S, D); those of a gate are stacked."""
+        etas: Any = []
         for (role, _), index in zip(self.runs, self.of_runs, strict=True):
-            coef = theta[:, index].transpose(1, 2, 0, 3)
-            etas += [*(coef if role == CONSTANT else product(coef, data.designs[role].T))]
+            coef = theta.take(index, axis=1).transpose(1, 2, 0, 3)
+            own = coef if role == CONSTANT else product(coef, data.designs[role].T)
+            etas = own if role == GATE_ROLE else [*etas, *own]
         if data.offset is not None and MEAN in self.roles and self.family.link == "log":
             of_output = data.offset if data.offset.ndim == 1 else data.offset[self.output]
             etas[0] = etas[0] + of_output
@@ -382,7 +383,8 @@ class Group:
             by_designs.setdefault((self.roles[t], self.roles[u]), []).append((t, u))
         for roles, pairs in by_designs.items():
             first, second = (data.designs.get(role) for role in roles)
-            stacked = np.array([weighted[pair] for pair in pairs])
+            own = [weighted[pair] for pair in pairs]
+            stacked = own[0][None] if len(own) == 1 else np.stack(own)
             flat = stacked.reshape(-1, weight.shape[-1])
             found = weighted_products(first, second, flat, data.column_products, not dense)
             shape = *stacked.shape[:3], *found.shape[1:]
@@ -400,43 +402,54 @@ class Group:
 NEXT_TO_ONE = 1.0 - 1e-9
 
 
-class Prior(NamedTuple):
+class Prior:
     """The prior of a vector of D coefficients, in which shared ones have equal parts.
 
-    The precision of a coefficient with a scale is relative to the inverse of that scale, as in the
-    conjugate prior of a linear regression.
+    The precision of a coefficient (D,) with a scale is relative to the inverse of that scale, as in
+    the conjugate prior of a linear regression. `scale` is the coordinate of the log scale, -1 for
+    none (D,). Those of log scales have a strength, the rows of the prior, and squares, the sum of
+    squares of the prior (D,). `joint` are the outputs whose noise is joint, and `constant` belongs
+    to the negative log density.
     """
 
-    precision: Array  # (D,)
-    scale: Array  # coordinate of the log scale to which it is relative; -1 for none, (D,)
-    strength: Array  # of log scales: rows of the prior, (D,)
-    squares: Array  # of log scales: sum of squares of the prior, (D,)
-    dropped: Array  # coefficients that are zero, since their features have been dropped, (D,)
-    is_normal: bool  # whether no precision is relative, as for counts and classes
-    joint: Any = None  # the outputs whose noise is joint
-    constant: float = 0.0  # of the negative log density
-
-    @classmethod
-    def of(cls, precision: Array, scale: Array, strength: Array, squares: Array) -> Prior:
-        """The prior, with facts that hold for all coefficients."""
-        is_normal = bool((scale < 0).all() and not strength.any() and not squares.any())
-        return cls(precision, scale, strength, squares, precision >= DROPPED, is_normal)
+    def __init__(
+        self,
+        precision: Array,
+        scale: Array,
+        strength: Array,
+        squares: Array,
+        joint: Any = None,
+        constant: float = 0.0,
+    ) -> None:
+        self.precision, self.scale, self.joint, self.constant = precision, scale, joint, constant
+        self.strength, self.squares = strength, squares
+        has_scale, is_scale = scale >= 0, strength + squares != 0.0
+        is_scale[scale[has_scale]] = True
+        # Coordinates of the log scales, of which each has a bin.
+        self.scales = np.flatnonzero(is_scale)
+        self.bins = np.where(has_scale, np.searchsorted(self.scales, scale), len(self.scales))
+        self.signs, self.at_scale = -1.0 * has_scale, np.where(has_scale, scale, 0)
+        # Coefficients that are zero, since their features have been dropped, (D,).
+        self.dropped = precision >= DROPPED
+        # Whether no precision is relative, as for counts and classes.
+        self.is_normal = not len(self.scales)
 
     def absolute(self, theta: Array) -> Array:
         """Precisions (..., D) at given scales."""
         if self.is_normal:
             return self.precision
-        logs = np.where(self.scale < 0, 0.0, theta[..., self.scale])
-        return np.asarray(self.precision * np.exp(-logs))
+        logs = theta.take(self.at_scale, axis=-1)
+        logs *= self.signs
+        return np.asarray(self.precision * np.exp(logs, out=logs))
 
     def penalty(self, theta: Array) -> Array:
         """Negative log density up to a constant, (...)."""
         total = (self.absolute(theta) * np.square(theta)).sum(axis=-1)
         if not self.is_normal:
-            own = self.strength + self.squares != 0.0
-            logs, strength = theta[..., own], self.strength[own]
-            total = total + (self.squares[own] * np.exp(-logs) + strength * logs).sum(axis=-1)
-        return 0.5 * total + self.constant
+            logs = theta.take(self.scales, axis=-1)
+            squares, strength = self.squares[self.scales], self.strength[self.scales]
+            total = total + (squares * np.exp(-logs) + strength * logs).sum(axis=-1)
+        return np.asarray(0.5 * total + self.constant)
 
     def derivatives(self, theta: Array) -> tuple[Array, Array]:
         """Gradient of the penalty, and the diagonal of its Hessian, both (..., D)."""
@@ -444,17 +457,17 @@ class Prior(NamedTuple):
         gradient = precision * theta
         if self.is_normal:
             return gradient, np.broadcast_to(precision, theta.shape)
-        # Sums of squares over their scales, at the coordinates of the log scales.
-        of_slopes = precision * np.square(theta)
-        scales = np.where(self.scale < 0, len(self.scale), self.scale)
-        size, n_vectors = len(self.scale) + 1, theta[..., 0].size
-        index = scales + size * np.arange(n_vectors)[:, None]
-        total = np.bincount(index.ravel(), of_slopes.ravel(), size * n_vectors)
-        total = total.reshape(*theta.shape[:-1], size)
-        logs = np.where(self.squares != 0.0, theta, 0.0)
-        decreasing = 0.5 * (total[..., :-1] + self.squares * np.exp(-logs))
-        gradient = gradient + 0.5 * self.strength - decreasing
-        return gradient, precision + decreasing
+        # Sums of squares over their scales, by the bins of these.
+        size, n_vectors = len(self.scales) + 1, theta[..., 0].size
+        index = self.bins + size * np.arange(n_vectors)[:, None]
+        total = np.bincount(index.ravel(), (gradient * theta).ravel(), size * n_vectors)
+        total = total.reshape(*theta.shape[:-1], size)[..., :-1]
+        of_prior = self.squares[self.scales] * np.exp(-theta.take(self.scales, axis=-1))
+        decreasing = 0.5 * (total + of_prior)
+        gradient[..., self.scales] += 0.5 * self.strength[self.scales] - decreasing
+        diagonal = precision.copy()
+        diagonal[..., self.scales] += decreasing
+        return gradient, diagonal
 
     def hessian(self, theta: Array) -> Array:
         """Hessian of the penalty at one vector, (D, D)."""
@@ -470,7 +483,7 @@ class Prior(NamedTuple):
 def flat(size: int) -> Prior:
     """No prior of so many coefficients."""
     none = np.zeros(size)
-    return Prior.of(none, np.full(size, -1), none, none)
+    return Prior(none, np.full(size, -1), none, none)
 
 
 class EStep(NamedTuple):
@@ -524,10 +537,9 @@ class Mixture:
         self.signs = np.where(self.lower == 0.0, 1.0, np.where(self.upper == 0.0, -1.0, 0.0))
         self.has_signs = bool(self.signs.any())
         first, second = experts.prior, gate.prior  # the latter is normal
-        arrays: Any = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
-        is_normal = first.is_normal and second.is_normal
-        rest = is_normal, first.joint, first.constant
-        self.prior: Any = type(first)._make([*arrays, *rest])
+        names = "precision", "scale", "strength", "squares"
+        arrays = [np.append(getattr(first, name), getattr(second, name)) for name in names]
+        self.prior: Any = type(first)(*arrays, first.joint, first.constant)
         self.drops = bool(self.prior.dropped.any())
         self.gate_groups: list[Group] = []
         for parts_of_gate in gate.gates if gate.is_linear and gate.blocks else ():
@@ -544,9 +556,9 @@ class Mixture:
         # Coefficients without slopes.
         self.start = self.bounded(np.concatenate([part.start for part in parts])[None])[0]
 
-    def with_part(self, name: str, part: Any) -> Mixture:
-        """The mixture with another gate, or other experts."""
-        parts = {"experts": self.experts, "gate": self.gate, name: part}
+    def with_parts(self, **parts: Any) -> Mixture:
+        """The mixture with other experts, or another gate."""
+        parts = {"experts": self.experts, "gate": self.gate, **parts}
         return Mixture(**parts, top_k=self.top_k, balance=self.balance)
 
     def split(self, theta: Array) -> tuple[Array, Array]:

@@ -146,7 +146,7 @@ def fit_starts(problem: Problem, n_jobs: int | None, monitors: Sequence[Monitor]
         bounds = found.run.lower_bounds if rows is on_sample.rows else []
         if not bounds and experts.needs_all_rows:
             of_run = found.run.mixture.experts.without_training_state()
-            mixture = found.run.mixture.with_part("experts", of_run)
+            mixture = found.run.mixture.with_parts(experts=of_run)
             resp = mixture.responsibilities(theta[None], Data(rows))[0][:, 0]
             objective, theta = first_starts.begun(problem.objective(), resp, rows)
         elif not bounds and rows.has_known:  # of which the sample may have had few

@@ -260,7 +260,7 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
     if rows.units is not None:
         (X, Y, weight), sizes = partitions.unit_features(init_data), rows.units.sizes
     if by_itself:
-        mixture = mixture.with_part("experts", mixture.experts.without_training_state())
+        mixture = mixture.with_parts(experts=mixture.experts.without_training_state())
     of_run = rows
     if rows.possible is not None:
         of_run = rows._replace(possible=rows.possible[: mixture.n_experts])

@@ -189,23 +189,23 @@ MAX_STRENGTH = 1e4
 # Range of the logs of scales about their defaults.
 SCALE_RANGE = -30.0, 5.0
 
-# Relative gain of the log evidence below which Newton's steps end, and their largest number and
-# length.
-RELATIVE_GAIN = 1e-14
+# Relative gain of the log evidence below which a step of Newton's method is the last one, as its
+# remainder is of second order, and the largest number and length of steps.
+RELATIVE_GAIN = 1e-9
 MAX_STEPS = 60
 MAX_LENGTH = 3.0
 
 
-def dispersion_prior(squares: Array, weight: Array, center: Array) -> Array:
+def dispersion_prior(squares: Array, weight: Array, center: Array, start: Array) -> Array:
     """Logs of strength and scales (1 + m,) of the prior of variances with the largest evidence.
 
     `squares` (K, m) are sums of squared residuals, and `weight` (K, m) their degrees of freedom.
-    `center` are the logs of the defaults. Newton's steps lead upward, also where the log evidence
-    is not concave.
+    `center` are the logs of the defaults. Newton's steps from the logs in `start` lead upward, also
+    where the log evidence is not concave.
     """
     low, high = np.add.outer(center, SCALE_RANGE).T
     low[0], high[0] = np.log([MIN_STRENGTH, MAX_STRENGTH])
-    logs, part, unit = np.minimum(np.maximum(center, low), high), 1.0, np.eye(len(center))
+    logs, part, unit = np.minimum(np.maximum(start, low), high), 1.0, np.eye(len(center))
     found = log_evidence_of_prior(logs, squares, weight, center)
     for _ in range(MAX_STEPS):
         value, slope, hessian = found
@@ -213,10 +213,11 @@ def dispersion_prior(squares: Array, weight: Array, center: Array) -> Array:
         slope = np.where(held, 0.0, slope)
         sizes, vectors = np.linalg.eigh(np.where(held | held[:, None], unit, hessian))
         step = vectors @ ((slope @ vectors) / np.maximum(np.abs(sizes), TINY))
-        if part * (step @ slope) <= RELATIVE_GAIN * (1.0 + abs(value)):
-            break
-        step *= part * min(1.0, MAX_LENGTH / float(np.abs(step).max()))
+        gain = part * (step @ slope)
+        step *= part * min(1.0, MAX_LENGTH / max(float(np.abs(step).max()), TINY))
         trial = np.minimum(np.maximum(logs + step, low), high)
+        if gain <= RELATIVE_GAIN * (1.0 + abs(value)):
+            return trial
         other = log_evidence_of_prior(trial, squares, weight, center)
         logs, found, part = (trial, other, 1.0) if other[0] > value else (logs, found, 0.5 * part)
     return logs
@@ -232,21 +233,23 @@ def log_evidence_of_prior(
     evidence less the log posterior of the variances at their modes, -(half) (log mode + 1), is the
     value at squares with modes of 1 / e.
     """
-    nu, scales = np.exp(logs[0]), np.exp(logs[1:])
-    half, prior = 0.5 * (weight + nu), nu * scales
-    total = prior + squares
-    share = prior / total  # of the prior in a scale
-    rest = 1.0 - share
-    value = gammaln(half) - gammaln(0.5 * nu) + 0.5 * nu * np.log(0.5 * prior)
-    value = value - half * np.log(0.5 * total)
-    of_scale = 0.5 * (nu * rest - weight * share)  # derivative by a log scale
-    slope = digamma(half) - digamma(0.5 * nu) - np.log1p(squares / prior)
+    half_nu, scales = 0.5 * np.exp(logs[0]), np.exp(logs[1:])
+    half, half_prior = 0.5 * weight + half_nu, half_nu * scales
+    half_total = half_prior + 0.5 * squares
     moved = (logs - center) / LOG_STD**2
-    gradient = np.append((0.5 * nu * slope + of_scale).sum(), of_scale.sum(axis=0)) - moved
+    value = gammaln(half) - gammaln(half_nu) + half_nu * np.log(half_prior)
+    value = float((value - half * np.log(half_total)).sum() - 0.5 * moved @ (logs - center))
+    share = half_prior / half_total  # of the prior in a scale
+    rest = 1.0 - share
+    of_scale = half_nu - half * share  # derivative by a log scale
+    slope = digamma(half) - digamma(half_nu) + np.log(share)
+    gradient = -moved
+    gradient[0] += (half_nu * slope + of_scale).sum()
+    gradient[1:] += of_scale.sum(axis=0)
     twice = -half * share * rest  # second derivatives by a log scale, with the log strength, ...
-    mixed = 0.5 * nu * rest + twice
-    change = 0.5 * nu * (zeta(2.0, half) - zeta(2.0, 0.5 * nu))  # zeta is the trigamma function
-    hessian = np.diag(np.append((0.5 * nu * (slope + change + rest) + mixed).sum(), twice.sum(0)))
+    mixed = half_nu * rest + twice
+    change = half_nu * (zeta(2.0, half) - zeta(2.0, half_nu))  # zeta is the trigamma function
+    hessian = np.diag(np.append((half_nu * (slope + change + rest) + mixed).sum(), twice.sum(0)))
     hessian[0, 1:] = hessian[1:, 0] = mixed.sum(axis=0)
     hessian -= np.eye(len(logs)) / LOG_STD**2
-    return float(value.sum() - 0.5 * moved @ (logs - center)), gradient, hessian
+    return value, gradient, hessian

@@ -30,12 +30,18 @@ PIVOT_TOL = 1e-7
 # Number of multiplications up to which a general matrix product is faster than a symmetric one.
 MAX_SMALL_PRODUCT = 10**6
 
+# Product of the rows and squared columns of a design up to which the products of its columns stay
+# in the processor's cache, if they are kept; and columns for each weight from which on they serve
+# larger designs, if they are kept or not.
+MAX_CACHED = 400_000
+COLUMNS_PER_WEIGHT = {True: 4, False: 2}
+
 # Most columns of designs of which products are never rough, and what is added to these.
 MAX_PRECISE_COLUMNS = 100
 SINGLE_ROUND_OFF = 5e-7
 
 # Most rows of matrices that are inverted side by side: larger ones are by Cholesky's factors.
-MAX_SIDE_BY_SIDE = 50
+MAX_SIDE_BY_SIDE = 10
 
 # Density of a sparse matrix above which Gram matrices of its dense form are faster, up to 20 times.
 MAX_SPARSE_DENSITY = 0.1
@@ -80,7 +86,10 @@ def weighted_products(
     if sparse.issparse(first) and first.nnz > MAX_SPARSE_DENSITY * first.shape[0] * n_columns:
         first = first.toarray(order="F")
         second = first if is_same else second
-    if is_same and not sparse.issparse(first) and 2 * len(weights) > n_columns:
+    is_kept = kept is not None
+    is_small = is_kept and first.shape[0] * n_columns**2 <= MAX_CACHED
+    is_small |= COLUMNS_PER_WEIGHT[is_kept] * len(weights) > n_columns
+    if is_same and is_small and not sparse.issparse(first):
         # With many weights a single product with all pairwise column products is faster.
         columns, pairs = (None, None) if kept is None else kept.get(key, (None, None))
         if columns is None or pairs is None:
@@ -126,10 +135,8 @@ def squared(design: Design) -> Design:
 
 def inverse_of(matrix: Array) -> Array:
     """Inverses of positive semidefinite matrices; pseudo-inverses of singular ones."""
-    is_large = matrix.shape[-1] > MAX_SIDE_BY_SIDE
-    if is_large and matrix.ndim > 2:
-        each = matrix.reshape(-1, *matrix.shape[-2:])
-        return np.reshape([inverse_of(own) for own in each], matrix.shape)
+    size = matrix.shape[-1]
+    is_large = size > MAX_SIDE_BY_SIDE
     diagonal = np.diagonal(matrix, axis1=-2, axis2=-1)
     unit = 1.0 / np.sqrt(np.where(diagonal > TINY, diagonal, 1.0))
     outer = unit[..., :, None] * unit[..., None, :]
@@ -142,8 +149,14 @@ def inverse_of(matrix: Array) -> Array:
     if pivots.size and pivots.min() > PIVOT_TOL:
         if not is_large:
             return np.asarray(np.linalg.inv(scaled)) * outer
-        lower = np.tril(lapack.dpotri(factor, lower=True)[0])
-        return np.asarray(lower + np.tril(lower, -1).T) * outer
+        for own in factor.reshape(-1, size, size):
+            lapack.dpotri(own.T, lower=False, overwrite_c=True)  # in place: one triangle
+        inverse = factor + np.swapaxes(factor, -1, -2)
+        inverse.reshape(*inverse.shape[:-2], size * size)[..., :: size + 1] *= 0.5
+        return np.asarray(inverse) * outer
+    if is_large and matrix.ndim > 2:
+        each = matrix.reshape(-1, size, size)
+        return np.reshape([inverse_of(own) for own in each], matrix.shape)
     return np.linalg.pinv(scaled, PIVOT_TOL**2, hermitian=True) * outer
 
 

@@ -24,7 +24,7 @@ from skmoe._data.preprocessing import Standardization
 from skmoe._data.rows import Dataset, RawFeatures, add_feature_note
 from skmoe._mixture.em import Objective, State, fitted_to, line_search
 from skmoe._mixture.experts import Experts, Gate
-from skmoe._mixture.mixture import Data, Group, Mixture
+from skmoe._mixture.mixture import Data, Group, Mixture, Prior
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import average_components
 from skmoe.experts._linear import LinearExperts, summaries
@@ -272,10 +272,11 @@ class CrossFittedExperts(Experts):
     def set_penalties(self, penalties: dict[str, Any]) -> None:
         """Sets the prior, which does not depend on the units of y."""
         super().set_penalties(penalties)
-        squares, strength = self.prior.squares, self.prior.strength
+        prior, squares, strength = self.prior, self.prior.squares, self.prior.strength
         own = strength > 0.0
         logs = np.log(np.maximum(squares[own], TINY) / strength[own])
-        self.prior = self.prior._replace(constant=-0.5 * float(strength[own] @ logs))
+        constant = -0.5 * float(strength[own] @ logs)
+        self.prior = Prior(prior.precision, prior.scale, strength, squares, prior.joint, constant)
 
     @property
     def own(self) -> CrossFittedExperts:
@@ -362,7 +363,7 @@ class CrossFittedExperts(Experts):
         of_rows = data.rows.row_responsibilities(resp)
         first = self.changed(learned=Learned())
         experts, own = first.refitted(first.start, data, of_rows * data.rows.weight)
-        mixture = objective.mixture.with_part("experts", experts)
+        mixture = objective.mixture.with_parts(experts=experts)
         theta = np.append(own, mixture.start[len(own) :])[None]
         objective = objective._replace(mixture=mixture)
         given = of_rows[:, None], resp[:, None]
@@ -377,7 +378,7 @@ class CrossFittedExperts(Experts):
             resp = mixture.responsibilities(state.theta, data)[0][:, 0]
             of_rows = data.rows.row_responsibilities(resp) * data.rows.weight
             experts, own = before.refitted(state.theta[0, : before.size], data, of_rows)
-            mixture = mixture.with_part("experts", experts)
+            mixture = mixture.with_parts(experts=experts)
             theta = state.theta.copy()
             theta[0, : before.size] = own
             # The dispersions have made their step.

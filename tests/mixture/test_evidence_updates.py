@@ -132,9 +132,10 @@ def test_the_prior_of_dispersions_is_found_from_residuals_and_their_freedom(shar
     mixture, rows = own.mixture, own.rows
     theta = mixture.start  # of experts that are alike
     state = own.objective.at(theta[None])
-    default = mixture.with_part(
-        "experts",
-        mixture.experts.with_penalties({"dispersion_prior": 9.0, "noise_variance": (0.1, 0.2)}),
+    default = mixture.with_parts(
+        experts=mixture.experts.with_penalties(
+            {"dispersion_prior": 9.0, "noise_variance": (0.1, 0.2)}
+        ),
     )
     of_scales = Penalty("experts", ("dispersion_prior", "noise_variance"), 10.0, "auto")
     update = updated_penalties([of_scales], default, state)
@@ -152,7 +153,7 @@ def test_the_prior_of_dispersions_is_found_from_residuals_and_their_freedom(shar
         squares = ((3 * total + 4.0) * variance - 4.0 * center)[:1]
         freedom = freedom.sum(axis=0, keepdims=True)
     defaults = np.log([9.0, 0.1, 0.2])
-    logs = prior.dispersion_prior(np.maximum(squares, 0.0), freedom, defaults)
+    logs = prior.dispersion_prior(np.maximum(squares, 0.0), freedom, defaults, defaults)
     strength, scale = np.exp(logs[0]), np.exp(logs[1:])
     found = update.mixture.experts.penalties
     assert_allclose(found["dispersion_prior"], strength, rtol=1e-6)

@@ -60,9 +60,9 @@ def test_a_slope_that_experts_share_is_penalised_once():
 
 def test_features_of_infinite_precision_are_dropped():
     none = np.zeros(3)
-    prior = Prior.of(np.array([DROPPED, 1.0, 0.0]), np.full(3, -1), none, none)
+    prior = Prior(np.array([DROPPED, 1.0, 0.0]), np.full(3, -1), none, none)
     assert prior.dropped.tolist() == [True, False, False]
-    assert not Prior.of(none, np.full(3, -1), none, none).dropped.any()
+    assert not Prior(none, np.full(3, -1), none, none).dropped.any()
     own = linear("normal", alpha=(DROPPED, 1.0, 1.0))
     theta = own.mixture.bounded(np.ones((1, own.mixture.size)))
     assert_allclose(own.mixture.split(theta)[0].reshape(3, -1)[:, 0], 0.0)

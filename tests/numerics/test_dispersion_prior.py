@@ -15,7 +15,9 @@ def logs_of(strength, scales):
 
 def prior_of(squares, weight, strength, scales):
     """Strength and scales of the prior that is found, from defaults."""
-    strength, *found = np.exp(prior.dispersion_prior(squares, weight, logs_of(strength, scales)))
+    strength, *found = np.exp(
+        prior.dispersion_prior(squares, weight, *[logs_of(strength, scales)] * 2)
+    )
     return strength, np.array(found)
 
 

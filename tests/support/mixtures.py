@@ -242,7 +242,7 @@ def own_experts(family, n_classes, gate=None):
     """A case of experts of a user."""
     given = classes(n_classes) if n_classes else linear("normal")
     experts = OwnExperts(family, N_EXPERTS, N_FEATURES + 1)
-    mixture = given.mixture.with_part("experts", experts)
+    mixture = given.mixture.with_parts(experts=experts)
     change = np.random.default_rng(2).normal(size=len(mixture.first))
     case = Case(mixture, given.rows, mixture.start + 0.3 * mixture.expanded(change))
     return case if gate is None else with_own_gate(case, gate)

@@ -214,7 +214,7 @@ def _start(
         previous, resp = (own.responsibilities(rows) * weight for own in both)
         _, order = linear_sum_assignment(previous @ resp.T, maximize=True)
         theta = mixture.reordered(theta, order)
-        mixture = mixture.with_part("experts", mixture.experts.in_order(order))
+        mixture = mixture.with_parts(experts=mixture.experts.in_order(order))
     stream = Stream(theta, data=data, weight_at_start=float(rows.weight.sum()))
     stream = started(stream, mixture, blocks_of(mixture, em_problem.rows))
     return problem.make_fitted(theta, mixture), stream

@@ -86,10 +86,10 @@ class FitProblem(NamedTuple):
         """The fitted mixture with given coefficients, and optionally another mixture."""
         mixture = mixture or self.em_problem.mixture
         if self.stacked_experts is not None:
-            mixture = mixture.with_part("experts", self.stacked_experts)
+            mixture = mixture.with_parts(experts=self.stacked_experts)
             theta = np.append(self.stacked_experts.start, theta)
         if mixture.experts.needs_all_rows:
-            mixture = mixture.with_part("experts", mixture.experts.without_training_state())
+            mixture = mixture.with_parts(experts=mixture.experts.without_training_state())
         return FittedMixture(mixture, theta, self.preprocessor)
 
 
@@ -385,7 +385,7 @@ def _warm_start(problem: Problem, penalties: tuple[Penalty, ...], previous: Any)
             found = getattr(previous._fitted.mixture, penalty.part).penalties
             kept = {field: found[field] for field in penalty.fields if field in found}
             part = getattr(mixture, penalty.part).with_penalties(kept)
-            mixture = mixture.with_part(penalty.part, part)
+            mixture = mixture.with_parts(**{penalty.part: part})
     if previous.converged_:
         searched = tuple(penalty for penalty in others if penalty.search)
         problem = problem._replace(mixture=mixture, penalties=searched)

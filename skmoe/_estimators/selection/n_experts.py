@@ -281,17 +281,8 @@ def _select_n_experts(
     most = [MAX_SELECTED[params.uses_estimators]] if isinstance(how, str) else []
     n_possible = min([int(float(rows.weight.sum()) // MIN_ROWS_PER_EXPERT), *most])
     if not by_held_out_rows:
-
-        def criterion_of(number: int) -> float:
-            trial = growth.fit(number)
-            n_parameters = trial.fitted_estimator().n_parameters_
-            posterior = log_normalise(trial.fitted.log_joint(trial.rows))
-            counts_units = trial.fitted.preprocessor.counts_units
-            statistics = fit_statistics(posterior, trial.rows, n_parameters, counts_units)
-            return -statistics.numbers[how]
-
-        maximum = max(min(n_possible, n_distinct), least)
-        return fixed, of_fit, select(criterion_of, trials._replace(maximum=maximum))
+        trials = trials._replace(maximum=max(min(n_possible, n_distinct), least))
+        return fixed, of_fit, select(lambda number: -growth.fit(number).criterion(how), trials)
     n_partitions = min(max(1, MAX_SELECTION_ROWS // rows.n_rows), MAX_PARTITIONS)
     if params.uses_estimators or params.base is not None:  # whose fits take long
         n_partitions = 1
@@ -312,7 +303,8 @@ def _select_n_experts(
         follows = tried[-1] > 0 and number <= next_number(tried[-1])
         if follows and not trial.run.mixture.experts.needs_all_rows:
             objective = trial.problem.em_problem.objective(trial.run.mixture)
-            if is_collapsed(objective.at(trial.run.theta[None]).total.counts[:, 0]).any():
+            reached = objective.at(trial.run.theta[None], curvature=False)
+            if is_collapsed(reached.total.counts[:, 0]).any():
                 return None
         log_density, masses = trial.without_rows(left_out)
         if follows and 2 * sum(is_collapsed(mass).any() for mass in masses.T) > len(left_out):
@@ -322,6 +314,10 @@ def _select_n_experts(
         return of_rows[total > 0.0] / total[total > 0.0]
 
     selected = select(score, trials._replace(maximum=maximum), weight[total > 0.0])
+    # Trials with the rows and features of the fit know its noise.
+    known = growth.last if n_partitions > 1 and rows.group is None else None
+    if known and isinstance(of_fit, TrainingData) and not params.gate.transformer:
+        of_fit = of_fit._replace(options=FitOptions(noise_variance=known.noise_variance))
     return fixed, of_fit, selected
 
 
@@ -398,6 +394,12 @@ class Trial(NamedTuple):
         """The fitted mixture."""
         return self.problem.make_fitted(self.run.theta, self.run.mixture)
 
+    @property
+    def noise_variance(self) -> Array | None:
+        """The noise variance of the standardised outputs before the fit, if they have one."""
+        penalties = self.problem.em_problem.mixture.experts.penalties
+        return np.array(penalties["noise_variance"]) if "noise_variance" in penalties else None
+
     def fitted_estimator(self) -> Any:
         """The estimator with its fitted attributes."""
         fitted = copy.copy(self.estimator)
@@ -414,6 +416,13 @@ class Trial(NamedTuple):
     def log_likelihood(self) -> float:
         """Log-likelihood of the rows, without penalties."""
         return float(self.posterior()[1] @ self.problem.em_problem.rows.gate_weight)
+
+    def criterion(self, name: str) -> float:
+        """The information criterion of a name."""
+        fitted, n_parameters = self.fitted, self.fitted_estimator().n_parameters_
+        posterior = log_normalise(fitted.log_joint(self.rows))
+        counts_units = fitted.preprocessor.counts_units
+        return fit_statistics(posterior, self.rows, n_parameters, counts_units).numbers[name]
 
     def without_rows(self, left_out: Array) -> tuple[Array, Array]:
         """Log densities (S, U) of rows or units, and sums (K, S) of responsibilities.
@@ -492,8 +501,7 @@ def fit_trial(
     if data.rows.possible is not None:
         given = given._replace(rows=data.rows.of_n_experts(params.n_experts))
     known = start if isinstance(start, Trial) else known
-    penalties = known.problem.em_problem.mixture.experts.penalties if known else {}
-    noise = np.array(penalties["noise_variance"]) if "noise_variance" in penalties else None
+    noise = known.noise_variance if known else None
     options = FitOptions(None, data.attributes.get("classes_"), noise, at_maximum)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -506,7 +514,7 @@ def fit_trial(
                 found = getattr(start.run.mixture, penalty.part).penalties
                 fields = found.keys() & set(penalty.fields) - {"predictor_squares"}
                 part = getattr(begun, penalty.part).with_penalties({f: found[f] for f in fields})
-                begun = begun.with_part(penalty.part, part)
+                begun = begun.with_parts(**{penalty.part: part})
             em_problem = em_problem._replace(previous=begun)
             problem = problem._replace(em_problem=em_problem)
         run = fit_starts(em_problem, own.n_jobs).run

@@ -437,14 +437,24 @@ def line_search(objective: Objective, state: State, refresh: int) -> State | Non
 
 
 def side_by_side(
-    objective: Objective, thetas: Array, n_iter: int, n_attempts: int = 0, factors: Any = (1.0,)
+    objective: Objective,
+    thetas: Array,
+    n_iter: int,
+    n_attempts: int = 0,
+    factors: Any = (1.0,),
+    counted: Array | None = None,
 ) -> tuple[Array, list[list[float]]]:
     """Vectors (S, D) and lower bounds of each after a number of iterations, without extrapolation.
 
     Steps may be longer by factors, in turn. One whose step would lower its bound goes half of the
     way in the next iteration. With a number of attempts only steps that were not halved count, all
-    have curvatures of their own, and one that gains nothing is the last.
+    have curvatures of their own, and one that gains nothing is the last. Rows, or units, may count
+    by other factors for each vector, (S, U).
     """
+    if counted is not None:
+        ends = np.cumsum([len(data.rows.gate_weight) for data in objective.blocks])
+        pairs = zip(objective.blocks, np.split(counted, ends[:-1], axis=1), strict=True)
+        objective = objective._replace(blocks=[data.replace(counted=own) for data, own in pairs])
     accepted, trial, found = thetas, thetas, thetas.copy()
     best = np.full(len(thetas), -np.inf)
     # Lower bounds by iterations, those of steps that were halved left out, and their numbers.
@@ -509,20 +519,13 @@ def without_rows(objective: Objective, theta: Array, left_out: Array) -> tuple[A
     .. [1] R. Salakhutdinov and S. Roweis (2003), "Adaptive overrelaxed bound optimization methods",
        Proceedings of ICML, 664-671.
     """
-    thetas, blocks = np.repeat(theta[None], len(left_out), axis=0), list(objective.blocks)
-    ends = np.cumsum([len(data.rows.gate_weight) for data in blocks])
-    counted = np.split(1.0 - left_out, ends[:-1], axis=1)
-    blocks = [data.replace(counted=own) for data, own in zip(blocks, counted, strict=True)]
-    of_counted, n_experts = objective._replace(blocks=blocks), objective.mixture.n_experts
-    n_iter = N_ITER_WITHOUT_ROWS[n_experts > 1]
-    thetas = side_by_side(of_counted, thetas, n_iter, 0, OVERRELAXED)[0]
-    blocks = [data.replace(counted=None) for data in blocks]
-    found = [objective.mixture.responsibilities(thetas, data) for data in blocks]
-    masses = sum(
-        (resp * own) @ data.rows.gate_weight
-        for (resp, _), own, data in zip(found, counted, blocks, strict=True)
-    )
-    return np.concatenate([own for _, own in found], axis=1), np.asarray(masses)
+    thetas, counted = np.repeat(theta[None], len(left_out), axis=0), 1.0 - left_out
+    n_iter = N_ITER_WITHOUT_ROWS[objective.mixture.n_experts > 1]
+    thetas = side_by_side(objective, thetas, n_iter, 0, OVERRELAXED, counted)[0]
+    found = [objective.mixture.responsibilities(thetas, data) for data in objective.blocks]
+    weight = np.concatenate([data.rows.gate_weight for data in objective.blocks])
+    resp = np.concatenate([own for own, _ in found], axis=2)
+    return np.concatenate([own for _, own in found], axis=1), (resp * counted) @ weight
 
 
 @contextmanager

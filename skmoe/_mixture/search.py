@@ -6,8 +6,9 @@ iterations predicts the final one poorly, so that many starts have more of them 
 
 A thorough search runs many starts of mixed kinds side by side, and the best distinct ones to
 convergence. Then experts are swapped [3]_: one expert of the best mixture leaves its rows to the
-others and starts again with other rows. The search ends when several rounds of swaps have found
-nothing better.
+others and starts again with other rows. The best mixtures also restart [4]_: random weights of the
+rows lead away from a poor maximum, and the given ones back to it, or to a better one. The search
+ends when several rounds have found nothing better.
 
 References
 ----------
@@ -18,6 +19,8 @@ References
    hyperparameter optimization", Proceedings of AISTATS, 240-248.
 .. [3] Q. Zhao, V. Hautamäki, I. Kärkkäinen and P. Fränti (2012), "Random swap EM algorithm for
    Gaussian mixture models", Pattern Recognition Letters 33, 2120-2126.
+.. [4] S. N. Wood (2001), "Minimizing model fitting objectives that contain spurious local minima by
+   bootstrap restarting", Biometrics 57, 240-244.
 """
 
 from __future__ import annotations
@@ -57,6 +60,9 @@ N_TO_CONVERGENCE = 4
 N_SWAPS, N_SWAPS_LONGER, N_SWAPS_ENDED = 72, 24, 4
 N_ITER_SWAPPED = 20
 N_EMPTY_ROUNDS = 2
+
+# Best mixtures that restart, restarts of each, and iterations with the weights of a bootstrap.
+N_PARENTS, N_RESTARTS, N_ITER_BOOTSTRAP = 3, 8, 25
 
 # Probabilities of the kinds of rows with which a swapped expert begins, and part of the probability
 # of an expert that the gate gives it where it can see them.
@@ -447,6 +453,11 @@ def _search(
         swapped = _swapped(problem, best.theta, rng)
         known, least = np.array([run.lower_bound for run in runs]), SAME_MAXIMUM / total
         candidates = first_starts.runs_side_by_side(objective, swapped, N_ITER_SWAPPED)
+        parents = np.repeat(distinct_best(problem, runs, N_PARENTS), N_RESTARTS)
+        away = [runs[i].theta for i in parents]
+        away = first_starts.runs_side_by_side(objective, away, N_ITER_BOOTSTRAP, rng)
+        back = [run.theta for run in away]
+        candidates += first_starts.runs_side_by_side(objective, back, N_ITER_SWAPPED)
         longer = [candidates[i].theta for i in distinct_best(problem, candidates, N_SWAPS_LONGER)]
         candidates = first_starts.runs_side_by_side(objective, longer, 2 * N_ITER_SWAPPED)
         # Those at a maximum that runs have reached go nowhere.

@@ -206,16 +206,19 @@ def _first_round_of_learners(problem: Problem, job: StartJob, observer: Any) -> 
     return Started(em(objective, theta, n_iter, problem.tol), resp)
 
 
-def runs_side_by_side(objective: Objective, starts: Sequence[Any], n_iter: int) -> list[Run]:
+def runs_side_by_side(
+    objective: Objective, starts: Sequence[Any], n_iter: int, rng: Any = None
+) -> list[Run]:
     """Runs of a number of iterations from vectors (D,), or from responsibilities.
 
     These are of experts for the rows, (K, n), which may sum to less than one: the other rows do not
     count. Those for the gate are (K, n), or (K, U) of units. As many starts as fit into memory
-    together are side by side.
+    together are side by side. With a random generator each run has other weights of the rows, or
+    units: those of a Bayesian bootstrap.
     """
     mixture = objective.mixture
     size = MAX_NUMBERS // max(mixture.n_experts * objective.n_rows, mixture.size)
-    step = STEP_OF_MANY if len(starts) > MAX_FEW_STARTS else 1.0
+    step, weights = STEP_OF_MANY if len(starts) > MAX_FEW_STARTS else 1.0, None
     runs: list[Run] = []
     while len(runs) < len(starts):
         batch = starts[len(runs) : len(runs) + max(size, 1)]
@@ -225,7 +228,10 @@ def runs_side_by_side(objective: Objective, starts: Sequence[Any], n_iter: int) 
             thetas = fitted_to(objective, thetas, of_experts, of_gate, N_START_STEPS)
         else:
             thetas = np.stack(batch)
-        ends = zip(*side_by_side(objective, thetas, n_iter, factors=(step,)), strict=True)
+        if rng is not None:
+            n_units = sum(len(data.rows.gate_weight) for data in objective.blocks)
+            weights = rng.exponential(size=(len(batch), n_units))
+        ends = zip(*side_by_side(objective, thetas, n_iter, 0, (step,), weights), strict=True)
         runs += [Run(theta, bounds, mixture=mixture) for theta, bounds in ends]
     return runs
 

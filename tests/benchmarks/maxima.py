@@ -38,8 +38,8 @@ STRATEGIES = {
 SAME = 0.05
 SETTINGS = {"alpha": 1e-9, "gate_alpha": 1e-9, "max_iter": 5000, "tol": 1e-9}
 STARTS = {"init": "auto", "n_init": "auto"}
-# Penalties in nats of simulated tables: those of the gate and of classes keep separable ones from
-# infinity, and that of the dispersion, worth a row, keeps it from zero.
+# Penalties in nats of simulated tables: those of the gate, of classes and of ordered categories keep
+# separable ones from infinity, and that of the dispersion, worth a row, keeps it from zero.
 PENALTY, DISPERSION_PRIOR = 0.1, 1.0
 
 FAMILIES = {
@@ -71,6 +71,8 @@ def simulated(seed, family, shares, gate="constant", n_rows=400):
     moe = MixtureOfExpertsRegressor(n_experts, family=family, gate=gate, **SETTINGS)
     if family not in WITHOUT_DISPERSION:
         moe.set_params(dispersion_prior=DISPERSION_PRIOR)
+    if family == "ordinal":
+        moe.set_params(alpha=PENALTY)
     if gate == "softmax":
         moe.set_params(gate_alpha=PENALTY)
     return moe, (X, y.astype(float), {}), -np.inf

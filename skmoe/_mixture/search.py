@@ -312,16 +312,19 @@ def _stage(problem: Problem, objective: Objective, begun: Run, has_sample: bool)
 
 
 def _with_settled_penalties(problem: Problem, objective: Objective, begun: Run) -> Run:
-    """Newton's steps, and again with the penalties that the coefficients want where they end."""
-    run = begun._replace(mixture=objective.mixture)
-    sample = first_starts.blocks_of(problem.mixture, problem.init_data.rows)
+    """Newton's steps, and again with the penalties that the coefficients want where they end.
+
+    The log evidence that counts is, in all, that of a search on the sample.
+    """
+    run, rows = begun._replace(mixture=objective.mixture), problem.init_data.rows
+    sample, share = first_starts.blocks_of(problem.mixture, rows), rows.n_rows / problem.rows.n_rows
     for _ in range(MAX_FINAL_RUNS):
         run = end_at_maximum(objective, run, problem.max_iter, problem.tol, sample)
         if not problem.penalties or not run.converged or run.stopped:
             break
         reached = objective.at(run.theta[None])
         update = updated_penalties(problem.penalties, problem.mixture, reached)
-        if update.factor < FINAL_FACTOR or abs(update.gain) < problem.tol:
+        if update.factor < FINAL_FACTOR or abs(update.gain) < share * problem.tol:
             break
         objective = objective._replace(mixture=update.mixture)
         theta = update.mixture.bounded(run.theta[None])[0]

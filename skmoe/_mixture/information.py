@@ -509,10 +509,10 @@ def end_at_maximum(
     if run.failed or mixture.experts.needs_all_rows:
         return run
     if sample is None and not has_newton_steps(objective):
-        n_rows = objective.n_rows
-        if not mixture.own and n_rows * float(mixture.size) ** 2 > MAX_MULTIPLICATIONS:
+        if not mixture.own and objective.n_rows * float(mixture.size) ** 2 > MAX_MULTIPLICATIONS:
             return run
-        return _until_nothing_is_gained(objective, run, max_iter, min(tol, MAX_GAP / n_rows))
+        tol = min(tol, MAX_GAP / objective.n_rows)
+        return _until_nothing_is_gained(objective, run, max_iter, tol)
     while run.converged or run.n_iter < max_iter:
         run = _newton_steps(objective, run, max_iter, sample)
         n_left = max_iter - run.n_iter

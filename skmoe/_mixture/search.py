@@ -265,8 +265,7 @@ def _to_maximum(problem: Problem, objective: Objective, begun: Run, n_threads: i
         if run.stopped:  # the lower bound is that of all rows
             return em(objective, run.theta, 0, problem.tol)._replace(stopped=True)
         begun = Run(run.theta, [], run.converged)
-    in_threads = threads(objective.blocks, n_threads) if n_threads > 1 else nullcontext()
-    with in_threads as map_blocks:
+    with threads(objective.blocks, n_threads) if n_threads > 1 else nullcontext() as map_blocks:
         return _stage(problem, objective._replace(map_blocks=map_blocks), begun, has_sample)
 
 
@@ -282,15 +281,20 @@ def _stage(problem: Problem, objective: Objective, begun: Run, has_sample: bool)
     if can_end and 0.0 < problem.tol < NEWTON_TOL and has_newton_steps(objective):
         problem = problem._replace(tol=NEWTON_TOL)
     searches = {penalty.search for penalty in problem.penalties}
-    is_next = can_end and begun.converged and problem.tol > 0.0 and "ard" not in searches
-    if is_next and has_newton_steps(objective, problem.init_data.rows.n_rows):
-        return _with_settled_penalties(problem, objective, begun)
+    rows, sample = problem.init_data.rows, None
+    if has_sample and not is_sample and has_newton_steps(objective, rows.n_rows):
+        sample = first_starts.blocks_of(problem.mixture, rows)
+    is_next = sample is not None and can_end and begun.converged and problem.tol > 0.0
+    # Newton's steps would not leave the bounds at which the sample has coefficients.
+    is_next = is_next and not objective.mixture.at_bound(begun.theta).any()
+    if is_next and "ard" not in searches:
+        return _with_settled_penalties(problem, objective, begun, sample)
     if searches and n_iter > 0:
         is_trial = problem.previous is not None and not problem.ends_at_maximum
         limits, given = (problem.max_iter, problem.tol), (problem.mixture, problem.penalties)
         run = search_penalties(objective, *given, begun, limits, is_trial)
-        is_table = isinstance(problem.rows, Dataset) and not has_sample
-        if is_table and can_end and searches == {"auto"} and experts.can_separate:
+        is_compared = can_end and searches == {"auto"} and experts.can_separate
+        if is_compared and isinstance(problem.rows, Dataset) and not has_sample:
             run = _compared_with_default(problem, objective, begun.theta, run)
     else:
         run = em(objective, begun, n_iter, problem.tol)
@@ -304,27 +308,26 @@ def _stage(problem: Problem, objective: Objective, begun: Run, has_sample: bool)
     if is_sample and len(problem.mixture.gate_groups) == 1:
         run = _without_experts_of_few_rows(objective, run)
     if problem.ends_at_maximum:
-        run = end_at_maximum(objective, run, problem.max_iter, problem.tol)
+        run = end_at_maximum(objective, run, problem.max_iter, problem.tol, sample)
     return run
 
 
 # --- penalties that are found -----------------------------------------------------------------
 
 
-def _with_settled_penalties(problem: Problem, objective: Objective, begun: Run) -> Run:
+def _with_settled_penalties(problem: Problem, objective: Objective, begun: Run, sample: Any) -> Run:
     """Newton's steps, and again with the penalties that the coefficients want where they end.
 
     The log evidence that counts is, in all, that of a search on the sample.
     """
-    run, rows = begun._replace(mixture=objective.mixture), problem.init_data.rows
-    sample, share = first_starts.blocks_of(problem.mixture, rows), rows.n_rows / problem.rows.n_rows
+    run, size = begun._replace(mixture=objective.mixture), problem.init_data.rows.n_rows
     for _ in range(MAX_FINAL_RUNS):
         run = end_at_maximum(objective, run, problem.max_iter, problem.tol, sample)
         if not problem.penalties or not run.converged or run.stopped:
             break
         reached = objective.at(run.theta[None])
         update = updated_penalties(problem.penalties, problem.mixture, reached)
-        if update.factor < FINAL_FACTOR or abs(update.gain) < share * problem.tol:
+        if update.factor < FINAL_FACTOR or abs(update.gain) < problem.tol * size / objective.n_rows:
             break
         objective = objective._replace(mixture=update.mixture)
         theta = update.mixture.bounded(run.theta[None])[0]
@@ -351,9 +354,8 @@ def _compared_with_default(problem: Problem, objective: Objective, first: Array,
     is_kept = not run.converged or problem.rows.n_apart < N_FOLDS
     if is_kept or _gain_on_rows_left_out(problem, run.mixture) >= 0.0:
         return run
-    default, n_done = objective._replace(mixture=problem.mixture), run.n_iter
-    n_left = problem.max_iter - n_done
-    other = em(default, Run(first, [], n_earlier=n_done), n_left, problem.tol)
+    default, n_left = objective._replace(mixture=problem.mixture), problem.max_iter - run.n_iter
+    other = em(default, Run(first, [], n_earlier=run.n_iter), n_left, problem.tol)
     return other if other.converged else run._replace(stopped=other.stopped)
 
 
@@ -432,9 +434,8 @@ def _without_experts_of_few_rows(objective: Objective, run: Run) -> Run:
     theta[intercepts] -= EMPTYING * gate.family.contrasts[is_empty].sum(axis=0)[:, None]
     reached = float(objective.at(theta[None], curvature=False).lower_bound[0])
     loss = (run.lower_bound - reached) * total.weight
-    if not loss < is_empty.mean() * mixture.size:
-        return run
-    return run._replace(theta=theta, lower_bounds=[*run.lower_bounds[:-1], reached])
+    emptied = run._replace(theta=theta, lower_bounds=[*run.lower_bounds[:-1], reached])
+    return emptied if loss < is_empty.mean() * mixture.size else run
 
 
 # --- a thorough search ------------------------------------------------------------------------

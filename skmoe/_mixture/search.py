@@ -321,9 +321,9 @@ def _with_settled_penalties(problem: Problem, objective: Objective, begun: Run, 
     The log evidence that counts is, in all, that of a search on the sample.
     """
     run, size = begun._replace(mixture=objective.mixture), problem.init_data.rows.n_rows
-    for _ in range(MAX_FINAL_RUNS):
+    for n_left in reversed(range(2 * MAX_FINAL_RUNS)):
         run = end_at_maximum(objective, run, problem.max_iter, problem.tol, sample)
-        if not problem.penalties or not run.converged or run.stopped:
+        if not (n_left and problem.penalties and run.converged) or run.stopped:
             break
         reached = objective.at(run.theta[None])
         update = updated_penalties(problem.penalties, problem.mixture, reached)

@@ -76,15 +76,6 @@ class Penalty(NamedTuple):
     search: str = ""  # "auto", "ard" for one number for each feature, or "" without a search
 
 
-class Limits(NamedTuple):
-    """The ends of a search."""
-
-    max_iter: int  # of all stages
-    tol: float
-    n_final: int = 0  # iterations with the last penalties, before Newton's steps; 0 for all
-    is_trial: bool = False
-
-
 # --- the search -------------------------------------------------------------------------------
 
 
@@ -93,17 +84,19 @@ def search_penalties(
     default: Mixture,
     penalties: Sequence[Penalty],
     start: Run,
-    limits: Limits,
+    limits: tuple[int, float],
+    is_trial: bool = False,
 ) -> Run:
     """EM in stages between which the penalties are updated.
 
     The search goes on from a run. It begins at the penalties of the objective, and stays near those
-    of the default mixture. All stages together, with the iterations of the start, make at most
-    `max_iter` iterations. It ends early if a run is stopped. A search that can drop features ends
-    at penalties that it has left if their evidence was clearly higher: the evidence can fall if
-    needed ones are dropped. A trial runs to convergence once, and ends where an expert collapses.
+    of the default mixture. The limits are the most iterations of all stages together, with those of
+    the start, and the tolerance. It ends early if a run is stopped. A search that can drop features
+    ends at penalties that it has left if their evidence was clearly higher: the evidence can fall
+    if needed ones are dropped. A trial runs to convergence once, and ends where an expert
+    collapses.
     """
-    max_iter, tol, n_final, is_trial = limits
+    max_iter, tol = limits
     n_final_runs = 1 if is_trial else MAX_FINAL_RUNS
     theta, n_done, search_round, n_runs = start.theta, start.n_iter, 0, 0
     total = None
@@ -112,17 +105,17 @@ def search_penalties(
     drops_features = any(penalty.search == "ard" for penalty in penalties)
     if drops_features:
         mixture = _with_penalties_of_features(objective.mixture, penalties)
-        objective, n_final = objective._replace(mixture=mixture), 0
+        objective = objective._replace(mixture=mixture)
     while True:
         is_final = search_round >= FINAL_ROUND
-        most = n_final if is_final else ITERATIONS_BETWEEN_UPDATES[search_round]
-        n_iter = min(max_iter - n_done, most or max_iter)
+        most = max_iter if is_final else ITERATIONS_BETWEEN_UPDATES[search_round]
+        n_iter = min(max_iter - n_done, most)
         # Iterations before an update are not extrapolated.
         own_tol, n_plain = (tol, N_PLAIN_ITER) if is_final else (0.0, n_iter)
         begun = Run(theta, [], n_earlier=n_done, total=total)
         run = em(objective, begun, n_iter, own_tol, Pace(n_plain, n_fresh=0))
         n_done += len(run.lower_bounds)
-        if run.stopped or run.failed or n_done >= max_iter or (is_final and n_final):
+        if run.stopped or run.failed or n_done >= max_iter:
             return run
         is_last = is_final and n_runs + 1 >= n_final_runs
         if is_last and best is None:

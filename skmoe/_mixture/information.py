@@ -459,15 +459,10 @@ MAX_STEPS_IN_A_ROW = 10
 MIN_FRACTION = 1.0 / 64.0
 EM_ITERATIONS_BETWEEN = 25
 
-# Fits with more multiplications for an information matrix make so many steps with each. They end
-# at a shift that is shorter, as it is known less precisely.
-MIN_LEARNED = 3e8
-MAX_AGE = 40
+# Fits of many rows make so many steps with an information matrix, of a sample or of all rows. They
+# end at a shift that is shorter, as it is known less precisely.
+MAX_AGE_OF_SAMPLE, MAX_AGE = 12, 40
 LEARNED_SHIFT = 0.1 * MAX_SHIFT
-
-# Weight of the rows of experts that are emptied, and how much the logs of their probabilities fall.
-MAX_EMPTY_WEIGHT = 1.0
-EMPTYING = 100.0
 
 # These iterations are extrapolated from the first one on.
 EXTRAPOLATED = Pace(n_plain=0)
@@ -491,39 +486,41 @@ class NewtonStep(NamedTuple):
     root: Any = None  # the inverse information is its product with its transpose, (D, r)
 
 
-def has_newton_steps(objective: Objective, is_learned: bool = False) -> bool:
-    """Whether Newton's steps can end a fit, or those that learn the curvature of many rows."""
+def has_newton_steps(objective: Objective, n_rows_of_sample: int = 0) -> bool:
+    """Whether Newton's steps can end a fit, or those with the information of a sample."""
     mixture, size = objective.mixture, objective.mixture.size
-    n_products = objective.n_rows * float(size) ** 2
-    if is_learned and (n_products < MIN_LEARNED or not mixture.is_plain or mixture.has_signs):
+    if n_rows_of_sample and (not mixture.is_plain or mixture.has_signs):
         return False
+    n_products = (n_rows_of_sample or objective.n_rows) * float(size) ** 2
     return size <= MAX_COEFFICIENTS and n_products <= MAX_MULTIPLICATIONS and not mixture.own
 
 
-def end_at_maximum(objective: Objective, run: Run, max_iter: int, tol: float) -> Run:
+def end_at_maximum(
+    objective: Objective, run: Run, max_iter: int, tol: float, sample: Any = None
+) -> Run:
     """Continue a run that EM has ended to the maximum, by Newton's method.
 
     Where Newton's steps do not lead upward, some iterations of EM come before the next attempt.
     Models without second derivatives, or with too many coefficients, go on with EM until the gain
     that it predicts is that of `MAX_SHIFT`. Estimators as experts, which have no standard errors,
-    and tables of so many rows that an information matrix takes too long, end where EM has ended.
+    and tables of so many rows that an information matrix takes too long, end where EM has ended. If
+    blocks of a sample are given, next to whose maximum the run begins, its information is used.
     """
     mixture = objective.mixture
     if run.failed or mixture.experts.needs_all_rows:
         return run
-    if not has_newton_steps(objective):
-        n_rows = objective.n_rows
-        if not mixture.own and n_rows * float(mixture.size) ** 2 > MAX_MULTIPLICATIONS:
+    if sample is None and not has_newton_steps(objective):
+        if not mixture.own and objective.n_rows * float(mixture.size) ** 2 > MAX_MULTIPLICATIONS:
             return run
-        return _until_nothing_is_gained(objective, run, max_iter, min(tol, MAX_GAP / n_rows))
+        tol = min(tol, MAX_GAP / objective.n_rows)
+        return _until_nothing_is_gained(objective, run, max_iter, tol)
     while run.converged or run.n_iter < max_iter:
-        run = _newton_steps(objective, run, max_iter)
+        run = _newton_steps(objective, run, max_iter, sample)
         n_left = max_iter - run.n_iter
         if run.converged or run.stopped or n_left <= 0:
             return run
         before = run.lower_bound
-        n_iter = min(EM_ITERATIONS_BETWEEN, n_left)
-        run = em(objective, run, n_iter, 0.0, EXTRAPOLATED)
+        run = em(objective, run, min(EM_ITERATIONS_BETWEEN, n_left), 0.0, EXTRAPOLATED)
         if run.stopped:
             return run._replace(converged=False)
         if run.lower_bound - before <= objective.rtol * (1.0 + abs(before)):
@@ -550,19 +547,24 @@ def _until_nothing_is_gained(objective: Objective, run: Run, max_iter: int, tol:
     return run
 
 
-def _newton_steps(objective: Objective, run: Run, max_iter: int) -> Run:
+def _newton_steps(objective: Objective, run: Run, max_iter: int, sample: Any) -> Run:
     """Newton's steps that increase the lower bound, and whether the run has converged then.
 
-    Of many rows an information matrix takes as long as ten or twenty E-steps. There the changes of
-    the gradient correct the inverse matrix for the steps after it, by the rule of Broyden,
-    Fletcher, Goldfarb and Shanno [4]_.
+    Of many rows an information matrix takes as long as ten or twenty E-steps. There the steps begin
+    with that of a sample, and the changes of the gradient correct the inverse matrix for the steps
+    after it, by the rule of Broyden, Fletcher, Goldfarb and Shanno [4]_. That of all rows follows
+    if these steps do not end.
     """
-    converged, mixture, age = False, objective.mixture, 0
-    learns = has_newton_steps(objective, True)
-    run = _without_empty_experts(objective, run) if learns else run
+    converged, mixture, age, learns = False, objective.mixture, 0, sample is not None
+    gradient, is_of_sample = None, learns
+    if learns:
+        state = objective.at(run.theta[None], curvature=False)
+        run = run._replace(lower_bounds=[*run.lower_bounds[:-1], float(state.lower_bound[0])])
+        gradient = state.total.gradient[0]
     for _ in range(MAX_STEPS_IN_A_ROW * (MAX_AGE if learns else 1)):
         if age == 0:
-            step = newton_step(mixture, run.theta, objective.blocks)
+            blocks = sample if is_of_sample else objective.blocks
+            step = newton_step(mixture, run.theta, blocks, gradient=gradient)
             inverse = step.root @ step.root.T if learns else None
         converged = step.shift <= MAX_SHIFT
         round_off = LOWER_BOUND_ROUND_OFF * (1.0 + abs(run.lower_bound))
@@ -577,56 +579,46 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int) -> Run:
             state = objective.at(theta, curvature=False)
             reached = float(state.lower_bound[0])
         if not reached > run.lower_bound:
-            if age == 0:
+            if age == 0 and not is_of_sample:
                 break
-            age = 0
+            age, is_of_sample = 0, False
             continue
         change = theta[0] - run.theta
         run = run._replace(theta=theta[0], lower_bounds=[*run.lower_bounds, reached])
         if objective.observer is not None and objective.observer(run.n_iter, run):
             return run._replace(stopped=True, converged=converged)
         # Where a whole step is short, what it leaves is shorter than its square.
-        if fraction == 1.0 and CURVATURE * step.shift**2 <= negligible:
+        if not is_of_sample and fraction == 1.0 and CURVATURE * step.shift**2 <= negligible:
             converged = True
             break
         if learns:
-            age = (age + 1) % MAX_AGE
-            gradient = state.total.gradient[0] - mixture.penalty_gradient(run.theta)
-            bent = step.gradient - gradient
+            age = (age + 1) % (MAX_AGE_OF_SAMPLE if is_of_sample else MAX_AGE)
+            is_of_sample &= age > 0
+            gradient = state.total.gradient[0]
+            upward = gradient - mixture.penalty_gradient(run.theta)
+            bent = step.gradient - upward
             ahead, square = inverse @ bent, float(change @ bent)
             if square > EIGENVALUE_TOL * (change @ step.gradient):
                 both = np.outer(change, ahead) / square
                 inverse += (1.0 + ahead @ bent / square) / square * np.outer(change, change)
                 inverse -= both + both.T
-            change = inverse @ gradient
-            shift = float(np.sqrt(max(change @ gradient, 0.0)))
-            step = step._replace(change=change, shift=shift, gradient=gradient)
+            change = inverse @ upward
+            shift = float(np.sqrt(max(change @ upward, 0.0)))
+            step = step._replace(change=change, shift=shift, gradient=upward)
     return run._replace(converged=converged)
 
 
-def _without_empty_experts(objective: Objective, run: Run) -> Run:
-    """The run, or one in which experts with next to no rows have none, where that is no worse.
-
-    Newton's steps would lower their probabilities by a factor of e each, for ever.
-    """
-    mixture, theta = objective.mixture, run.theta.copy()
-    empty = objective.at(theta[None], curvature=False).total.counts[:, 0] < MAX_EMPTY_WEIGHT
-    if not empty.any():
-        return run
-    for gate in mixture.gate_groups:
-        intercepts = [index[0, -1] for index in gate.index]
-        theta[intercepts] -= EMPTYING * gate.family.contrasts[empty].sum(axis=0)
-    reached = float(objective.at(theta[None], curvature=False).lower_bound[0])
-    emptied = run._replace(theta=theta, lower_bounds=[*run.lower_bounds[:-1], reached])
-    return run if reached < run.lower_bound else emptied
-
-
-def newton_step(mixture: Mixture, theta: Array, blocks: Any, *scores: Any) -> NewtonStep:
+def newton_step(
+    mixture: Mixture, theta: Array, blocks: Any, *scores: Any, gradient: Any = None
+) -> NewtonStep:
     """Newton's step from coefficients (D,), which leads upward also where there is no maximum.
 
-    `scores` are the arguments of `observed_information` for those of rows or clusters.
+    `scores` are the arguments of `observed_information` for those of rows or clusters. If the rows
+    are a sample, the gradient is that of the log-likelihood of all rows.
     """
     information = observed_information(mixture, theta, blocks, *scores)
+    if gradient is not None:
+        information = information._replace(gradient=gradient)
     gradient = information.gradient - mixture.penalty_gradient(theta)
     # Those whose gradient leads to the side of their sign are released.
     inward = mixture.signs * gradient > 0.0

@@ -21,6 +21,8 @@ References
    Gaussian mixture models", Pattern Recognition Letters 33, 2120-2126.
 .. [4] S. N. Wood (2001), "Minimizing model fitting objectives that contain spurious local minima by
    bootstrap restarting", Biometrics 57, 240-244.
+.. [5] M. A. T. Figueiredo and A. K. Jain (2002), "Unsupervised learning of finite mixture models",
+   IEEE Transactions on Pattern Analysis and Machine Intelligence 24, 381-396.
 """
 
 from __future__ import annotations
@@ -39,11 +41,10 @@ from skmoe._mixture.em import Objective, Pace, Run, em, threads
 from skmoe._mixture.evidence import (
     FINAL_FACTOR,
     MAX_FINAL_RUNS,
-    Limits,
     search_penalties,
     updated_penalties,
 )
-from skmoe._mixture.fitted import spikes
+from skmoe._mixture.fitted import MORE_ROWS, ROWS_PER_COEFFICIENT_OF_SPIKE, spikes
 from skmoe._mixture.information import end_at_maximum, has_newton_steps
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.partitions import LABEL_SMOOTHING, unit_features
@@ -85,12 +86,12 @@ MAX_REINITIALIZATIONS = 2
 # Starts for each one that goes on after the first rounds, and the most that do so.
 N_STARTS_PER_CANDIDATE, MAX_CANDIDATES = 4, 8
 
-# Largest share of the rows in the sample of the initialisation for which penalties are sought there
-# first. With a larger one the search on all rows is as fast alone.
-MAX_SAMPLE_SHARE = 0.1
+# Largest share of the rows in the sample of the initialisation for which fits end there first. With
+# a larger one all rows are as fast alone.
+MAX_SAMPLE_SHARE = 1.0 / 3.0
 
-# Iterations on all rows after penalties have settled, where Newton's steps that follow are cheap.
-N_ITER_FINAL = 4
+# How much the logs of the probabilities of experts fall that are emptied.
+EMPTYING = 100.0
 
 # Folds of rows that are left out in turn, and starts and iterations of EM on the others.
 N_FOLDS = 3
@@ -252,89 +253,91 @@ MIN_SIZE_FOR_THREADS = 200
 
 
 def _to_maximum(problem: Problem, objective: Objective, begun: Run, n_threads: int) -> Run:
-    """EM to convergence, with penalties that are found on the way, and the end at a maximum."""
-    n_iter, experts = problem.max_iter - begun.n_iter, problem.mixture.experts
+    """The end at a maximum: of many rows first at that of a sample, next to which theirs is.
+
+    If an observer stops the run on the sample, it has the coefficients and penalties found there,
+    and no iteration is made on all rows.
+    """
+    experts, rows, monitor = problem.mixture.experts, problem.init_data.rows, objective.observer
     if problem.mixture.size < MIN_SIZE_FOR_THREADS or experts.needs_all_rows:
         n_threads = 1
-    has_small_tol = 0.0 < problem.tol < NEWTON_TOL and problem.ends_at_maximum
-    if has_small_tol and not experts.needs_all_rows and has_newton_steps(objective):
-        problem = problem._replace(tol=NEWTON_TOL)
-    # Penalties are sought, and collapsed experts re-initialised, on a small sample first.
-    on_sample = bool(problem.penalties) and not problem.previous and not experts.needs_all_rows
-    on_sample &= problem.init_data.rows.n_rows <= MAX_SAMPLE_SHARE * problem.rows.n_rows
-    in_threads = threads(objective.blocks, n_threads) if n_threads > 1 else nullcontext()
-    with in_threads as map_blocks:
-        objective = objective._replace(map_blocks=map_blocks)
-        if problem.penalties and n_iter > 0:
-            run = _with_evidence(problem, objective, begun, on_sample)
-        else:
-            run = em(objective, begun, n_iter, problem.tol)
-            # The search of penalties has not begun.
-            run = run._replace(converged=run.converged and not problem.penalties)
-        if run.stopped:
-            return run
+    has_sample = rows.n_rows <= MAX_SAMPLE_SHARE * problem.rows.n_rows
+    has_sample &= not problem.previous and not experts.needs_all_rows
+    if has_sample:
+        on_sample = problem._replace(rows=_with_own_weight(rows))
+        of_sample = on_sample.objective()._replace(observer=monitor and monitor.on_sample)
+        run = _stage(on_sample, of_sample, begun, has_sample)
         objective = objective._replace(mixture=run.mixture)
-        if run.mixture.experts.can_collapse and not on_sample:
-            run = _with_reinitialized_experts(problem, objective, run)
-        if not problem.ends_at_maximum:
-            return run
-        run = end_at_maximum(objective, run, problem.max_iter, problem.tol)
-        return _with_settled_penalties(problem, objective, run) if on_sample else run
+        if run.stopped:  # the lower bound is that of all rows
+            return em(objective, run.theta, 0, problem.tol)._replace(stopped=True)
+        begun = Run(run.theta, [], run.converged)
+    with threads(objective.blocks, n_threads) if n_threads > 1 else nullcontext() as map_blocks:
+        return _stage(problem, objective._replace(map_blocks=map_blocks), begun, has_sample)
+
+
+def _stage(problem: Problem, objective: Objective, begun: Run, has_sample: bool) -> Run:
+    """EM to convergence, with penalties that are found on the way, and the end at a maximum.
+
+    The rows are all rows, or a sample of them. Of all rows the run begins next to the maximum if
+    that of a sample is known. There Newton's steps need no EM before them.
+    """
+    n_iter, experts = problem.max_iter - begun.n_iter, problem.mixture.experts
+    is_sample = has_sample and problem.rows.n_rows == problem.init_data.rows.n_rows
+    can_end = problem.ends_at_maximum and not experts.needs_all_rows and n_iter > 0
+    if can_end and 0.0 < problem.tol < NEWTON_TOL and has_newton_steps(objective):
+        problem = problem._replace(tol=NEWTON_TOL)
+    searches = {penalty.search for penalty in problem.penalties}
+    rows, sample = problem.init_data.rows, None
+    if has_sample and not is_sample and has_newton_steps(objective, rows.n_rows):
+        sample = first_starts.blocks_of(problem.mixture, rows)
+    is_next = sample is not None and can_end and begun.converged and problem.tol > 0.0
+    # Newton's steps would not leave the bounds at which the sample has coefficients.
+    is_next = is_next and not objective.mixture.at_bound(begun.theta).any()
+    if is_next and "ard" not in searches:
+        return _with_settled_penalties(problem, objective, begun, sample)
+    if searches and n_iter > 0:
+        is_trial = problem.previous is not None and not problem.ends_at_maximum
+        limits, given = (problem.max_iter, problem.tol), (problem.mixture, problem.penalties)
+        run = search_penalties(objective, *given, begun, limits, is_trial)
+        is_compared = can_end and searches == {"auto"} and experts.can_separate
+        if is_compared and isinstance(problem.rows, Dataset) and not has_sample:
+            run = _compared_with_default(problem, objective, begun.theta, run)
+    else:
+        run = em(objective, begun, n_iter, problem.tol)
+        # The search of penalties has not begun.
+        run = run._replace(converged=run.converged and not searches)
+    if run.stopped:
+        return run
+    objective = objective._replace(mixture=run.mixture)
+    if experts.can_collapse and (is_sample or not has_sample):
+        run = _with_reinitialized_experts(problem, objective, run)
+    if is_sample and len(problem.mixture.gate_groups) == 1:
+        run = _without_experts_of_few_rows(objective, run)
+    if problem.ends_at_maximum:
+        run = end_at_maximum(objective, run, problem.max_iter, problem.tol, sample)
+    return run
 
 
 # --- penalties that are found -----------------------------------------------------------------
 
 
-def _with_evidence(problem: Problem, objective: Objective, begun: Run, on_sample: bool) -> Run:
-    """EM to convergence with penalties that are found on the way.
+def _with_settled_penalties(problem: Problem, objective: Objective, begun: Run, sample: Any) -> Run:
+    """Newton's steps, and again with the penalties that the coefficients want where they end.
 
-    The search can begin with the penalties and experts of a sample, as few iterations on all rows
-    are left then. If an observer stops it there, the run has its coefficients and penalties, and
-    no iteration is made on all rows.
+    The log evidence that counts is, in all, that of a search on the sample.
     """
-    limits, first = Limits(problem.max_iter, problem.tol), begun.theta
-    arguments = problem.mixture, problem.penalties
-    if on_sample:
-        sample = _with_own_weight(problem.init_data.rows)
-        blocks, monitor = first_starts.blocks_of(problem.mixture, sample), objective.observer
-        of_sample = objective._replace(blocks=blocks, map_blocks=None, n_rows=sample.n_rows)
-        of_sample = of_sample._replace(observer=monitor and monitor.on_sample)
-        run = search_penalties(of_sample, *arguments, Run(first, []), limits)
-        if run.mixture.experts.can_collapse and not run.stopped:
-            of_sample = of_sample._replace(mixture=run.mixture)
-            of_rows = problem._replace(rows=sample)
-            run = _with_reinitialized_experts(of_rows, of_sample, run)
-        objective, begun = objective._replace(mixture=run.mixture), begun._replace(theta=run.theta)
-        if run.stopped:  # the lower bound is that of all rows
-            return em(objective, run.theta, 0, problem.tol)._replace(stopped=True)
-    is_short = on_sample and problem.ends_at_maximum and has_newton_steps(objective, True)
-    is_trial = problem.previous is not None and not problem.ends_at_maximum
-    limits = limits._replace(n_final=N_ITER_FINAL * is_short, is_trial=is_trial)
-    run = search_penalties(objective, *arguments, begun, limits)
-    in_memory = isinstance(problem.rows, Dataset) and not on_sample and problem.ends_at_maximum
-    is_common = all(penalty.search == "auto" for penalty in problem.penalties)
-    if in_memory and is_common and problem.mixture.experts.can_separate:
-        return _compared_with_default(problem, objective, first, run)
-    return run
-
-
-def _with_settled_penalties(problem: Problem, objective: Objective, run: Run) -> Run:
-    """The run, or Newton's steps with the penalties that its coefficients want.
-
-    Few iterations with the last penalties leave coefficients far from where Newton's steps end.
-    """
-    for _ in range(MAX_FINAL_RUNS - 1):
-        if not run.converged or run.stopped or not has_newton_steps(objective, True):
+    run, size = begun._replace(mixture=objective.mixture), problem.init_data.rows.n_rows
+    for n_left in reversed(range(2 * MAX_FINAL_RUNS)):
+        run = end_at_maximum(objective, run, problem.max_iter, problem.tol, sample)
+        if not (n_left and problem.penalties and run.converged) or run.stopped:
             break
         reached = objective.at(run.theta[None])
         update = updated_penalties(problem.penalties, problem.mixture, reached)
-        if update.factor < FINAL_FACTOR or abs(update.gain) < problem.tol:
+        if update.factor < FINAL_FACTOR or abs(update.gain) < problem.tol * size / objective.n_rows:
             break
         objective = objective._replace(mixture=update.mixture)
-        theta = update.mixture.bounded(run.theta[None])
-        bound = float(objective.at(theta, curvature=False).lower_bound[0])
-        begun = Run(theta[0], [bound], mixture=update.mixture, n_earlier=run.n_iter)
-        run = end_at_maximum(objective, begun, problem.max_iter, problem.tol)
+        theta = update.mixture.bounded(run.theta[None])[0]
+        run = Run(theta, [], True, mixture=update.mixture, n_earlier=run.n_iter)
     return run
 
 
@@ -344,11 +347,8 @@ def _with_own_weight(sample: Dataset) -> Dataset:
     Their sum is the effective number of rows (L. Kish, 1965, "Survey Sampling"), unless the sum of
     the given weights is smaller.
     """
-    weight = sample.weight
-    factor = min(float(weight.sum() / np.square(weight).sum()), 1.0)
-    if sample.units is not None or sample.series is not None:
-        return sample.take(np.arange(sample.n_apart), factor)
-    return sample._replace(weight=factor * weight)
+    factor = min(float(sample.weight.sum() / np.square(sample.weight).sum()), 1.0)
+    return sample.take(slice(0, sample.n_apart), factor)
 
 
 def _compared_with_default(problem: Problem, objective: Objective, first: Array, run: Run) -> Run:
@@ -357,13 +357,11 @@ def _compared_with_default(problem: Problem, objective: Objective, first: Array,
     That one begins at the first coefficients of the search, so that it is the run of default
     penalties that are given.
     """
-    is_kept = not run.converged or problem.mixture.experts.needs_all_rows
-    is_kept |= problem.rows.n_apart < N_FOLDS
+    is_kept = not run.converged or problem.rows.n_apart < N_FOLDS
     if is_kept or _gain_on_rows_left_out(problem, run.mixture) >= 0.0:
         return run
-    default, n_done = objective._replace(mixture=problem.mixture), run.n_iter
-    n_left = problem.max_iter - n_done
-    other = em(default, Run(first, [], n_earlier=n_done), n_left, problem.tol)
+    default, n_left = objective._replace(mixture=problem.mixture), problem.max_iter - run.n_iter
+    other = em(default, Run(first, [], n_earlier=run.n_iter), n_left, problem.tol)
     return other if other.converged else run._replace(stopped=other.stopped)
 
 
@@ -423,6 +421,27 @@ def _with_reinitialized_experts(problem: Problem, objective: Objective, run: Run
             break
         run = candidate
     return run
+
+
+def _without_experts_of_few_rows(objective: Objective, run: Run) -> Run:
+    """The run, or one without experts for which a sample has few rows and no evidence.
+
+    Their gain of log-likelihood is less than their number of coefficients: noise gives that much
+    [5]_. On all rows they would fade, by a constant factor with each iteration.
+    """
+    mixture, theta = run.mixture, run.theta.copy()
+    total = objective.at(theta[None], curvature=False).total
+    few = ROWS_PER_COEFFICIENT_OF_SPIKE * mixture.experts.sizes + MORE_ROWS
+    is_empty = total.counts[:, 0] < few
+    if not is_empty.any() or is_empty.all():
+        return run
+    [gate] = mixture.gate_groups
+    intercepts = np.stack([index[:, -1] for index in gate.index])
+    theta[intercepts] -= EMPTYING * gate.family.contrasts[is_empty].sum(axis=0)[:, None]
+    reached = float(objective.at(theta[None], curvature=False).lower_bound[0])
+    loss = (run.lower_bound - reached) * total.weight
+    emptied = run._replace(theta=theta, lower_bounds=[*run.lower_bounds[:-1], reached])
+    return emptied if loss < is_empty.mean() * mixture.size else run
 
 
 # --- a thorough search ------------------------------------------------------------------------

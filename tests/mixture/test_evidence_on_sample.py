@@ -1,4 +1,4 @@
-"""Of many rows the search of penalties begins on the sample of the initialisation."""
+"""Fits of many rows begin on the sample of the initialisation."""
 
 import re
 from functools import cache
@@ -13,7 +13,7 @@ from skmoe.data import RowBlocks
 from support.fits import fit_quietly
 
 # Fewest rows of which the sample of 5000 rows is small enough.
-N_ROWS = 50_000
+N_ROWS = 15_000
 ON_SAMPLE = "iteration on the sample"
 
 
@@ -63,10 +63,13 @@ def test_penalties_and_fit_are_those_of_all_rows(kind, capsys):
     assert moe.n_iter_ <= whole.n_iter_ + 5
 
 
-def test_given_penalties_and_estimators_are_not_searched_on_a_sample(capsys):
+def test_given_penalties_begin_on_the_sample_and_estimators_do_not(capsys):
     X, y, _ = table()
-    regressor(alpha=1.0, gate_alpha=1.0, dispersion_prior=10.0, verbose=2).fit(X, y)
-    assert not iterations(capsys.readouterr().out)[0]
+    given = {"alpha": 1.0, "gate_alpha": 1.0, "dispersion_prior": 10.0}
+    moe = regressor(**given, verbose=2).fit(X, y)
+    assert iterations(capsys.readouterr().out)[0]
+    whole = regressor(**given).fit(X[:-1], y[:-1])
+    assert moe.lower_bound_ == pytest.approx(whole.lower_bound_, abs=2e-3)
     constant = DummyRegressor()
     estimators = regressor(
         expert=constant, gate_alpha="auto", max_iter=1, verbose=2, cross_fit=False
@@ -144,3 +147,43 @@ def test_nothing_is_run_after_a_stop_on_the_sample(task, n_iter):
         whole = regressor().fit(X, y)
         assert moe.converged_
         assert moe.lower_bound_ == pytest.approx(whole.lower_bound_, abs=2e-3)
+
+
+# --- the maximum of all rows, from that of the sample -----------------------------------------
+
+
+@pytest.mark.parametrize("family", ["normal", "student_t", "poisson", "gamma", "classes"])
+def test_fits_end_at_the_maximum_of_all_rows(family):
+    """By the exact information, which the fit does not compute."""
+    X, y, right = table()
+    rng = np.random.default_rng(1)
+    if family == "classes":
+        flipped = np.where(rng.uniform(size=N_ROWS) < 0.2, ~right, right)
+        moe = MixtureOfExpertsClassifier(2, n_init=1, random_state=0)
+        moe.fit(X, flipped)
+        assert moe.inference(X, flipped).max_shift <= 0.01
+        return
+    target = {"poisson": rng.poisson(np.exp(y)), "gamma": rng.gamma(4.0, np.exp(y))}.get(family, y)
+    moe = regressor(family=family).fit(X, target)
+    assert moe.converged_
+    assert moe.inference(X, target).max_shift <= 0.01
+
+
+def test_experts_for_which_the_sample_has_no_evidence_are_emptied():
+    X, y, _ = table()
+    moe = MixtureOfExpertsRegressor(5, random_state=0)
+    fit_quietly(moe, X, y)
+    two = regressor().fit(X, y)
+    assert_allclose(moe.weights_[:2], two.weights_, atol=0.02)
+    assert moe.score_samples(X, y).sum() > two.score_samples(X, y).sum() - 5.0
+    assert moe.inference(X, y).max_shift <= 0.01
+
+
+def test_an_expert_with_few_rows_but_much_evidence_stays():
+    """Of the sample it has about twenty rows, of three coefficients."""
+    X, y, _ = table()
+    is_rare = np.random.default_rng(2).uniform(size=N_ROWS) < 0.004
+    y = np.where(is_rare, 8.0 + 2.0 * X[:, 1] + 0.3 * (y - y.mean()), y)
+    moe = MixtureOfExpertsRegressor(3, random_state=0).fit(X, y)
+    assert moe.weights_[2] == pytest.approx(is_rare.mean(), rel=0.2)
+    assert moe.responsibilities(X[is_rare], y[is_rare])[:, 2].mean() > 0.95

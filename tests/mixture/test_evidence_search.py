@@ -10,7 +10,6 @@ from skmoe._mixture.em import Objective, Run
 from skmoe._mixture.evidence import (
     FINAL_FACTOR,
     ITERATIONS_BETWEEN_UPDATES,
-    Limits,
     Penalty,
     search_penalties,
     updated_penalties,
@@ -27,7 +26,7 @@ SCALES = Penalty("experts", ("dispersion_prior", "noise_variance"), 10.0, "auto"
 def searched(own, penalties, limits=(2000, 1e-8), observer=None):
     objective = own.objective._replace(observer=observer)
     start = Run(started(own), [])
-    return search_penalties(objective, own.mixture, penalties, start, Limits(*limits))
+    return search_penalties(objective, own.mixture, penalties, start, limits)
 
 
 def evidence(own, mixture, theta):

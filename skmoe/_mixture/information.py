@@ -504,7 +504,8 @@ def end_at_maximum(
     Models without second derivatives, or with too many coefficients, go on with EM until the gain
     that it predicts is that of `MAX_SHIFT`. Estimators as experts, which have no standard errors,
     and tables of so many rows that an information matrix takes too long, end where EM has ended. If
-    blocks of a sample are given, next to whose maximum the run begins, its information is used.
+    blocks of a sample are given, next to whose maximum the run begins, its information is used, or
+    that of all blocks if these are given.
     """
     mixture = objective.mixture
     if run.failed or mixture.experts.needs_all_rows:
@@ -556,7 +557,7 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int, sample: Any) ->
     if these steps do not end.
     """
     converged, mixture, age, learns = False, objective.mixture, 0, sample is not None
-    gradient, is_of_sample = None, learns
+    gradient, is_of_sample = None, learns and sample is not objective.blocks
     if learns:
         state = objective.at(run.theta[None], curvature=False)
         run = run._replace(lower_bounds=[*run.lower_bounds[:-1], float(state.lower_bound[0])])
@@ -565,14 +566,15 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int, sample: Any) ->
         if age == 0:
             blocks = sample if is_of_sample else objective.blocks
             step = newton_step(mixture, run.theta, blocks, gradient=gradient)
-            inverse = step.root @ step.root.T if learns else None
+            inverse, fraction = step.root @ step.root.T if learns else None, 1.0
         converged = step.shift <= MAX_SHIFT
         round_off = LOWER_BOUND_ROUND_OFF * (1.0 + abs(run.lower_bound))
         negligible = np.sqrt(2.0 * round_off * step.information.expert_weight.sum())
         negligible = np.clip(negligible, LEARNED_SHIFT if learns else NEGLIGIBLE_SHIFT, MAX_SHIFT)
         if step.shift <= negligible or run.n_iter >= max_iter:
             break
-        fraction, reached = 2.0, -np.inf  # the longest of halved steps that increases the bound
+        # The longest of halved steps that increases the bound, up to twice the part of the last one.
+        fraction, reached = min(2.0, 4.0 * fraction), -np.inf
         while not reached > run.lower_bound and fraction > MIN_FRACTION:
             fraction /= 2.0
             theta = mixture.bounded((run.theta + fraction * step.change)[None])

@@ -45,7 +45,7 @@ from skmoe._mixture.evidence import (
     updated_penalties,
 )
 from skmoe._mixture.fitted import MORE_ROWS, ROWS_PER_COEFFICIENT_OF_SPIKE, spikes
-from skmoe._mixture.information import end_at_maximum, has_newton_steps
+from skmoe._mixture.information import MAX_AGE_OF_SAMPLE, end_at_maximum, has_newton_steps
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.partitions import LABEL_SMOOTHING, unit_features
 from skmoe._mixture.starts import Problem
@@ -328,7 +328,10 @@ def _with_settled_penalties(problem: Problem, objective: Objective, begun: Run, 
     """
     run, size = begun._replace(mixture=objective.mixture), problem.init_data.rows.n_rows
     for n_left in reversed(range(2 * MAX_FINAL_RUNS)):
+        n_done = run.n_iter
         run = end_at_maximum(objective, run, problem.max_iter, problem.tol, sample)
+        if run.n_iter - n_done > MAX_AGE_OF_SAMPLE:  # the information of all rows was needed
+            sample = objective.blocks
         if not (n_left and problem.penalties and run.converged) or run.stopped:
             break
         reached = objective.at(run.theta[None])

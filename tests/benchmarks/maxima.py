@@ -38,8 +38,9 @@ STRATEGIES = {
 SAME = 0.05
 SETTINGS = {"alpha": 1e-9, "gate_alpha": 1e-9, "max_iter": 5000, "tol": 1e-9}
 STARTS = {"init": "auto", "n_init": "auto"}
-# Penalties in nats of simulated tables: those of the gate, of classes and of ordered categories keep
-# separable ones from infinity, and that of the dispersion, worth a row, keeps it from zero.
+# Penalties in nats of simulated tables: those of the gate, of classes and of ordered categories,
+# which may be separable, keep coefficients finite. That of the dispersion, worth a row, keeps it
+# from zero.
 PENALTY, DISPERSION_PRIOR = 0.1, 1.0
 
 FAMILIES = {

@@ -369,7 +369,7 @@ def strong_regressor(
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 300 to 10 000 rows a fit costs up to about 15, 50 or 170
+        How large models may grow. With 300 to 10 000 rows a fit costs up to about 15, 50 or 180
         times that of `HistGradientBoostingRegressor`. `tests/benchmarks/speed.py --only recipes`
         prints this. "fast" has no experts on kernel, boosted trees or features. "best" chooses
         leaves of the trees, and rows for each, on held-out rows.

@@ -115,15 +115,16 @@ class NumericColumns(TransformerMixin, BaseEstimator):
 
 
 class WeightedPipeline(Pipeline):
-    """A pipeline whose steps before the last one use the weights of the last one as well."""
+    """A pipeline whose steps before the last one use its weights, and groups, as well."""
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> WeightedPipeline:
         """Fit the steps; of those before the last one those that take weights get them."""
         *before, (last, _) = self.steps
-        weight = params.get(f"{last}__sample_weight")
-        if weight is not None:
-            taking = [name for name, step in before if has_fit_parameter(step, "sample_weight")]
-            params |= {f"{name}__sample_weight": weight for name in taking}
+        for argument in ("sample_weight", "groups"):
+            values = params.get(f"{last}__{argument}")
+            if values is not None:
+                taking = [name for name, step in before if has_fit_parameter(step, argument)]
+                params |= {f"{name}__{argument}": values for name in taking}
         return super().fit(X, y, **params)
 
 

@@ -20,14 +20,15 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
 )
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, ParameterGrid
+from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from skmoe._data.checks import check_choice
-from skmoe._data.steps import NumericColumns
+from skmoe._data.rows import make_folds
+from skmoe._data.steps import NumericColumns, WeightedPipeline
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._numerics.typing import Array
@@ -38,6 +39,9 @@ from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
 RIDGE_PENALTIES = np.logspace(-6.0, 2.0, 9)
 MAX_ROWS_OF_SEARCH = 1000
+
+# Folds without each of which models are fitted whose predictions are features.
+N_FOLDS_OF_PREDICTIONS = 4
 
 # Added to the kernel of the rows of an approximation, some of which may be equal.
 JITTER = 1e-8
@@ -91,9 +95,11 @@ class _InStack:
     """
 
     base: Any
+    _uses_groups = True  # those of the fits of a base, or of steps before the mixture
 
     def _fit(self, given: Any, **options: Any) -> Any:
         base = self.base
+        given = given if base is not None else given._replace(group=None)
         if isinstance(base, RefittedBoosting):
             self.base = base.chosen(given.X, given.y, given.weight)
         try:
@@ -111,6 +117,45 @@ class StackedMixtureClassifier(_InStack, MixtureOfExpertsClassifier):
 
 
 # --- features ---------------------------------------------------------------------------------
+
+
+class HeldOutPredictions(TransformerMixin, BaseEstimator):
+    """The features, and predictions of two regressors, which in training are out-of-fold.
+
+    Experts can combine the predictions in other ways in other regimes, and leave them out in some.
+
+    Parameters
+    ----------
+    boosting : RefittedBoosting
+        Its parameters are found once, before the folds.
+    trees : regressor
+        The other model.
+    random_state : int, RandomState instance or None, default=None
+        Source of randomness of folds and models.
+    """
+
+    def __init__(self, boosting: Any, trees: Any, random_state: Any = None) -> None:
+        self.boosting, self.trees, self.random_state = boosting, trees, random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
+        """Fit the models to all rows."""
+        self.models_ = [self.boosting.chosen(X, y, sample_weight), clone(self.trees)]
+        for model in self.models_:
+            model.fit(X, y, sample_weight)
+        return self
+
+    def fit_transform(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Array:  # type: ignore[override]
+        """Fit the models to all rows, and predict each row without those of its fold."""
+        self.fit(X, y, sample_weight)
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        folds = PredefinedSplit(make_folds(N_FOLDS_OF_PREDICTIONS, None, groups, len(y), seed))
+        options = {"cv": folds, "params": {"sample_weight": sample_weight}}
+        columns = [cross_val_predict(model, X, y, **options) for model in self.models_]
+        return np.column_stack([X, *columns])
+
+    def transform(self, X: Any) -> Array:
+        """Features and predictions (n_samples, n_columns)."""
+        return np.column_stack([X, *(model.predict(X) for model in self.models_)])
 
 
 class KernelFeatures(TransformerMixin, BaseEstimator):
@@ -268,11 +313,12 @@ class Effort(NamedTuple):
 BINS: tuple[dict[str, list[int]], ...] = ({"max_bins": [128]},)
 LEAVES = ({"max_leaf_nodes": [8, 31], "min_samples_leaf": [5, 20]},)
 REGRESSORS = "kernel_experts boosting_experts linear_experts trees ordinal_experts"
+STACKED = "kernel_experts linear_experts trees stacked_experts ordinal_experts"
 CLASSIFIERS = "kernel drawn_columns few_interactions trees"
 EFFORTS = {
     "fast": Effort(100, 200, 20, 3, "kernel boosting trees ordinal_experts", CLASSIFIERS, ()),
     "balanced": Effort(100, 400, 40, 3, REGRESSORS, f"{CLASSIFIERS} linear_experts", BINS),
-    "best": Effort(500, 1000, 200, 6, REGRESSORS, f"{CLASSIFIERS} linear_experts boosting", LEAVES),
+    "best": Effort(500, 1000, 200, 6, STACKED, f"{CLASSIFIERS} linear_experts boosting", LEAVES),
 }
 
 # Number of classes up to which boosting makes small steps, and the largest of its learning rates
@@ -313,7 +359,9 @@ def strong_regressor(
     - extremely randomised trees with Student's t noise,
     - a mixture of ordinal experts, for targets of few values.
 
-    The experts on a base correct its predictions, and their noise varies with the features. The
+    The experts on a base correct its predictions, and their noise varies with the features. With
+    `effort="best"` eight linear experts, which see predictions of boosted trees and of extremely
+    randomised trees beside the features, take the place of the experts on boosted trees. The
     distribution is continuous. A target of at most 30 values, such as a rating, has a probability
     of each value instead; ordinal experts are fitted to such targets only. See "A stack that is
     ready to use" in the user guide.
@@ -321,7 +369,7 @@ def strong_regressor(
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 300 to 10 000 rows a fit costs up to about 15, 50 or 120
+        How large models may grow. With 300 to 10 000 rows a fit costs up to about 15, 50 or 180
         times that of `HistGradientBoostingRegressor`. `tests/benchmarks/speed.py --only recipes`
         prints this. "fast" has no experts on kernel, boosted trees or features. "best" chooses
         leaves of the trees, and rows for each, on held-out rows.
@@ -359,13 +407,17 @@ def strong_regressor(
         HistGradientBoostingRegressor(max_iter=sizes.n_iterations, **STOPPING), sizes.grids
     )
     mixture = partial(StackedMixtureRegressor, **MIXTURE_OPTIONS)
+    few_trees = ExtraTreesRegressor(sizes.n_trees // 2, min_samples_leaf=2)
+    predictions = HeldOutPredictions(boosting, few_trees)
+    linear = mixture(8, alpha="ard", gate_alpha="ard")
     models: dict[str, Any] = {
         "kernel": make_pipeline(KernelMetric(), kernel),
         "kernel_experts": make_pipeline(KernelMetric(), mixture(sizes.n_experts, base=kernel)),
         "boosting": boosting,
         "boosting_experts": mixture(sizes.n_experts, base=boosting),
-        "linear_experts": mixture(8, alpha="ard", gate_alpha="ard"),
+        "linear_experts": linear,
         "trees": ExtraTreesRegressor(sizes.n_trees, min_samples_leaf=2),
+        "stacked_experts": WeightedPipeline([("predictions", predictions), ("experts", linear)]),
         "ordinal_experts": mixture(4, family="ordinal"),
     }
     common = GATE_OPTIONS | {"random_state": random_state, "n_jobs": n_jobs, "verbose": verbose}

@@ -12,6 +12,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import ParameterGrid
+from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, recipes
 from support.fits import fit_quietly
@@ -128,9 +129,10 @@ def test_boosting_stops_early_and_is_fitted_again_to_all_rows(recipe):
     X, y = two_regimes(n_rows=300)
     y = y > 0.0 if recipe is recipes.strong_classifier else y
     moe = recipe(random_state=0, effort="best")
-    name = "boosting" if recipe is recipes.strong_classifier else "boosting_experts"
+    name = "boosting" if recipe is recipes.strong_classifier else "stacked_experts"
     model = dict(moe.estimators)[name][-1]
-    model = clone(getattr(model, "base", model)).set_params(estimator__random_state=0)
+    model = model if name == "boosting" else model.named_steps["predictions"].boosting
+    model = clone(model).set_params(estimator__random_state=0)
     before = str(model.get_params())
     fitted = fit_quietly(model, X, y).best_estimator_
     assert str(model.get_params()) == before
@@ -166,6 +168,42 @@ def test_boosted_experts_find_the_parameters_of_their_base_once(monkeypatch):
     monkeypatch.setattr(type(base), "chosen", counted)
     fit_quietly(model, X, y)
     assert (model.base, len(found)) == (base, 1)
+
+
+def test_weights_and_groups_of_a_stack_reach_experts_on_predictions(monkeypatch):
+    X, y = two_regimes(n_rows=60)
+    group, weight = np.arange(60) // 6, np.tile([1.0, 2.0], 30)
+    moe = recipes.strong_regressor(effort="best", random_state=0)
+    others = [name for name, _ in moe.estimators if name not in ("stacked_experts", "trees")]
+    step = dict(moe.estimators)["stacked_experts"][-1][0]
+    found, fit_transform = [], type(step).fit_transform
+
+    def recorded(self, X, y, sample_weight=None, groups=None):
+        found.append((sample_weight, groups))
+        return fit_transform(self, X, y, sample_weight, groups)
+
+    monkeypatch.setattr(type(step), "fit_transform", recorded)
+    moe.set_params(**dict.fromkeys(others, "drop"), cv=2, gate_alpha=1.0)
+    fit_quietly(moe, X, y, sample_weight=weight, groups=group)
+    assert max(len(groups) for _, groups in found) == 60
+    assert {tuple(np.unique(weights)) for weights, _ in found} == {(1.0, 2.0)}
+
+
+def test_experts_on_predictions_are_fitted_to_those_of_rows_held_out():
+    """Of rows of weight zero nothing is learned, and a group is on one side of each fold."""
+    X, _ = two_regimes(n_rows=60)
+    group, weight = np.arange(60) // 6, np.ones(60)
+    weight[:6] = 0.0
+    member = dict(recipes.strong_regressor(effort="best").estimators)["stacked_experts"]
+    boosting = {"boosting__estimator__max_iter": 5, "boosting__param_grid": [{}]}
+    step = clone(member[-1][0]).set_params(random_state=0, **boosting)
+    step.set_params(trees=DecisionTreeRegressor())  # which knows the rows it is fitted to
+    given = {"sample_weight": weight, "groups": group}
+    columns = fit_quietly(clone(step), X, group, **given).transform(X)
+    assert_allclose(columns[6:, -1], group[6:])
+    held_out = step.fit_transform(X, group, **given)
+    assert (held_out[:, -1] != group).all()
+    assert_allclose(held_out[:, : X.shape[1]], X)
 
 
 @pytest.mark.parametrize(

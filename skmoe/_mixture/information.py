@@ -573,7 +573,7 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int, sample: Any) ->
         negligible = np.clip(negligible, LEARNED_SHIFT if learns else NEGLIGIBLE_SHIFT, MAX_SHIFT)
         if step.shift <= negligible or run.n_iter >= max_iter:
             break
-        # The longest of halved steps that increases the bound, up to twice the part of the last one.
+        # The longest of halved steps that increases the bound, at most twice the part before.
         fraction, reached = min(2.0, 4.0 * fraction), -np.inf
         while not reached > run.lower_bound and fraction > MIN_FRACTION:
             fraction /= 2.0

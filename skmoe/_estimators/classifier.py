@@ -82,7 +82,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         "tree", cells of "kmeans" on features and classes, "random" cuts, and random "labels". With
         "few_rows" one expert has a few random rows, and with "elemental" each. All are near the
         fit of one expert with "perturbed". A thorough "search" for the best maximum has 100 starts,
-        and hundreds of exchanges of an expert; it takes three to ten times as long. Or
+        hundreds of exchanges of an expert, and restarts; it takes three to ten times as long. Or
         responsibilities, of shape (n_samples, n_experts). See "Starts and the maximum" in the user
         guide.
     n_init : int or "auto", default="auto"

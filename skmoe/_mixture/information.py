@@ -456,8 +456,8 @@ CURVATURE = 100.0
 
 # Most steps in a row, shortest fraction of a step, and iterations of EM before the next attempt.
 MAX_STEPS_IN_A_ROW = 10
-MIN_FRACTION = 1.0 / 64.0
-EM_ITERATIONS_BETWEEN = 25
+MIN_FRACTION, MIN_FRACTION_OF_SAMPLE = 1.0 / 64.0, 0.1
+EM_ITERATIONS_BETWEEN = 12
 
 # Fits of many rows make so many steps with an information matrix, of a sample or of all rows. They
 # end at a shift that is shorter, as it is known less precisely.
@@ -517,6 +517,7 @@ def end_at_maximum(
         return _until_nothing_is_gained(objective, run, max_iter, tol)
     while run.converged or run.n_iter < max_iter:
         run = _newton_steps(objective, run, max_iter, sample)
+        sample = sample and objective.blocks  # whose maximum is not next to that of the sample
         n_left = max_iter - run.n_iter
         if run.converged or run.stopped or n_left <= 0:
             return run
@@ -587,6 +588,8 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int, sample: Any) ->
             continue
         change = theta[0] - run.theta
         run = run._replace(theta=theta[0], lower_bounds=[*run.lower_bounds, reached])
+        if is_of_sample and fraction < MIN_FRACTION_OF_SAMPLE:
+            break  # far from the maximum EM leads upward faster
         if objective.observer is not None and objective.observer(run.n_iter, run):
             return run._replace(stopped=True, converged=converged)
         # Where a whole step is short, what it leaves is shorter than its square.

@@ -466,12 +466,9 @@ def row_density(
         of_classes = np.diagonal(estimator.predict_experts(repeated)) * gate
         return found | {"values": np.arange(len(of_classes)), "probability": of_classes}
     given = None if offset is None else np.repeat(offset[None], n_experts, axis=0)
-    experts, mixture = (
-        subject.one_output(
-            estimator, estimator.predict_dist(repeated, offset=given, gate_proba=proba), target
-        )
-        for proba in (np.eye(n_experts), np.tile(gate, (n_experts, 1)))
-    )
+    of_rows = estimator, repeated, target, given
+    experts = subject.distribution_of(*of_rows, np.eye(n_experts))
+    mixture = subject.distribution_of(*of_rows, np.tile(gate, (n_experts, 1)))
 
     def at(method: Any, points: Array) -> Array:
         return np.asarray(method(points[None]).T)

@@ -326,19 +326,16 @@ def fit_statistics(
     entropy = 0.0 + float(entr(resp).sum(axis=0) @ weight)  # not -0.0 for one expert
     largest = total * np.log(n_experts) if n_experts > 1 else np.nan
     n, log_n, deviance = float(n_parameters), np.log(total), -2.0 * log_density @ weight
-    # The last two are those of the classification likelihood.
-    criteria = {
+    numbers = {
+        "log_likelihood": -0.5 * deviance,
+        "n_parameters": n,
         "aic": deviance + 2.0 * n,
         "bic": deviance + log_n * n,
         "sabic": deviance + np.log((total + 2.0) / 24.0) * n,
         "caic": deviance + (log_n + 1.0) * n,
+        # Those of the classification likelihood.
         "awe": deviance + (3.0 + 2.0 * log_n) * n + 2.0 * entropy,
         "icl": deviance + log_n * n + 2.0 * entropy,
-    }
-    numbers = {
-        "log_likelihood": -0.5 * deviance,
-        "n_parameters": n,
-        **criteria,
         "entropy": entropy,
         "relative_entropy": 1.0 - entropy / largest,
         "smallest_share": share.min(),

@@ -345,7 +345,6 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
     n_experts_: int
     _in_units: Any
     n_parameters_: float
-    feature_range_: Any
 
     @property
     def coefficient_blocks_(self) -> tuple[Block, ...]:

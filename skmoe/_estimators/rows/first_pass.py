@@ -170,11 +170,9 @@ def _map_block(
 ) -> Any:
     """Sum of a function over parts of a block; None if no row has positive weight."""
     rows, _ = source.dataset(index, block)
-    return (
-        reduce(add_fields, map(block_fn, row_data.split_into_blocks(rows)))
-        if len(rows.weight)
-        else None
-    )
+    if not len(rows.weight):
+        return None
+    return reduce(add_fields, map(block_fn, row_data.split_into_blocks(rows)))
 
 
 def _add_if_any(one: Any, other: Any) -> Any:

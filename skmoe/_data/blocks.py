@@ -172,12 +172,12 @@ class RowBlocks:
                     f"{len(X)} rows. Pass arrays of the same rows."
                 )
         slices = _slices(X, units)
-        return cls(
-            lambda: (
-                _block([None if values is None else np.array(values[rows]) for values in arrays])
-                for rows in slices
-            )
-        )
+
+        def factory() -> Iterator[tuple[Any, ...]]:
+            for rows in slices:
+                yield _block([None if v is None else np.array(v[rows]) for v in arrays])
+
+        return cls(factory)
 
     @classmethod
     def from_parquet(

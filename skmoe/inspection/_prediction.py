@@ -522,9 +522,8 @@ def row_contributions(
         ahead = np.where(order, fraction[1:, None, None], fraction[:-1, None, None])
         rows = subject.path_rows(X, row, ahead.reshape(-1, n_features))
         shape = n_steps, n_features + 1, -1
-        mean = subject.one_target(
-            estimator.predict_experts(rows, **given(rows)), target, 2
-        ).reshape(shape)
+        means = estimator.predict_experts(rows, **given(rows))
+        mean = subject.one_target(means, target, 2).reshape(shape)
         gate = gate_of(rows).reshape(shape)
         # The gate moves before the experts, or backwards after them.
         first, last = (-1, 0) if backwards else (0, -1)

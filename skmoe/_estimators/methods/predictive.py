@@ -143,9 +143,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         self._warn_of_missing("score", Rows(X, y, offset=offset), "offset")
         past = self._past(y, units, time)
         if var_weights is not None:
-            sample_weight = np.multiply(
-                1.0 if sample_weight is None else sample_weight, var_weights
-            )
+            weight = 1.0 if sample_weight is None else sample_weight
+            sample_weight = np.multiply(weight, var_weights)
         return score_of_prediction(self, self.predict(X, offset=offset, **past), y, sample_weight)
 
     def _concordance(self, rows: Rows, given: Rows) -> float:

@@ -223,9 +223,8 @@ class Moments(NamedTuple):
 
 def compute_moments(X: Design, weight: Array) -> Moments:
     """Moments of the columns of X."""
-    return Moments(
-        float(weight.sum()), *preprocessing.fit_standardization(X, weight, of_constant=0.0)
-    )
+    scaling = preprocessing.fit_standardization(X, weight, of_constant=0.0)
+    return Moments(float(weight.sum()), *scaling)
 
 
 def merge_moments(old: Moments, new: Moments) -> Moments:

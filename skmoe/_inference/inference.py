@@ -774,8 +774,7 @@ class UnitResponsibilities(Result):
     ) -> None:
         self.labels = labels
         self.proba = proba
-        names = default_expert_names(proba.shape[1]) if expert_names is None else expert_names
-        self.expert_names = list(names)
+        self.expert_names = list(expert_names or default_expert_names(proba.shape[1]))
 
     def __repr__(self) -> str:
         n_units, n_experts = self.proba.shape

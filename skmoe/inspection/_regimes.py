@@ -789,19 +789,14 @@ class CourseDisplay(draw.DisplayOfPanels):
 
     def _draw_regimes(self, ax: Any) -> None:
         """A rectangle for each row, up to the middle between its time and that of the next."""
-        from matplotlib.collections import PolyCollection
-
         at = np.asarray(ax.convert_xunits(self.times), dtype=float)
         middle = (at[1:] + at[:-1]) / 2.0
         first, last = (middle[:1], middle[-1:]) if len(middle) else (at - 0.5, at + 0.5)
         edges = np.concatenate([2.0 * at[:1] - first, middle, 2.0 * at[-1:] - last])
-        low, high = np.zeros((2, len(at))), np.ones((2, len(at)))
-        horizontal = np.stack([edges[:-1], edges[1:], edges[1:], edges[:-1]], axis=1)
-        corners: Any = np.stack([horizontal, np.concatenate([low, high]).T], axis=2)
+        bars, heights = np.column_stack([edges[:-1], np.diff(edges)]), (0.0, 1.0)
         colours = draw.region_colours(self.regimes, 0.0, MAX_INTENSITY)
-        style: dict[str, Any] = {"facecolors": colours, "linewidths": 0, "antialiaseds": False}
-        bands = PolyCollection(corners, transform=ax.get_xaxis_transform(), zorder=0, **style)
-        self.bands_ = ax.add_collection(bands, autolim=False)
+        style = {"facecolors": colours, "linewidths": 0, "antialiaseds": False, "zorder": 0}
+        self.bands_ = ax.broken_barh(bars, heights, transform=ax.get_xaxis_transform(), **style)
         ax.set_xlim(edges[[0, -1]])
 
 

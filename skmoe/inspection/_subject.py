@@ -772,5 +772,4 @@ def positive_rows(rows: Rows) -> Rows:
 
 def deviation(values: Array, weight: Array) -> float:
     """Standard deviation of weighted values."""
-    centred = values - weight @ values / weight.sum()
-    return float(np.sqrt(weight @ centred**2 / weight.sum()))
+    return float(np.sqrt(np.cov(values, aweights=weight, ddof=0)))

@@ -129,14 +129,8 @@ class Observed(Family):
         terms = self.family.derivatives(y, eta)
         yield np.where(self.rows, next(terms), 0.0)
         yield [np.where(self.rows, own, 0.0) for own in next(terms)]
-        yield from map(self._kept, terms)
-
-    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
-        """Zero where the outcome is missing."""
-        return self._kept(self.family.second(y, eta))
-
-    def _kept(self, curvature: Curvature) -> Curvature:
-        return {key: np.where(self.rows, own, 0.0) for key, own in curvature.items()}
+        for curvature in terms:
+            yield {key: np.where(self.rows, own, 0.0) for key, own in curvature.items()}
 
 
 OWN = "fitted_to", "in_support", "working_target", "start"

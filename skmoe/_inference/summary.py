@@ -448,8 +448,7 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
     if maxima is not None:
         facts["best value reached by"] = maxima.reached
     n_units = getattr(estimator, "n_units_", None)
-    missing = getattr(estimator, "n_missing_", {})
-    if missing:
+    if missing := getattr(estimator, "n_missing_", {}):
         of_one = "rows without y" if len(missing) == 1 else "missing values"
         of_each = [f"{name} {n}".removeprefix("y ") for name, n in missing.items()]
         facts[of_one] = ", ".join(of_each)

@@ -172,12 +172,12 @@ class RowBlocks:
                     f"{len(X)} rows. Pass arrays of the same rows."
                 )
         slices = _slices(X, units)
-        return cls(
-            lambda: (
-                _block([None if values is None else np.array(values[rows]) for values in arrays])
-                for rows in slices
-            )
-        )
+
+        def factory() -> Iterator[tuple[Any, ...]]:
+            for rows in slices:
+                yield _block([None if v is None else np.array(v[rows]) for v in arrays])
+
+        return cls(factory)
 
     @classmethod
     def from_parquet(
@@ -259,10 +259,6 @@ class DaskBlocks(RowBlocks):
     def __init__(self, blocks: list[Any]):
         super().__init__(lambda: (block.compute() for block in blocks))
         self.blocks = blocks
-
-    def first(self) -> tuple[Any, ...]:
-        """The first block, in this process."""
-        return tuple(self.blocks[0].compute())
 
     def map_reduce(
         self, block_fn: Callable[[int, tuple[Any, ...]], Any], merge: Callable[[Any, Any], Any]

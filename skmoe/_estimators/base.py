@@ -72,9 +72,7 @@ class BaseMixture(
     _doc_link_module = "skmoe"
     _doc_link_template = "#{estimator_name}"
 
-    _fitted: FittedMixture
     _training_state: TrainingState
-    _default_alphas: tuple[float, float]
     _multi_output = False  # whether y may have several columns
     # Units that `fit` asks for are passed on to `score` of series only, if asked for.
     __metadata_request__score: ClassVar[dict[str, Any]] = {"units": False}

@@ -22,14 +22,8 @@ from scipy import sparse
 from scipy.linalg import block_diag
 
 from skmoe._data.rows import Dataset
-from skmoe._inference.inference import (
-    DIRECTION_TOL,
-    NO_EFFECT,
-    NOT_DETERMINED,
-    Exponentials,
-    Inference,
-    Term,
-)
+from skmoe._inference import inference as results
+from skmoe._inference.inference import DIRECTION_TOL, Exponentials, Inference, Term
 from skmoe._inference.labels import Labels
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import EIGENVALUE_TOL, Clusters, newton_step
@@ -397,7 +391,7 @@ def observed_errors(
     size = np.abs(derivatives)
     involved = size > DERIVATIVE_RTOL * size.max(axis=1, keepdims=True)
     reasons = np.full(len(derivatives), "", dtype=object)
-    reasons[(involved & is_unknown).any(axis=1)] = NOT_DETERMINED
+    reasons[(involved & is_unknown).any(axis=1)] = results.NOT_DETERMINED
     # An intercept in raw units depends on slopes, of which some may be known.
     reasons[~(involved & ~at_bound).any(axis=1)] = "at its bound"
     reasons[_is_separated(fitted, data, weight, blocks)] = "separated"
@@ -406,7 +400,7 @@ def observed_errors(
     reasons[~(involved & ~dropped).any(axis=1)] = "dropped"
     reasons[~derivatives.any(axis=1)] = "fixed"  # slopes of constant features
     if fitted.preprocessor.counts_units:
-        reasons[_without_effect(fitted, coefficients)] = NO_EFFECT
+        reasons[_without_effect(fitted, coefficients)] = results.NO_EFFECT
     is_dependent = (involved & invariant.any(axis=1)).any(axis=1) & (reasons == "")
     is_dependent &= np.concatenate([listed.position > 0 for listed in blocks])
     found = replace(

@@ -163,10 +163,8 @@ class NExpertsTable(Result):
         if all(hasattr(fitted, "residual_correlation_") for fitted in estimators):
             of_fits = [fitted.residual_correlation_ for fitted in estimators]
             self.columns["residual_correlation"] = np.array(of_fits)
-            self._of_units = [
-                describe_dependence(fitted, fitted._training_state.unit_correlation)
-                for fitted in estimators
-            ]
+            best = estimators[int(np.argmin(self.columns["bic"]))]
+            self._of_best = describe_dependence(best, best._training_state.unit_correlation)
         self.experts: dict[str, list[Any]] = {
             "n_experts": [k for k in self.n_experts for _ in range(k)],
             "expert": [name for fitted in estimators for name in fitted.expert_names_],
@@ -225,9 +223,8 @@ class NExpertsTable(Result):
     def __repr__(self) -> str:
         cells = {}
         for name in OF_CRITERIA:
-            digits = "g" if name == "n_parameters" else ".1f"
-            end = "" if name == "n_parameters" else " "
-            cells[name] = [f"{value:{digits}}{end}" for value in self.columns[name]]
+            written = "{:g}" if name == "n_parameters" else "{:.1f} "
+            cells[name] = [written.format(value) for value in self.columns[name]]
         for name in CRITERIA:
             best = self.n_experts.index(self.best(name))
             cells[name][best] = f"{cells[name][best].strip()}*"
@@ -250,9 +247,8 @@ class NExpertsTable(Result):
             lines += [""] if titles is OF_CRITERIA else []
         lines.append("* The smallest value of the criterion.")
         if "residual_correlation" in self.columns:
-            best = self.best("bic")
-            text = self._of_units[self.n_experts.index(best)]
-            lines += wrap(f"Of {best} experts, by BIC: {text}", WIDTH) if text else []
+            text = f"Of {self.best('bic')} experts, by BIC: {self._of_best}"
+            lines += wrap(text, WIDTH) if self._of_best else []
         return "\n".join(lines)
 
 

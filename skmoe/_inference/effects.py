@@ -81,12 +81,8 @@ class Ends(NamedTuple):
             return np.tile(is_expert, (2, 1, 1, len(self.rows[0].rows.weight)))
         if self.at_time is not None:
             return np.stack([fitted.at_time(data, *self.at_time) for data in self.rows])
-        return np.stack(
-            [
-                fitted.means(data)[:, -self.n_responses :] + added
-                for data, added in zip(self.rows, self.added, strict=True)
-            ]
-        )
+        means = [fitted.means(data)[:, -self.n_responses :] for data in self.rows]
+        return np.stack([own + added for own, added in zip(means, self.added, strict=True)])
 
     def sums(self, gate: Array, mean: Array) -> Array:
         """Weighted sums over the rows, (K, 2 m + 1): linear in the probabilities and in the means.
@@ -96,13 +92,9 @@ class Ends(NamedTuple):
         (low_gate, high_gate), (low, high), weight = gate, mean, self.rows[0].rows.weight
         weighted = 0.5 * (low_gate + high_gate) * weight
         changed = (high_gate - low_gate) * weight / self.width
-        return np.hstack(
-            [
-                np.einsum("kn,kmn->km", weighted, (high - low) / self.width),
-                np.einsum("kn,kmn->km", changed, 0.5 * (low + high)),
-                weighted.sum(axis=1, keepdims=True),
-            ]
-        )
+        through_experts = np.einsum("kn,kmn->km", weighted, (high - low) / self.width)
+        through_gate = np.einsum("kn,kmn->km", changed, 0.5 * (low + high))
+        return np.hstack([through_experts, through_gate, weighted.sum(axis=1, keepdims=True)])
 
     def sums_by_coordinates(self, fitted: FittedMixture, index: Array) -> Array:
         """Derivatives (R, K, 2 m + 1) of the sums by the coordinates.
@@ -255,13 +247,12 @@ def average_effects_of(
         return replace(found, full_covariance=np.full((len(terms), len(terms)), np.nan))
     of_terms = np.stack(derivatives, axis=-2).reshape(len(terms), -1)
     covariance, reasons = results.delta_method(inference, of_terms)
-    method, replicates = f"delta method, {inference.method}", None
+    found.method, found.reasons = f"delta method, {inference.method}", reasons
     if of_refits:
-        method, replicates = inference.method, np.array(of_refits)
-        covariance = np.atleast_2d(np.cov(replicates, rowvar=False))
-    return replace(
-        found, method=method, full_covariance=covariance, reasons=reasons, replicates=replicates
-    )
+        found.method, found.replicates = inference.method, np.array(of_refits)
+        covariance = np.atleast_2d(np.cov(found.replicates, rowvar=False))
+    found.full_covariance = covariance
+    return found
 
 
 def _coordinates_of_experts(inference: Inference, n_experts: int) -> Array:

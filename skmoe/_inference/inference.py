@@ -232,8 +232,7 @@ class Inference(Result):
         found = confidence_limits(self.estimates, self.standard_errors, self.replicates, level)
         own = np.flatnonzero(self.is_variance)
         if len(own):
-            drawn = self.replicates
-            drawn = None if drawn is None else np.maximum(drawn[:, own], TINY)
+            drawn = None if self.replicates is None else np.maximum(self.replicates[:, own], TINY)
             values, errors = self.estimates[own], self.standard_errors[own]
             found[own] = limits_on_scale("log", values, errors, level, drawn)
         return found
@@ -775,8 +774,7 @@ class UnitResponsibilities(Result):
     ) -> None:
         self.labels = labels
         self.proba = proba
-        names = default_expert_names(proba.shape[1]) if expert_names is None else expert_names
-        self.expert_names = list(names)
+        self.expert_names = list(expert_names or default_expert_names(proba.shape[1]))
 
     def __repr__(self) -> str:
         n_units, n_experts = self.proba.shape

@@ -25,16 +25,10 @@ import numpy as np
 from scipy.special import entr
 
 from skmoe._data.rows import Rows
+from skmoe._inference import inference as results
 from skmoe._inference import labels
 from skmoe._inference.coefficients import blocks_of_gate, indicator_columns
-from skmoe._inference.inference import (
-    DEPENDENT,
-    N_TABLE_DIGITS,
-    NO_EFFECT,
-    WIDTH,
-    Inference,
-    frame_of,
-)
+from skmoe._inference.inference import WIDTH, Inference, frame_of
 from skmoe._inference.labels import Labels, format_number, printable_line, printable_name
 from skmoe._inference.persistence import describe_regimes
 from skmoe._mixture.fitted import FittedMixture
@@ -63,8 +57,8 @@ FOOTNOTES = {
     "Counts with the smallest dispersion are Poisson.",
     "dropped": "the feature is not needed: its penalty, found by the evidence, is infinite.",
     "fixed": "the feature is constant, and its coefficient zero. Leave it out.",
-    NO_EFFECT: "the variance of the random effect is zero: units differ no more than their rows "
-    "do. Leave it out of random_features, or use random_features=None.",
+    results.NO_EFFECT: "the variance of the random effect is zero: units differ no more than their "
+    "rows do. Leave it out of random_features, or use random_features=None.",
 }
 
 # How lines are broken.
@@ -242,7 +236,7 @@ class Summary:
             rows = "" if np.isnan(expert.rows) else f", {expert.rows:.5g} effective rows"
             own = ""
             if expert.noise is not None:
-                noise = ", ".join(format_number(sd, N_TABLE_DIGITS) for sd in expert.noise)
+                noise = ", ".join(format_number(sd, results.N_TABLE_DIGITS) for sd in expert.noise)
                 own = f", noise sd {noise}"
             share = f"{100 * expert.share:.1f} % of the {self._counted}s"
             lines += ["", f"{printable_name(expert.name)} ({expert.kind}): {share}{rows}{own}"]
@@ -326,19 +320,16 @@ def fit_statistics(
     entropy = 0.0 + float(entr(resp).sum(axis=0) @ weight)  # not -0.0 for one expert
     largest = total * np.log(n_experts) if n_experts > 1 else np.nan
     n, log_n, deviance = float(n_parameters), np.log(total), -2.0 * log_density @ weight
-    # The last two are those of the classification likelihood.
-    criteria = {
+    numbers = {
+        "log_likelihood": -0.5 * deviance,
+        "n_parameters": n,
         "aic": deviance + 2.0 * n,
         "bic": deviance + log_n * n,
         "sabic": deviance + np.log((total + 2.0) / 24.0) * n,
         "caic": deviance + (log_n + 1.0) * n,
+        # Those of the classification likelihood.
         "awe": deviance + (3.0 + 2.0 * log_n) * n + 2.0 * entropy,
         "icl": deviance + log_n * n + 2.0 * entropy,
-    }
-    numbers = {
-        "log_likelihood": -0.5 * deviance,
-        "n_parameters": n,
-        **criteria,
         "entropy": entropy,
         "relative_entropy": 1.0 - entropy / largest,
         "smallest_share": share.min(),
@@ -457,8 +448,7 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
     if maxima is not None:
         facts["best value reached by"] = maxima.reached
     n_units = getattr(estimator, "n_units_", None)
-    missing = getattr(estimator, "n_missing_", {})
-    if missing:
+    if missing := getattr(estimator, "n_missing_", {}):
         of_one = "rows without y" if len(missing) == 1 else "missing values"
         of_each = [f"{name} {n}".removeprefix("y ") for name, n in missing.items()]
         facts[of_one] = ", ".join(of_each)
@@ -536,7 +526,7 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
         ]
         pairs = zip(coefficients.terms, coefficients.is_dependent, strict=True)
         columns = dict.fromkeys(printable_name(term.name) for term, marked in pairs if marked)
-        notes += [f"{DEPENDENT}: {_describe_dependence(list(columns))}"] if columns else []
+        notes += [f"{results.DEPENDENT}: {_describe_dependence(list(columns))}"] if columns else []
     elif coefficients is not None and statistics is None:
         names = [name for name in ("units", "time") if name in estimator._row_arguments]
         call = f"summary(X, y{''.join(f', {name}={name}' for name in names)})"

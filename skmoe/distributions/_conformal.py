@@ -180,10 +180,7 @@ class ConformalDistribution:
                 found[:, j] = -np.inf if is_lower else np.inf
         return found[:, 0] if probs.ndim == 0 else found
 
-    @property
-    def median(self) -> Array:
-        """Median of each row."""
-        return self.ppf(0.5)
+    median = PredictiveDistribution.median
 
     def interval(self, coverage: float = 0.9) -> Array:
         """Interval that includes the value of a new row with at least the coverage.

@@ -145,9 +145,8 @@ class PredictiveDistribution:
                 f"True; got {sorted(outputs)}."
             )
         self._n_outputs = outputs.pop()
-        shares = [
-            prob * part.weight for prob, part in zip(self._gate_prob, self._parts, strict=True)
-        ]
+        pairs = zip(self._gate_prob, self._parts, strict=True)
+        shares = [prob * part.weight for prob, part in pairs]
         self.weights = np.ascontiguousarray(np.concatenate(shares)).T
         excess = np.abs(self.weights.sum(axis=1) - 1.0)
         if not ((self.weights >= 0.0).all() and (excess <= WEIGHT_TOL).all()):
@@ -230,13 +229,12 @@ class PredictiveDistribution:
 
     def _flat_components(self, n_values: int = 1) -> list[Component]:
         """Weight and parameters of each component with rows, values and outputs as one axis."""
-        shape = len(self), n_values, self._n_outputs
+
+        def flat(values: Array) -> Array:
+            return np.broadcast_to(values, (len(self), n_values, self._n_outputs)).reshape(-1)
+
         return [
-            Component(
-                family,
-                np.broadcast_to(weight, shape).reshape(-1),
-                tuple(np.broadcast_to(values, shape).reshape(-1) for values in parameters),
-            )
+            Component(family, flat(weight), tuple(map(flat, parameters)))
             for family, weight, parameters in self._components()
         ]
 
@@ -255,11 +253,9 @@ class PredictiveDistribution:
     def _moments(self, name: str) -> Array:
         """Means or variances of the components, (n, C, m)."""
         with np.errstate(over="ignore"):
-            moments = np.concatenate(
-                [getattr(functions, name)(*own) for functions, own in self._blocks], axis=1
-            )
+            moments = [getattr(functions, name)(*own) for functions, own in self._blocks]
         # Absent components have weight zero.
-        return np.where(self.weights[..., None] > 0.0, moments, 0.0)
+        return np.where(self.weights[..., None] > 0.0, np.concatenate(moments, axis=1), 0.0)
 
     @property
     def mean(self) -> Array:

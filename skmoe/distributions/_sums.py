@@ -152,14 +152,12 @@ def _stacked(components: Sequence[Component]) -> list[Component]:
     alike: dict[tuple[int, int], list[Component]] = {}
     for part in components:
         alike.setdefault((id(part.family), len(part.parameters)), []).append(part)
-    return [
-        Component(
-            parts[0].family,
-            np.stack([part.weight for part in parts]),
-            tuple(map(np.stack, zip(*(part.parameters for part in parts), strict=True))),
-        )
-        for parts in alike.values()
-    ]
+    stacks = []
+    for parts in alike.values():
+        families, weights, parameters = zip(*parts, strict=True)
+        own = tuple(map(np.stack, zip(*parameters, strict=True)))
+        stacks.append(Component(families[0], np.stack(weights), own))
+    return stacks
 
 
 def _quantiles(stacks: Sequence[Component], level: Array, lower: bool) -> Array:

@@ -29,7 +29,7 @@ from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import average_components
 from skmoe.experts._linear import LinearExperts, summaries
 from skmoe.families import Family, Normal
-from skmoe.families._base import differences, of_others, of_output
+from skmoe.families._base import WithoutPredictor, differences, of_others, of_output
 from skmoe.families._categorical import Categorical
 from skmoe.protocols import Block, Part
 
@@ -135,14 +135,8 @@ of_others(GivenMeans, "family", ("dispersions", "has_scale", "flat_margin", "dis
 
 
 @dataclass(frozen=True)
-class GivenDensity(Family):
+class GivenDensity(WithoutPredictor):
     """A family without parameters, whose log density is the target."""
-
-    link: ClassVar[str] = ""
-
-    def start(self, y: Array, weight: Array) -> Array:
-        """No predictors."""
-        return np.zeros(0)
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """The target itself."""

@@ -365,7 +365,7 @@ class Positive(Family):
 
 
 class WithoutPredictor(Family):
-    """Distributions that are the same for all rows: `eta` is empty, and what is of rows has one."""
+    """Families without predictors: `eta` is empty, and what differs by predictors is of one row."""
 
     link: ClassVar[str] = ""
 

@@ -337,12 +337,11 @@ class Beta(Family):
         yield by_mean_only, by_dispersion
         one, two = trigamma(shape), trigamma(other)
         of_precision = np.square(mean) * one + np.square(rest) * two - trigamma(precision)
-        information = {
+        yield {
             (0, 0): np.square(slope) * (one + two),
             (0, 1): -slope * (shape * one - other * two),
             (1, 1): np.square(precision) * of_precision,
         }
-        yield information
 
     def components(self, eta: Sequence[Array]) -> parts.BetaComponents:
         """The beta distribution."""

@@ -13,12 +13,7 @@ from scipy.special import digamma, expit, gammaln
 
 from skmoe._numerics.special import trigamma
 from skmoe._numerics.typing import Array
-from skmoe.distributions import (
-    NegativeBinomialComponents,
-    OrdinalComponents,
-    PointMassComponents,
-    PoissonComponents,
-)
+from skmoe.distributions import _discrete as parts
 from skmoe.families._base import (
     LOG_DISPERSION_BOUNDS,
     Curvature,
@@ -89,9 +84,9 @@ class Poisson(_CountFamily):
         yield {(0, 0): mean}
         yield {(0, 0): -mean}
 
-    def components(self, eta: Sequence[Array]) -> PoissonComponents:
+    def components(self, eta: Sequence[Array]) -> parts.PoissonComponents:
         """The Poisson distribution."""
-        return PoissonComponents.single(np.exp(as_outputs(eta)[0]))
+        return parts.PoissonComponents.single(np.exp(as_outputs(eta)[0]))
 
 
 @dataclass(frozen=True)
@@ -152,10 +147,10 @@ class NegativeBinomial(_CountFamily):
         largest, information = 0.5 * np.square(mean / total), mean * size / total
         yield {(0, 0): information, (1, 1): np.minimum(np.abs(second), largest)}
 
-    def components(self, eta: Sequence[Array]) -> NegativeBinomialComponents:
+    def components(self, eta: Sequence[Array]) -> parts.NegativeBinomialComponents:
         """The negative binomial distribution."""
         predictor, log_dispersion = as_outputs(eta)
-        return NegativeBinomialComponents.single(np.exp(predictor), np.exp(log_dispersion))
+        return parts.NegativeBinomialComponents.single(np.exp(predictor), np.exp(log_dispersion))
 
 
 def _at_counts(function: Callable[[Array], Array], y: Array, size: Array) -> Array:
@@ -325,14 +320,14 @@ class Ordinal(Family):
             mean = mean + gap * expit(eta[0] - threshold)
         return mean
 
-    def components(self, eta: Sequence[Array]) -> OrdinalComponents:
+    def components(self, eta: Sequence[Array]) -> parts.OrdinalComponents:
         """The distribution over the values."""
         eta = as_outputs(eta)
         up_to = [expit(threshold - eta[0]) for threshold in self._thresholds(eta)]
         up_to = [np.zeros_like(up_to[0]), *up_to, np.ones_like(up_to[0])]
         probabilities = np.diff(np.stack(np.broadcast_arrays(*up_to)), axis=0)
         weight = np.ones((1, probabilities.shape[-1]))
-        return OrdinalComponents(
+        return parts.OrdinalComponents(
             weight, np.array(self.values), np.moveaxis(probabilities, 0, -2)[None]
         )
 
@@ -378,9 +373,9 @@ class PointMass(WithoutPredictor):
         """The value."""
         return np.array(self.atoms)
 
-    def components(self, eta: Sequence[Array]) -> PointMassComponents:
+    def components(self, eta: Sequence[Array]) -> parts.PointMassComponents:
         """The point mass, of one row."""
-        return PointMassComponents.single(np.array([self.atoms]))
+        return parts.PointMassComponents.single(np.array([self.atoms]))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -13,6 +13,11 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions._components import OutcomeComponents
 from skmoe.families._base import Curvature, Family, of_others
 from skmoe.families._censored import FACTS, METHODS
+
+
+def _of_outcomes(among: Callable[[Iterable[bool]], bool], name: str) -> Any:
+    """A fact that holds if it does for any of the outcomes, or for all of them."""
+    return property(lambda self: among(getattr(family, name) for family in self.outcomes))
 
 
 @dataclass(frozen=True)
@@ -65,30 +70,12 @@ class Product(Family):
         """A mean, and a dispersion if an outcome has one that can depend on features."""
         return ("mean", "dispersion") if self.has_dispersion else ("mean",)
 
-    @property
-    def has_dispersion(self) -> bool:
-        """Whether the dispersion of an outcome can depend on features."""
-        return any(family.has_dispersion for family in self.outcomes)
-
-    @property
-    def has_scale(self) -> bool:  # type: ignore[override]
-        """Whether an outcome has one."""
-        return any(family.has_scale for family in self.outcomes)
-
-    @property
-    def is_continuous(self) -> bool:  # type: ignore[override]
-        """Whether all outcomes have a density."""
-        return all(family.is_continuous for family in self.outcomes)
-
-    @property
-    def takes_bounds(self) -> bool:  # type: ignore[override]
-        """Whether an outcome may be censored."""
-        return any(family.takes_bounds for family in self.outcomes)
-
-    @property
-    def is_count(self) -> bool:  # type: ignore[override]
-        """Whether all outcomes are counts."""
-        return all(family.is_count for family in self.outcomes)
+    # Whether an outcome has a dispersion that can depend on features, has a scale, or may be
+    # censored; and whether all have densities, or all are counts.
+    has_dispersion, has_scale, takes_bounds = (
+        _of_outcomes(any, name) for name in ("has_dispersion", "has_scale", "takes_bounds")
+    )
+    is_continuous, is_count = (_of_outcomes(all, name) for name in ("is_continuous", "is_count"))
 
     # --- the data of the fit ---
 
@@ -142,14 +129,8 @@ class Observed(Family):
         terms = self.family.derivatives(y, eta)
         yield np.where(self.rows, next(terms), 0.0)
         yield [np.where(self.rows, own, 0.0) for own in next(terms)]
-        yield from map(self._kept, terms)
-
-    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
-        """Zero where the outcome is missing."""
-        return self._kept(self.family.second(y, eta))
-
-    def _kept(self, curvature: Curvature) -> Curvature:
-        return {key: np.where(self.rows, own, 0.0) for key, own in curvature.items()}
+        for curvature in terms:
+            yield {key: np.where(self.rows, own, 0.0) for key, own in curvature.items()}
 
 
 OWN = "fitted_to", "in_support", "working_target", "start"

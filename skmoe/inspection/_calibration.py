@@ -294,8 +294,7 @@ def _groups_of_risk(risk: Array, y: Array, horizon: float, n_groups: int) -> Arr
 
 def _binomial_band(n_rows: int, probability: Array) -> Array:
     """Ends (2, B) of the central range, of `BAND_PROBABILITY`, of shares of the rows."""
-    tail = (1.0 - BAND_PROBABILITY) / 2.0
-    return binom.ppf([[tail], [1.0 - tail]], n_rows, probability) / n_rows
+    return np.array(binom.interval(BAND_PROBABILITY, n_rows, probability)) / n_rows
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

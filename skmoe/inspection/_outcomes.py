@@ -175,8 +175,7 @@ def corrected_means(
         factor = weight / np.where(leverage < 1.0 - TINY**0.5, 1.0 - leverage, np.nan)
     products = np.einsum("n,na,nb,nk->abk", factor, residuals, residuals, assigned)
     covariance = np.einsum("jk,abk,lk->ajbl", inverse, products, inverse)
-    size = means.size
-    return means.T.ravel(), covariance.reshape(size, size)
+    return means.T.ravel(), covariance.reshape(means.size, -1)
 
 
 def _values(outcome: Any, n_rows: int) -> tuple[Array, list[str]]:

@@ -466,12 +466,9 @@ def row_density(
         of_classes = np.diagonal(estimator.predict_experts(repeated)) * gate
         return found | {"values": np.arange(len(of_classes)), "probability": of_classes}
     given = None if offset is None else np.repeat(offset[None], n_experts, axis=0)
-    experts, mixture = (
-        subject.one_output(
-            estimator, estimator.predict_dist(repeated, offset=given, gate_proba=proba), target
-        )
-        for proba in (np.eye(n_experts), np.tile(gate, (n_experts, 1)))
-    )
+    of_rows = estimator, repeated, target, given
+    experts = subject.distribution_of(*of_rows, np.eye(n_experts))
+    mixture = subject.distribution_of(*of_rows, np.tile(gate, (n_experts, 1)))
 
     def at(method: Any, points: Array) -> Array:
         return np.asarray(method(points[None]).T)
@@ -525,9 +522,8 @@ def row_contributions(
         ahead = np.where(order, fraction[1:, None, None], fraction[:-1, None, None])
         rows = subject.path_rows(X, row, ahead.reshape(-1, n_features))
         shape = n_steps, n_features + 1, -1
-        mean = subject.one_target(
-            estimator.predict_experts(rows, **given(rows)), target, 2
-        ).reshape(shape)
+        means = estimator.predict_experts(rows, **given(rows))
+        mean = subject.one_target(means, target, 2).reshape(shape)
         gate = gate_of(rows).reshape(shape)
         # The gate moves before the experts, or backwards after them.
         first, last = (-1, 0) if backwards else (0, -1)

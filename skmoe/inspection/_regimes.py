@@ -151,11 +151,7 @@ class GateDisplay(draw.DisplayOfPanels):
         chosen = subject.check_panels("features", features, estimator, most=2)
         origins = range(len(names)) if subject.has_series(estimator) else [0]
         panels = [
-            cls(
-                **gate_over(estimator, X, columns, labels, origin),
-                expert_names=names,
-                feature_note=note,
-            )
+            cls(**gate_over(estimator, X, columns, labels, origin), feature_note=note)
             for columns in chosen or [[subject.leading_feature(estimator, X)]]
             for origin in origins
         ]
@@ -215,18 +211,18 @@ def gate_over(
             'features must be drawn one at a time with gate="markov", which has probabilities '
             f"after each expert. Pass a list of two: features={list(columns)}."
         )
-    points = np.meshgrid(*(axis.grid for axis in axes))
+    points, names = np.meshgrid(*(axis.grid for axis in axes)), subject.names_of_experts(estimator)
     rows = subject.make_grid(X, columns, np.stack([values.ravel() for values in points], axis=1))
     if subject.has_series(estimator):
         moves = transition_probabilities(estimator, rows)
         gate, gate_name = np.diagonal(moves, axis1=1, axis2=2), "Probability of staying"
         if origin is not None:
-            after = subject.names_of_experts(estimator)[origin]
-            gate, gate_name = moves[:, origin], f"Probability after\n{after}"
+            gate, gate_name = moves[:, origin], f"Probability after\n{names[origin]}"
     else:
         gate_name = GateDisplay.gate_name
         gate = estimator.predict_gate(rows).reshape(*points[0].shape, -1)
     return {
+        "expert_names": names,
         "gate_name": gate_name,
         "feature_names": [axis.name for axis in axes],
         "values": [axis.positions for axis in axes],
@@ -416,7 +412,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
         gate = None
         if len(names) > 1:
             arrays = gate_over(estimator, X, [column], labels, None)
-            gate = GateDisplay(**arrays, expert_names=names, feature_note=note)
+            gate = GateDisplay(**arrays, feature_note=note)
         displays = []
         for rows in targets:
             columns: list[Any] = [of_experts] * len(names)
@@ -793,19 +789,14 @@ class CourseDisplay(draw.DisplayOfPanels):
 
     def _draw_regimes(self, ax: Any) -> None:
         """A rectangle for each row, up to the middle between its time and that of the next."""
-        from matplotlib.collections import PolyCollection
-
         at = np.asarray(ax.convert_xunits(self.times), dtype=float)
         middle = (at[1:] + at[:-1]) / 2.0
         first, last = (middle[:1], middle[-1:]) if len(middle) else (at - 0.5, at + 0.5)
         edges = np.concatenate([2.0 * at[:1] - first, middle, 2.0 * at[-1:] - last])
-        low, high = np.zeros((2, len(at))), np.ones((2, len(at)))
-        horizontal = np.stack([edges[:-1], edges[1:], edges[1:], edges[:-1]], axis=1)
-        corners: Any = np.stack([horizontal, np.concatenate([low, high]).T], axis=2)
+        bars, heights = np.column_stack([edges[:-1], np.diff(edges)]), (0.0, 1.0)
         colours = draw.region_colours(self.regimes, 0.0, MAX_INTENSITY)
-        style: dict[str, Any] = {"facecolors": colours, "linewidths": 0, "antialiaseds": False}
-        bands = PolyCollection(corners, transform=ax.get_xaxis_transform(), zorder=0, **style)
-        self.bands_ = ax.add_collection(bands, autolim=False)
+        style = {"facecolors": colours, "linewidths": 0, "antialiaseds": False, "zorder": 0}
+        self.bands_ = ax.broken_barh(bars, heights, transform=ax.get_xaxis_transform(), **style)
         ax.set_xlim(edges[[0, -1]])
 
 

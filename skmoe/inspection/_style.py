@@ -261,12 +261,11 @@ def label_target(ax: Any, name: str) -> None:
 
 def label_categories(ax: Any, categories: Sequence[str]) -> None:
     """Names along the horizontal axis; many or long ones are turned, in their first line."""
-    positions = np.arange(len(categories))
-    ax.set_xticks(positions, categories)
+    names, style = categories, {}
     if sum(len(text) for text in categories) > MAX_LEVEL_CHARACTERS:
         names = shortened([text.split("\n")[0] for text in categories], MAX_LEVEL_WIDTH)
-        turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
-        ax.set_xticks(positions, names, **turned)
+        style = {"rotation": 40, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
+    ax.set_xticks(range(len(names)), names, **style)
     ax.set_xlim(-0.6, len(categories) - 0.4)
 
 

@@ -538,17 +538,18 @@ HOLLOW = "\n(hollow: censored)"
 PER_EXPOSURE = " per unit of exposure"
 
 
-def one_output(estimator: Any, distribution: Any, index: int) -> Any:
-    """Predictive distribution of one of the outputs."""
-    has_several = hasattr(estimator, "output_names_")
-    return distribution.marginal(index) if has_several else distribution
+def distribution_of(
+    estimator: Any, X: Any, index: int, offset: Any, gate: Array, **given: Any
+) -> Any:
+    """Predictive distribution of one output, by probabilities (n, K) of the experts."""
+    found = estimator.predict_dist(X, offset=offset, gate_proba=gate, **given)
+    return found.marginal(index) if hasattr(estimator, "output_names_") else found
 
 
 def observed_distribution(estimator: Any, rows: Rows, index: int, offset: Any, **given: Any) -> Any:
     """Predictive distribution of one output of rows, which know earlier ones of their series."""
     gate = gate_of_rows(estimator, rows)
-    found = estimator.predict_dist(rows.X, offset=offset, gate_proba=gate, **given)
-    return one_output(estimator, found, index)
+    return distribution_of(estimator, rows.X, index, offset, gate, **given)
 
 
 def predicted_survival(
@@ -558,8 +559,8 @@ def predicted_survival(
     curves = []
     for proba in (*np.eye(gate.shape[1]), gate):  # of each expert alone, and of all
         given = np.broadcast_to(proba, gate.shape)
-        distribution = estimator.predict_dist(rows, offset=offset, gate_proba=given)
-        curves.append(one_output(estimator, distribution, index).sf(times[None]))
+        found = distribution_of(estimator, rows, index, offset, given)
+        curves.append(found.sf(times[None]))
     return np.stack(curves[:-1], axis=1), curves[-1]
 
 
@@ -771,5 +772,4 @@ def positive_rows(rows: Rows) -> Rows:
 
 def deviation(values: Array, weight: Array) -> float:
     """Standard deviation of weighted values."""
-    centred = values - weight @ values / weight.sum()
-    return float(np.sqrt(weight @ centred**2 / weight.sum()))
+    return float(np.sqrt(np.cov(values, aweights=weight, ddof=0)))

@@ -37,8 +37,7 @@ def supports_partial_fit(estimator: Any) -> bool:
     chosen = {conflicts.STREAM: conflicts.STREAM} | conflicts.chosen_options(estimator)
     if not is_parametric(estimator.expert):
         chosen[conflicts.ESTIMATORS] = Choice("expert", estimator.expert)
-    message = conflicts.conflict_of(chosen)
-    if message:
+    if message := conflicts.conflict_of(chosen):
         raise AttributeError(message)
     return True
 

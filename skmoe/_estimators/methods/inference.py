@@ -26,6 +26,7 @@ from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import count_parameters
 from skmoe._estimators.methods import draws
 from skmoe._estimators.methods.new_rows import ExpertNamesMixin, NewRowsMixin, labels_of
+from skmoe._inference import effects
 from skmoe._inference.coefficients import (
     derivatives_of,
     indicator_columns,
@@ -35,19 +36,7 @@ from skmoe._inference.coefficients import (
     require_distribution,
 )
 from skmoe._inference.designs import clusters_of, kinds_of_weights, warn_of_weights
-from skmoe._inference.effects import (
-    AverageEffects,
-    Explanation,
-    Quantity,
-    average_effects_of,
-    feature_effects,
-    has_gate_effects,
-    nearest_changes,
-    note_on_means,
-    predictions_of,
-    slopes_by_coordinates,
-    warn_of_times,
-)
+from skmoe._inference.effects import AverageEffects, Explanation, Quantity, slopes_by_coordinates
 from skmoe._inference.inference import Inference, delta_errors, delta_method, frame_of
 from skmoe._inference.summary import Findings, FitStatistics, Summary, fit_statistics, make_summary
 from skmoe._mixture.em import Objective, em
@@ -299,10 +288,11 @@ def infer_average_effects(
         return checked._replace(weight=rows.weight, time=None, series=None)
 
     ends = ((name, validated(low), validated(high), width) for name, low, high, width in changes)
-    found = average_effects_of(fitted, ends, labels, on_gate, inference, at_time)
+    found = effects.average_effects_of(fitted, ends, labels, on_gate, inference, at_time)
     if on_gate or at_time or not hasattr(estimator, "last_time_"):
         return found
-    return replace(found, note=note_on_means(fitted, validated(rows.X), estimator.last_time_))
+    note = effects.note_on_means(fitted, validated(rows.X), estimator.last_time_)
+    return replace(found, note=note)
 
 
 @underflow_to_zero
@@ -311,7 +301,7 @@ def infer_predictions(
 ) -> Any:
     """Frame of predictions for new rows, with intervals, as `Inference.predictions` describes."""
     asked, labels = Quantity.checked(*quantity), labels_of(estimator)
-    warn_of_times(estimator, asked.times)
+    effects.warn_of_times(estimator, asked.times)
     if asked.what == "mean":
         estimator._check_mean()
     elif labels.classes:
@@ -319,7 +309,7 @@ def infer_predictions(
     else:
         require_distribution(estimator._fitted.mixture.experts, f"what={asked.what!r}")
     rows = estimator._checked(given)._replace(time=None, series=None)
-    columns = predictions_of(inference, estimator._fitted, rows, asked, level)
+    columns = effects.predictions_of(inference, estimator._fitted, rows, asked, level)
     names = given.X.index if hasattr(given.X, "iloc") else range(rows.n_rows)
     levels: dict[str, Any] = {"row": names}
     levels |= {"time": asked.times} if asked.times.ndim else {}
@@ -345,7 +335,6 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
     n_experts_: int
     _in_units: Any
     n_parameters_: float
-    feature_range_: Any
 
     @property
     def coefficient_blocks_(self) -> tuple[Block, ...]:
@@ -871,20 +860,21 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             means = means + fitted.preprocessor.target_scaling.scale[:, None] * of_units.shift
         arrays = {"gate": gate.T, "experts": self._squeeze_outputs(means.transpose(2, 0, 1))}
         if hasattr(self, "expert_coef_"):
-            effects = feature_effects(fitted, attributes, rows, gate, means)
-            effects = effects[:, :, 0] if attributes["expert_coef_"].ndim == 2 else effects
-            arrays["slope"] = effects[:, 0]
-            if has_gate_effects(fitted, attributes):
-                arrays["gate_effect"] = effects[:, 1]
+            found = effects.feature_effects(fitted, attributes, rows, gate, means)
+            found = found[:, :, 0] if attributes["expert_coef_"].ndim == 2 else found
+            arrays["slope"] = found[:, 0]
+            if effects.has_gate_effects(fitted, attributes):
+                arrays["gate_effect"] = found[:, 1]
         extra = fitted.preprocessor.extra_features
         if extra is not None and extra.base is not None:
             base = predict_base(extra.base, rows.X, extra.classes)
             arrays["base"] = self._squeeze_outputs(base if extra.classes is None else np.exp(base))
         index, switch = X.index if hasattr(X, "iloc") else None, None
         depends = self.n_experts_ > 1 and fitted.mixture.gate.depends_on_features
-        if depends and has_gate_effects(fitted, attributes):
+        if depends and effects.has_gate_effects(fitted, attributes):
             scale = self._in_units(fitted).preprocessor.feature_scaling.scale
             stays = indicator_columns(fitted, attributes.get("feature_range_"))
             scale = np.where(np.isfinite(scale) & ~stays, scale, 0.0)
-            switch = nearest_changes(fitted.log_gate(rows.X), attributes["gate_coef_"], scale)
+            log_gate, slopes = fitted.log_gate(rows.X), attributes["gate_coef_"]
+            switch = effects.nearest_changes(log_gate, slopes, scale)
         return Explanation(arrays, labels_of(self), index, switch)

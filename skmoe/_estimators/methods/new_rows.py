@@ -130,12 +130,11 @@ def _map_chunks(
     of_chunk = dask.delayed(partial(_of_chunk, name, options, empty), pure=False)
     chunks = chunks_of({"X": X} | by_row)
     sizes = chunk_sizes(X) or [np.nan] * len(chunks)
-    return array.concatenate(
-        [
-            array.from_delayed(of_chunk(fitted, chunk), (size, *empty.shape[1:]), meta=empty)
-            for chunk, size in zip(chunks, sizes, strict=True)
-        ]
-    )
+    results = [
+        array.from_delayed(of_chunk(fitted, chunk), (size, *empty.shape[1:]), meta=empty)
+        for chunk, size in zip(chunks, sizes, strict=True)
+    ]
+    return array.concatenate(results)
 
 
 def _of_chunk(name: str, options: dict[str, Any], empty: Array, fitted: Any, chunk: Any) -> Any:

@@ -22,7 +22,6 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
     """Methods of regressions: means, and predictive distributions if the experts have them."""
 
     _single_output: bool
-    dispersion: str
     _multi_output = True
 
     # Default of `alpha` without and with a base model.
@@ -144,9 +143,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         self._warn_of_missing("score", Rows(X, y, offset=offset), "offset")
         past = self._past(y, units, time)
         if var_weights is not None:
-            sample_weight = np.multiply(
-                1.0 if sample_weight is None else sample_weight, var_weights
-            )
+            weight = 1.0 if sample_weight is None else sample_weight
+            sample_weight = np.multiply(weight, var_weights)
         return score_of_prediction(self, self.predict(X, offset=offset, **past), y, sample_weight)
 
     def _concordance(self, rows: Rows, given: Rows) -> float:
@@ -158,7 +156,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         past = self._past(given.y, given.unit, given.time)
         last = point_values(bounds[weight > 0.0]).max(axis=0)
         horizon = self._squeeze_outputs(np.broadcast_to(last, bounds.shape))
-        known = given.X, past.get("y"), given.offset, past["units"], past["time"], None
+        known = given._replace(weight=None, y=past.get("y"))
         distribution = self._distribution("score", known, None)
         means = distribution.restricted_mean(horizon).reshape(bounds.shape)
         outputs = zip(bounds["lower"].T, bounds["upper"].T, means.T, strict=True)
@@ -239,9 +237,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         >>> dist.mean.round(1), dist.interval(0.9).shape
         (array([2., 2.]), (2, 2))
         """
-        return self._distribution(
-            "predict_dist", (X, y, offset, units, time, var_weights), gate_proba
-        )
+        given = Rows(X, y, None, offset, units, time=time, n_values=var_weights)
+        return self._distribution("predict_dist", given, gate_proba)
 
     @supports_dask
     def predict_interval(
@@ -303,9 +300,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         array([[1.9, 2.1]])
         """
         check_coverage(coverage)
-        return self._distribution(
-            "predict_interval", (X, y, offset, units, time, var_weights), gate_proba
-        ).interval(coverage)
+        given = Rows(X, y, None, offset, units, time=time, n_values=var_weights)
+        return self._distribution("predict_interval", given, gate_proba).interval(coverage)
 
     @supports_dask
     def predict_quantile(
@@ -354,9 +350,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         ValueError
             If a probability is outside (0, 1), or the experts have no predictive distribution.
         """
-        return self._distribution(
-            "predict_quantile", (X, y, offset, units, time, var_weights), gate_proba
-        ).ppf(q)
+        given = Rows(X, y, None, offset, units, time=time, n_values=var_weights)
+        return self._distribution("predict_quantile", given, gate_proba).ppf(q)
 
     def sample(
         self,
@@ -410,19 +405,14 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             distribution.
         """
         n_samples = check_integer("n_samples", n_samples, least=1)
-        distribution = self._distribution(
-            "sample", (X, y, offset, units, time, var_weights), gate_proba
-        )
+        given = Rows(X, y, None, offset, units, time=time, n_values=var_weights)
+        distribution = self._distribution("sample", given, gate_proba)
         return np.asarray(distribution.rvs(n_samples, random_state))
 
-    def _distribution(
-        self, method: str, given: tuple[Any, ...], gate_proba: Any
-    ) -> PredictiveDistribution:
-        X, y, offset, units, time, n_values = given
-        rows = Rows(X, y, offset=offset, unit=units, time=time, n_values=n_values)
-        self._warn_of_missing(method, rows, "offset")
+    def _distribution(self, method: str, given: Rows, gate_proba: Any) -> PredictiveDistribution:
+        self._warn_of_missing(method, given, "offset")
         require_distribution(self._fitted.mixture.experts, method)
-        rows, *known = self._with_gate(rows, gate_proba)
+        rows, *known = self._with_gate(given, gate_proba)
         found = self._fitted.distribution(rows, self._single_output, *known)
         found.output_names = getattr(self, "output_names_", ())
         return found

@@ -351,6 +351,5 @@ def conflict_of(chosen: Mapping[str, Any]) -> str:
 
 def check_conflicts(chosen: Mapping[str, Any]) -> None:
     """Raise ValueError if two of the options do not go together."""
-    message = conflict_of(chosen)
-    if message:
+    if message := conflict_of(chosen):
         raise ValueError(message)

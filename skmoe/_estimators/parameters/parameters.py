@@ -27,6 +27,7 @@ from skmoe._data.checks import (
 )
 from skmoe._data.preprocessing import Standardization, fit_standardization
 from skmoe._data.rows import Rows, by_output, check_two_classes, class_weights
+from skmoe._estimators.parameters import parts
 from skmoe._estimators.parameters.conflicts import (
     NORMAL,
     PARAMETERS_OF_OPTIONS,
@@ -35,14 +36,6 @@ from skmoe._estimators.parameters.conflicts import (
     chosen_options,
     is_for_each_expert,
     listed,
-)
-from skmoe._estimators.parameters.parts import (
-    check_blocks,
-    check_estimator,
-    check_length,
-    resolve_experts,
-    resolve_families,
-    resolve_gate,
 )
 from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.partitions import INITIALIZERS, InitData
@@ -399,18 +392,18 @@ def validate_parameters(estimator: Any, models: list[Any] | None = None) -> FitP
     n_experts = values["n_experts"] if models is None else len(models)
     families, option = NORMAL, values["family"]
     if not (isinstance(option, str) and option == "normal"):
-        families = resolve_families(option, n_experts)
+        families = parts.resolve_families(option, n_experts)
     if not is_plain and models is None:
         check_conflicts(chosen_options(estimator, families))
-        check_length("expert", values["expert"], n_experts)
+        parts.check_length("expert", values["expert"], n_experts)
         if is_for_each_expert(values["expert_features"]):
-            check_length("expert_features", values["expert_features"], n_experts)
+            parts.check_length("expert_features", values["expert_features"], n_experts)
     gate, expert = values["gate"], values.get("expert", models)
     has_default_gate = isinstance(gate, str) and gate == DEFAULT_GATE and n_experts > 1
     if isinstance(gate, str) and gate == DEFAULT_GATE and n_experts == 1:
         gate = ConstantGate()
     elif not has_default_gate:
-        gate = resolve_gate(gate, values["gate_alpha"], n_experts)
+        gate = parts.resolve_gate(gate, values["gate_alpha"], n_experts)
     is_classification = isinstance(estimator, ClassifierMixin)
     task_name = "classifier" if is_classification else "regressor"
     kinds = EXPERTS.get(expert, {}) if isinstance(expert, str) else {}
@@ -429,11 +422,11 @@ def validate_parameters(estimator: Any, models: list[Any] | None = None) -> FitP
         own = {field.name for field in fields(kind)} & options.keys()
         experts = kind(**{name: options[name] for name in own})
         if isinstance(experts, Experts):
-            check_blocks(experts)
+            parts.check_blocks(experts)
     elif models is None:
-        experts, estimators = resolve_experts(expert, task_name)
+        experts, estimators = parts.resolve_experts(expert, task_name)
     if values.get("base") is not None:
-        check_estimator("base", values["base"], task_name)
+        parts.check_estimator("base", values["base"], task_name)
     mean_family = None if experts is not None or families == NORMAL else MeanFamily(families[:1])
     # A stack has one start; the seeds of its models are those after the seeds of a mixture.
     n_init = values.get("n_init", N_COSTLY_STARTS)

@@ -170,11 +170,9 @@ def _map_block(
 ) -> Any:
     """Sum of a function over parts of a block; None if no row has positive weight."""
     rows, _ = source.dataset(index, block)
-    return (
-        reduce(add_fields, map(block_fn, row_data.split_into_blocks(rows)))
-        if len(rows.weight)
-        else None
-    )
+    if not len(rows.weight):
+        return None
+    return reduce(add_fields, map(block_fn, row_data.split_into_blocks(rows)))
 
 
 def _add_if_any(one: Any, other: Any) -> Any:
@@ -225,9 +223,8 @@ class Moments(NamedTuple):
 
 def compute_moments(X: Design, weight: Array) -> Moments:
     """Moments of the columns of X."""
-    return Moments(
-        float(weight.sum()), *preprocessing.fit_standardization(X, weight, of_constant=0.0)
-    )
+    scaling = preprocessing.fit_standardization(X, weight, of_constant=0.0)
+    return Moments(float(weight.sum()), *scaling)
 
 
 def merge_moments(old: Moments, new: Moments) -> Moments:
@@ -316,7 +313,7 @@ def _summary_of(blocks: RowBlocks, source: BlockSource) -> BlockSummary:
     """Statistics of all blocks."""
     found: Any
     if isinstance(blocks, DaskBlocks):
-        source.checked(0, blocks.first())  # the other blocks are compared with the first one
+        source.checked(0, next(iter(blocks)))  # the other blocks are compared with the first one
         found = blocks.map_reduce(partial(_summarize, source), _merge)
     else:
         summaries = (_summarize(source, index, block) for index, block in enumerate(blocks))

@@ -356,8 +356,7 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
         return _check_outcomes(params, y, weight)
     if not has_bounds(y):
         _check_no_status(params.family_name, family, y)
-    obstacle = family.obstacle(np.atleast_2d(y.T))
-    if obstacle:
+    if obstacle := family.obstacle(np.atleast_2d(y.T)):
         raise ValueError(
             f"{params.family_name} needs {obstacle}. Use another family, such as "
             'family="normal", or several mixtures for several outputs.'

@@ -233,13 +233,11 @@ def make_pictures(report: panels.Report) -> list[Picture]:
     if estimator.n_experts_ > 1:
         options = {"sample_weight": rows.weight, "known_experts": rows.possible}
         options |= {"var_weights": rows.n_values, "max_features": report.max_features}
-        named = (
-            "Experts and features",
-            "Features by experts. The texts above have the coefficients.",
-        )
+        title = "Experts and features"
+        seen = "Features by experts. The texts above have the coefficients."
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
-            pictures.append(draw(*named, SegmentProfileDisplay, estimator, rows, **options))
+            pictures.append(draw(title, seen, SegmentProfileDisplay, estimator, rows, **options))
     return pictures
 
 
@@ -311,11 +309,10 @@ def _effects_on_leaving(inference: Inference) -> list[tuple[Any, ...]]:
     """Odds ratios of transitions for one unit more of each feature, with intervals and p values."""
     with np.errstate(over="ignore"):
         ratios, ends = np.exp(inference.estimates), np.exp(inference.conf_int(CONFIDENCE_LEVEL))
+    columns = zip(inference.terms, ratios, ends, inference.p_values, strict=True)
     return [
-        (term.part.removeprefix(f"{TRANSITIONS} "), *term[1:], ratio, interval, p_value)
-        for term, ratio, interval, p_value in zip(
-            inference.terms, ratios, ends, inference.p_values, strict=True
-        )
+        (term.part.removeprefix(f"{TRANSITIONS} "), *term[1:], *numbers)
+        for term, *numbers in columns
         if term.part.startswith(TRANSITIONS) and term.name != INTERCEPT
     ]
 

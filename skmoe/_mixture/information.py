@@ -457,7 +457,7 @@ CURVATURE = 100.0
 # Most steps in a row, shortest fraction of a step, and iterations of EM before the next attempt.
 MAX_STEPS_IN_A_ROW = 10
 MIN_FRACTION, MIN_FRACTION_OF_SAMPLE = 1.0 / 64.0, 0.1
-EM_ITERATIONS_BETWEEN = 12
+EM_ITERATIONS_BETWEEN = 25
 
 # Fits of many rows make so many steps with an information matrix, of a sample or of all rows. They
 # end at a shift that is shorter, as it is known less precisely.

@@ -260,6 +260,10 @@ class DaskBlocks(RowBlocks):
         super().__init__(lambda: (block.compute() for block in blocks))
         self.blocks = blocks
 
+    def first(self) -> tuple[Any, ...]:
+        """The first block, in this process."""
+        return tuple(self.blocks[0].compute())
+
     def map_reduce(
         self, block_fn: Callable[[int, tuple[Any, ...]], Any], merge: Callable[[Any, Any], Any]
     ) -> Any:

@@ -313,7 +313,7 @@ def _summary_of(blocks: RowBlocks, source: BlockSource) -> BlockSummary:
     """Statistics of all blocks."""
     found: Any
     if isinstance(blocks, DaskBlocks):
-        source.checked(0, next(iter(blocks)))  # the other blocks are compared with the first one
+        source.checked(0, blocks.first())  # the other blocks are compared with the first one
         found = blocks.map_reduce(partial(_summarize, source), _merge)
     else:
         summaries = (_summarize(source, index, block) for index, block in enumerate(blocks))

@@ -35,7 +35,9 @@ def test_copies_and_files():
     again = clone(MOE)
     assert again.random_features == [0]
     assert not hasattr(again, "random_covariance_")
-    assert_array_equal(again.fit(X, Y, units=UNITS).random_covariance_, MOE.random_covariance_)
+    again.fit(X, Y, units=UNITS)
+    # The last bits depend on the number of threads.
+    assert_allclose(again.random_covariance_, MOE.random_covariance_, rtol=1e-9)
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])

@@ -588,10 +588,10 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int, sample: Any) ->
             continue
         change = theta[0] - run.theta
         run = run._replace(theta=theta[0], lower_bounds=[*run.lower_bounds, reached])
-        if is_of_sample and fraction < MIN_FRACTION_OF_SAMPLE:
-            break  # far from the maximum EM leads upward faster
         if objective.observer is not None and objective.observer(run.n_iter, run):
             return run._replace(stopped=True, converged=converged)
+        if is_of_sample and fraction < MIN_FRACTION_OF_SAMPLE:
+            return run._replace(converged=False)  # far from the maximum EM leads upward faster
         # Where a whole step is short, what it leaves is shorter than its square.
         if not is_of_sample and fraction == 1.0 and CURVATURE * step.shift**2 <= negligible:
             converged = True

@@ -8,6 +8,7 @@ recipes with other models.
 from __future__ import annotations
 
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -22,7 +23,6 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
@@ -34,9 +34,9 @@ from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._numerics.typing import Array
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
-# Inverse squared widths of a kernel, and penalties, that are compared; the most rows with which
-# widths are.
-SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
+# Inverse squared widths of a kernel beside one, and penalties, that are compared; the most rows with
+# which widths are.
+SCALES = (0.1, 0.3, 3.0, 10.0)
 RIDGE_PENALTIES = np.logspace(-6.0, 2.0, 9)
 MAX_ROWS_OF_SEARCH = 1000
 
@@ -236,13 +236,14 @@ class KernelMetric(KernelFeatures):
         trees.fit(sample, _numeric_target(target, self.is_class))
         kernel = KernelFeatures(self.n_components, self.is_class, seed)
 
-        def error(units: Array) -> float:
-            return float(kernel.fit(sample * units, target).error_)
+        def scored(units: Array) -> tuple[float, Array]:
+            return float(kernel.fit(sample * units, target).error_), units
 
         factors = trees.feature_importances_, np.full(X.shape[1], 1.0 / X.shape[1])
         units = [np.sqrt(factor) / np.where(std > 0.0, std, 1.0) for factor in factors]
-        best = min(units, key=error)
-        self.units_ = min((np.sqrt(scale) * best for scale in SCALES), key=error)
+        best = min(map(scored, units), key=itemgetter(0))
+        scaled = (np.sqrt(scale) * best[1] for scale in SCALES)
+        self.units_ = min(best, *map(scored, scaled), key=itemgetter(0))[1]
         return self
 
     def transform(self, X: Any) -> Array:
@@ -258,7 +259,11 @@ def _gaussian_kernel(rows: Array, X: Array) -> Array:
 
 def _numeric_target(y: Array, is_class: bool) -> Array:
     """Numbers, or indicators of classes: one for two of them."""
-    return np.squeeze(LabelBinarizer().fit_transform(y).astype(float)) if is_class else y
+    if not is_class:
+        return y
+    classes = np.unique(y)
+    indicators = (y[:, None] == classes).astype(float)
+    return indicators if len(classes) > 2 else indicators[:, -1]
 
 
 def _cross_validated_ridge(features: Array, target: Array, weight: Array) -> Any:

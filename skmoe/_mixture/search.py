@@ -396,9 +396,11 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
 def _with_reinitialized_experts(problem: Problem, objective: Objective, run: Run) -> Run:
     """The run, or a better one after collapsed experts were re-initialised.
 
-    They start on the rows with the lowest likelihood, and EM runs again.
+    They start on the rows with the lowest likelihood, and EM runs again. If it gains less than an
+    expert has coefficients, it does not begin a second time: noise gives that much [5]_.
     """
     mixture, rows = objective.mixture, problem.rows_in_memory
+    least = mixture.size / (mixture.n_experts * rows.weight.sum())
     for _ in range(MAX_REINITIALIZATIONS):
         if run.failed:
             break
@@ -420,9 +422,10 @@ def _with_reinitialized_experts(problem: Problem, objective: Objective, run: Run
         n_left, n_earlier = problem.max_iter - run.n_earlier, run.n_earlier
         start = Run(theta, [], n_earlier=n_earlier)
         candidate = em(again, start, n_left, problem.tol)
-        if candidate.lower_bound <= run.lower_bound:
+        gain = candidate.lower_bound - run.lower_bound
+        run = candidate if gain > 0.0 else run
+        if gain < least:
             break
-        run = candidate
     return run
 
 

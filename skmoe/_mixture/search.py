@@ -396,11 +396,12 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
 def _with_reinitialized_experts(problem: Problem, objective: Objective, run: Run) -> Run:
     """The run, or a better one after collapsed experts were re-initialised.
 
-    They start on the rows with the lowest likelihood, and EM runs again. If it gains less than an
-    expert has coefficients, it does not begin a second time: noise gives that much [5]_.
+    They start on the rows with the lowest likelihood, and EM runs again. In a trial it does not
+    begin a second time if it gains less than an expert has coefficients: noise gives that much [5]_.
     """
     mixture, rows = objective.mixture, problem.rows_in_memory
-    least = mixture.size / (mixture.n_experts * rows.weight.sum())
+    is_trial = problem.previous is not None and not problem.ends_at_maximum
+    least = is_trial * mixture.size / (mixture.n_experts * rows.weight.sum())
     for _ in range(MAX_REINITIALIZATIONS):
         if run.failed:
             break
@@ -424,7 +425,7 @@ def _with_reinitialized_experts(problem: Problem, objective: Objective, run: Run
         candidate = em(again, start, n_left, problem.tol)
         gain = candidate.lower_bound - run.lower_bound
         run = candidate if gain > 0.0 else run
-        if gain < least:
+        if gain <= least:
             break
     return run
 

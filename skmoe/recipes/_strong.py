@@ -34,8 +34,8 @@ from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._numerics.typing import Array
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
-# Inverse squared widths of a kernel beside one, and penalties, that are compared; the most rows with
-# which widths are.
+# Inverse squared widths of a kernel beside one, and penalties, that are compared; the most rows
+# with which widths are.
 SCALES = (0.1, 0.3, 3.0, 10.0)
 RIDGE_PENALTIES = np.logspace(-6.0, 2.0, 9)
 MAX_ROWS_OF_SEARCH = 1000

@@ -193,7 +193,8 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
         self.rows_, self.penalty_ = X[rows], 1.0
         kernel = _gaussian_kernel(self.rows_, self.rows_) + JITTER * np.eye(len(rows))
         self.factor_ = cholesky(kernel, lower=True)
-        features, target = self.transform(X), _numeric_target(np.asarray(y), self.is_class)
+        features, y = self.transform(X), np.asarray(y)
+        target = _indicators(y) if self.is_class else y
         weight = np.ones(len(X)) if sample_weight is None else sample_weight
         self.error_, self.penalty_, coef = _cross_validated_ridge(features, target, weight)
         self.intercept_ = np.average(target - features @ coef, axis=0, weights=weight)
@@ -233,7 +234,7 @@ class KernelMetric(KernelFeatures):
         self.mean_, std = X.mean(axis=0), X.std(axis=0)
         sample, target = X[rows] - self.mean_, np.asarray(y)[rows]
         trees = ExtraTreesRegressor(20, min_samples_leaf=3, random_state=seed)
-        trees.fit(sample, _numeric_target(target, self.is_class))
+        trees.fit(sample, _indicators(target) if self.is_class else target)
         kernel = KernelFeatures(self.n_components, self.is_class, seed)
 
         def scored(units: Array) -> tuple[float, Array]:
@@ -257,13 +258,10 @@ def _gaussian_kernel(rows: Array, X: Array) -> Array:
     return np.exp(np.minimum(2.0 * (rows @ X.T) - squares, 0.0))
 
 
-def _numeric_target(y: Array, is_class: bool) -> Array:
-    """Numbers, or indicators of classes: one for two of them."""
-    if not is_class:
-        return y
-    classes = np.unique(y)
-    indicators = (y[:, None] == classes).astype(float)
-    return indicators if len(classes) > 2 else indicators[:, -1]
+def _indicators(y: Array) -> Array:
+    """Indicators of classes: one for two of them."""
+    found = (y[:, None] == np.unique(y)).astype(float)
+    return found if found.shape[1] > 2 else found[:, -1]
 
 
 def _cross_validated_ridge(features: Array, target: Array, weight: Array) -> Any:

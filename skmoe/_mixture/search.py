@@ -380,8 +380,7 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
     for i in range(N_FOLDS):
         others, left_out = (init_data.part(np.flatnonzero(own)) for own in (fold != i, fold == i))
         own = problem._replace(rows=others.rows, init_data=others, init="auto", seeds=seeds)
-        starts = first_starts.first_rounds(own)
-        best = max((start.run for start in starts), key=lambda run: run.lower_bound)
+        best = max(first_starts.first_rounds(own), key=lambda start: start.run.lower_bound).run
         data = Data(left_out.rows, mixture.experts.dispersion_columns)
         for one, sign in ((mixture, 1.0), (problem.mixture, -1.0)):
             run = em(own.objective(one), best.theta, N_FOLD_ITER, problem.tol)

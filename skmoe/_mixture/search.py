@@ -380,8 +380,7 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
     for i in range(N_FOLDS):
         others, left_out = (init_data.part(np.flatnonzero(own)) for own in (fold != i, fold == i))
         own = problem._replace(rows=others.rows, init_data=others, init="auto", seeds=seeds)
-        starts = first_starts.first_rounds(own)
-        best = max((start.run for start in starts), key=lambda run: run.lower_bound)
+        best = max(first_starts.first_rounds(own), key=lambda start: start.run.lower_bound).run
         data = Data(left_out.rows, mixture.experts.dispersion_columns)
         for one, sign in ((mixture, 1.0), (problem.mixture, -1.0)):
             run = em(own.objective(one), best.theta, N_FOLD_ITER, problem.tol)
@@ -396,9 +395,12 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
 def _with_reinitialized_experts(problem: Problem, objective: Objective, run: Run) -> Run:
     """The run, or a better one after collapsed experts were re-initialised.
 
-    They start on the rows with the lowest likelihood, and EM runs again.
+    They start on the rows with the lowest likelihood, and EM runs again. A trial does not begin a
+    second time after a gain of less than an expert has coefficients: noise gives that much [5]_.
     """
     mixture, rows = objective.mixture, problem.rows_in_memory
+    is_trial = problem.previous is not None and not problem.ends_at_maximum
+    least = is_trial * mixture.size / (mixture.n_experts * rows.weight.sum())
     for _ in range(MAX_REINITIALIZATIONS):
         if run.failed:
             break
@@ -413,16 +415,15 @@ def _with_reinitialized_experts(problem: Problem, objective: Objective, run: Run
         fraction = np.cumsum(rows.unit_weight[order]) / rows.weight.sum()
         worst = order[fraction <= max(len(collapsed) / len(resp), fraction[0])]
         resp[:, worst] *= 1.0 - LABEL_SMOOTHING
-        for i, k in enumerate(collapsed):
-            resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
+        resp[collapsed[np.arange(len(worst)) % len(collapsed)], worst] += LABEL_SMOOTHING
         started, theta = first_starts.begun(objective._replace(blocks=blocks), resp, rows)
         again = objective._replace(mixture=started.mixture)
-        n_left, n_earlier = problem.max_iter - run.n_earlier, run.n_earlier
-        start = Run(theta, [], n_earlier=n_earlier)
-        candidate = em(again, start, n_left, problem.tol)
-        if candidate.lower_bound <= run.lower_bound:
+        start = Run(theta, [], n_earlier=run.n_earlier)
+        candidate = em(again, start, problem.max_iter - run.n_earlier, problem.tol)
+        gain = candidate.lower_bound - run.lower_bound
+        run = candidate if gain > 0.0 else run
+        if gain <= least:
             break
-        run = candidate
     return run
 
 

@@ -404,9 +404,8 @@ def start_responsibilities(problem: Problem, job: StartJob) -> tuple[Array, Arra
         resp = resp + left / len(resp)
     if not (experts.has_one_family and experts.are_exchangeable) or known is not None:
         resp = _of_different_experts(problem, job, resp, rng)
-    if rows.units is None:
-        return resp * counted, resp
-    return rows.units.repeat(resp * counted), resp
+    of_experts = resp * counted
+    return of_experts if rows.units is None else rows.units.repeat(of_experts), resp
 
 
 def _of_different_experts(
@@ -439,9 +438,7 @@ def _best_order(problem: Problem, resp: Array, numbers: Array) -> Array:
     objective = problem.objective()
     index, moved = np.arange(len(numbers)), resp.copy()
     gains = np.empty((len(numbers), len(numbers)))
-    of_gate = np.ones(resp.shape) / len(resp)
-    if rows.units is not None:
-        of_gate = of_gate[:, : len(rows.gate_weight)]
+    of_gate = np.ones((len(resp), len(rows.gate_weight))) / len(resp)
     for shift in range(len(numbers)):
         cells = (index + shift) % len(numbers)
         moved[numbers] = resp[numbers[cells]]

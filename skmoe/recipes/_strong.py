@@ -8,6 +8,7 @@ recipes with other models.
 from __future__ import annotations
 
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -22,7 +23,6 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
@@ -34,9 +34,9 @@ from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._numerics.typing import Array
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
-# Inverse squared widths of a kernel, and penalties, that are compared; the most rows with which
-# widths are.
-SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
+# Inverse squared widths of a kernel beside one, and penalties, that are compared; the most rows
+# with which widths are.
+SCALES = (0.1, 0.3, 3.0, 10.0)
 RIDGE_PENALTIES = np.logspace(-6.0, 2.0, 9)
 MAX_ROWS_OF_SEARCH = 1000
 
@@ -193,7 +193,8 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
         self.rows_, self.penalty_ = X[rows], 1.0
         kernel = _gaussian_kernel(self.rows_, self.rows_) + JITTER * np.eye(len(rows))
         self.factor_ = cholesky(kernel, lower=True)
-        features, target = self.transform(X), _numeric_target(np.asarray(y), self.is_class)
+        features, y = self.transform(X), np.asarray(y)
+        target = _indicators(y) if self.is_class else y
         weight = np.ones(len(X)) if sample_weight is None else sample_weight
         self.error_, self.penalty_, coef = _cross_validated_ridge(features, target, weight)
         self.intercept_ = np.average(target - features @ coef, axis=0, weights=weight)
@@ -233,16 +234,17 @@ class KernelMetric(KernelFeatures):
         self.mean_, std = X.mean(axis=0), X.std(axis=0)
         sample, target = X[rows] - self.mean_, np.asarray(y)[rows]
         trees = ExtraTreesRegressor(20, min_samples_leaf=3, random_state=seed)
-        trees.fit(sample, _numeric_target(target, self.is_class))
+        trees.fit(sample, _indicators(target) if self.is_class else target)
         kernel = KernelFeatures(self.n_components, self.is_class, seed)
 
-        def error(units: Array) -> float:
-            return float(kernel.fit(sample * units, target).error_)
+        def scored(units: Array) -> tuple[float, Array]:
+            return float(kernel.fit(sample * units, target).error_), units
 
         factors = trees.feature_importances_, np.full(X.shape[1], 1.0 / X.shape[1])
         units = [np.sqrt(factor) / np.where(std > 0.0, std, 1.0) for factor in factors]
-        best = min(units, key=error)
-        self.units_ = min((np.sqrt(scale) * best for scale in SCALES), key=error)
+        best = min(map(scored, units), key=itemgetter(0))
+        scaled = (np.sqrt(scale) * best[1] for scale in SCALES)
+        self.units_ = min(best, *map(scored, scaled), key=itemgetter(0))[1]
         return self
 
     def transform(self, X: Any) -> Array:
@@ -256,9 +258,10 @@ def _gaussian_kernel(rows: Array, X: Array) -> Array:
     return np.exp(np.minimum(2.0 * (rows @ X.T) - squares, 0.0))
 
 
-def _numeric_target(y: Array, is_class: bool) -> Array:
-    """Numbers, or indicators of classes: one for two of them."""
-    return np.squeeze(LabelBinarizer().fit_transform(y).astype(float)) if is_class else y
+def _indicators(y: Array) -> Array:
+    """Indicators of classes: one for two of them."""
+    found = (y[:, None] == np.unique(y)).astype(float)
+    return found if found.shape[1] > 2 else found[:, -1]
 
 
 def _cross_validated_ridge(features: Array, target: Array, weight: Array) -> Any:

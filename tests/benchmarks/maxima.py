@@ -9,7 +9,7 @@ seeds that succeed, and CPU seconds of a fit.
 
 The best value of a problem is seldom reached by any fit of a run. So `BEST` holds those that were
 reached once, which --restarts N prints: a fit leaves a maximum by 25 iterations with random weights
-of the rows, and goes back with the given ones [1]_. It begins at any of the five best maxima that
+of the rows, and goes back with the given ones [1]_. It begins at any of the ten best maxima that
 were found before.
 
 Commands that share a file of known values are judged by the best values of all of them. With
@@ -163,7 +163,7 @@ def restarted(moe, data, n_restarts):
     rng = np.random.default_rng(0)
     found = {result(moe, data, 0, {})[0]: moe.responsibilities(X, y)}
     for i in range(n_restarts):
-        moe.set_params(random_state=i, init=found[rng.choice(sorted(found)[-5:])], max_iter=25)
+        moe.set_params(random_state=i, init=found[rng.choice(sorted(found)[-10:])], max_iter=25)
         weight = given.get("sample_weight", 1.0) * rng.exponential(size=len(y))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -4,10 +4,10 @@ Labels of some rows [1]_ number the experts, and a start from regressions on the
 next to the best maximum.
 
 A local maximum often has two experts where one would do, and one where there should be two. No step
-that increases the likelihood leads away from it. A swap [2]_ does: with responsibilities
-r_ik = g_k f_k(y_i) / sum_l g_l f_l(y_i), expert k is left out of the sum, so that its rows go to
-the others, and it begins again with rows of another kind. So a third of many starts are swaps of
-the best one of the others, which reach better maxima than as many more starts.
+that increases the likelihood leads away from it. A swap [2]_ does. Row i has the responsibility
+g_k f_k(y_i) / sum_l g_l f_l(y_i) of expert k. One expert is left out of the sum, so that its rows
+go to the others, and begins again with other rows. So a third of many starts are swaps of the best
+one of the others, which reach better maxima than as many more starts.
 
 References
 ----------

@@ -131,7 +131,9 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Number of starts, at most 10 000; with `init="search"` of searches. "auto" is 8, or 4 for
         estimators as experts, or one search. It is 36 for small tables, where rows times experts
         times one plus the features are at most 10 000. All starts are run for a few iterations, the
-        best quarter of them (at most eight) for more, and then two; the better one is completed.
+        best quarter of them (at most eight) for more, and then two; the better one is completed. A
+        third of many "auto" starts (more than 8, or with more than 1000 rows 99) move an expert of
+        the best of the others to other rows.
     max_iter : int, default=300
         Largest number of iterations in all: of EM, of the search of penalties, and Newton steps.
         Raise it if `fit` gives a `ConvergenceWarning`.

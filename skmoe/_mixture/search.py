@@ -47,9 +47,9 @@ from skmoe._mixture.evidence import (
 from skmoe._mixture.fitted import MORE_ROWS, ROWS_PER_COEFFICIENT_OF_SPIKE, spikes
 from skmoe._mixture.information import MAX_AGE_OF_SAMPLE, end_at_maximum, has_newton_steps
 from skmoe._mixture.mixture import Data, Mixture
-from skmoe._mixture.partitions import LABEL_SMOOTHING, unit_features
-from skmoe._mixture.starts import Problem
-from skmoe._numerics.probability import is_collapsed, log_normalise
+from skmoe._mixture.partitions import LABEL_SMOOTHING
+from skmoe._mixture.starts import Problem, distinct_best
+from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 
 # Starts of a search, and those that run to convergence.
@@ -64,14 +64,6 @@ N_EMPTY_ROUNDS = 2
 
 # Best mixtures that restart, restarts of each, and iterations with the weights of a bootstrap.
 N_PARENTS, N_RESTARTS, N_ITER_BOOTSTRAP = 3, 8, 25
-
-# Probabilities of the kinds of rows with which a swapped expert begins, and part of the probability
-# of an expert that the gate gives it where it can see them.
-SWAPS = {"few rows": 0.25, "a side": 0.45, "an expert": 0.3}
-GATE_CERTAINTY = 0.9
-
-# Range of the share of the rows with which a swapped expert begins.
-SWAPPED_SHARE = (0.03, 0.5)
 
 # Difference of log-likelihoods at the end of two runs below which they are at the same maximum.
 SAME_MAXIMUM = 0.05
@@ -169,22 +161,6 @@ def fit_starts(problem: Problem, n_jobs: int | None, monitors: Sequence[Monitor]
     if monitor:
         monitor.end(run)
     return Found(run, [run]) if found is None else found._replace(run=run)
-
-
-def distinct_best(problem: Problem, runs: Sequence[Run], most: int) -> list[int]:
-    """Indices of the best runs, best first, without those that have reached the same lower bound.
-
-    Runs with a dispersion at its bound come last: their likelihood has no maximum.
-    """
-    at_bound = [run.mixture.experts.dispersion_at_bound(run.theta).any() for run in runs]
-    order = sorted(range(len(runs)), key=lambda i: (at_bound[i], -runs[i].lower_bound))
-    tol = first_starts.SAME_LOG_LIKELIHOOD / problem.rows.weight.sum()
-    chosen: list[int] = []
-    for i in order:
-        gaps = [abs(runs[i].lower_bound - runs[j].lower_bound) for j in chosen]
-        if len(chosen) < most and np.isfinite(runs[i].lower_bound) and min(gaps, default=1.0) > tol:
-            chosen.append(i)
-    return chosen or order[:1]
 
 
 def maxima_of_runs(
@@ -473,7 +449,7 @@ def _search(
     best, rng, n_empty_rounds = runs[0], np.random.default_rng(swap_seed), 0
     can_swap, total = problem.mixture.n_experts > 1, problem.rows.weight.sum()
     while can_swap and n_empty_rounds < N_EMPTY_ROUNDS and not runs[-1].stopped:
-        swapped = _swapped(problem, best.theta, rng)
+        swapped = first_starts.swapped(problem, best.theta, [rng] * N_SWAPS)
         known, least = np.array([run.lower_bound for run in runs]), SAME_MAXIMUM / total
         candidates = first_starts.runs_side_by_side(objective, swapped, N_ITER_SWAPPED)
         parents = np.repeat(distinct_best(problem, runs, N_PARENTS), N_RESTARTS)
@@ -515,55 +491,3 @@ def _to_convergence(
         if stops:
             break
     return runs
-
-
-def _swapped(problem: Problem, best: Array, rng: np.random.Generator) -> list[tuple[Array, Array]]:
-    """Responsibilities after the swap of a random expert of a mixture, for each candidate."""
-    mixture, init_data = problem.mixture, problem.init_data
-    data = Data(init_data.rows, mixture.experts.dispersion_columns)
-    joint = mixture.log_joint(best[None], data)[:, 0]
-    # By their shares: the numbers of the experts depend on round-off.
-    order = np.argsort(-(log_normalise(joint)[0] @ init_data.rows.unit_weight), kind="stable")
-    X = init_data.X if init_data.rows.units is None else unit_features(init_data)[0]
-    numbers = [k for k in order if k in mixture.experts.with_predictor]
-    return [
-        _swap(init_data.rows, X, joint, (rng.choice(numbers), order), rng) for _ in range(N_SWAPS)
-    ]
-
-
-def _swap(
-    rows: Dataset, X: Array, joint: Array, swapped: tuple[int, Array], rng: np.random.Generator
-) -> tuple[Array, Array]:
-    """Responsibilities for experts and gate, of which one expert has new ones.
-
-    `swapped` is its number, and the order of all experts by their shares.
-
-    It begins with a few random rows, or with a part of the rows of a random expert. Or it begins
-    on one side of a random direction of the features, where it can have a noise of its own.
-    """
-    k, order = swapped
-    others, own = joint.copy(), np.arange(len(joint)) == k
-    others[k] = np.where(np.isfinite(np.delete(joint, k, axis=0)).any(axis=0), -np.inf, joint[k])
-    resp = log_normalise(others)[0]
-    share = np.exp(rng.uniform(*np.log(SWAPPED_SHARE)))
-    of_gate = (1.0 - share) * resp + share * own[:, None]
-    # Units count as the rows that they have on average.
-    n_units, n_columns = joint.shape[1], rows.expert_design.shape[1]
-    n_rows = n_units / rows.n_rows
-    chosen = rng.permutation(np.flatnonzero(np.isfinite(joint[k])))
-    kind = rng.choice(list(SWAPS), p=list(SWAPS.values()))
-    if kind == "few rows":
-        size = rng.integers(n_columns, 2 * n_columns + 2) * n_rows
-    else:
-        largest = n_units / (2 if kind == "a side" else 3)
-        size = np.exp(
-            rng.uniform(*np.log([n_columns * n_rows + 1.0, n_columns * n_rows + largest]))
-        )
-        score = X @ rng.normal(size=X.shape[1])
-        if kind == "an expert":
-            score = joint.argmax(axis=0) != rng.choice(order)
-        chosen = chosen[np.argsort(score[chosen], kind="stable")]
-    resp[:, chosen[: max(int(size), 1)]] = own[:, None]
-    if kind == "a side":  # the gate can see these rows
-        of_gate = GATE_CERTAINTY * resp + (1.0 - GATE_CERTAINTY) * resp.mean(axis=1, keepdims=True)
-    return rows.row_responsibilities(resp), of_gate

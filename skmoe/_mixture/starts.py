@@ -3,10 +3,18 @@
 Labels of some rows [1]_ number the experts, and a start from regressions on these rows is often
 next to the best maximum.
 
+A local maximum often has two experts where one would do, and one where there should be two. No step
+that increases the likelihood leads away from it. A swap [2]_ does. Row i has the responsibility
+g_k f_k(y_i) / sum_l g_l f_l(y_i) of expert k. One expert is left out of the sum, so that its rows
+go to the others, and begins again with other rows. So a third of many starts are swaps of the best
+one of the others, which reach better maxima than as many more starts.
+
 References
 ----------
 .. [1] S. Basu, A. Banerjee and R. J. Mooney (2002), "Semi-supervised clustering by seeding",
    Proceedings of ICML, 19-26.
+.. [2] Q. Zhao, V. Hautamäki, I. Kärkkäinen and P. Fränti (2012), "Random swap EM algorithm for
+   Gaussian mixture models", Pattern Recognition Letters 33, 2120-2126.
 """
 
 from __future__ import annotations
@@ -27,6 +35,7 @@ from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.partitions import InitData, StartJob
 from skmoe._numerics.linalg import sum_over_blocks
+from skmoe._numerics.probability import log_normalise
 from skmoe._numerics.typing import Array
 
 # Number of rows on which starts are compared: per coefficient, and minimum.
@@ -43,11 +52,14 @@ IMPOSSIBLE_LOG_DENSITY = -1e6
 # experts that need all rows, such as estimators, whose iterations are expensive.
 N_ITER_FIRST_ROUND = {False: 15, True: 4}
 
-# More starts than these have more iterations, unless they converge: the best of many after a few
-# ones is seldom the best at the end. Their steps are longer than those of EM by a factor: half of
+# More starts than these have more iterations: the best of many after a few ones is seldom the best
+# at the end. Their steps are longer than those of EM by a factor: half of
 # the iterations lead as far, and more of them end at good maxima. With more rows than these more
 # iterations are costly, and only very many starts, as those of a search, have them.
 MAX_FEW_STARTS, N_ITER_OF_MANY, STEP_OF_MANY, MAX_FEW_ROWS, MANY = 8, 45, 1.8, 1_000, (8, 99)
+
+# One of so many of these many starts moves an expert of the best one of the others.
+SHARE_OF_SWAPS = 3
 
 # Steps from the responsibilities of a start, and from given ones.
 N_START_STEPS = 4
@@ -69,6 +81,14 @@ REFERENCE_QUANTILE = 0.9
 # Difference of lower bounds, in units of the log-likelihood, below which two runs are at the same
 # point.
 SAME_LOG_LIKELIHOOD = 1e-3
+
+# Probabilities of the kinds of rows with which a swapped expert begins, and part of the probability
+# of an expert that the gate gives it where it can see them.
+SWAPS = {"few rows": 0.25, "a side": 0.45, "an expert": 0.3}
+GATE_CERTAINTY = 0.9
+
+# Range of the share of the rows with which a swapped expert begins.
+SWAPPED_SHARE = (0.03, 0.5)
 
 # Twice the largest number of products of columns of a design that are kept for all iterations.
 MAX_KEPT_PRODUCTS = 8_000_000
@@ -175,17 +195,19 @@ def first_rounds(
     if by_itself:
         pairs = zip(jobs, observers, strict=True)
         return list(workers(delayed(_first_round_of_learners)(problem, *pair) for pair in pairs))
-    resps = [start_responsibilities(problem, job) for job in jobs]
     objective = problem.objective()
+    has_many = mixture.n_experts > 1 and len(jobs) > MANY[objective.n_rows > MAX_FEW_ROWS]
+    n_iter = N_ITER_OF_MANY if has_many else N_ITER_FIRST_ROUND[False]
     # One expert needs no comparison of starts.
-    n_iter = 1 if mixture.n_experts == 1 else N_ITER_FIRST_ROUND[False]
-    runs = runs_side_by_side(objective, resps, min(n_iter, problem.max_iter))
-    has_many = n_iter > 1 and len(jobs) > MANY[objective.n_rows > MAX_FEW_ROWS]
-    for n_done in range(n_iter, has_many * min(N_ITER_OF_MANY, problem.max_iter), n_iter):
-        left = [i for i, run in enumerate(runs) if aitken_gap(run.lower_bounds) >= problem.tol]
-        thetas, n_more = [runs[i].theta for i in left], min(n_iter, problem.max_iter - n_done)
-        for i, run in zip(left, runs_side_by_side(objective, thetas, n_more), strict=True):
-            runs[i] = run._replace(lower_bounds=[*runs[i].lower_bounds, *run.lower_bounds])
+    n_iter = min(n_iter if mixture.n_experts > 1 else 1, problem.max_iter)
+    n_swaps = len(jobs) // SHARE_OF_SWAPS if has_many and problem.init == "auto" else 0
+    n_mixed = len(jobs) - n_swaps
+    resps = [start_responsibilities(problem, job) for job in jobs[:n_mixed]]
+    runs = runs_side_by_side(objective, resps, n_iter)
+    if n_swaps:
+        best = runs[distinct_best(problem, runs, 1)[0]].theta
+        swaps = swapped(problem, best, [*map(np.random.default_rng, problem.seeds[n_mixed:])])
+        resps, runs = resps + swaps, runs + runs_side_by_side(objective, swaps, n_iter)
     if known:
         runs = [_with_known_numbers(objective, run) for run in runs]
     for observer, run in zip(observers, runs, strict=False):
@@ -315,6 +337,57 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
     return problem._replace(init=best.theta)
 
 
+# --- one other expert ------------------------------------------------------------------------
+
+
+def swapped(problem: Problem, best: Array, rngs: Sequence[Any]) -> list[tuple[Array, Array]]:
+    """Responsibilities after the swap of a random expert of a mixture [2]_, for each generator."""
+    mixture, init_data = problem.mixture, problem.init_data
+    data = Data(init_data.rows, mixture.experts.dispersion_columns)
+    joint = mixture.log_joint(best[None], data)[:, 0]
+    # By their shares: the numbers of the experts depend on round-off.
+    order = np.argsort(-(log_normalise(joint)[0] @ init_data.rows.unit_weight), kind="stable")
+    X = init_data.X if init_data.rows.units is None else partitions.unit_features(init_data)[0]
+    numbers = [k for k in order if k in mixture.experts.with_predictor]
+    return [_swap(init_data.rows, X, joint, rng.choice(numbers), order, rng) for rng in rngs]
+
+
+def _swap(
+    rows: Dataset, X: Array, joint: Array, k: int, order: Array, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Responsibilities for experts and gate, of which expert k has new ones.
+
+    `order` is that of all experts by their shares.
+
+    It begins with a few random rows, or with a part of the rows of a random expert. Or it begins
+    on one side of a random direction of the features, where it can have a noise of its own.
+    """
+    others, own = joint.copy(), np.arange(len(joint)) == k
+    others[k] = np.where(np.isfinite(np.delete(joint, k, axis=0)).any(axis=0), -np.inf, joint[k])
+    resp = log_normalise(others)[0]
+    share = np.exp(rng.uniform(*np.log(SWAPPED_SHARE)))
+    of_gate = (1.0 - share) * resp + share * own[:, None]
+    # Units count as the rows that they have on average.
+    n_units, n_columns = joint.shape[1], rows.expert_design.shape[1]
+    n_rows = n_units / rows.n_rows
+    least = n_columns * n_rows
+    chosen = rng.permutation(np.flatnonzero(np.isfinite(joint[k])))
+    kind = rng.choice(list(SWAPS), p=list(SWAPS.values()))
+    if kind == "few rows":
+        size = rng.integers(n_columns, 2 * n_columns + 2) * n_rows
+    else:
+        largest = n_units / (2 if kind == "a side" else 3)
+        size = np.exp(rng.uniform(*np.log([least + 1.0, least + largest])))
+        score = X @ rng.normal(size=X.shape[1])
+        if kind == "an expert":
+            score = joint.argmax(axis=0) != rng.choice(order)
+        chosen = chosen[np.argsort(score[chosen], kind="stable")]
+    resp[:, chosen[: max(int(size), 1)]] = own[:, None]
+    if kind == "a side":  # the gate can see these rows
+        of_gate = GATE_CERTAINTY * resp + (1.0 - GATE_CERTAINTY) * resp.mean(axis=1, keepdims=True)
+    return rows.row_responsibilities(resp), of_gate
+
+
 # --- known experts ----------------------------------------------------------------------------
 
 
@@ -355,6 +428,22 @@ def _with_known_numbers(objective: Objective, run: Run) -> Run:
     if bound <= run.lower_bound:
         return run
     return run._replace(theta=theta, lower_bounds=[*run.lower_bounds[:-1], bound])
+
+
+def distinct_best(problem: Problem, runs: Sequence[Run], most: int) -> list[int]:
+    """Indices of the best runs, best first, without those that have reached the same lower bound.
+
+    Runs with a dispersion at its bound come last: their likelihood has no maximum.
+    """
+    at_bound = [run.mixture.experts.dispersion_at_bound(run.theta).any() for run in runs]
+    order = sorted(range(len(runs)), key=lambda i: (at_bound[i], -runs[i].lower_bound))
+    tol = SAME_LOG_LIKELIHOOD / problem.rows.weight.sum()
+    chosen: list[int] = []
+    for i in order:
+        gaps = [abs(runs[i].lower_bound - runs[j].lower_bound) for j in chosen]
+        if len(chosen) < most and np.isfinite(runs[i].lower_bound) and min(gaps, default=1.0) > tol:
+            chosen.append(i)
+    return chosen or order[:1]
 
 
 # --- responsibilities -------------------------------------------------------------------------

@@ -7,6 +7,10 @@ strategies maximise the same function. A fit succeeds if it ends within 0.05 nat
 that is known: that of the reference, or of the best of all fits. For each strategy: per cent of
 seeds that succeed, and CPU seconds of a fit.
 
+`BEST` holds values that few fits of a run reach, or none. That of motorcycle is the search's. That
+of negative binomial was reached once, from the eight best maxima of a hundred starts: by eight
+rounds of 72 swaps of an expert, and of 32 restarts with random weights. No option repeats that.
+
 Commands that share a file of known values are judged by the best values of all of them. With
 PYTHONPATH a command measures another version, on those problems (--only) that it can fit.
 
@@ -34,6 +38,8 @@ STRATEGIES = {
     "n_init=100": {"n_init": 100},
     "search": {"init": "search", "n_init": 1},
 }
+# Best objectives of problems, below which no fit of a run counts.
+BEST = {"negative binomial": -1779.44, "motorcycle, normal": -537.73}
 # Difference of log-likelihoods up to which two maxima are the same.
 SAME = 0.05
 SETTINGS = {"alpha": 1e-9, "gate_alpha": 1e-9, "max_iter": 5000, "tol": 1e-9}
@@ -180,7 +186,8 @@ def main():
             ]
         )
         values = results[..., 0]
-        best = known[name] = max(values.max(), reference, known.get(name, -np.inf))
+        others = [known.get(name, -np.inf), BEST.get(name, -np.inf)]
+        best = known[name] = max(values.max(), reference, *others)
         hits = 100.0 * (values > best - SAME).mean(axis=1)
         means.append(np.column_stack([hits, results[..., 1].mean(axis=1)]))
         print_line(f"{name} | {moe.n_experts}", means[-1])

@@ -285,9 +285,42 @@ def test_the_best_starts_go_on_three_times_as_long_until_two_are_left(n_init, le
         # Those at the point of another one do not.
         others = [own for own in dropped if np.abs(np.subtract(kept, own)).min() > 1e-3 / len(y)]
         assert before or len(others) >= len(dropped) - 1
-        assert min(kept) >= max(others)
+        assert min(kept) >= max(others, default=-np.inf)
     assert_array_equal(ends_of_starts(moe), [trace[-1] for trace in moe.start_traces_])
     assert moe.n_iter_ == 450
+
+
+def overlapping():
+    """Four regressions that overlap, with 150 rows in all."""
+    rng = np.random.default_rng(0)
+    X, z, coef = rng.normal(size=(150, 2)), rng.integers(4, size=150), rng.normal(size=(4, 3))
+    mean = np.exp(0.7 * (np.column_stack([X, np.ones(150)]) * coef[z]).sum(axis=1))
+    return X, rng.wald(mean, 3.0)
+
+
+def of_overlapping(**parameters):
+    penalties = {"alpha": 1e-6, "gate_alpha": 1e-6, "dispersion_prior": 1.0}
+    return MixtureOfExpertsRegressor(
+        4, family="inverse_gaussian", gate="constant", **penalties, **parameters
+    )
+
+
+@pytest.mark.parametrize(("init", "are_moves"), [("auto", True), ("random", False)])
+def test_a_third_of_many_mixed_starts_move_an_expert_of_the_best_one(init, are_moves):
+    """So they begin higher than nearly all others: three experts are those of a good mixture."""
+    X, y = overlapping()
+    moe = fit_quietly(of_overlapping(init=init, n_init=36, random_state=0), X, y)
+    first = [trace[0] for trace in moe.start_traces_]
+    assert (np.median(first[24:]) > np.quantile(first[:24], 0.9)) == are_moves
+
+
+def test_starts_that_move_an_expert_reach_a_maximum_that_others_miss():
+    """Without them all six fits end a quarter of a nat below it."""
+    X, y = overlapping()
+    fits = [fit_quietly(of_overlapping(random_state=seed), X, y) for seed in range(6)]
+    reached = np.array([moe.lower_bound_ for moe in fits]) * len(y)
+    assert reached.max() < -134.5
+    assert (reached > -134.6).sum() >= 3
 
 
 def test_of_starts_at_the_same_point_one_goes_on():

@@ -12,8 +12,6 @@ from scipy.special import log_softmax
 
 from skmoe.distributions import predictive_distribution
 from skmoe.families import FAMILIES, Family, InverseGaussian, Tweedie, Uniform
-from skmoe.families._base import of_output
-from skmoe.families._censored import Censored
 from support.expert_kinds import DISTRIBUTIONS, example, example_target, log_density
 from support.families import (
     CENSORED,
@@ -139,16 +137,6 @@ def test_arrays_stay_after_they_are_given(name):
         assert_array_equal(own, values)
     for own, values in zip([case.y, *case.eta], given, strict=True):
         assert_array_equal(own, values)
-
-
-@pytest.mark.parametrize("name", ["uniform", "inverse_gaussian", "gamma"])
-def test_an_output_has_what_the_fit_of_several_outputs_found(name):
-    rng, family = np.random.default_rng(0), FAMILIES[name]()
-    y = np.vstack([scale * example_target(family, rng, N_ROWS) for scale in (1.0, 30.0, 0.1)])
-    together = family.fitted_to(y, np.ones(N_ROWS), no_scaling(3))
-    for output in range(3):
-        alone = family.fitted_to(y[[output]], np.ones(N_ROWS), no_scaling())
-        assert of_output(together, output) == alone
 
 
 def entries(curvature, n_predictors):
@@ -304,7 +292,7 @@ def test_a_known_value_has_the_density_of_the_family(name):
     case = case_of(name)
     if not case.family.takes_bounds:
         return
-    censored, y = Censored(case.family), exact(case.y)
+    censored, y = CENSORED[f"{name}, censored"], exact(case.y)
     terms = zip(
         case.family.derivatives(case.y, case.eta), censored.derivatives(y, case.eta), strict=True
     )

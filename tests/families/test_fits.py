@@ -47,6 +47,20 @@ def test_regimes_are_found(name):
     assert expected.get(link, "y = ") in text
 
 
+@pytest.mark.parametrize("name", ["uniform", "inverse_gaussian", "gamma"])
+def test_outputs_of_one_expert_have_the_distributions_of_separate_fits(name):
+    """Although ranges and units of dispersions are those of each output."""
+    rng, family = np.random.default_rng(0), FAMILIES[name]()
+    X = rng.normal(size=(40, 1))
+    y = np.vstack([scale * example_target(family, rng, 40) for scale in (1.0, 30.0, 0.1)]).T
+    moe = mixture(1, name, dispersion_prior=0.0, tol=1e-10)
+    together = moe.fit(X, y).predict_dist(X)
+    for output in range(3):
+        alone = moe.fit(X, y[:, output]).predict_dist(X)
+        expected = alone.logpdf(y[:, output])
+        assert_allclose(together.marginal(output).logpdf(y[:, output]), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("seed", range(2))
 def test_lower_bound_never_falls(name, seed):

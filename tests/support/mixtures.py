@@ -68,6 +68,11 @@ def rows_of(y, design=None, n_rows=N_ROWS, **fields):
     return Dataset(design, design, y, weight)._replace(**fields)
 
 
+def with_offset(rows, offset):
+    """Rows with an offset of the predictors of the means."""
+    return rows._replace(expert_design=OffsetDesign(rows.expert_design, offset))
+
+
 def _target(names, n_outputs, censored, n_rows=N_ROWS):
     rng = np.random.default_rng(1)
     if len(names) > 1:
@@ -146,8 +151,7 @@ def with_known(case, n_known=20):
 def with_offsets(case):
     """The same with an offset of each row."""
     offset = np.random.default_rng(4).normal(size=case.rows.n_rows)
-    rows = case.rows
-    return case._replace(rows=rows._replace(expert_design=OffsetDesign(rows.expert_design, offset)))
+    return case._replace(rows=with_offset(case.rows, offset))
 
 
 def with_designs(case, change):
@@ -305,9 +309,13 @@ def started(case, n_steps=3):
     of_experts = rows.row_responsibilities(resp)
     if not mixture.own:
         of_experts = of_experts * mixture.experts.support(rows.y)
-    theta = mixture.start[None]
-    objective = case.objective
-    return fitted_to(objective, theta, of_experts[:, None], resp[:, None], n_steps)[0]
+    return steps_to(case, resp, of_experts, n_steps)
+
+
+def steps_to(case, resp, of_experts, n_steps):
+    """Coefficients after steps to responsibilities of the gate's rows and of the experts' rows."""
+    theta = case.mixture.start[None]
+    return fitted_to(case.objective, theta, of_experts[:, None], resp[:, None], n_steps)[0]
 
 
 def gradient(function, at, directions, step=1e-5):

@@ -26,4 +26,3 @@ def test_a_regression_of_ones_own_reaches_the_maximum_of_linear_experts(gate):
     assert_allclose(own.lower_bound_, linear.lower_bound_, rtol=0, atol=1e-10)
     order = np.argsort(own.weights_)[::-1]  # that linear experts have by themselves
     assert_allclose(own.predict_experts(X)[:, order], linear.predict_experts(X), atol=1e-6)
-    assert_allclose(own.score_samples(X, y), linear.score_samples(X, y), atol=1e-6)

@@ -324,9 +324,11 @@ def expectation(family, function, eta):
 
     def inside(y):
         with np.errstate(all="ignore"):
-            return np.nan_to_num(density(y).item())
+            return np.nan_to_num(density(np.ravel(y))).reshape(np.shape(y))
 
-    return of_atoms + integrate.quad(inside, low, high, limit=500)[0]
+    found = integrate.tanhsinh(inside, low, high, atol=1e-9, rtol=1e-9)
+    assert found.success
+    return of_atoms + found.integral
 
 
 def one_row(family):

@@ -104,11 +104,10 @@ def test_information_is_that_of_differences(name):
     own = case(name)
     mixture, blocks, theta = own.mixture, own.blocks(25), own.theta
     information = observed_information(mixture, theta, blocks)
-    # Those of users and of joint outputs are differences, which take long: every fourth row is
-    # enough.
-    is_slow = bool(mixture.own or mixture.prior.joint)
-    chosen = np.arange(len(mixture.first))[:: 4 if is_slow else 1]
-    directions = mixture.expanded(np.eye(len(mixture.first))[chosen])
+    # Directions that change all coefficients at once see every entry.
+    n_coefs = len(mixture.first)
+    changes = np.random.default_rng(0).choice([-1.0, 1.0], size=(4, n_coefs))
+    directions = mixture.expanded(changes)
 
     def slopes(at):
         found = [observed_information(mixture, one, blocks).gradient for one in at]
@@ -117,10 +116,11 @@ def test_information_is_that_of_differences(name):
         )
 
     assert_allclose(information.gradient, _total_gradient(mixture, theta, blocks), atol=1e-8)
-    expected = -gradient(slopes, theta, directions, 1e-4)
+    expected = -gradient(slopes, theta, directions, 1e-4 / np.sqrt(n_coefs))
     found = mixture.reduced_matrix(information.observed)
     scale = np.abs(found).max()
-    assert_allclose(found[chosen], expected, rtol=2e-5, atol=2e-7 * scale)
+    assert_allclose(found, found.T, rtol=1e-9, atol=1e-9 * scale)
+    assert_allclose(changes @ found, expected, rtol=2e-5, atol=2e-7 * scale)
     assert_allclose(information.expert_weight.sum(), own.rows.weight.sum())
 
 

@@ -12,13 +12,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
-from support.fits import ALL_CASES, cases_of, fit_quietly, tables
+from support.fits import ALL_CASES, DISTINCT_CASES, cases_of, fit_quietly, tables
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # fits are short
 
 # Experts with coefficients, which are no estimators.
 WITH_COEFFICIENTS = [
-    case for case, (moe, *_) in ALL_CASES.items() if getattr(moe, "expert", "models") == "linear"
+    case for case in DISTINCT_CASES if getattr(ALL_CASES[case][0], "expert", "models") == "linear"
 ]
 
 

@@ -385,7 +385,7 @@ class Extreme(LinearRegression):
         return np.where(X[:, 0] > 100.0, 1e100, np.abs(super().predict(X)) + 0.1)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*FEW_RATES, "student_t"])
 def test_densities_stay_finite_at_means_beyond_any_bound_and_for_constant_targets(name):
     features, y, _ = table(name, 60)
     moe = fit_quietly(regressor(Extreme(), 1, family=name, **IN_SAMPLE), features, y)
@@ -425,7 +425,7 @@ def test_one_expert_is_the_estimator_with_the_dispersion_of_maximum_likelihood(n
         assert_allclose(found, np.exp(best.x), rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["gamma", "student_t", "lognormal"])
+@pytest.mark.parametrize("name", ["gamma", "lognormal"])
 def test_the_prior_of_the_scale_is_inverse_gamma(name):
     """Its own scale is that of a very strong prior."""
     features, y, given = table(name, 100)
@@ -513,7 +513,7 @@ def test_regressions_are_linear_experts(name, estimator):
     assert_allclose(moe.score_samples(features, y, **given), density, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", FEW_RATES)
+@pytest.mark.parametrize("name", ["poisson", "gamma"])
 def test_a_constant_exposure_divides_the_rates(name):
     """An exposure of one is none."""
     features, y, _ = table(name)

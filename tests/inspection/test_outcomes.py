@@ -23,7 +23,7 @@ PROPORTIONS = np.array([0.2, 0.5, 0.8])
 
 
 def regressor(n_experts=2, **options):
-    given = {"gate": "constant", "n_init": 4, "random_state": 0}
+    given = {"gate": "constant", "n_init": 2, "random_state": 0}
     return MixtureOfExpertsRegressor(n_experts, **given | options)
 
 
@@ -95,8 +95,8 @@ def test_one_regime_has_the_mean_of_all_rows():
 
 
 def test_corrected_means_are_unbiased_where_those_of_groups_are_not():
-    """In 40 tables for a fit of many units, whose errors do not matter."""
-    n_tables, estimates, naive, covered, binary, equal = 40, [], [], [], [], 0
+    """In 100 tables for a fit of many units, whose errors do not matter."""
+    n_tables, estimates, naive, covered, binary, equal = 100, [], [], [], [], 0
     X, y, units, _ = people(3000, seed=1000)
     moe = regressor(3, **options_of_people()).fit(X, y, units=units)
     rank = np.argsort(np.argsort(moe.expert_intercept_))  # the regime of each expert

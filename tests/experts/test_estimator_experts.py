@@ -208,8 +208,7 @@ def test_distributions_are_those_of_the_family_around_the_means_or_of_mixtures(n
 
 @pytest.mark.parametrize(
     "name",
-    ["poisson", "inverse_gaussian", "student_t", "weibull"]
-    + ["tree, regressor", "tree, classes", "names, regressor"],
+    [*FEW_RATES, "student_t", "tree, regressor", "tree, classes", "names, regressor"],
 )
 def test_weight_two_equals_two_rows_in_any_order(name):
     moe, features, y, given = CASES[name]

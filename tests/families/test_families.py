@@ -110,7 +110,7 @@ def test_facts_have_one_entry_for_each_predictor(name):
 
 @of_every
 def test_shapes_are_those_of_the_rows(name):
-    for leading in ((), (2,), (2, 3)):
+    for leading in ((), (2, 3)):
         case = case_of(name, leading=leading)
         logs, first, information, *_ = case.family.derivatives(case.y, case.eta)
         shape = (*leading, N_ROWS) if case.eta else (N_ROWS,)
@@ -190,13 +190,15 @@ def test_a_leading_axis_is_a_loop(name):
             )
 
 
-@of_every
-@pytest.mark.parametrize("largest", [0.0, 100.0])
+@pytest.mark.parametrize(
+    ("name", "largest"),
+    [(name, 0.0) for name in EVERY_FAMILY] + [("poisson", 100.0), ("negative_binomial", 100.0)],
+)
 def test_rows_do_not_depend_on_each_other(name, largest):
     """Also where a count is larger than the number of rows, for which there is no table."""
     case = case_of(name)
-    if name in ("poisson", "negative_binomial"):
-        case.y[3] = max(case.y[3], largest)
+    if largest:
+        case.y[3] = largest
     for function in functions_of(case):
         whole = [*function(case.y, case.eta)]
         for rows in (slice(3, 4), slice(2, 20), np.array([5, 3, 5])):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.rows import Dataset, RawFeatures, split_into_blocks
 from skmoe._data.units import make_units
 from skmoe._mixture.em import Objective, fitted_to
 from skmoe._mixture.mixture import Data, Mixture
@@ -66,6 +66,11 @@ def rows_of(y, design=None, n_rows=N_ROWS, **fields):
         design = np.asfortranarray(np.column_stack([X, np.ones(n_rows)]))
     weight = rng.uniform(0.5, 2.0, size=design.shape[0])
     return Dataset(design, design, y, weight)._replace(**fields)
+
+
+def raw_data(X, y, fold=None):
+    """Rows with features for experts that are estimators, and perhaps the fold of each."""
+    return Data(Dataset(np.ones((len(X), 1)), RawFeatures(X, fold), y, np.ones(len(X))))
 
 
 def with_offset(rows, offset):

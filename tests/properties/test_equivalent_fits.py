@@ -14,7 +14,7 @@ from sklearn.base import clone, is_classifier
 from properties.small_fits import N, Problem, all_cases, problem, statements
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES
-from support.expert_kinds import KINDS
+from support.expert_kinds import KINDS_OF_FITS
 from support.fits import cases_of
 from support.tables import flipping_classes, two_regimes
 
@@ -196,7 +196,7 @@ SYMMETRIC = [
     and "found" not in case
 ]
 POSITIVE = [name for name, row in FAMILIES.items() if row.link == "log" and row.is_continuous]
-PLAIN = [f"{name}-{task}" for name, task in KINDS]
+PLAIN = [f"{name}-{task}" for name, task in KINDS_OF_FITS]
 LINEAR = ["linear-regressor", "linear-classifier"]
 # Starts of weighted rows of units depend on signs, those of rows without weights do not.
 OF_UNITS = [case for case in PARAMETRIC if PROBLEMS[case].units]
@@ -222,7 +222,7 @@ CASES = {
     order_of_outputs: ["outputs", "joint outputs", "joint lognormal outputs"],
     names_of_classes: CLASSES,
     class_weights: CLASSES,
-    balanced_classes: CLASSES,
+    balanced_classes: ["linear-classifier", "trees of classes", "three classes, stack"],
     units_of_one_row: PLAIN,
     units_of_one_expert: [case for case in ALL if case.startswith("units,")],
 }

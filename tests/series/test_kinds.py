@@ -1,6 +1,7 @@
 """Experts, targets and options of every kind in series."""
 
 import re
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -93,11 +94,17 @@ CASES |= {
 }
 
 
+@cache
+def fitted(case):
+    """A fit that tests read only, to its end where its standard errors are asked for."""
+    moe, y, given = CASES[case]
+    moe = clone(moe).set_params(max_iter=400 if case in COUNTED else min(moe.max_iter, 20))
+    return fit_quietly(moe, X, y, **DATA.series, **given)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_everything_is_finite_and_fits_together(case):
-    moe, y, given = CASES[case]
-    moe = clone(moe).set_params(max_iter=min(moe.max_iter, 20))
-    fit_quietly(moe, X, y, **DATA.series, **given)
+    moe, (_, y, given) = fitted(case), CASES[case]
     offset = {name: values for name, values in given.items() if name == "offset"}
     past = {"y": y, **DATA.series, **offset}
     K, n = moe.n_experts_, len(X)
@@ -140,9 +147,7 @@ COUNTED = [
 
 @pytest.mark.parametrize("case", COUNTED)
 def test_standard_errors_and_criteria_are_known(case):
-    moe, y, given = CASES[case]
-    moe = clone(moe).set_params(max_iter=400)
-    fit_quietly(moe, X, y, **DATA.series, **given)
+    moe, (_, y, given) = fitted(case), CASES[case]
     inference = moe.inference(X, y, **DATA.series, **given)
     reasons = np.array([bool(reason) for reason in inference.reasons])
     assert_array_equal(np.isfinite(inference.standard_errors), ~reasons)

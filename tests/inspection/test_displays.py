@@ -275,11 +275,19 @@ WRONG = [
     *[("coverage", wrong, "(0, 1)") for wrong in (1.0, "0.9", np.nan)],
     ("sample_weight", [1.0], "150"),
 ]
+
+
+def with_option(option):
+    """Displays that have an option; `by` of survival curves is a column."""
+    names = [name for name in DISPLAYS if option in parameters_of(name)]
+    return [name for name in names if (name, option) != ("SurvivalDisplay", "by")]
+
+
+# One wrong value for every display, and the others for the first one.
 WRONG_OF = [
     (name, option, value, words)
-    for option, value, words in WRONG
-    for name in DISPLAYS
-    if option in parameters_of(name) and (name, option) != ("SurvivalDisplay", "by")  # a column
+    for i, (option, value, words) in enumerate(WRONG)
+    for name in with_option(option)[: 1 if i and WRONG[i - 1][0] == option else None]
 ]
 
 

@@ -7,11 +7,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skmoe.data import right_censored
 from skmoe.distributions import (
     NormalComponents,
+    PointMassComponents,
     PoissonComponents,
     PredictiveDistribution,
     conformalize,
 )
-from skmoe.distributions._discrete import PointMassComponents
 from support.refusals import assert_refused, refusal
 
 

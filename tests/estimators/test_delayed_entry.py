@@ -56,6 +56,7 @@ def table_of(model):
         gate_features=[names.index(name) for name in of_gate] or None,
         expert_features=dict(zip(times, of_experts, strict=True)) if several else of_experts[0],
         random_state=0,
+        n_init=3,
         **EXACT,
     )
     units = structure["units"] and given[structure["units"]].astype(int)
@@ -92,7 +93,7 @@ def simulated(n_rows=400, seed=0):
 
 
 def mixture(n_experts=2, **options):
-    given = {"family": "weibull", "random_state": 0, "n_init": 2} | options
+    given = {"family": "weibull", "random_state": 0, "n_init": 1} | options
     return MixtureOfExpertsRegressor(n_experts, **given)
 
 

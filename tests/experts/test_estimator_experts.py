@@ -206,7 +206,10 @@ def test_distributions_are_those_of_the_family_around_the_means_or_of_mixtures(n
     assert_array_equal(draws, dist.rvs(3, random_state=0))
 
 
-@pytest.mark.parametrize("name", [*NAMES, "tree, regressor", "tree, classes", "names, regressor"])
+@pytest.mark.parametrize(
+    "name",
+    [*FEW_RATES, "student_t", "tree, regressor", "tree, classes", "names, regressor"],
+)
 def test_weight_two_equals_two_rows_in_any_order(name):
     moe, features, y, given = CASES[name]
     moe = clone(moe).set_params(max_iter=3, **FOLDS if name[:4] == "tree" else IN_SAMPLE)
@@ -302,11 +305,14 @@ NETWORK = MLPRegressor(
 )
 
 
-@pytest.mark.parametrize("stacked", [False, True])
 @pytest.mark.parametrize(
-    "expert",
-    [NETWORK, SVR(), make_pipeline(StandardScaler(), SGDRegressor(random_state=0))],
-    ids=["network", "support vectors", "gradient descent"],
+    ("expert", "stacked"),
+    [
+        (NETWORK, True),
+        (SVR(), False),
+        (make_pipeline(StandardScaler(), SGDRegressor(random_state=0)), True),
+    ],
+    ids=["network in a stack", "support vectors", "gradient descent in a stack"],
 )
 def test_estimators_that_need_a_standardised_y_get_it_under_an_identity_link(expert, stacked):
     moe = stack_of(expert, TREE, random_state=0) if stacked else regressor(expert)
@@ -378,7 +384,7 @@ class Extreme(LinearRegression):
         return np.where(X[:, 0] > 100.0, 1e100, np.abs(super().predict(X)) + 0.1)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*FEW_RATES, "student_t"])
 def test_densities_stay_finite_at_means_beyond_any_bound_and_for_constant_targets(name):
     features, y, _ = table(name, 60)
     moe = fit_quietly(regressor(Extreme(), 1, family=name, **IN_SAMPLE), features, y)
@@ -410,14 +416,15 @@ def test_one_expert_is_the_estimator_with_the_dispersion_of_maximum_likelihood(n
         return -log_density(name, y, predictor_of_mean(name, mean, values), values).mean()
 
     if found:
-        options = {"xatol": 1e-8, "fatol": 1e-14}
+        options = {"Nelder-Mead": {"xatol": 1e-8, "fatol": 1e-14}}
         start = np.log([0.3, 5.0][: len(found)])
-        best = optimize.minimize(loss, start, method="Nelder-Mead", options=options)
+        method = "Nelder-Mead" if len(found) > 1 else "BFGS"
+        best = optimize.minimize(loss, start, method=method, options=options.get(method))
         assert_allclose(loss(np.log(found)), best.fun, rtol=0, atol=1e-9)
         assert_allclose(found, np.exp(best.x), rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["gamma", "student_t", "lognormal"])
+@pytest.mark.parametrize("name", ["gamma", "lognormal"])
 def test_the_prior_of_the_scale_is_inverse_gamma(name):
     """Its own scale is that of a very strong prior."""
     features, y, given = table(name, 100)
@@ -505,7 +512,7 @@ def test_regressions_are_linear_experts(name, estimator):
     assert_allclose(moe.score_samples(features, y, **given), density, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", FEW_RATES)
+@pytest.mark.parametrize("name", ["poisson", "gamma"])
 def test_a_constant_exposure_divides_the_rates(name):
     """An exposure of one is none."""
     features, y, _ = table(name)

@@ -147,7 +147,7 @@ def interrupt(X):
 )
 def test_an_expert_that_breaks_is_named_and_leaves_the_last_fit(expert, error, note):
     rows = np.column_stack([np.arange(100), X])
-    moe = regressor()
+    moe = regressor(max_iter=2)
     before = dict(vars(fit_quietly(moe, rows, Y)))
     with pytest.raises(error) as caught:
         moe.set_params(expert=expert).fit(rows, Y)

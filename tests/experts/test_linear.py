@@ -5,14 +5,22 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from skmoe._mixture.em import Objective
-from skmoe._numerics.linalg import OffsetDesign
 from skmoe.distributions import predictive_distribution
 from skmoe.experts import LinearExperts
 from skmoe.families import FAMILIES
 from support.expert_kinds import GENERALIZED, example, example_target
 from support.families import no_scaling
-from support.mixtures import CASES, N_ROWS, Units, case, classes, gradient, linear, rows_of
+from support.mixtures import (
+    CASES,
+    N_ROWS,
+    Units,
+    case,
+    classes,
+    gradient,
+    linear,
+    rows_of,
+    with_offset,
+)
 
 ESTIMATES = {"noise_variance": (0.8, 1.3), "variance_floor": (0.01, 0.5)}
 
@@ -22,7 +30,7 @@ def experts_of(families, y, weight=None, offset=None, n_experts=2, **options):
     rows = rows_of(y, n_rows=y.shape[-1])
     rows = rows._replace(weight=rows.weight if weight is None else weight)
     if offset is not None:
-        rows = rows._replace(expert_design=OffsetDesign(rows.expert_design, offset))
+        rows = with_offset(rows, offset)
     experts = LinearExperts(tuple(families), **options)
     estimates = {name: values[: len(y)] for name, values in ESTIMATES.items()}
     return experts.experts_of(rows, no_scaling(len(y)), n_experts, estimates, {}), rows
@@ -141,8 +149,7 @@ def test_predictors_change_by_the_largest_step_at_most(name, is_shared):
     shift = iter([0.0, 1.0, -4.0])
     for block in (block for block in experts.blocks if block.role == "mean"):
         theta[block.where.stop - 1] += next(shift)
-    objective = Objective(mixture, [data])
-    change = objective.ahead(objective.at(theta[None]))[0] - theta
+    change = own.objective.ahead(own.objective.at(theta[None]))[0] - theta
     family, lengths = experts.families[0], []
     resp = mixture.responsibilities(theta[None], data)[0][:, 0] * own.rows.weight
     for k, group, _, etas in experts.of_experts(theta, data, range(3)):

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skmoe._data.rows import Dataset
 from skmoe._mixture.partitions import restricted
 from skmoe.experts import LinearExperts
 from skmoe.families import FAMILIES, Poisson
 from support.expert_kinds import example
 from support.families import no_scaling
-from support.mixtures import linear
+from support.mixtures import linear, rows_of
 
 ESTIMATES = {"noise_variance": (1.0,), "variance_floor": (1e-6,)}
 
@@ -47,16 +46,16 @@ POSSIBLE = np.array(
 )
 
 
-def rows_of(y):
-    design = np.ones((y.shape[-1], 1))
-    return Dataset(design, design, y, np.ones(y.shape[-1]))
+def constant_rows(y):
+    """Rows without features."""
+    return rows_of(y, design=np.ones((y.shape[-1], 1)), weight=np.ones(y.shape[-1]))
 
 
 def experts_of(*names, y=Y):
     """Experts of some families, and values that only some of them can have made."""
     families = tuple(FAMILIES[name]() for name in names)
     return LinearExperts(families).experts_of(
-        rows_of(y), no_scaling(), len(families), ESTIMATES, {}
+        constant_rows(y), no_scaling(), len(families), ESTIMATES, {}
     )
 
 
@@ -102,7 +101,7 @@ def test_responsibilities_are_restricted_to_possible_experts():
     experts = experts_of(*NAMES)
     resp = np.random.default_rng(0).dirichlet(np.ones(5), size=9).T
     resp[:, 7] = [1.0, 0.0, 0.0, 0.0, 0.0]  # of an expert that cannot have made the row
-    found = restricted(experts, resp, rows_of(Y))
+    found = restricted(experts, resp, constant_rows(Y))
     assert_allclose(found.sum(axis=0), 1.0)
     assert_array_equal(found[~POSSIBLE], 0.0)
     rows = np.arange(9) != 7
@@ -134,7 +133,7 @@ def test_family_of_your_own_is_fitted_with_the_weights_of_the_rows():
             return self
 
     y, scaling = np.ones((1, 4)), no_scaling()
-    rows = rows_of(y)._replace(weight=np.arange(1.0, 5.0))
+    rows = constant_rows(y)._replace(weight=np.arange(1.0, 5.0))
     LinearExperts((Own(),)).experts_of(rows, scaling, 2, ESTIMATES, {})
     ((y_given, weight, scaling_given),) = seen
     assert_array_equal(y_given, y)

@@ -6,11 +6,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from skmoe._data.rows import Dataset, RawFeatures
-from skmoe._mixture.mixture import Data
 from skmoe.experts._cross_fitted import CrossFittedExperts, FirstValues, Fits, Learned
 from skmoe.families import Normal
 from support.expert_kinds import draw, example
+from support.mixtures import raw_data
 
 N_ROWS, N_EXPERTS = 60, 3
 FOLD = np.arange(N_ROWS) % 3
@@ -110,8 +109,7 @@ def test_refits_are_kept_where_they_do_not_lower_the_objective(cross_fit, shared
     outputs = FirstValues(Normal(), [zeros[0]] * n_outputs, ones, FLOOR * ones, zeros)
     penalties = {"dispersion_prior": PRIOR, "noise_variance": tuple(SCALE[:n_outputs])}
     experts = CrossFittedExperts(fits, outputs, penalties, shared)
-    features = RawFeatures(np.arange(N_ROWS)[:, None] * 1.0, FOLD if cross_fit else None)
-    data = Data(Dataset(np.ones((N_ROWS, 1)), features, y, np.ones(N_ROWS)))
+    data = raw_data(np.arange(N_ROWS)[:, None] * 1.0, y, FOLD if cross_fit else None)
     theta, variance = experts.start, np.ones((N_EXPERTS, n_outputs))
     model_turn = [None] * N_EXPERTS  # of the model of each expert
     at_fit, last = np.full((N_EXPERTS, N_ROWS), -1.0), None
@@ -174,8 +172,7 @@ def test_dispersions_maximise_the_penalised_likelihood_from_any_start(name, shar
     penalties = {"dispersion_prior": 40.0 * family.has_scale, "noise_variance": (0.1,)}
     experts = CrossFittedExperts(fits, outputs, penalties, shared)
     experts = experts.changed(learned=Learned((), mean, np.zeros((2, 200))))
-    rows = Dataset(np.ones((200, 1)), RawFeatures(np.zeros((200, 1))), y, np.ones(200))
-    data, found = Data(rows), []
+    data, found = raw_data(np.zeros((200, 1)), y), []
     for fraction in (0.02, 0.5, 0.98):
         start = experts.lower + fraction * (experts.upper - experts.lower)
         best, value = experts.with_best_dispersions(start, data, resp, 200)

@@ -38,12 +38,12 @@ def test_guide_has_all_families_and_capabilities():
     assert set(re.findall(r'"(\w+)"', chosen)) == {*FAMILIES, "binary"}
 
 
-# Every second pair, and all that are refused; the program that prints the table checks all.
+# Every third pair, and all that are refused; the program that prints the table checks all.
 PAIRS = [
     (row, capability)
     for i, row in enumerate(ROWS)
     for j, capability in enumerate(CAPABILITIES)
-    if (i + j) % 2 == 0 or capability not in guide()[row]
+    if (i + j) % 3 == 0 or capability not in guide()[row]
 ]
 
 

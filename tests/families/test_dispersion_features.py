@@ -36,8 +36,9 @@ def log_density_by_attributes(moe, X, y):
     return logsumexp(logs, axis=1)
 
 
-@pytest.mark.parametrize("alpha", [None, 0.0])
-@pytest.mark.parametrize("name", DEPENDING)
+@pytest.mark.parametrize(
+    ("name", "alpha"), [(name, None if i % 2 else 0.0) for i, name in enumerate(DEPENDING)]
+)
 def test_density_of_each_row_is_that_of_the_attributes(name, alpha):
     """Also where the dispersion changes by factors of millions from row to row."""
     rng = np.random.default_rng(5)
@@ -51,7 +52,7 @@ def test_density_of_each_row_is_that_of_the_attributes(name, alpha):
     assert_allclose(moe.score_samples(X, y), log_density_by_attributes(moe, X, y), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", DEPENDING)
+@pytest.mark.parametrize("name", ["normal", "negative_binomial", "student_t"])
 def test_sparse_columns_have_the_fit_of_dense_ones_wherever_they_are(name):
     """The prior of a dispersion, and its bounds, are at the means of the features."""
     rng = np.random.default_rng(0)

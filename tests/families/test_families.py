@@ -12,8 +12,6 @@ from scipy.special import log_softmax
 
 from skmoe.distributions import predictive_distribution
 from skmoe.families import FAMILIES, Family, InverseGaussian, Tweedie, Uniform
-from skmoe.families._base import of_output
-from skmoe.families._censored import Censored
 from support.expert_kinds import DISTRIBUTIONS, example, example_target, log_density
 from support.families import (
     CENSORED,
@@ -112,7 +110,7 @@ def test_facts_have_one_entry_for_each_predictor(name):
 
 @of_every
 def test_shapes_are_those_of_the_rows(name):
-    for leading in ((), (2,), (2, 3)):
+    for leading in ((), (2, 3)):
         case = case_of(name, leading=leading)
         logs, first, information, *_ = case.family.derivatives(case.y, case.eta)
         shape = (*leading, N_ROWS) if case.eta else (N_ROWS,)
@@ -139,16 +137,6 @@ def test_arrays_stay_after_they_are_given(name):
         assert_array_equal(own, values)
     for own, values in zip([case.y, *case.eta], given, strict=True):
         assert_array_equal(own, values)
-
-
-@pytest.mark.parametrize("name", ["uniform", "inverse_gaussian", "gamma"])
-def test_an_output_has_what_the_fit_of_several_outputs_found(name):
-    rng, family = np.random.default_rng(0), FAMILIES[name]()
-    y = np.vstack([scale * example_target(family, rng, N_ROWS) for scale in (1.0, 30.0, 0.1)])
-    together = family.fitted_to(y, np.ones(N_ROWS), no_scaling(3))
-    for output in range(3):
-        alone = family.fitted_to(y[[output]], np.ones(N_ROWS), no_scaling())
-        assert of_output(together, output) == alone
 
 
 def entries(curvature, n_predictors):
@@ -202,13 +190,15 @@ def test_a_leading_axis_is_a_loop(name):
             )
 
 
-@of_every
-@pytest.mark.parametrize("largest", [0.0, 100.0])
+@pytest.mark.parametrize(
+    ("name", "largest"),
+    [(name, 0.0) for name in EVERY_FAMILY] + [("poisson", 100.0), ("negative_binomial", 100.0)],
+)
 def test_rows_do_not_depend_on_each_other(name, largest):
     """Also where a count is larger than the number of rows, for which there is no table."""
     case = case_of(name)
-    if name in ("poisson", "negative_binomial"):
-        case.y[3] = max(case.y[3], largest)
+    if largest:
+        case.y[3] = largest
     for function in functions_of(case):
         whole = [*function(case.y, case.eta)]
         for rows in (slice(3, 4), slice(2, 20), np.array([5, 3, 5])):
@@ -304,7 +294,7 @@ def test_a_known_value_has_the_density_of_the_family(name):
     case = case_of(name)
     if not case.family.takes_bounds:
         return
-    censored, y = Censored(case.family), exact(case.y)
+    censored, y = CENSORED[f"{name}, censored"], exact(case.y)
     terms = zip(
         case.family.derivatives(case.y, case.eta), censored.derivatives(y, case.eta), strict=True
     )
@@ -336,9 +326,11 @@ def expectation(family, function, eta):
 
     def inside(y):
         with np.errstate(all="ignore"):
-            return np.nan_to_num(density(y).item())
+            return np.nan_to_num(density(np.ravel(y))).reshape(np.shape(y))
 
-    return of_atoms + integrate.quad(inside, low, high, limit=500)[0]
+    found = integrate.tanhsinh(inside, low, high, atol=1e-9, rtol=1e-9)
+    assert found.success
+    return of_atoms + found.integral
 
 
 def one_row(family):

@@ -47,6 +47,20 @@ def test_regimes_are_found(name):
     assert expected.get(link, "y = ") in text
 
 
+@pytest.mark.parametrize("name", ["uniform", "inverse_gaussian", "gamma"])
+def test_outputs_of_one_expert_have_the_distributions_of_separate_fits(name):
+    """Although ranges and units of dispersions are those of each output."""
+    rng, family = np.random.default_rng(0), FAMILIES[name]()
+    X = rng.normal(size=(40, 1))
+    y = np.vstack([scale * example_target(family, rng, 40) for scale in (1.0, 30.0, 0.1)]).T
+    moe = mixture(1, name, dispersion_prior=0.0, tol=1e-10)
+    together = moe.fit(X, y).predict_dist(X)
+    for output in range(3):
+        alone = moe.fit(X, y[:, output]).predict_dist(X)
+        expected = alone.logpdf(y[:, output])
+        assert_allclose(together.marginal(output).logpdf(y[:, output]), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("seed", range(2))
 def test_lower_bound_never_falls(name, seed):
@@ -234,7 +248,7 @@ def test_slopes_of_many_features_can_be_shared():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(30, 1001))
     y = X[:, 0] + np.where(X[:, 1] > 0, X[:, 2], -X[:, 2])
-    moe = mixture(2, "student_t", shared_features=[0], n_init=1, max_iter=1)
+    moe = mixture(2, "student_t", shared_features=[0], gate_features=[0], max_iter=1)
     slopes = fit_quietly(moe, X, y).expert_coef_
     assert slopes[0, 0] == slopes[1, 0] != 0.0
 

@@ -7,10 +7,9 @@ from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe._mixture.em import fitted_to
 from skmoe.gates import GATES, ConstantGate, SoftmaxGate
 from support.fits import fit_quietly
-from support.mixtures import in_units, linear
+from support.mixtures import in_units, linear, steps_to
 from support.tables import two_regimes
 
 KINDS = {name: GATES[name]() for name in ("softmax", "constant")}
@@ -56,9 +55,7 @@ def test_reordered_experts_have_their_probabilities(name):
 
 
 def after_steps(own, resp, n_steps):
-    of_experts = own.rows.row_responsibilities(resp)
-    start = own.mixture.start[None]
-    return fitted_to(own.objective, start, of_experts[:, None], resp[:, None], n_steps)[0]
+    return steps_to(own, resp, own.rows.row_responsibilities(resp), n_steps)
 
 
 @pytest.mark.parametrize("with_units", [False, True])

@@ -14,7 +14,7 @@ from scipy.special import log_softmax
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import GATES, SoftmaxGate
-from support.expert_kinds import GENERALIZED, KINDS, draw, example, log_density, options_of
+from support.expert_kinds import GENERALIZED, KINDS_OF_FITS, draw, example, log_density, options_of
 
 
 def table(family, task, n_regimes=2, n_outputs=1, n_classes=2):
@@ -207,7 +207,7 @@ def hessian(function, point, steps):
 
 def cases():
     """Each family and gate with weights and penalties, and what some of them have besides."""
-    for family, task in KINDS:
+    for family, task in KINDS_OF_FITS:
         yield family, task, "softmax", {}
     for gate in sorted(
         name for name, kind in GATES.items() if not kind.persists and name != "softmax"

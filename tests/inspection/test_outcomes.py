@@ -23,7 +23,7 @@ PROPORTIONS = np.array([0.2, 0.5, 0.8])
 
 
 def regressor(n_experts=2, **options):
-    given = {"gate": "constant", "n_init": 4, "random_state": 0}
+    given = {"gate": "constant", "n_init": 2, "random_state": 0}
     return MixtureOfExpertsRegressor(n_experts, **given | options)
 
 

@@ -33,7 +33,7 @@ mpl.use("Agg")
 # Penalties near zero, so that estimates are those of maximum likelihood.
 UNPENALISED = {"alpha": 1e-8, "gate_alpha": 1e-6}
 FREE = UNPENALISED | {"dispersion_prior": 0.0}
-GATE = {"gate_features": ["age", "dose"], "random_state": 0}
+GATE = {"gate_features": ["age", "dose"], "random_state": 0, "n_init": 1}
 FOLDS = KFold(3, shuffle=True, random_state=0)
 
 
@@ -436,17 +436,17 @@ def interactions_in_the_gate():
 
 
 def base_in_the_gate():
-    moe = MixtureOfExpertsRegressor(2, n_init=1, base=LinearRegression(), **GATE)
+    moe = MixtureOfExpertsRegressor(2, base=LinearRegression(), **GATE)
     return fit_quietly(moe, X, Y)
 
 
 def of_outputs():
-    moe = MixtureOfExpertsRegressor(2, n_init=1, **GATE)
+    moe = MixtureOfExpertsRegressor(2, **GATE)
     return fit_quietly(moe, X, np.column_stack([Y, -Y + X["age"]]))
 
 
 def of_three_classes():
-    moe = MixtureOfExpertsClassifier(2, n_init=1, **GATE)
+    moe = MixtureOfExpertsClassifier(2, **GATE)
     return fit_quietly(moe, X, np.digitize(Y, [1.0, 4.0]))
 
 

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe._mixture.em import Objective, Run
+from skmoe._mixture.em import Run
 from skmoe._mixture.evidence import (
     FINAL_FACTOR,
     ITERATIONS_BETWEEN_UPDATES,
@@ -31,8 +31,7 @@ def searched(own, penalties, limits=(2000, 1e-8), observer=None):
 
 def evidence(own, mixture, theta):
     """Log evidence per row at the maximum for the penalties of a mixture."""
-    objective = Objective(mixture, own.blocks(), n_rows=own.rows.n_rows)
-    state = objective.at(theta[None])
+    state = own._replace(mixture=mixture).objective.at(theta[None])
     return updated_penalties(BOTH, own.mixture, state)
 
 

@@ -7,8 +7,6 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from skmoe._data.rows import Dataset
-from skmoe._mixture.em import Objective
 from skmoe._mixture.evidence import Penalty, penalised_slopes, updated_penalties
 from skmoe._mixture.mixture import Mixture
 from skmoe._numerics import evidence as prior
@@ -16,7 +14,7 @@ from skmoe._numerics.evidence import DROPPED, SPARSITY_FACTOR
 from skmoe.experts import LinearExperts
 from skmoe.gates import ConstantGate
 from support.families import no_scaling
-from support.mixtures import CASES, blocks_of, case, gradient, linear, log_likelihood
+from support.mixtures import CASES, Case, case, gradient, linear, log_likelihood, rows_of
 
 # --- slopes -------------------------------------------------------------------------------------
 
@@ -76,20 +74,20 @@ def mixture_of(alpha, **options):
     """One regression with given penalties."""
     features, y = regression()
     design = np.asfortranarray(np.column_stack([features, np.ones(40)]))
-    rows = Dataset(design, design, y[None], np.ones(40))
+    rows = rows_of(y[None], design=design, weight=np.ones(40))
     estimates = {"noise_variance": (0.8,), "variance_floor": (1e-6,)}
     experts = LinearExperts(alpha=alpha, dispersion_prior=0.0, **options)
     experts = experts.experts_of(rows, no_scaling(), 1, estimates, {})
     return Mixture(experts, ConstantGate().gate_of(1, 4)), rows
 
 
-def state_at(mixture, rows, variance, n_times=1):
+def state_at(mixture, rows, variance):
     """The state at the penalised maximum for a given variance."""
     features, y = regression()
     alphas = np.broadcast_to(mixture.experts.penalties["alpha"], 3)
     slopes = np.linalg.solve(features.T @ features + np.diag(alphas), features.T @ y)
     theta = np.array([*slopes, 0.0, np.log(variance)])
-    return Objective(mixture, n_times * blocks_of(mixture, rows)).at(theta[None])
+    return Case(mixture, rows, theta).objective.at(theta[None])
 
 
 def log_marginal(alphas, variance):

@@ -8,14 +8,8 @@ from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
-from skmoe._estimators.fitting.problem import order_by_share
 from support.fits import X, Y, fit_quietly, fitted, regressor
-from support.mixtures import linear
 from support.tables import two_regimes
-
-# Shares that differ by less than this are equal.
-SHARE_RTOL = 1e-3
-
 
 # --- the order ----------------------------------------------------------------------------------
 
@@ -41,20 +35,6 @@ def test_mirror_images_are_numbered_by_their_parameters():
         slopes.add(tuple(np.sign(moe.fit(x, 1 - np.abs(x[:, 0])).expert_coef_[:, 0])))
         assert_allclose(moe.weights_, 0.5, atol=1e-4)
     assert len(slopes) == 1
-
-
-def test_equal_shares_are_ordered_by_the_values_that_differ_most():
-    mixture = linear("normal", n_experts=4).mixture
-    of_experts = np.zeros((4, mixture.experts.size // 4))
-    of_experts[:, :2] = [[1e-9, 1.0], [-1e-9, 3.0], [2e-9, 2.0], [0.0, 9.0]]
-    theta = np.concatenate([of_experts.ravel(), np.zeros(mixture.gate.size)])
-    equal = 0.3 * np.array([1.0, 1.0 + 0.5 * SHARE_RTOL, 1.0 - 0.5 * SHARE_RTOL])
-    for share, order in (
-        ([*equal, 0.1], [1, 2, 0, 3]),
-        ([0.2, 0.3, 0.4, 0.1], [2, 1, 0, 3]),
-        ([0.0] * 4, [3, 1, 2, 0]),
-    ):
-        assert order_by_share(mixture, theta, np.array(share)).tolist() == order
 
 
 # --- the order of the user ----------------------------------------------------------------------

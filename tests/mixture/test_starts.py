@@ -10,8 +10,6 @@ from scipy import sparse, stats
 from sklearn.metrics import adjusted_rand_score
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe._data.rows import Dataset
-from skmoe._data.units import make_units
 from skmoe._mixture.em import Run
 from skmoe._mixture.partitions import (
     INITIALIZERS,
@@ -21,7 +19,7 @@ from skmoe._mixture.partitions import (
 )
 from skmoe._mixture.search import distinct_best
 from support.fits import ends_of_starts, fit_quietly
-from support.mixtures import case
+from support.mixtures import case, rows_of
 from support.tables import crossing_lines, two_regimes
 
 NAMES = sorted(INITIALIZERS)
@@ -44,13 +42,9 @@ def design_of(X):
     return np.column_stack([X, np.ones(len(X))])
 
 
-def dataset(X, Y, weight=None, sizes=None):
-    """Rows as EM sees them; sizes of units of contiguous rows."""
-    design, weight = design_of(X), np.ones(len(X)) if weight is None else weight
-    if sizes is None:
-        return Dataset(design, design, Y, weight)
-    units = make_units(np.repeat(np.arange(len(sizes)), sizes))
-    return Dataset(design[units.starts], design, Y, weight, units)
+def dataset(X, Y, weight):
+    """Rows as EM sees them."""
+    return rows_of(Y, design=design_of(X), weight=weight)
 
 
 def responsibilities(name, X, Y, weight, n_experts, seed=0):

@@ -51,8 +51,9 @@ GIVEN = {
 }
 
 
-@pytest.mark.parametrize("name", GIVEN)
-@pytest.mark.parametrize("in_pipeline", [False, True])
+@pytest.mark.parametrize(
+    ("name", "in_pipeline"), [*((name, False) for name in GIVEN), ("all", True)]
+)
 def test_intervals_are_those_of_the_loop_over_folds(name, in_pipeline):
     estimator = make_pipeline(StandardScaler(), counts()) if in_pipeline else counts()
     prefix = "mixtureofexpertsregressor__" if in_pipeline else ""

@@ -40,7 +40,7 @@ def patients():
 
 def mixture(n_experts=2, **options):
     """Without penalties, so that estimates are those of maximum likelihood."""
-    defaults = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0, "n_init": 4}
+    defaults = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0, "n_init": 1}
     defaults |= {"family": FAMILIES, "random_state": 0, "tol": 1e-10, "max_iter": 500}
     return MixtureOfExpertsRegressor(n_experts, **defaults | options)
 

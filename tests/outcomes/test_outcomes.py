@@ -408,8 +408,8 @@ def test_numbers_of_experts_are_selected_and_tested(patients):
     default = {"alpha": None, "gate_alpha": None, "dispersion_prior": "auto", "n_init": "auto"}
     for number in ("auto", "bic"):
         assert fit_quietly(mixture(number, **default), X, y).n_experts_ == 2
-    test = n_experts_test(mixture(1, max_iter=50), X, y, n_bootstrap=4, random_state=0)
-    assert test.p_value == pytest.approx(0.2)
+    test = n_experts_test(mixture(1, max_iter=50), X, y, n_bootstrap=1, random_state=0)
+    assert test.p_value == pytest.approx(0.5)
 
 
 def test_bootstrap_leaves_out_what_is_missing(moe, patients):

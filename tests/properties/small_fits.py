@@ -46,6 +46,7 @@ class Problem:
     X: Any
     y: np.ndarray
     given: dict
+    name: str = ""  # of the case
 
     def take(self, rows):
         """The problem of some rows."""
@@ -53,7 +54,7 @@ class Problem:
         moe, init = self.moe, getattr(self.moe, "init", None)
         if isinstance(init, np.ndarray):
             moe = clone(moe).set_params(init=init[rows])
-        return Problem(moe, self.X[rows], self.y[rows], given)
+        return replace(self, moe=moe, X=self.X[rows], y=self.y[rows], given=given)
 
     def with_(self, options=None, **values):
         """The problem with other options of the mixture, features, target or arguments."""
@@ -163,7 +164,7 @@ def problem(case, seed=0):
     given = {name: values[:N] for name, values in given.items()}
     moe = clone(moe).set_params(max_iter=min(MAX_ITER, moe.max_iter))
     features = given.pop("X", tables(seed).X[:N])
-    return Problem(moe, features, y[:N], given)
+    return Problem(moe, features, y[:N], given, case)
 
 
 def plain_fit(case):

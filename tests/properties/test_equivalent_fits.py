@@ -14,7 +14,7 @@ from sklearn.base import clone, is_classifier
 from properties.small_fits import N, Problem, all_cases, problem, statements
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES
-from support.expert_kinds import KINDS
+from support.expert_kinds import KINDS_OF_FITS
 from support.fits import cases_of
 from support.tables import flipping_classes, two_regimes
 
@@ -41,31 +41,41 @@ class Pair(NamedTuple):
 # --- changes --------------------------------------------------------------------------------------
 
 
-def order_of_rows(problem, rng):
-    """In any order, and labels of units are any."""
-    order, other = rng.permutation(N), problem
-    if problem.units:
-        labels = np.array([f"unit {7 * unit % 31}" for unit in problem.given["units"]])
-        other = problem.with_(units=labels)
-    return Pair(problem, other.take(order), other)
+def rows_and_signs(problem, rng):
+    """Rows are in any order, and copies in place of weights; labels of units are any.
 
-
-def weight_two_is_two_rows(problem, rng):
-    """And zero is none."""
+    A row without weight is absent, although neither its features nor its target may be learnt
+    from. Features have other signs, unless starts or estimators depend on them.
+    """
     counts = rng.integers(0, 4, size=N)
     weight = problem.given.get("sample_weight", np.ones(N))
-    one, copies = problem.with_(sample_weight=weight * counts), np.repeat(np.arange(N), counts)
-    return Pair(one, problem.take(rng.permutation(copies)), problem)
-
-
-def impossible_row_without_weight(problem, rng):
-    """The row is absent, although neither features nor target may be learnt from."""
-    y = np.append(problem.y, 0 if is_classifier(problem.moe) else -7.5)
-    given = {"sample_weight": np.append(problem.given.get("sample_weight", np.ones(N)), 0.0)}
+    one, rows = problem.with_(sample_weight=weight * counts), problem
     if problem.units:
-        given["units"] = np.append(problem.given["units"], 99)
-    other = problem.with_(X=np.vstack([problem.X, [[30.0, -30.0]]]), y=y, **given)
-    return Pair(problem, other, problem)
+        labels = np.array([f"unit {7 * unit % 31}" for unit in problem.given["units"]])
+        rows = rows.with_(units=labels)
+    if problem.name in SIGNS_DO_NOT_MATTER:
+        signs = np.array([-1.0, 1.0])
+        rows = rows.with_(options_of(problem.moe, signs), X=problem.X * signs)
+    other = rows.take(rng.permutation(np.repeat(np.arange(N), counts)))
+    if problem.name in WITH_IMPOSSIBLE_ROW:
+        other = with_impossible_row(other)
+    return Pair(one, other, rows)
+
+
+def with_impossible_row(problem):
+    n_rows = len(problem.y)
+    weight = problem.given.get("sample_weight", np.ones(n_rows))
+    given = {"sample_weight": np.append(weight, 0.0)}
+    if problem.units:
+        given["units"] = np.append(problem.given["units"], "another")
+    y = np.append(problem.y, 0 if is_classifier(problem.moe) else -7.5)
+    return problem.with_(X=np.vstack([problem.X, [[30.0, -30.0]]]), y=y, **given)
+
+
+def sign_of_a_feature(problem, rng):
+    signs = np.array([-1.0, 1.0])
+    other = problem.with_(options_of(problem.moe, signs), X=problem.X * signs)
+    return Pair(problem, other, other)
 
 
 def columns(problem, rng):
@@ -74,12 +84,6 @@ def columns(problem, rng):
     options = options_of(problem.moe, factor, reverse=True)
     other = problem.with_(options, X=(problem.X * factor + shift)[:, ::-1])
     return Pair(problem, other, other, NEAR)
-
-
-def sign_of_a_feature(problem, rng):
-    signs = np.array([-1.0, 1.0])
-    other = problem.with_(options_of(problem.moe, signs), X=problem.X * signs)
-    return Pair(problem, other, other)
 
 
 def tiny_features(problem, rng, factor=1e-200):
@@ -192,21 +196,24 @@ SYMMETRIC = [
     and "found" not in case
 ]
 POSITIVE = [name for name, row in FAMILIES.items() if row.link == "log" and row.is_continuous]
-PLAIN = [f"{name}-{task}" for name, task in KINDS]
+PLAIN = [f"{name}-{task}" for name, task in KINDS_OF_FITS]
 LINEAR = ["linear-regressor", "linear-classifier"]
+# Starts of weighted rows of units depend on signs, those of rows without weights do not.
+OF_UNITS = [case for case in PARAMETRIC if PROBLEMS[case].units]
+SIGNS_DO_NOT_MATTER = [*PARAMETRIC, "base", "selected number"]
+SIGNS_DO_NOT_MATTER = [case for case in SIGNS_DO_NOT_MATTER if case not in OF_UNITS]
+WITH_IMPOSSIBLE_ROW = [
+    case
+    for case in ALL
+    if PROBLEMS[case].y.ndim == 1
+    and not {"price", "groups", "known_experts"} & set(PROBLEMS[case].given)
+    and case != "known responsibilities"
+    and not case.startswith(("offset", "censored"))
+]
 CASES = {
-    order_of_rows: ALL,
-    weight_two_is_two_rows: ALL,
-    impossible_row_without_weight: [
-        case
-        for case in ALL
-        if PROBLEMS[case].y.ndim == 1
-        and not {"price", "groups", "known_experts"} & set(PROBLEMS[case].given)
-        and case != "known responsibilities"
-        and not case.startswith(("offset", "censored"))
-    ],
+    rows_and_signs: ALL,
+    sign_of_a_feature: OF_UNITS,
     columns: PARAMETRIC,
-    sign_of_a_feature: [*PARAMETRIC, "base", "selected number"],
     tiny_features: LINEAR,
     huge_features: LINEAR,
     sparse_features: LINEAR,
@@ -215,7 +222,7 @@ CASES = {
     order_of_outputs: ["outputs", "joint outputs", "joint lognormal outputs"],
     names_of_classes: CLASSES,
     class_weights: CLASSES,
-    balanced_classes: CLASSES,
+    balanced_classes: ["linear-classifier", "trees of classes", "three classes, stack"],
     units_of_one_row: PLAIN,
     units_of_one_expert: [case for case in ALL if case.startswith("units,")],
 }

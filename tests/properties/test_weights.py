@@ -11,7 +11,7 @@ from skmoe.metrics import log_density_scorer, neg_crps_scorer
 from support.expert_kinds import (
     DISTRIBUTIONS,
     GENERALIZED,
-    KINDS,
+    KINDS_OF_FITS,
     draw,
     maximum_likelihood,
     options_of,
@@ -73,7 +73,7 @@ def single_table(name, seed):
     return rows, signal + 0.3 * rng.normal(size=40), weight
 
 
-@pytest.mark.parametrize("name", [name for name, task in KINDS if task == "regressor"])
+@pytest.mark.parametrize("name", [name for name, task in KINDS_OF_FITS if task == "regressor"])
 def test_one_expert_is_the_weighted_maximum_of_the_likelihood(name, global_random_seed):
     """Found by SciPy; but degrees of freedom are at most 1000."""
     rows, y, weight = single_table(name, global_random_seed)

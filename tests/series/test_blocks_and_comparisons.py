@@ -41,8 +41,9 @@ def blocks_of(y, per_block, X=X, units=UNITS, weight=None):
     return RowBlocks(factory)
 
 
-@pytest.mark.parametrize("per_block", [1, 2, 6])
-@pytest.mark.parametrize("kind", ["normal", "missing y", "classes", "weights"])
+@pytest.mark.parametrize(
+    ("kind", "per_block"), [("normal", 1), ("missing y", 2), ("classes", 6), ("weights", 2)]
+)
 def test_row_blocks_of_whole_series_are_the_rows_in_memory(kind, per_block):
     y = SORTED.classes if kind == "classes" else with_holes(Y) if kind == "missing y" else Y
     weight = 1.0 + (np.unique(UNITS)[2] == UNITS) if kind == "weights" else None

@@ -4,10 +4,9 @@ import numpy as np
 from scipy import optimize, stats
 from scipy.special import expit, gammaln, logsumexp, xlogy
 
-from skmoe._data.censored_targets import BOUNDS
+from skmoe.data import interval_censored
 from skmoe.experts import EXPERTS
 from skmoe.families import FAMILIES, Ordinal
-from skmoe.families._censored import Censored
 
 
 class Ratings:
@@ -150,16 +149,22 @@ TARGETS = {
 }
 
 
+def bounded_by(lower, upper):
+    """A censored target; a known value may be infinite, as an event that never comes is."""
+    y = np.empty(np.shape(lower), dtype=interval_censored([0.0], [1.0]).dtype)
+    y["lower"], y["upper"] = lower, upper
+    return y
+
+
 def example_target(family, rng, n_rows):
     """A target (1, n), or (m, n) of joint outputs, that a family can have."""
-    if isinstance(family, Censored):  # half of it known, and intervals of all kinds
-        lower, other = (example_target(family.family, rng, n_rows) for _ in range(2))
+    known = getattr(family, "family", None)
+    if known is not None:  # censored: half of it known, and intervals of all kinds
+        lower, other = (example_target(known, rng, n_rows) for _ in range(2))
         kind, upper = rng.integers(6, size=lower.shape), np.maximum(lower, other)
         lower = np.where(kind == 3, np.minimum(lower, other), lower)
         upper = np.where(kind == 3, upper, np.where(kind == 4, np.inf, lower))
-        y = np.empty(lower.shape, dtype=BOUNDS)
-        y["lower"], y["upper"] = np.where(kind == 5, -np.inf, lower), upper
-        return y
+        return bounded_by(np.where(kind == 5, -np.inf, lower), upper)
     if family.couples_outputs:  # with correlations of about one half
         values = rng.normal(size=n_rows) + rng.normal(size=(family.n_outputs, n_rows))
         return np.exp(0.5 * values) if family.of_logs else values

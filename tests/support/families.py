@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.censored_targets import BOUNDS
 from skmoe.families import FAMILIES, Ordinal, StudentT
 from skmoe.families._categorical import Categorical
 from skmoe.families._censored import Censored
 from skmoe.families._joint_normal import JointNormal
-from support.expert_kinds import example, example_target
+from support.expert_kinds import bounded_by, example, example_target
 from support.own_families import Gumbel
 
 N_ROWS = 40
@@ -112,6 +111,4 @@ def target_of(name, rng, n_rows=N_ROWS):
 
 def exact(values):
     """Structured targets that are known."""
-    y = np.empty(np.shape(values), dtype=BOUNDS)
-    y["lower"] = y["upper"] = values
-    return y
+    return bounded_by(values, values)

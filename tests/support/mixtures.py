@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.rows import Dataset, RawFeatures, split_into_blocks
 from skmoe._data.units import make_units
 from skmoe._mixture.em import Objective, fitted_to
 from skmoe._mixture.mixture import Data, Mixture
@@ -66,6 +66,16 @@ def rows_of(y, design=None, n_rows=N_ROWS, **fields):
         design = np.asfortranarray(np.column_stack([X, np.ones(n_rows)]))
     weight = rng.uniform(0.5, 2.0, size=design.shape[0])
     return Dataset(design, design, y, weight)._replace(**fields)
+
+
+def raw_data(X, y, fold=None):
+    """Rows with features for experts that are estimators, and perhaps the fold of each."""
+    return Data(Dataset(np.ones((len(X), 1)), RawFeatures(X, fold), y, np.ones(len(X))))
+
+
+def with_offset(rows, offset):
+    """Rows with an offset of the predictors of the means."""
+    return rows._replace(expert_design=OffsetDesign(rows.expert_design, offset))
 
 
 def _target(names, n_outputs, censored, n_rows=N_ROWS):
@@ -146,8 +156,7 @@ def with_known(case, n_known=20):
 def with_offsets(case):
     """The same with an offset of each row."""
     offset = np.random.default_rng(4).normal(size=case.rows.n_rows)
-    rows = case.rows
-    return case._replace(rows=rows._replace(expert_design=OffsetDesign(rows.expert_design, offset)))
+    return case._replace(rows=with_offset(case.rows, offset))
 
 
 def with_designs(case, change):
@@ -305,9 +314,13 @@ def started(case, n_steps=3):
     of_experts = rows.row_responsibilities(resp)
     if not mixture.own:
         of_experts = of_experts * mixture.experts.support(rows.y)
-    theta = mixture.start[None]
-    objective = case.objective
-    return fitted_to(objective, theta, of_experts[:, None], resp[:, None], n_steps)[0]
+    return steps_to(case, resp, of_experts, n_steps)
+
+
+def steps_to(case, resp, of_experts, n_steps):
+    """Coefficients after steps to responsibilities of the gate's rows and of the experts' rows."""
+    theta = case.mixture.start[None]
+    return fitted_to(case.objective, theta, of_experts[:, None], resp[:, None], n_steps)[0]
 
 
 def gradient(function, at, directions, step=1e-5):

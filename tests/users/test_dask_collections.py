@@ -260,6 +260,10 @@ def test_bad_chunks_are_refused_by_their_number():
     moe = MixtureOfExpertsRegressor(2)
     assert_fit_refused(moe, (array_of(holed), array_of(Y)), "block 2: X must", "column 1", "NaN")
     rows = array_of(X.to_numpy())
+    weight = np.where(np.arange(N) == 9, -1.0, 1.0)
+    words = "block 1: sample_weight must be", "-1"
+    given = {"sample_weight": array_of(weight)}
+    assert_fit_refused(moe, (rows, array_of(Y)), *words, **given)
     short = array_of(Y)[rows[:, 0] > 0]  # as many chunks, of other rows
     assert_fit_refused(moe, (rows, short), "block 0: X and y must have the same number of rows")
 

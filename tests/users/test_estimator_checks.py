@@ -15,8 +15,8 @@ CLASSIFIERS = [("logistic", LogisticRegression()), ("tree", "tree")]
 CONFIGURATIONS = [
     MixtureOfExpertsRegressor(**SHORT),
     MixtureOfExpertsClassifier(class_weight="balanced", init="kmeans", **SHORT | FIXED),
-    GatedStackingRegressor(MODELS, cv=2),
-    GatedStackingClassifier(CLASSIFIERS, cv=2),
+    GatedStackingRegressor(MODELS, cv=2, max_iter=2),
+    GatedStackingClassifier(CLASSIFIERS, cv=2, max_iter=2),
 ]
 
 

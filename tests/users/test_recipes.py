@@ -184,6 +184,8 @@ def test_weights_and_groups_of_a_stack_reach_experts_on_predictions(monkeypatch)
 
     monkeypatch.setattr(type(step), "fit_transform", recorded)
     moe.set_params(**dict.fromkeys(others, "drop"), cv=2, gate_alpha=1.0)
+    for name in ("n_components", "n_estimators", "max_iter"):
+        moe.set_params(**dict.fromkeys(sizes(moe, name), 5))
     fit_quietly(moe, X, y, sample_weight=weight, groups=group)
     assert max(len(groups) for _, groups in found) == 60
     assert {tuple(np.unique(weights)) for weights, _ in found} == {(1.0, 2.0)}

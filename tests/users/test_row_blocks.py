@@ -14,7 +14,6 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._data.blocks import DaskBlocks
 from skmoe.data import RowBlocks
 from support.fits import (
     ALL_CASES,
@@ -269,17 +268,12 @@ SECOND_BLOCK = {
 }
 
 
-@pytest.mark.parametrize("in_dask", [False, True])
 @pytest.mark.parametrize("case", SECOND_BLOCK)
-def test_a_bad_block_is_refused_by_its_number(case, in_dask):
+def test_a_bad_block_is_refused_by_its_number(case):
     X, y = rows()
     change, name, *words = SECOND_BLOCK[case]
     parts = [(X[:60], y[:60]), change(X[60:].copy(), y[60:])]
     blocks = RowBlocks(lambda: iter(parts))
-    if in_dask:
-        dask = pytest.importorskip("dask")
-        # Dask walks through tuples, and would evaluate a list.
-        blocks = DaskBlocks([dask.delayed(lambda i=i: parts[i], pure=False)() for i in range(2)])
     assert_fit_refused(MixtureOfExpertsRegressor(2), (blocks,), name, *words)
 
 

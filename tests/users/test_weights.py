@@ -13,13 +13,12 @@ from scipy.special import log_softmax
 from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.model_selection import PredefinedSplit, cross_val_predict
+from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._estimators.parameters.parameters import estimate_noise_variance
 from skmoe.exceptions import WeightsWarning
 from support.fits import fit_quietly, loads
 from support.recording_estimators import (
@@ -143,26 +142,21 @@ def test_a_base_is_fitted_with_the_weights(kind, in_pipeline):
 # --- noise, criteria and numbers ----------------------------------------------------------------
 
 
-def test_noise_is_that_of_weighted_fits_of_other_rows():
-    X, _, weight = table()
-    rng = np.random.default_rng(2)
-    Y = np.stack([np.abs(X[:, 0]), X[:, 1]]) + rng.normal(size=(2, N)) * [[0.05], [0.4]]
-    Y[:, weight > 2.5] += rng.normal(size=(2, (weight > 2.5).sum()))
-    order, fold = np.random.default_rng(0).permutation(N), np.empty(N, dtype=int)
-    fold[order] = np.arange(N) % 3
-    # Rows in the order of the folds, which decides ties of the tree.
-    relative = (weight / weight.mean())[order]
-    given = {"cv": PredefinedSplit(fold[order]), "params": {"sample_weight": relative}}
-    errors = [
-        (cross_val_predict(model, X[order], Y[:, order].T, **given) - Y[:, order].T) ** 2
-        for model in (Ridge(alpha=1e-3), DecisionTreeRegressor(min_samples_leaf=3, random_state=0))
-    ]
-    expected = np.average(errors, axis=1, weights=relative).min(axis=0).clip(max=1.0)
-    assert_allclose(estimate_noise_variance(X, Y, weight), expected, rtol=1e-8)
-    assert np.abs(expected / estimate_noise_variance(X, Y, np.ones(N)) - 1).max() > 0.05
-    light = np.arange(N) % 2 == 0  # rows of vanishing weight are not noisy
-    exact = np.where(light, Y[0], X[:, 0])[None]
-    assert estimate_noise_variance(X, exact, np.where(light, 1e-7, 1.0))[0] < 1e-2
+def prior_scale(X, y, weight):
+    """Noise variance of one expert whose prior outweighs the rows."""
+    return fit_quietly(mixture(dispersion_prior=1e12), X, y, sample_weight=weight).noise_variance_
+
+
+def test_noise_before_the_fit_is_that_of_the_weighted_rows():
+    """Of held-out rows, which those of vanishing weight do not make noisy."""
+    rng, light = np.random.default_rng(2), np.arange(N) % 2 == 0
+    X, noise = rng.uniform(-1, 1, size=(N, 2)), rng.normal(size=N)
+    y = X @ [1.0, -2.0] + np.where(light, 1.0, 0.1) * noise
+    for factor in (1e-7, 0.2, 1.0, 5.0, 1e7):
+        weight = np.where(light, factor, 1.0)
+        found = prior_scale(X, y, weight)
+        other = cross_val_predict(LinearRegression(), X, y, cv=3, params={"sample_weight": weight})
+        assert_allclose(found, np.average((y - other) ** 2, weights=weight), rtol=0.1)
 
 
 @pytest.fixture(scope="module")

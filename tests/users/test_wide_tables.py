@@ -20,8 +20,9 @@ def wide(is_sparse):
     return sparse.random(N_ROWS, N_COLUMNS, density=1e-3, format="csr", random_state=0)
 
 
-@pytest.mark.parametrize("is_sparse", [True, False], ids=["sparse", "dense"])
-@pytest.mark.parametrize("kind", ["normal", "poisson", "classes"])
+@pytest.mark.parametrize(
+    ("kind", "is_sparse"), [("normal", False), ("poisson", True), ("classes", True)]
+)
 def test_memory_of_a_default_fit_does_not_grow_with_the_square_of_the_columns(kind, is_sparse):
     """Of 4,000 columns the matrix of one expert would need 128 MB."""
     X, y = wide(is_sparse), np.random.default_rng(1).poisson(1.5, N_ROWS)

@@ -3,7 +3,7 @@ How many experts?
 =================
 
 ``n_experts="auto"``, the default, tries one, two, three and more experts on part of the rows, and
-takes the smallest number whose density of the other rows is about as good as the best.
+takes the number with the largest density of the other rows, less a penalty for each expert.
 """
 
 import matplotlib.pyplot as plt
@@ -23,15 +23,14 @@ print("chosen:", moe.n_experts_)
 
 # %%
 # The second expert improves the score most: cholesterol rises in young adults, and falls in older
-# ones. Up to five experts each improves it a little, and more hardly do. Bars are standard errors
-# of the difference from the best score; the smallest number that is not worse by two of them is
-# selected.
+# ones. Up to five experts each improves it a little, and further ones bring less than their
+# penalty. Bars are standard errors of the difference from the best score.
 
 NumberOfExpertsDisplay.from_estimator(moe)
 plt.show()
 
 # %%
-# Five experts predict best. Two are easier to read, and their score is already near:
+# Five experts have the best score. Two are easier to read, and their score is already near:
 
 two = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
 ExpertsDisplay.from_estimator(two, X, y, features="age")

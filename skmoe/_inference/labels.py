@@ -124,9 +124,8 @@ def describe_dependence(estimator: Any, found: Any) -> str:
 
 
 def describe_ties(numbers: Sequence[int]) -> str:
-    """Sentence on several numbers of experts, the smallest first, of equal held-out scores."""
-    *most, last = map(str, numbers)
-    return f"{', '.join(most)} and {last} experts predict equally well: the smallest is used."
+    """Sentence on several numbers of experts, the smallest first, of about equal scores."""
+    return f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]} experts have about equal scores."
 
 
 def gate_name(gate: Any) -> str:

@@ -53,9 +53,9 @@ IMPOSSIBLE_LOG_DENSITY = -1e6
 N_ITER_FIRST_ROUND = {False: 15, True: 4}
 
 # More starts than these have more iterations: the best of many after a few ones is seldom the best
-# at the end. Their steps are longer than those of EM by a factor: half of
-# the iterations lead as far, and more of them end at good maxima. With more rows than these more
-# iterations are costly, and only very many starts, as those of a search, have them.
+# at the end. Their steps are longer than those of EM by a factor: half of the iterations lead as
+# far, and more of them end at good maxima. With more rows than these more iterations are costly,
+# and only very many starts, as those of a search, have them.
 MAX_FEW_STARTS, N_ITER_OF_MANY, STEP_OF_MANY, MAX_FEW_ROWS, MANY = 8, 45, 1.8, 1_000, (8, 99)
 
 # One of so many of these many starts moves an expert of the best one of the others.
@@ -201,12 +201,11 @@ def first_rounds(
     # One expert needs no comparison of starts.
     n_iter = min(n_iter if mixture.n_experts > 1 else 1, problem.max_iter)
     n_swaps = len(jobs) // SHARE_OF_SWAPS if has_many and problem.init == "auto" else 0
-    n_mixed = len(jobs) - n_swaps
-    resps = [start_responsibilities(problem, job) for job in jobs[:n_mixed]]
+    resps = [start_responsibilities(problem, job) for job in jobs[: len(jobs) - n_swaps]]
     runs = runs_side_by_side(objective, resps, n_iter)
     if n_swaps:
         best = runs[distinct_best(problem, runs, 1)[0]].theta
-        swaps = swapped(problem, best, [*map(np.random.default_rng, problem.seeds[n_mixed:])])
+        swaps = swapped(problem, best, [*map(np.random.default_rng, problem.seeds[-n_swaps:])])
         resps, runs = resps + swaps, runs + runs_side_by_side(objective, swaps, n_iter)
     if known:
         runs = [_with_known_numbers(objective, run) for run in runs]
@@ -369,12 +368,11 @@ def _swap(
     of_gate = (1.0 - share) * resp + share * own[:, None]
     # Units count as the rows that they have on average.
     n_units, n_columns = joint.shape[1], rows.expert_design.shape[1]
-    n_rows = n_units / rows.n_rows
-    least = n_columns * n_rows
+    least = n_columns * n_units / rows.n_rows
     chosen = rng.permutation(np.flatnonzero(np.isfinite(joint[k])))
     kind = rng.choice(list(SWAPS), p=list(SWAPS.values()))
     if kind == "few rows":
-        size = rng.integers(n_columns, 2 * n_columns + 2) * n_rows
+        size = rng.integers(n_columns, 2 * n_columns + 2) * least / n_columns
     else:
         largest = n_units / (2 if kind == "a side" else 3)
         size = np.exp(rng.uniform(*np.log([least + 1.0, least + largest])))

@@ -157,6 +157,8 @@ def inverse_of(matrix: Array) -> Array:
     if is_large and matrix.ndim > 2:
         each = matrix.reshape(-1, size, size)
         return np.reshape([inverse_of(own) for own in each], matrix.shape)
+    # A step to where the likelihood is not finite is taken back, whatever its curvature.
+    scaled = np.where(np.isfinite(scaled), scaled, 0.0)
     return np.linalg.pinv(scaled, PIVOT_TOL**2, hermitian=True) * outer
 
 

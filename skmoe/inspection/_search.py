@@ -250,7 +250,7 @@ class NumberOfExpertsDisplay(draw.Display):
                 f'n_experts={number!r}. Fit with n_experts="auto".'
             )
         errors = getattr(estimator, "n_experts_score_errors_", None)  # of held-out rows only
-        score_name = "Mean log density of held-out rows"
+        score_name = "Penalised log density of held-out rows"
         return cls(
             tried=estimator.n_experts_tried_,
             scores=estimator.n_experts_scores_,

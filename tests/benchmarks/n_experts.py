@@ -167,7 +167,7 @@ def held_out(options):
             rows = np.random.default_rng(0).permutation(rows)[: options.most_rows]
             numbers = (*FIXED, *HOW)
             models = [timed(kind(k, random_state=0), X[rows], y[rows]) for k in numbers]
-            scores = [moe.score_samples(X[fold == 1], y[fold == 1]).mean() for moe, _ in models]
+            scores = [moe.score_samples(X[fold < 2], y[fold < 2]).mean() for moe, _ in models]
             gaps.append(np.array(scores) - max(scores[: len(FIXED)]))
             chosen.append([moe.n_experts_ for moe, _ in models[len(FIXED) :]])
             found, seconds = models[len(FIXED)]

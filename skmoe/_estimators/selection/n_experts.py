@@ -1,6 +1,6 @@
 """Selection of the number of experts, by held-out log density or an information criterion.
 
-Numbers are tried in increasing order until several in succession bring no clear improvement, one is
+Numbers are tried in increasing order until several in succession bring no improvement, one is
 clearly worse than a smaller one, or experts collapse. Each fit starts from the previous one, with
 the experts of the lowest likelihood split in two, or from an ordinary start that is better. Fits
 with held-out rows start from the fit to all rows, and have its penalties: otherwise local maxima,
@@ -74,11 +74,13 @@ MAX_SELECTED = {False: 15, True: 6}
 # Number of trials after the best one that end the search.
 PATIENCE = 2
 
-# Number of standard errors, and gain of the held-out log-likelihood in all, by which a larger
-# number must predict better: strong evidence (R. E. Kass and A. E. Raftery, 1995, "Bayes factors",
-# Journal of the American Statistical Association 90, 773-795).
-N_STANDARD_ERRORS = 2.0
-MIN_TOTAL_GAIN = 3.0
+# Held-out log-likelihood that each expert must bring at least and at most; in between it is half of
+# its parameters. With the loss on new rows this is the penalty of AIC3, 1.5 for each parameter,
+# which finds the number of segments best (R. L. Andrews and I. S. Currim, 2003, "A comparison of
+# segment retention criteria for finite mixture logit models", Journal of Marketing Research 40,
+# 235-243). Chance gains of a second expert where there is one are seldom larger than six. Many
+# parameters are penalised, and have less of an effect.
+RANGE_OF_PENALTY = np.array([6.0, 12.0])
 
 # Seed of folds, sample and starts.
 SELECTION_SEED = 0
@@ -97,8 +99,8 @@ class SelectionResult(NamedTuple):
     """The selected number, the numbers tried, and their scores (higher is better).
 
     `errors` are the standard errors of the differences from the best held-out score. `ties` are
-    the numbers that predict as well as the best one, from the selected one on. `is_rising` is
-    True if the largest number permitted is the best.
+    the numbers whose scores are not clearly worse. `is_rising` is True if the largest number
+    permitted is the best.
     """
 
     n_experts: int
@@ -138,17 +140,16 @@ def next_number(number: int) -> int:
 def select(
     score: Callable[[int], Any], trials: Trials, weight: Array | None = None
 ) -> SelectionResult:
-    """The smallest number whose score is not clearly worse than the best one.
+    """The number with the best score, of those up to the first ones after it.
 
-    `score` returns a number, or held-out scores of rows with a weight. Of numbers the largest is
-    best. It returns None for a number whose experts collapse, if the one before it was tried. No
-    larger number is tried: the rows do not support it, and its score would differ by its penalties
-    only. After a gap between candidates such a number has the score of one in the gap. Nor is a
-    number tried after one that is clearly worse than the best one.
+    `score` returns a number, or held-out scores of rows with a weight. It returns None for a number
+    whose experts collapse, if the one before it was tried. No larger number is tried: the rows do
+    not support it, and its score would differ by its penalties only. After a gap between candidates
+    such a number has the score of one in the gap. Nor is a number tried after one that is clearly
+    worse than the best one.
 
     Scores of rows are clearly worse if the difference exceeds two standard errors, of the mean of
-    the row-wise differences [1]_ or of those of units. It must also be MIN_TOTAL_GAIN in all: few
-    rows give no evidence for another expert, however equal their differences are.
+    the row-wise differences [1]_ or of those of units.
 
     References
     ----------
@@ -158,7 +159,6 @@ def select(
     tried: list[int] = []
     scores: list[Array] = []
     given = np.ones(1) if weight is None else weight
-    least_gain = 0.0 if weight is None else MIN_TOTAL_GAIN / given.sum()
     selected, is_over = 0, False
     selection = trials.task and trials.task.subtask("selection", None, 0).start()
     for number in trials.numbers:
@@ -173,12 +173,11 @@ def select(
             tried.append(number)
             scores.append(np.atleast_1d(found))
             means = np.average(scores, axis=1, weights=given)
-            differences = scores[int(np.argmax(means))] - np.array(scores)
-            mean = np.average(differences, axis=1, weights=given)
-            squares = np.average((differences - mean[:, None]) ** 2, axis=1, weights=given)
-            errors = np.sqrt(squares / given.sum())
-            is_tied = mean <= np.maximum(N_STANDARD_ERRORS * errors, least_gain)
-            selected = int(np.argmax(is_tied))
+            selected = int(np.argmax(means))
+            losses = means[selected] - means
+            residuals = scores[selected] - np.array(scores) - losses[:, None]
+            errors = np.sqrt(np.average(residuals**2, axis=1, weights=given) / given.sum())
+            is_tied = losses <= 2.0 * errors
             is_over = weight is not None and not is_tied[-1]
             if trials.verbose > 0:
                 named = f"{number} expert{'s' * (number > 1)}"
@@ -311,7 +310,8 @@ def _select_n_experts(
             return None
         tried.append(number)
         of_rows = np.where(left_out > 0.0, left_out * log_density, 0.0).sum(axis=0)
-        return of_rows[total > 0.0] / total[total > 0.0]
+        penalty = np.clip(0.5 * trial.run.mixture.size, *number * RANGE_OF_PENALTY)
+        return (of_rows / total)[total > 0.0] - penalty / weight[total > 0.0].sum()
 
     selected = select(score, trials._replace(maximum=maximum), weight[total > 0.0])
     # Trials with the rows and features of the fit know its noise.
@@ -539,9 +539,8 @@ class Growth:
             self.fit(next_number(self.last.estimator.n_experts))  # in a gap between candidates
         changed = {"n_init": 1, "random_state": SELECTION_SEED, "n_experts": number}
         start = self.estimator.init if self.last is None else self.last
-        trial = fit_trial(self.estimator, self.data, start, changed, at_maximum=self.at_maximum)
-        self.last = trial
-        return trial
+        self.last = fit_trial(self.estimator, self.data, start, changed, at_maximum=self.at_maximum)
+        return self.last
 
     def attributes(self) -> dict[str, Any]:
         """Fitted attributes of the last trial."""

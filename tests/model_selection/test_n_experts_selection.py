@@ -104,6 +104,17 @@ def test_one_regime_has_one_expert(kind):
     assert numbers.count(1) >= 9
 
 
+def test_rows_of_a_group_bring_as_much_as_one():
+    """One regression with an effect of each person, of whom a second expert describes some."""
+    numbers = []
+    for seed in range(4):
+        rng, person = np.random.default_rng(seed), np.repeat(np.arange(100), 7)
+        X = np.column_stack([rng.normal(size=100)[person], rng.normal(size=700)])
+        y = X.sum(axis=1) + rng.normal(size=100)[person] + 0.5 * rng.normal(size=700)
+        numbers.append(regressor().fit(X, y, groups=person).n_experts_)
+    assert numbers == [1, 1, 1, 1]
+
+
 def test_numbers_whose_experts_collapse_end_the_search():
     scores = {1: np.zeros(4), 2: np.ones(4)}  # None for three
     found = select(scores.get, Trials(n_experts_grid(), 9), np.ones(4))

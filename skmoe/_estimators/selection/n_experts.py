@@ -79,7 +79,7 @@ PATIENCE = 2
 # which finds the number of segments best (R. L. Andrews and I. S. Currim, 2003, "A comparison of
 # segment retention criteria for finite mixture logit models", Journal of Marketing Research 40,
 # 235-243). Chance gains of a second expert where there is one are seldom larger than six. Many
-# parameters are penalised, and have less of an effect.
+# parameters are penalised, and have less of an effect. A group counts as one row.
 RANGE_OF_PENALTY = np.array([6.0, 12.0])
 
 # Seed of folds, sample and starts.
@@ -296,6 +296,7 @@ def _select_n_experts(
     maximum = max(min(n_possible, int((left_out < 1.0).sum(axis=1).min())), least)
     total, tried = left_out.sum(axis=0), [0]
     weight = rows.weight if rows.unit is None else np.ones(n_distinct)
+    n_counted = weight.sum() if rows.group is None else len(np.unique(rows.group))
 
     def score(number: int) -> Array | None:
         trial = growth.fit(number)
@@ -311,7 +312,7 @@ def _select_n_experts(
         tried.append(number)
         of_rows = np.where(left_out > 0.0, left_out * log_density, 0.0).sum(axis=0)
         penalty = np.clip(0.5 * trial.run.mixture.size, *number * RANGE_OF_PENALTY)
-        return (of_rows / total)[total > 0.0] - penalty / weight[total > 0.0].sum()
+        return (of_rows / total)[total > 0.0] - penalty / n_counted
 
     selected = select(score, trials._replace(maximum=maximum), weight[total > 0.0])
     # Trials with the rows and features of the fit know its noise.

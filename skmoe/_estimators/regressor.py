@@ -28,13 +28,14 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     n_experts : int, {"auto", "aic", "bic", "icl"} or list or range of int, default="auto"
         Number of experts, typically 1 to 10. "auto" tries 1 to 6, 8, 10, 12 and 15, or 1 to 6
         estimators. It takes the number with the largest held-out log-likelihood, less half of the
-        number of parameters: for each expert six at least, and twelve at most. Rows of a group
-        count as one. It costs about five times a fit with that number. Candidates such as
-        `range(1, 7)` are tried in increasing order in the same way. "aic", "bic" and "icl" minimise
-        these criteria. At most a tenth of the rows is tried, and with fewer than 20 rows "auto"
-        means one expert. Of more than 5,000 rows a sample is used. The number depends on the rows
-        only, not on `random_state`. Where a list for each expert, `init` or `known_experts` has a
-        number, or a warm start the previous one, "auto" is that number.
+        number of parameters: for each expert six at least, and twelve at most. With `groups` it is
+        the smallest number within two standard errors, of groups, of the best. It costs about five
+        times a fit with that number. Candidates such as `range(1, 7)` are tried in increasing order
+        in the same way. "aic", "bic" and "icl" minimise these criteria. At most a tenth of the rows
+        is tried, and with fewer than 20 rows "auto" means one expert. Of more than 5,000 rows a
+        sample is used. The number depends on the rows only, not on `random_state`. Where a list for
+        each expert, `init` or `known_experts` has a number, or a warm start the previous one,
+        "auto" is that number.
     expert : {"linear", "tree"}, estimator, object or list, default="linear"
         Form of the mean of each expert: a linear predictor (interpretable), a regression tree
         (needs more rows), or any scikit-learn regressor that accepts `sample_weight`. One for all
@@ -223,8 +224,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         the units of X and y.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
         If the number was selected: numbers tried, and minus criteria, or held-out log-likelihoods
-        less the penalty of the experts, per row or unit. Those of estimators as experts are of out-
-        of-fold predictions, less the coefficients of the gate. The best one is selected.
+        less the penalty of the experts, per row or unit. Those of estimators as experts are of
+        out-of-fold predictions, less the coefficients of the gate. The best one is selected.
     n_experts_score_errors_ : ndarray of shape (n_numbers,)
         With "auto": standard errors of the differences between these scores and the best one.
     n_experts_ties_ : ndarray of shape (n_ties,)

@@ -7,7 +7,7 @@ A local maximum often has two experts where one would do, and one where there sh
 that increases the likelihood leads away from it. A swap [2]_ does. Row i has the responsibility
 g_k f_k(y_i) / sum_l g_l f_l(y_i) of expert k. One expert is left out of the sum, so that its rows
 go to the others, and begins again with other rows. So a third of many starts are swaps of the best
-one of the others, which reach better maxima than as many more starts.
+one of the others, which often reach better maxima than as many more starts.
 
 References
 ----------
@@ -356,10 +356,9 @@ def _swap(
 ) -> tuple[Array, Array]:
     """Responsibilities for experts and gate, of which expert k has new ones.
 
+    The expert begins with a few random rows, or with a part of the rows of a random expert. Or it
+    begins on one side of a random direction of the features, where it can have a noise of its own.
     `order` is that of all experts by their shares.
-
-    It begins with a few random rows, or with a part of the rows of a random expert. Or it begins
-    on one side of a random direction of the features, where it can have a noise of its own.
     """
     others, own = joint.copy(), np.arange(len(joint)) == k
     others[k] = np.where(np.isfinite(np.delete(joint, k, axis=0)).any(axis=0), -np.inf, joint[k])

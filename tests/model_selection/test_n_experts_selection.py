@@ -104,7 +104,7 @@ def test_one_regime_has_one_expert(kind):
     assert numbers.count(1) >= 9
 
 
-def test_rows_of_a_group_bring_as_much_as_one():
+def test_rows_of_a_group_gain_together():
     """One regression with an effect of each person, of whom a second expert describes some."""
     numbers = []
     for seed in range(4):
@@ -113,6 +113,15 @@ def test_rows_of_a_group_bring_as_much_as_one():
         y = X.sum(axis=1) + rng.normal(size=100)[person] + 0.5 * rng.normal(size=700)
         numbers.append(regressor().fit(X, y, groups=person).n_experts_)
     assert numbers == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("n_rows_of_unit", [1, 2])
+def test_regimes_in_five_groups_are_counted(n_rows_of_unit):
+    rng, unit = np.random.default_rng(0), np.repeat(np.arange(300), n_rows_of_unit)
+    X, sites = rng.normal(size=(300, 2))[unit], np.array(["a", "b", "c", "d", "e"])[unit % 5]
+    y = np.where(X[:, 0] > 0.0, 2.0 + X[:, 1], -X[:, 1]) + 0.7 * rng.normal(size=len(unit))
+    given = {"groups": sites} | ({"units": unit} if n_rows_of_unit > 1 else {})
+    assert fit_quietly(regressor(), X, y, **given).n_experts_ == 2
 
 
 def test_numbers_whose_experts_collapse_end_the_search():

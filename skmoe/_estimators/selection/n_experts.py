@@ -74,12 +74,11 @@ MAX_SELECTED = {False: 15, True: 6}
 # Number of trials after the best one that end the search.
 PATIENCE = 2
 
-# Held-out log-likelihood that each expert must bring at least and at most; in between it is half of
-# its parameters. With the loss on new rows this is the penalty of AIC3, 1.5 for each parameter,
-# which finds the number of segments best (R. L. Andrews and I. S. Currim, 2003, "A comparison of
-# segment retention criteria for finite mixture logit models", Journal of Marketing Research 40,
-# 235-243). Chance gains of a second expert where there is one are seldom larger than six. Many
-# parameters are penalised, and have less of an effect. A group counts as one row.
+# Held-out log-likelihood that each expert must bring at least and at most. In between it is half of
+# its parameters: what AIC3 adds to the loss on new rows (R. L. Andrews and I. S. Currim, 2003, "A
+# comparison of segment retention criteria for finite mixture logit models", Journal of Marketing
+# Research 40, 235-243). Chance gains of a second expert where there is one are seldom larger than
+# six. Experts of many parameters are penalised in the fit, and should not cost more than twelve.
 RANGE_OF_PENALTY = np.array([6.0, 12.0])
 
 # Seed of folds, sample and starts.
@@ -123,6 +122,7 @@ class Trials(NamedTuple):
     verbose: int = 0
     task: FitTask | None = None
     attributes: Callable[[], dict[str, Any]] = dict
+    group: Array | None = None
 
 
 def n_experts_grid(number: int = 1) -> Iterator[int]:
@@ -141,6 +141,9 @@ def select(
     score: Callable[[int], Any], trials: Trials, weight: Array | None = None
 ) -> SelectionResult:
     """The number with the best score, of those up to the first ones after it.
+
+    Rows of a group gain together by chance. Of rows in groups it is the smallest number that is not
+    clearly worse, and errors are those of the sums of groups.
 
     `score` returns a number, or held-out scores of rows with a weight. It returns None for a number
     whose experts collapse, if the one before it was tried. No larger number is tried: the rows do
@@ -173,11 +176,15 @@ def select(
             tried.append(number)
             scores.append(np.atleast_1d(found))
             means = np.average(scores, axis=1, weights=given)
-            selected = int(np.argmax(means))
-            losses = means[selected] - means
-            residuals = scores[selected] - np.array(scores) - losses[:, None]
+            best = int(np.argmax(means))
+            losses = means[best] - means
+            residuals = scores[best] - np.array(scores) - losses[:, None]
             errors = np.sqrt(np.average(residuals**2, axis=1, weights=given) / given.sum())
+            if trials.group is not None:
+                sums = [np.bincount(trials.group, given * own) for own in residuals]
+                errors = np.linalg.norm(sums, axis=1) / given.sum()
             is_tied = losses <= 2.0 * errors
+            selected = best if trials.group is None else int(np.argmax(is_tied))
             is_over = weight is not None and not is_tied[-1]
             if trials.verbose > 0:
                 named = f"{number} expert{'s' * (number > 1)}"
@@ -296,7 +303,6 @@ def _select_n_experts(
     maximum = max(min(n_possible, int((left_out < 1.0).sum(axis=1).min())), least)
     total, tried = left_out.sum(axis=0), [0]
     weight = rows.weight if rows.unit is None else np.ones(n_distinct)
-    n_counted = weight.sum() if rows.group is None else len(np.unique(rows.group))
 
     def score(number: int) -> Array | None:
         trial = growth.fit(number)
@@ -312,8 +318,10 @@ def _select_n_experts(
         tried.append(number)
         of_rows = np.where(left_out > 0.0, left_out * log_density, 0.0).sum(axis=0)
         penalty = np.clip(0.5 * trial.run.mixture.size, *number * RANGE_OF_PENALTY)
-        return (of_rows / total)[total > 0.0] - penalty / n_counted
+        return (of_rows / total)[total > 0.0] - penalty / weight.sum()
 
+    if rows.group is not None and rows.unit is None:
+        trials = trials._replace(group=encode_units(rows.group)[1][total > 0.0])
     selected = select(score, trials._replace(maximum=maximum), weight[total > 0.0])
     # Trials with the rows and features of the fit know its noise.
     known = growth.last if n_partitions > 1 and rows.group is None else None
@@ -453,8 +461,7 @@ class Trial(NamedTuple):
         data, mixture = Data(self.problem.em_problem.rows), self.run.mixture
         found, log_density = mixture.responsibilities(self.run.theta[None], data)
         weight = data.rows.gate_weight
-        of_gate = mixture.gate.size / weight.sum()
-        log_density = log_density - self._log_jacobian(data) - of_gate
+        log_density = log_density - self._log_jacobian(data) - mixture.gate.size / weight.sum()
         return np.repeat(log_density, n_fits, axis=0), np.repeat(found @ weight, n_fits, axis=1)
 
     def _without_rows_of_estimators(self, left_out: Array) -> tuple[Array, Array]:
@@ -466,8 +473,7 @@ class Trial(NamedTuple):
             weight = self.data.rows.weight[kept] * (1.0 - own[codes[kept]])
             data = self.data.select(kept, weight)
             part = fit_trial(self.estimator, data, resp[:, codes[kept]], {}, known=self)
-            rows = self.data.select(test).rows
-            rows = rows if rows.unit is None else rows._replace(unit=rows.unit_codes)
+            rows = self._replace(data=self.data.select(test)).rows
             log_density[s, np.unique(codes[test])] = part.fitted.log_density(rows)
             masses[:, s] = part.posterior()[0] @ part.problem.em_problem.rows.gate_weight
         return log_density, masses

@@ -6,7 +6,7 @@ next to the best maximum.
 A local maximum often has two experts where one would do, and one where there should be two. No step
 that increases the likelihood leads away from it. A swap [2]_ does. Row i has the responsibility
 g_k f_k(y_i) / sum_l g_l f_l(y_i) of expert k. One expert is left out of the sum, so that its rows
-go to the others, and begins again with other rows. So a third of many starts are swaps of the best
+go to the others, and begins again with other rows. So half of many starts are swaps of the best
 one of the others, which often reach better maxima than as many more starts.
 
 References
@@ -50,16 +50,19 @@ IMPOSSIBLE_LOG_DENSITY = -1e6
 
 # Iterations of the first round, all of them without extrapolation: of parametric experts, and of
 # experts that need all rows, such as estimators, whose iterations are expensive.
-N_ITER_FIRST_ROUND = {False: 15, True: 4}
+N_ITER_FIRST_ROUND = {False: 20, True: 4}
+
+# Steps of parametric experts are longer than those of EM by a factor: half of the iterations lead
+# as far, and more of them end at good maxima.
+STEP = 1.8
 
 # More starts than these have more iterations: the best of many after a few ones is seldom the best
-# at the end. Their steps are longer than those of EM by a factor: half of the iterations lead as
-# far, and more of them end at good maxima. With more rows than these more iterations are costly,
-# and only very many starts, as those of a search, have them.
-MAX_FEW_STARTS, N_ITER_OF_MANY, STEP_OF_MANY, MAX_FEW_ROWS, MANY = 8, 45, 1.8, 1_000, (8, 99)
+# at the end. With more rows than these more iterations are costly, and only very many starts, as
+# those of a search, have them.
+N_ITER_OF_MANY, MAX_FEW_ROWS, MANY = 45, 1_000, (16, 99)
 
-# One of so many of these many starts moves an expert of the best one of the others.
-SHARE_OF_SWAPS = 3
+# Of more starts than these half move an expert of the best one of the others.
+MAX_FEW_STARTS = 8
 
 # Steps from the responsibilities of a start, and from given ones.
 N_START_STEPS = 4
@@ -196,12 +199,14 @@ def first_rounds(
         pairs = zip(jobs, observers, strict=True)
         return list(workers(delayed(_first_round_of_learners)(problem, *pair) for pair in pairs))
     objective = problem.objective()
-    has_many = mixture.n_experts > 1 and len(jobs) > MANY[objective.n_rows > MAX_FEW_ROWS]
-    n_iter = N_ITER_OF_MANY if has_many else N_ITER_FIRST_ROUND[False]
     # One expert needs no comparison of starts.
-    n_iter = min(n_iter if mixture.n_experts > 1 else 1, problem.max_iter)
-    n_swaps = len(jobs) // SHARE_OF_SWAPS if has_many and problem.init == "auto" else 0
-    resps = [start_responsibilities(problem, job) for job in jobs[: len(jobs) - n_swaps]]
+    n_jobs, is_single = len(jobs), mixture.n_experts == 1
+    is_many = n_jobs > MANY[objective.n_rows > MAX_FEW_ROWS]
+    n_iter = N_ITER_OF_MANY if is_many else N_ITER_FIRST_ROUND[False]
+    n_iter = min(1 if is_single else n_iter, problem.max_iter)
+    has_swaps = n_jobs > MAX_FEW_STARTS and problem.init == "auto" and not is_single
+    n_swaps = n_jobs // 2 if has_swaps else 0
+    resps = [start_responsibilities(problem, job) for job in jobs[: n_jobs - n_swaps]]
     runs = runs_side_by_side(objective, resps, n_iter)
     if n_swaps:
         best = runs[distinct_best(problem, runs, 1)[0]].theta
@@ -238,8 +243,7 @@ def runs_side_by_side(
     units: those of a Bayesian bootstrap.
     """
     mixture = objective.mixture
-    size = MAX_NUMBERS // max(mixture.n_experts * objective.n_rows, mixture.size)
-    step, weights = STEP_OF_MANY if len(starts) > MAX_FEW_STARTS else 1.0, None
+    size, weights = MAX_NUMBERS // max(mixture.n_experts * objective.n_rows, mixture.size), None
     runs: list[Run] = []
     while len(runs) < len(starts):
         batch = starts[len(runs) : len(runs) + max(size, 1)]
@@ -252,7 +256,7 @@ def runs_side_by_side(
         if rng is not None:
             n_units = sum(len(data.rows.gate_weight) for data in objective.blocks)
             weights = rng.exponential(size=(len(batch), n_units))
-        ends = zip(*side_by_side(objective, thetas, n_iter, 0, (step,), weights), strict=True)
+        ends = zip(*side_by_side(objective, thetas, n_iter, 0, (STEP,), weights), strict=True)
         runs += [Run(theta, bounds, mixture=mixture) for theta, bounds in ends]
     return runs
 

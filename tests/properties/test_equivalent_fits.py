@@ -72,12 +72,6 @@ def with_impossible_row(problem):
     return problem.with_(X=np.vstack([problem.X, [[30.0, -30.0]]]), y=y, **given)
 
 
-def sign_of_a_feature(problem, rng):
-    signs = np.array([-1.0, 1.0])
-    other = problem.with_(options_of(problem.moe, signs), X=problem.X * signs)
-    return Pair(problem, other, other)
-
-
 def columns(problem, rng):
     """Their order, signs, scales and origins; options name the same columns as before."""
     factor, shift = np.array([-1e-6, 1e5]), np.array([-3.0, 1e6])
@@ -198,10 +192,7 @@ SYMMETRIC = [
 POSITIVE = [name for name, row in FAMILIES.items() if row.link == "log" and row.is_continuous]
 PLAIN = [f"{name}-{task}" for name, task in KINDS_OF_FITS]
 LINEAR = ["linear-regressor", "linear-classifier"]
-# Starts of weighted rows of units depend on signs, those of rows without weights do not.
-OF_UNITS = [case for case in PARAMETRIC if PROBLEMS[case].units]
 SIGNS_DO_NOT_MATTER = [*PARAMETRIC, "base", "selected number"]
-SIGNS_DO_NOT_MATTER = [case for case in SIGNS_DO_NOT_MATTER if case not in OF_UNITS]
 WITH_IMPOSSIBLE_ROW = [
     case
     for case in ALL
@@ -212,7 +203,6 @@ WITH_IMPOSSIBLE_ROW = [
 ]
 CASES = {
     rows_and_signs: ALL,
-    sign_of_a_feature: OF_UNITS,
     columns: PARAMETRIC,
     tiny_features: LINEAR,
     huge_features: LINEAR,

@@ -483,18 +483,21 @@ def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
     rows, y, codes = data.rows, data.rows.y, None
     if rows.series is not None:  # whose rows are in the order of time
         return data
-    others = [] if rows.group is None else [encode_units(rows.group)[1]]
-    others += [] if rows.offset is None else [*np.atleast_2d(rows.offset.T)]
+    others = [] if rows.offset is None else [*np.atleast_2d(rows.offset.T)]
     others += [] if rows.n_values is None else [rows.n_values]
+    # Names, and the order of outputs, must not change the order of rows that differ otherwise.
+    ties = [] if rows.group is None else [encode_units(rows.group)[1]]
+    ties += [] if rows.possible is None else [*rows.possible.T]
     if y.dtype.kind == "f" and np.isnan(y).any():
-        others, y = [*others, *np.isnan(y).T], np.nan_to_num(y)
+        ties += [*np.atleast_2d(np.isnan(y).T)]
+        y = np.ma.masked_invalid(y)
+        y = y.filled(np.ma.average(y, axis=0, weights=rows.weight))
     if data.encoder is not None:  # infrequent categories are merged in data.X
-        others += [*encoding.category_codes(data.encoder, rows.X).T]
-    ties = [] if rows.possible is None else [*rows.possible.T]
+        ties += [*encoding.category_codes(data.encoder, rows.X).T]
     if has_bounds(y):
         widths, sides = targets.interval_keys(y)
         others += [] if (entry := targets.entries(y)) is None else [*np.atleast_2d(entry.T)]
-        others, ties, y = [*others, *widths], [*ties, *sides], targets.point_values(y)
+        ties, y = [*ties, *widths, *sides], targets.point_values(y)
     for values in rows.metadata.values():
         labels = [repr(value) for value in values.tolist()]  # of any kind
         ties.append(np.unique(labels, return_inverse=True)[1])

@@ -27,7 +27,7 @@ from skmoe._data.series import (
     ranks_in_time,
     without_missing,
 )
-from skmoe._data.units import Units, check_known_experts, encode_units, join_groups
+from skmoe._data.units import Units, check_known_experts, encode_units, first_rows, join_groups
 from skmoe._numerics.linalg import OffsetDesign
 from skmoe._numerics.typing import Array, Design
 
@@ -815,6 +815,7 @@ def make_folds(
         return fold
     if codes is not None and int(np.bincount(codes).min()) < n_folds:
         codes = None
+    groups = None if groups is None else first_rows(groups)  # whatever their names
     if groups is not None and codes is None:
         splitter = GroupKFold(n_folds)
     else:

@@ -815,7 +815,6 @@ def make_folds(
         return fold
     if codes is not None and int(np.bincount(codes).min()) < n_folds:
         codes = None
-    groups = None if groups is None else first_rows(groups)  # whatever their names
     if groups is not None and codes is None:
         splitter = GroupKFold(n_folds)
     else:
@@ -849,7 +848,8 @@ def assign_folds(
     numbers.
     """
     name, default = ("cv", "cv=None") if of_stack else ('cross_fit="auto"', 'cross_fit="auto"')
-    rows = codes, features.groups, features.shape[0], seed
+    groups = None if features.groups is None else first_rows(features.groups)
+    rows = codes, groups, features.shape[0], seed  # whatever the names of groups
     if n_folds is False:
         return features
     if n_folds not in ("auto", None):

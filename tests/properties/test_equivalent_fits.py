@@ -42,7 +42,7 @@ class Pair(NamedTuple):
 
 
 def rows_and_signs(problem, rng):
-    """Rows are in any order, and copies in place of weights; labels of units are any.
+    """Rows are in any order, and copies in place of weights; labels of units and groups are any.
 
     A row without weight is absent, although neither its features nor its target may be learnt
     from. Features have other signs, unless starts or estimators depend on them.
@@ -53,6 +53,8 @@ def rows_and_signs(problem, rng):
     if problem.units:
         labels = np.array([f"unit {7 * unit % 31}" for unit in problem.given["units"]])
         rows = rows.with_(units=labels)
+    if "groups" in problem.given:
+        rows = rows.with_(groups=7 * problem.given["groups"] % 31)
     if problem.name in SIGNS_DO_NOT_MATTER:
         signs = np.array([-1.0, 1.0])
         rows = rows.with_(options_of(problem.moe, signs), X=problem.X * signs)
@@ -188,6 +190,7 @@ SYMMETRIC = [
     if case not in [*CLASSES, "censored", "censored, shared noise"]
     and (PROBLEMS[case].y < 0).any()
     and "found" not in case
+    and case != "missing outputs"  # which stay in their units, as the prior of their noise does
 ]
 POSITIVE = [name for name, row in FAMILIES.items() if row.link == "log" and row.is_continuous]
 PLAIN = [f"{name}-{task}" for name, task in KINDS_OF_FITS]
@@ -209,7 +212,7 @@ CASES = {
     sparse_features: LINEAR,
     sign_and_unit_of_the_target: [*SYMMETRIC, "base"],
     unit_of_a_positive_target: [f"{name}-regressor" for name in POSITIVE],
-    order_of_outputs: ["outputs", "joint outputs", "joint lognormal outputs"],
+    order_of_outputs: ["outputs", "joint outputs", "joint lognormal outputs", "missing outputs"],
     names_of_classes: CLASSES,
     class_weights: CLASSES,
     balanced_classes: ["linear-classifier", "trees of classes", "three classes, stack"],

@@ -417,7 +417,8 @@ def distinct_rows(
     key += _projection(np.column_stack(table), of_table)
     keys = [*ties, *targets, key]
     if codes is not None:
-        keys += [codes, np.bincount(codes, weight * key)[codes]]
+        # Means, since sums would depend on the origin of the key, and so on signs of columns.
+        keys += [codes, (np.bincount(codes, weight * key) / np.bincount(codes, weight))[codes]]
     while True:
         order = np.lexsort([weight, *keys])  # weights of copies are added in one order
         is_new = np.any([values[order[1:]] != values[order[:-1]] for values in keys], axis=0)

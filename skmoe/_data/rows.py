@@ -27,7 +27,7 @@ from skmoe._data.series import (
     ranks_in_time,
     without_missing,
 )
-from skmoe._data.units import Units, check_known_experts, encode_units, join_groups
+from skmoe._data.units import Units, check_known_experts, encode_units, first_rows, join_groups
 from skmoe._numerics.linalg import OffsetDesign
 from skmoe._numerics.typing import Array, Design
 
@@ -848,7 +848,8 @@ def assign_folds(
     numbers.
     """
     name, default = ("cv", "cv=None") if of_stack else ('cross_fit="auto"', 'cross_fit="auto"')
-    rows = codes, features.groups, features.shape[0], seed
+    groups = None if features.groups is None else first_rows(features.groups)
+    rows = codes, groups, features.shape[0], seed  # whatever the names of groups
     if n_folds is False:
         return features
     if n_folds not in ("auto", None):

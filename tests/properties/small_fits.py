@@ -90,6 +90,7 @@ def more_cases(seed):
     units, price = np.arange(len(y)) % 20, data.X[:, 0]
     resp = np.where(data.X[:N, :1] > 0.0, [0.9, 0.1], [0.2, 0.8])
     kinds = cases_of(seed)[0]
+    holes = np.where(np.arange(900).reshape(-1, 3) % 7, data.joint, np.nan)
     shallow = {"max_depth": 2, "random_state": 0}
     trees, logistics = DecisionTreeClassifier(**shallow), LogisticRegression()
     priced = [PricedRidge(), PricedTree(**shallow)]
@@ -124,6 +125,7 @@ def more_cases(seed):
             interval_censored(y - 0.5 * ~ends, y),
             {},
         ),
+        "missing outputs": (regressor(), holes, {}),
         "three classes": (classifier(n_experts=2), three, {}),
         "three classes, gate of splines": (
             classifier(n_experts=2, gate=SoftmaxGate(transformer=SplineTransformer())),

@@ -42,7 +42,7 @@ class Pair(NamedTuple):
 
 
 def rows_and_signs(problem, rng):
-    """Rows are in any order, and copies in place of weights; labels of units are any.
+    """Rows are in any order, and copies in place of weights; labels of units and groups are any.
 
     A row without weight is absent, although neither its features nor its target may be learnt
     from. Features have other signs, unless starts or estimators depend on them.
@@ -53,6 +53,8 @@ def rows_and_signs(problem, rng):
     if problem.units:
         labels = np.array([f"unit {7 * unit % 31}" for unit in problem.given["units"]])
         rows = rows.with_(units=labels)
+    if "groups" in problem.given:
+        rows = rows.with_(groups=7 * problem.given["groups"] % 31)
     if problem.name in SIGNS_DO_NOT_MATTER:
         signs = np.array([-1.0, 1.0])
         rows = rows.with_(options_of(problem.moe, signs), X=problem.X * signs)
@@ -70,12 +72,6 @@ def with_impossible_row(problem):
         given["units"] = np.append(problem.given["units"], "another")
     y = np.append(problem.y, 0 if is_classifier(problem.moe) else -7.5)
     return problem.with_(X=np.vstack([problem.X, [[30.0, -30.0]]]), y=y, **given)
-
-
-def sign_of_a_feature(problem, rng):
-    signs = np.array([-1.0, 1.0])
-    other = problem.with_(options_of(problem.moe, signs), X=problem.X * signs)
-    return Pair(problem, other, other)
 
 
 def columns(problem, rng):
@@ -194,14 +190,12 @@ SYMMETRIC = [
     if case not in [*CLASSES, "censored", "censored, shared noise"]
     and (PROBLEMS[case].y < 0).any()
     and "found" not in case
+    and case != "missing outputs"  # which stay in their units, as the prior of their noise does
 ]
 POSITIVE = [name for name, row in FAMILIES.items() if row.link == "log" and row.is_continuous]
 PLAIN = [f"{name}-{task}" for name, task in KINDS_OF_FITS]
 LINEAR = ["linear-regressor", "linear-classifier"]
-# Starts of weighted rows of units depend on signs, those of rows without weights do not.
-OF_UNITS = [case for case in PARAMETRIC if PROBLEMS[case].units]
 SIGNS_DO_NOT_MATTER = [*PARAMETRIC, "base", "selected number"]
-SIGNS_DO_NOT_MATTER = [case for case in SIGNS_DO_NOT_MATTER if case not in OF_UNITS]
 WITH_IMPOSSIBLE_ROW = [
     case
     for case in ALL
@@ -212,14 +206,13 @@ WITH_IMPOSSIBLE_ROW = [
 ]
 CASES = {
     rows_and_signs: ALL,
-    sign_of_a_feature: OF_UNITS,
     columns: PARAMETRIC,
     tiny_features: LINEAR,
     huge_features: LINEAR,
     sparse_features: LINEAR,
     sign_and_unit_of_the_target: [*SYMMETRIC, "base"],
     unit_of_a_positive_target: [f"{name}-regressor" for name in POSITIVE],
-    order_of_outputs: ["outputs", "joint outputs", "joint lognormal outputs"],
+    order_of_outputs: ["outputs", "joint outputs", "joint lognormal outputs", "missing outputs"],
     names_of_classes: CLASSES,
     class_weights: CLASSES,
     balanced_classes: ["linear-classifier", "trees of classes", "three classes, stack"],

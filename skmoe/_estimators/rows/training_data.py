@@ -480,28 +480,29 @@ def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
     other groups, offsets, metadata or initial responsibilities, or of which other things are known,
     are different. The rows of a unit, which have numbers then, follow each other.
     """
-    rows, y, codes = data.rows, data.rows.y, None
+    rows, y = data.rows, data.rows.y
     if rows.series is not None:  # whose rows are in the order of time
         return data
-    others = [] if rows.group is None else [encode_units(rows.group)[1]]
-    others += [] if rows.offset is None else [*np.atleast_2d(rows.offset.T)]
+    others = [] if rows.offset is None else [*np.atleast_2d(rows.offset.T)]
     others += [] if rows.n_values is None else [rows.n_values]
-    if y.dtype.kind == "f" and np.isnan(y).any():
-        others, y = [*others, *np.isnan(y).T], np.nan_to_num(y)
-    if data.encoder is not None:  # infrequent categories are merged in data.X
-        others += [*encoding.category_codes(data.encoder, rows.X).T]
-    ties = [] if rows.possible is None else [*rows.possible.T]
+    # Names, and the order of outputs, must not change the order of rows that differ otherwise.
+    ties = [] if rows.group is None else [encode_units(rows.group)[1]]
+    ties += [] if rows.possible is None else [*rows.possible.T]
+    if y.dtype.kind == "f" and (missing := np.isnan(y)).any():
+        ties += [*np.atleast_2d(missing.T)]
+        mean = np.ma.average(np.ma.masked_array(y, missing), axis=0, weights=rows.weight)
+        y = np.where(missing, mean, y)
+    # Infrequent categories are merged in data.X.
+    ties += [] if data.encoder is None else [*encoding.category_codes(data.encoder, rows.X).T]
     if has_bounds(y):
         widths, sides = targets.interval_keys(y)
         others += [] if (entry := targets.entries(y)) is None else [*np.atleast_2d(entry.T)]
-        others, ties, y = [*others, *widths], [*ties, *sides], targets.point_values(y)
-    for values in rows.metadata.values():
-        labels = [repr(value) for value in values.tolist()]  # of any kind
-        ties.append(np.unique(labels, return_inverse=True)[1])
+        ties, y = [*ties, *widths, *sides], targets.point_values(y)
+    for values in rows.metadata.values():  # of any kind
+        ties.append(encode_units(np.array([*map(repr, values.tolist())]))[1])
     if not isinstance(data.init, str) and data.init.ndim == 2:  # one vector is coefficients
         ties += [*data.init]
-    if rows.unit is not None:
-        codes = encode_units(rows.unit)[1]
+    codes = None if rows.unit is None else encode_units(rows.unit)[1]
     order, first = distinct_rows(data.X, y, rows.weight, others, ties, codes)
     if data.random_columns:  # equal rows of a unit are several
         first = np.arange(len(order))

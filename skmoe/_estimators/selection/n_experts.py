@@ -30,7 +30,7 @@ from skmoe._data.blocks import RowBlocks
 from skmoe._data.checks import is_integer, shown
 from skmoe._data.rows import Rows, check_several_folds, make_folds
 from skmoe._data.series import MIN_SERIES_OF_FOLDS, cut_series
-from skmoe._data.units import encode_units, n_known_experts
+from skmoe._data.units import encode_units, first_rows, n_known_experts
 from skmoe._estimators.fitting.callbacks import FitTask
 from skmoe._estimators.fitting.problem import FitProblem, attributes_of_run, build_problem
 from skmoe._estimators.parameters.conflicts import (
@@ -603,7 +603,7 @@ def _left_out(data: TrainingData, by_class: bool, n_partitions: int) -> Array:
     if by_class or rows.possible is not None:
         codes = _strata(rows, by_class)
     if any(values is not None for values in (rows.group, rows.unit, rows.series)):
-        groups = rows.fold_group
+        groups = first_rows(np.asarray(rows.fold_group))  # whatever their names
     if rows.series is not None and rows.series[-1] < MIN_SERIES_OF_FOLDS - 1:
         codes = None  # y of pieces of series is missing in the other fits
     can_hold_out = np.ones(len(index), dtype=bool)

@@ -68,15 +68,12 @@ MAX_FEW_STARTS = 8
 N_START_STEPS = 4
 N_GIVEN_STEPS = 10
 
-# Starts like those of a fit with which splits of an expert are compared, and how many times as many
-# starts there are where units have random effects, among which regimes are hidden.
-N_OTHER_STARTS = 2
-FACTOR_OF_EFFECTS = 4
+# Splits of an expert in two, of so many experts in turn. They are at most half of the starts of a
+# fit, and are compared with half as many starts like those of a fit.
+N_SPLITS, N_SPLIT_EXPERTS = 8, 4
 
-# Kinds of partitions by which an expert is split in two, the least responsibility of rows that are
-# divided then, if there are enough of them, and the quantile of the log density relative to which
-# the shortfall of a row is measured.
-N_SPLITS = 4
+# Least responsibility of rows that are divided by a split, if there are enough of them, and the
+# quantile of the log density relative to which the shortfall of a row is measured.
 MIN_SPLIT_RESPONSIBILITY = 0.01
 MIN_ROWS_TO_SPLIT = 20
 REFERENCE_QUANTILE = 0.9
@@ -280,9 +277,9 @@ def begun(objective: Objective, resp: Array, rows: Dataset) -> tuple[Objective, 
 def with_split_experts(problem: Problem, run: Run) -> Problem:
     """The problem that begins at a run with fewer experts, of which the worst are split in two.
 
-    Those are split whose rows have the lowest densities, beside that of a dense row. Several kinds
-    of partitions of their rows are compared, beside starts like those of a fit. Estimators, which
-    are costly, begin at the first one.
+    Those are split whose rows have the lowest densities, beside that of a dense row. Several of
+    them, and kinds of partitions of their rows, are compared, beside starts like those of a fit.
+    Estimators, which are costly, begin at the first one.
     """
     mixture, by_itself = run.mixture, problem.mixture.experts.needs_all_rows
     on_sample = problem if by_itself else problem.on_sample(MIN_ROWS_OF_STARTS)
@@ -299,16 +296,14 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
     found, log_density = mixture.responsibilities(run.theta[None], data)
     resp, log_density = found[:, 0], log_density[0] / sizes
     shortfall = np.maximum(np.quantile(log_density, REFERENCE_QUANTILE) - log_density, 0.0)
-    has_effects = mixture.experts.is_linear and mixture.experts.families[0].couples_rows
-    factor = FACTOR_OF_EFFECTS if has_effects else 1
     n_new = problem.mixture.n_experts - mixture.n_experts  # not more than there are experts
-    to_split = np.argsort(-(resp @ (rows.unit_weight * shortfall)), kind="stable")[:n_new]
+    by_shortfall = np.argsort(-(resp @ (rows.unit_weight * shortfall)), kind="stable")
     starts: list[Any] = []  # responsibilities for experts and gate
-    seeds = np.random.SeedSequence(0).spawn(factor * N_SPLITS)
-    for job in partitions.start_jobs("auto", 2, seeds, partitions=False):
+    seeds = np.random.SeedSequence(0).spawn(min(N_SPLITS, max(len(problem.seeds) // 2, 1)))
+    for i, job in enumerate(partitions.start_jobs("auto", 2, seeds, partitions=False)):
         rng, of_gate = np.random.default_rng(job.seed), [*resp]
         counted = np.ones((problem.mixture.n_experts, len(weight)))
-        for k in to_split:
+        for k in np.roll(by_shortfall, -(i % N_SPLIT_EXPERTS))[:n_new]:
             own = np.flatnonzero(resp[k] > MIN_SPLIT_RESPONSIBILITY)
             own = own if len(own) >= MIN_ROWS_TO_SPLIT else np.arange(len(weight))
             cells = partitions.initial_responsibilities(
@@ -327,9 +322,8 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
         if by_itself:
             return problem._replace(init=stacked)
         starts.append((rows.row_responsibilities(stacked * counted), stacked))
+    seeds = np.random.SeedSequence(0).spawn(len(starts) // 2 if mixture.n_experts > 1 else 0)
     # Of one expert splits are such starts.
-    n_others = factor * N_OTHER_STARTS * (mixture.n_experts > 1)
-    seeds = np.random.SeedSequence(0).spawn(n_others)
     jobs = partitions.start_jobs("auto", problem.mixture.n_experts, seeds, partitions=False)
     starts += [start_responsibilities(on_sample, job) for job in jobs]
     objective = on_sample.objective()

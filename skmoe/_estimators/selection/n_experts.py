@@ -305,15 +305,14 @@ def _select_n_experts(
     weight = rows.weight if rows.unit is None else np.ones(n_distinct)
 
     def score(number: int) -> Array | None:
-        trial = growth.fit(number)
         follows = tried[-1] > 0 and number <= next_number(tried[-1])
-        if follows and not trial.run.mixture.experts.needs_all_rows:
-            objective = trial.problem.em_problem.objective(trial.run.mixture)
-            reached = objective.at(trial.run.theta[None], curvature=False)
-            if is_collapsed(reached.total.counts[:, 0]).any():
-                return None
-        log_density, masses = trial.without_rows(left_out)
-        if follows and 2 * sum(is_collapsed(mass).any() for mass in masses.T) > len(left_out):
+        trial = growth.fit(number)
+        log_density, is_supported = trial.held_out(left_out)
+        is_parametric = not trial.run.mixture.experts.needs_all_rows
+        if not is_supported and tried[-1] > 1 and is_parametric:  # other starts may end elsewhere
+            trial = growth.fit(number, is_new=True)
+            log_density, is_supported = trial.held_out(left_out)
+        if follows and not is_supported:
             return None
         tried.append(number)
         of_rows = np.where(left_out > 0.0, left_out * log_density, 0.0).sum(axis=0)
@@ -433,22 +432,28 @@ class Trial(NamedTuple):
         counts_units = fitted.preprocessor.counts_units
         return fit_statistics(posterior, self.rows, n_parameters, counts_units).numbers[name]
 
-    def without_rows(self, left_out: Array) -> tuple[Array, Array]:
-        """Log densities (S, U) of rows or units, and sums (K, S) of responsibilities.
+    def held_out(self, left_out: Array) -> tuple[Array, bool]:
+        """Log densities (S, U) of rows or units, and whether the rows support all experts.
 
         They are those of fits that leave parts of the rows out, (S, U), and are started from this
         one: near the same maximum, so that their scores can be compared. Their penalties are its
-        own.
+        own. Experts without support have collapsed here, or in most of these fits.
         """
         em_problem, (mixture, theta) = self.problem.em_problem, (self.run.mixture, self.run.theta)
-        if mixture.experts.needs_all_rows:
-            if em_problem.rows.expert_design.fold is None:
-                return self._without_rows_of_estimators(left_out)
-            return self._out_of_fold(len(left_out))
-        objective = em_problem.objective(mixture)
-        log_density, masses = without_rows(objective, theta, left_out)
-        jacobian = [self._log_jacobian(data) for data in objective.blocks]
-        return log_density - np.concatenate(jacobian), masses
+        is_supported = True
+        if not mixture.experts.needs_all_rows:
+            objective = em_problem.objective(mixture)
+            counts = objective.at(theta[None], curvature=False).total.counts[:, 0]
+            is_supported = not bool(is_collapsed(counts).any())
+            log_density, masses = without_rows(objective, theta, left_out)
+            jacobian = [self._log_jacobian(data) for data in objective.blocks]
+            log_density = log_density - np.concatenate(jacobian)
+        elif em_problem.rows.expert_design.fold is None:
+            log_density, masses = self._without_rows_of_estimators(left_out)
+        else:
+            log_density, masses = self._out_of_fold(len(left_out))
+        n_collapsed = sum(bool(is_collapsed(mass).any()) for mass in masses.T)
+        return log_density, is_supported and 2 * n_collapsed <= len(left_out)
 
     def _out_of_fold(self, n_fits: int) -> tuple[Array, Array]:
         """The same by out-of-fold predictions, less what the coefficients of the gate fit [1]_.
@@ -500,7 +505,8 @@ def fit_trial(
     outputs before a fit, which takes time to find.
     """
     is_named = isinstance(start, str)
-    changed = changed | ({"init": start} if is_named else {"init": "auto", "n_init": 1})
+    n_init = "auto" if isinstance(start, Trial) else 1
+    changed = ({"init": start} if is_named else {"init": "auto", "n_init": n_init}) | changed
     changed |= {"class_weight": None} if is_classifier(estimator) else {}
     own = copy.copy(estimator).set_params(**changed)
     params = own._validate_parameters()
@@ -540,12 +546,14 @@ class Growth:
     at_maximum: bool
     last: Trial | None = None
 
-    def fit(self, number: int) -> Trial:
-        """Fit with a number of experts, which must be larger than that of the previous fit."""
+    def fit(self, number: int, *, is_new: bool = False) -> Trial:
+        """Fit with a number of experts, larger than that of the previous fit, or by new starts."""
         while self.last is not None and number > next_number(self.last.estimator.n_experts):
             self.fit(next_number(self.last.estimator.n_experts))  # in a gap between candidates
-        changed = {"n_init": 1, "random_state": SELECTION_SEED, "n_experts": number}
-        start = self.estimator.init if self.last is None else self.last
+        n_init = 1 if number == 1 else "auto"
+        changed = {"n_init": n_init, "random_state": SELECTION_SEED, "n_experts": number}
+        is_first = is_new or self.last is None
+        start = self.estimator.init if is_first else self.last
         self.last = fit_trial(self.estimator, self.data, start, changed, at_maximum=self.at_maximum)
         return self.last
 

@@ -38,42 +38,6 @@ def test_regimes_and_effects_are_found():
     assert_allclose(np.diag(MOE.random_covariance_[0]), [2.25, 0.16], rtol=0.6)
 
 
-def test_order_of_rows_and_labels_of_units_make_no_difference():
-    order = np.random.default_rng(0).permutation(N)
-    labels = np.array([f"person {unit}" for unit in UNITS])
-    other = regressor().fit(X[order], Y[order], units=labels[order])
-    assert_same(other, MOE, rtol=1e-9)
-
-
-def test_units_of_measurement_are_those_of_the_covariances():
-    factors, unit = np.array([1000.0, 0.1, 1.0]), 50.0
-    other = regressor().fit(X * factors + [300.0, 0.0, 0.0], unit * Y - 7.0, units=UNITS)
-    back = np.array([[1.0, 300.0], [0.0, 1000.0]]) / unit
-    expected = back @ other.random_covariance_ @ back.T
-    assert_allclose(expected, MOE.random_covariance_, rtol=1e-5, atol=1e-6)
-    assert_allclose(other.noise_variance_, unit**2 * MOE.noise_variance_, rtol=1e-6)
-
-
-def test_another_seed_finds_the_same_maximum():
-    other = regressor().set_params(random_state=1).fit(X, Y, units=UNITS)
-    assert other.lower_bound_ == pytest.approx(MOE.lower_bound_, abs=1e-7)
-
-
-@pytest.mark.parametrize("options", [{}, ML], ids=["penalised", "maximum likelihood"])
-def test_weight_two_is_the_unit_twice(options):
-    weight = np.random.default_rng(0).integers(1, 3, size=UNITS.max() + 1)[UNITS]
-    twice = np.concatenate([np.arange(N), np.flatnonzero(weight == 2)])
-    units = np.concatenate([UNITS, UNITS[weight == 2] + 1000])
-    one = regressor(**options).fit(X, Y, units=UNITS, sample_weight=weight)
-    other = regressor(**options).fit(X[twice], Y[twice], units=units)
-    assert_same(one, other)
-    given = {"units": UNITS, "sample_weight": weight}
-    errors = one.inference(X, Y, **given).standard_errors
-    assert_allclose(errors, other.inference(X[twice], Y[twice], units=units).standard_errors)
-    of_copies = other.bic(X[twice], Y[twice], units=units)
-    assert one.bic(X, Y, **given) == pytest.approx(of_copies, abs=1e-6)
-
-
 def test_copies_of_a_row_in_a_unit_are_several_rows():
     moe = regressor(1, **ML).fit(np.vstack([X, X]), np.append(Y, Y), units=np.append(UNITS, UNITS))
     densities = moe.score_samples(np.vstack([X, X]), np.append(Y, Y), units=np.append(UNITS, UNITS))

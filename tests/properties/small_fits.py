@@ -126,13 +126,7 @@ def series_and_effects(seed):
             counts,
             given | {"offset": 0.5 * data.X[:, 0]},
         ),
-        "series, known responsibilities": (
-            regressor(
-                **of_series | few | {"init": np.where(y[:N, None] > 0, [0.9, 0.1], [0.2, 0.8])}
-            ),
-            y,
-            given,
-        ),
+        "series, known responsibilities": (regressor(**of_series | few | start), y, given),
         "series, classes": (classifier(**of_series), data.classes, given),
         "series, trees": (regressor(**of_series | few | {"expert": "tree"}), y, given),
         "series, held-out groups": (

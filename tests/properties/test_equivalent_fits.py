@@ -77,12 +77,14 @@ def with_impossible_row(problem):
 def copies_of_units(problem, rng):
     """Units are copies in place of weights, in any order of the rows, and labels are any.
 
-    Starts, and the noise by which the prior is scaled, are of folds of units, so that maxima of
-    the likelihood are compared.
+    Starts, and the noise by which the prior is scaled, are those of folds of units, so that there
+    is no prior, and a given start.
     """
-    options = {} if is_classifier(problem.moe) else {"dispersion_prior": 0.0}
-    problem = problem.with_(options | {"tol": 1e-11, "max_iter": 3000})
     units, weight = problem.given["units"], problem.given.get("sample_weight", np.ones(N))
+    is_first = problem.X[:, 0] > 0.0 if "time" in problem.given else units % 2 == 0
+    options = {"init": np.where(is_first[:, None], [0.8, 0.2], [0.2, 0.8])}
+    options |= {} if is_classifier(problem.moe) else {"dispersion_prior": 0.0}
+    problem = problem.with_(options)
     counts = rng.permutation(np.arange(units.max() + 1) % 3)[units]
     one = problem.with_(sample_weight=weight * counts)
     rows = rng.permutation(np.repeat(np.arange(N), counts))

@@ -338,49 +338,47 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
 
 
 def swapped(problem: Problem, best: Array, rngs: Sequence[Any]) -> list[tuple[Array, Array]]:
-    """Responsibilities after the swap of a random expert of a mixture [2]_, for each generator."""
-    mixture, init_data = problem.mixture, problem.init_data
-    data = Data(init_data.rows, mixture.experts.dispersion_columns)
-    joint = mixture.log_joint(best[None], data)[:, 0]
-    # By their shares: the numbers of the experts depend on round-off.
-    order = np.argsort(-(log_normalise(joint)[0] @ init_data.rows.unit_weight), kind="stable")
-    X = init_data.X if init_data.rows.units is None else partitions.unit_features(init_data)[0]
-    numbers = [k for k in order if k in mixture.experts.with_predictor]
-    return [_swap(init_data.rows, X, joint, rng.choice(numbers), order, rng) for rng in rngs]
+    """Responsibilities after the swap of a random expert of a mixture [2]_, for each generator.
 
-
-def _swap(
-    rows: Dataset, X: Array, joint: Array, k: int, order: Array, rng: np.random.Generator
-) -> tuple[Array, Array]:
-    """Responsibilities for experts and gate, of which expert k has new ones.
-
-    The expert begins with a few random rows, or with a part of the rows of a random expert. Or it
-    begins on one side of a random direction of the features, where it can have a noise of its own.
-    `order` is that of all experts by their shares.
+    They are those of experts for rows and of the gate. The expert begins with a few random rows, or
+    with a part of the rows of a random expert. Or it begins on one side of a random direction of
+    the features, where it can have a noise of its own.
     """
-    others, own = joint.copy(), np.arange(len(joint)) == k
-    others[k] = np.where(np.isfinite(np.delete(joint, k, axis=0)).any(axis=0), -np.inf, joint[k])
-    resp = log_normalise(others)[0]
-    share = np.exp(rng.uniform(*np.log(SWAPPED_SHARE)))
-    of_gate = (1.0 - share) * resp + share * own[:, None]
+    mixture, (rows, X, _, _) = problem.mixture, problem.init_data
+    X = X if rows.units is None else partitions.unit_features(problem.init_data)[0]
+    joint = mixture.log_joint(best[None], Data(rows, mixture.experts.dispersion_columns))[:, 0]
+    # By their shares: the numbers of the experts depend on round-off.
+    order = np.argsort(-(log_normalise(joint)[0] @ rows.unit_weight), kind="stable")
+    numbers = [k for k in order if k in mixture.experts.with_predictor]
     # Units count as the rows that they have on average.
     n_units, n_columns = joint.shape[1], rows.expert_design.shape[1]
     least = n_columns * n_units / rows.n_rows
-    chosen = rng.permutation(np.flatnonzero(np.isfinite(joint[k])))
-    kind = rng.choice(list(SWAPS), p=list(SWAPS.values()))
-    if kind == "few rows":
-        size = rng.integers(n_columns, 2 * n_columns + 2) * least / n_columns
-    else:
-        largest = n_units / (2 if kind == "a side" else 3)
-        size = np.exp(rng.uniform(*np.log([least + 1.0, least + largest])))
-        score = X @ rng.normal(size=X.shape[1])
-        if kind == "an expert":
-            score = joint.argmax(axis=0) != rng.choice(order)
-        chosen = chosen[np.argsort(score[chosen], kind="stable")]
-    resp[:, chosen[: max(int(size), 1)]] = own[:, None]
-    if kind == "a side":  # the gate can see these rows
-        of_gate = GATE_CERTAINTY * resp + (1.0 - GATE_CERTAINTY) * resp.mean(axis=1, keepdims=True)
-    return rows.row_responsibilities(resp), of_gate
+    starts = []
+    for rng in rngs:
+        k = rng.choice(numbers)
+        others, own = joint.copy(), np.arange(len(joint)) == k
+        is_possible = np.isfinite(np.delete(joint, k, axis=0)).any(axis=0)
+        others[k] = np.where(is_possible, -np.inf, joint[k])
+        resp = log_normalise(others)[0]
+        share = np.exp(rng.uniform(*np.log(SWAPPED_SHARE)))
+        of_gate = (1.0 - share) * resp + share * own[:, None]
+        chosen = rng.permutation(np.flatnonzero(np.isfinite(joint[k])))
+        kind = rng.choice(list(SWAPS), p=list(SWAPS.values()))
+        if kind == "few rows":
+            size = rng.integers(n_columns, 2 * n_columns + 2) * least / n_columns
+        else:
+            largest = n_units / (2 if kind == "a side" else 3)
+            size = np.exp(rng.uniform(*np.log([least + 1.0, least + largest])))
+            score = X @ rng.normal(size=X.shape[1])
+            if kind == "an expert":
+                score = joint.argmax(axis=0) != rng.choice(order)
+            chosen = chosen[np.argsort(score[chosen], kind="stable")]
+        resp[:, chosen[: max(int(size), 1)]] = own[:, None]
+        if kind == "a side":  # the gate can see these rows
+            mean = resp.mean(axis=1, keepdims=True)
+            of_gate = GATE_CERTAINTY * resp + (1.0 - GATE_CERTAINTY) * mean
+        starts.append((resp if rows.units is None else rows.units.repeat(resp), of_gate))
+    return starts
 
 
 # --- known experts ----------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
-from properties.small_fits import N, plain_fit, statements, units_of
+from properties.small_fits import N, problem, statements
 from support.expert_kinds import KINDS_OF_FITS
 from support.fits import (
     ALL_CASES,
@@ -51,7 +51,7 @@ def joint_of(case, **given):
 @pytest.mark.parametrize("case", ["linear-regressor", "linear-classifier", "trees", "units"])
 def test_nothing_known_is_the_same_fit(case):
     data, given, _ = plain_arguments(case)
-    plain, units = plain_fit(case), units_of(case)
+    plain, units = problem(case).fit, problem(case).units
     other = fit_quietly(clone(plain), *data, known_experts=np.full(N, -1), **given)
     assert_array_equal(statements(other, **units), statements(plain, **units))
     assert not hasattr(other, "n_known_")
@@ -60,9 +60,9 @@ def test_nothing_known_is_the_same_fit(case):
 @pytest.mark.parametrize("case", PLAIN_CASES)
 def test_known_rows_are_of_their_expert(case):
     (features, y), given, known = plain_arguments(case)
-    n_experts = plain_fit(case).n_experts
-    moe = fit_quietly(clone(plain_fit(case)), features, y, known_experts=known, **given)
-    units = units_of(case)
+    n_experts = problem(case).fit.n_experts
+    moe = fit_quietly(clone(problem(case).fit), features, y, known_experts=known, **given)
+    units = problem(case).units
     resp = moe.responsibilities(features, y, known_experts=known, **units)
     if units:
         resp, known = resp.proba, known[::2]
@@ -74,12 +74,12 @@ def test_known_rows_are_of_their_expert(case):
 @pytest.mark.parametrize("case", ["linear-regressor", "linear-classifier", "trees", "units"])
 def test_flags_of_possible_experts_say_what_numbers_say(case):
     data, given, known = plain_arguments(case)
-    flags = (known[:, None] == np.arange(plain_fit(case).n_experts)) | (known < 0)[:, None]
+    flags = (known[:, None] == np.arange(problem(case).fit.n_experts)) | (known < 0)[:, None]
     by_numbers, by_flags = (
-        fit_quietly(clone(plain_fit(case)), *data, known_experts=form, **given)
+        fit_quietly(clone(problem(case).fit), *data, known_experts=form, **given)
         for form in (known, flags)
     )
-    units = units_of(case)
+    units = problem(case).units
     assert_array_equal(statements(by_numbers, **units), statements(by_flags, **units))
 
 

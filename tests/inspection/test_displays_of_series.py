@@ -3,7 +3,6 @@
 import re
 from functools import cache
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -145,14 +144,6 @@ def test_where_y_is_missing_a_course_goes_on_as_a_forecast():
     assert np.isfinite(display.prediction).all()
 
 
-def test_a_course_is_drawn_on_given_axes():
-    figure, ax = plt.subplots()
-    display = CourseDisplay.from_estimator(regressor(), X, Y, **PAST, ax=ax)
-    assert display.ax_ is ax
-    assert display.unit == UNITS[0]
-    assert len(figure.axes) == 1
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -171,6 +162,7 @@ def test_a_course_is_one_of_series_and_trajectories_are_none():
     other = fit_quietly(MixtureOfExpertsRegressor(2, max_iter=5, **SHORT), X, Y)
     message = refusal(CourseDisplay.from_estimator, other, X, Y)
     assert_refused(message, "CourseDisplay", 'gate="markov"', "TrajectoriesDisplay")
+    assert CourseDisplay.from_estimator(regressor(), X, Y, **PAST).unit == UNITS[0]
     message = refusal(TrajectoriesDisplay.from_estimator, regressor(), X, Y, units=UNITS)
     assert "CourseDisplay" in message or "time" in message
 
@@ -182,8 +174,7 @@ OBSERVED += [PredictionDisplay, RegimesDisplay, ResponsibilitiesDisplay, Segment
 
 
 @pytest.mark.parametrize("kind", OBSERVED, ids=lambda kind: kind.__name__)
-def test_displays_of_observed_rows_take_series(kind):
-    assert kind.from_estimator(regressor(), X, Y, **PAST).figure_.axes
+def test_displays_of_observed_rows_need_the_time(kind):
     message = refusal(kind.from_estimator, regressor(), X, Y, units=UNITS)
     assert_refused(message, "time must be given for new rows", "Pass time=...")
 

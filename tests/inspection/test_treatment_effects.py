@@ -548,7 +548,7 @@ def test_a_picture_has_the_effects_and_their_calibration():
 
 
 def test_intervals_of_the_regimes_hold_the_true_effects():
-    assert 0.85 <= share_covered(n_simulations=12, n_rows=400).mean() <= 1.0
+    assert 0.85 <= share_covered(n_simulations=8, n_rows=400).mean() <= 1.0
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,18 @@ from support.mixtures import (
     taken,
 )
 
-EVERY = pytest.mark.parametrize("name", CASES | OF_USERS)
-
+# Families whose fits go the same way as that of another differ by their derivatives only. What
+# weights, blocks of rows and starts do in fits of every kind is tested in `tests/properties`.
+SAME = set(GENERALIZED) - {"poisson", "student_t", "ordinal"}
+KINDS = [name for name in CASES | OF_USERS if name not in SAME]
+EVERY_KIND = pytest.mark.parametrize("name", KINDS)
 # Gates of users have no derivatives.
 DIFFERENTIABLE = [name for name in CASES | OF_USERS if "own gate" not in name]
 OF_DERIVATIVES = pytest.mark.parametrize("name", DIFFERENTIABLE)
+# Ways in which rows enter the sums.
+WAYS = ["4 classes", "joint", "weibull, censored", "list, dispersion features and signs", "units"]
+WAYS += ["units of lists", "known units", "offset", "sparse", "balance of units", "routing"]
+WAYS += ["own classes", "own second predictor, own gate, units"]
 
 
 def fields(value):
@@ -45,15 +52,21 @@ def assert_same(found, expected, **tolerances):
 # --- sums ---------------------------------------------------------------------------------------
 
 
-@EVERY
-def test_sums_over_blocks_are_those_of_all_rows(name):
+@pytest.mark.parametrize("name", WAYS)
+def test_sums_over_blocks_and_over_copies_in_any_order_are_those_of_all_rows(name):
+    """A weight of two is a row twice."""
     own = case(name)
-    theta = own.theta[None]
-    whole = sums(own.mixture, theta, own.blocks())
-    assert_same(sums(own.mixture, theta, own.blocks(17)), whole)
+    mixture, rows, theta = own.mixture, own.rows, own.theta[None]
+    assert_same(sums(mixture, theta, own.blocks(17)), sums(mixture, theta, own.blocks()))
+    index = np.arange(len(rows.gate_weight))
+    order = np.random.default_rng(0).permutation(index) if rows.units is None else index
+    blocks = blocks_of(mixture, taken(rows, order)) + own.blocks()
+    weight = 2.0 if rows.units is not None else 2.0 * rows.weight
+    heavy = blocks_of(mixture, taken(rows, slice(None), weight))
+    assert_same(sums(mixture, theta, blocks), sums(mixture, theta, heavy))
 
 
-@EVERY
+@EVERY_KIND
 def test_vectors_side_by_side_are_those_of_each(name):
     own = case(name)
     mixture, blocks = own.mixture, own.blocks()
@@ -66,19 +79,6 @@ def test_vectors_side_by_side_are_those_of_each(name):
         assert_allclose(ahead[i], of_one[0], rtol=1e-7, atol=1e-9)
         resp = mixture.responsibilities(thetas, blocks[0])[0][:, i]
         assert_allclose(resp, mixture.responsibilities(theta[None], blocks[0])[0][:, 0], atol=1e-12)
-
-
-@EVERY
-def test_weight_two_is_a_row_twice_in_any_order(name):
-    own = case(name)
-    mixture, rows, theta = own.mixture, own.rows, own.theta[None]
-    index = np.arange(len(rows.gate_weight))
-    order = np.random.default_rng(0).permutation(index) if rows.units is None else index
-    twice = taken(rows, order)
-    blocks = blocks_of(mixture, twice) + own.blocks()
-    weight = 2.0 if rows.units is not None else 2.0 * rows.weight
-    heavy = blocks_of(mixture, taken(rows, slice(None), weight))
-    assert_same(sums(mixture, theta, blocks), sums(mixture, theta, heavy))
 
 
 # --- derivatives --------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def _total_gradient(mixture, theta, blocks):
     return mixture.e_step(theta[None], blocks, curvature=False).gradient[0]
 
 
-@OF_DERIVATIVES
+@pytest.mark.parametrize("name", [name for name in DIFFERENTIABLE if name in KINDS])
 def test_information_by_scores_of_rows_is_the_same(name):
     """That of whole rows is computed from pairs of predictors, the other from each gradient."""
     own = case(name)
@@ -160,7 +160,7 @@ def _gradients_of_clusters(mixture, theta, rows, clusters):
 # --- EM and Newton's method ---------------------------------------------------------------------
 
 
-@EVERY
+@EVERY_KIND
 def test_the_bound_never_falls(name):
     own = case(name)
     objective, theta = own.objective, started(own)
@@ -180,14 +180,8 @@ def test_the_bound_never_falls(name):
         assert_allclose(history[-1], objective.at(at[None]).lower_bound[0], rtol=1e-10)
 
 
-# Without most of those that differ by their family only, whose derivatives have tests of their own.
-FEW = [
-    name
-    for name in DIFFERENTIABLE
-    if name not in GENERALIZED or name in ("poisson", "student_t", "ordinal")
-]
 # Where routed rows change sides the likelihood jumps.
-SMOOTH = [name for name in FEW if name != "routing"]
+SMOOTH = [name for name in KINDS if name in DIFFERENTIABLE and name != "routing"]
 
 
 @pytest.mark.parametrize("name", SMOOTH)
@@ -212,7 +206,7 @@ def test_a_run_ends_at_a_maximum(name):
 # --- the order of the experts -------------------------------------------------------------------
 
 
-@EVERY
+@EVERY_KIND
 def test_reordered_mixtures_have_the_same_densities(name):
     own = case(name)
     mixture = own.mixture

@@ -6,6 +6,7 @@ The tables are published measurements (tests/reference/README.md).
 import itertools
 import json
 import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -162,9 +163,10 @@ def numbers(part):
     return [int(number) for number in part[1:].split(",")]
 
 
-def fit(model):
+@cache
+def fitted(name):
     """The fitted mixture that a reference describes, its data, and the names of its columns."""
-    moe, (X, y, weight, given), features = described(model)
+    moe, (X, y, weight, given), features = described(MODELS[name])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # maximum likelihood may collapse or crawl
         moe.fit(X, y, sample_weight=weight, **given)
@@ -231,7 +233,7 @@ def expected(model):
 @pytest.mark.parametrize("name", MODELS)
 def test_maximum_likelihood_and_standard_errors_are_reached(name):
     model = MODELS[name]
-    moe, (X, y, weight, given), features = fit(model)
+    moe, (X, y, weight, given), features = fitted(name)
     weights = np.ones(len(y)) if weight is None else weight
     if "units" in given:
         log_likelihood = moe.score_samples(X, y, sample_weight=weight, **given).sum()
@@ -271,7 +273,7 @@ def test_maximum_likelihood_and_standard_errors_are_reached(name):
 def test_the_likelihood_falls_away_from_slopes_that_are_zero_by_their_sign(name):
     """The derivatives by such slopes are those of the reference; all others are zero."""
     model = MODELS[name]
-    moe, (X, y, *_), _ = fit(model)
+    moe, (X, y, *_), _ = fitted(name)
     resp = moe.responsibilities(X, y)
     mean = moe.predict_experts(X)
     variance = getattr(moe, "noise_variance_", np.ones(moe.n_experts_))

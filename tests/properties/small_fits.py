@@ -1,4 +1,7 @@
-"""Short fits of every case of `support/fits.py`, and of some more, on few rows of a seed."""
+"""Short fits of every case of `support/fits.py`, and of some more, on few rows of a seed.
+
+They are the public grid of all that a mixture is made of: experts, gates, rows, units, series.
+"""
 
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -20,7 +23,7 @@ from support.stacks import stack_of
 
 N = 60
 MAX_ITER = 8
-OF_ROWS = ("sample_weight", "offset", "units", "known_experts", "groups", "price")
+OF_ROWS = ("sample_weight", "offset", "units", "time", "known_experts", "groups", "price")
 
 
 class Priced:
@@ -69,8 +72,19 @@ class Problem:
 
     @property
     def units(self):
-        """Units, for methods that take them."""
-        return {name: self.given[name] for name in ("units",) if name in self.given}
+        """Units, for methods that take them, and the time of series."""
+        return {name: self.given[name] for name in ("units", "time") if name in self.given}
+
+    @property
+    def knows_others(self):
+        """Whether predictions of a row know the y of other rows: of its past, or of its unit."""
+        given = self.moe.get_params(deep=False)
+        return given.get("gate") == "markov" or given.get("random_features") is not None
+
+    @property
+    def known(self):
+        """What predictions take."""
+        return self.units | ({"y": self.y} if self.knows_others else {})
 
 
 def balanced_classes(seed):
@@ -79,6 +93,54 @@ def balanced_classes(seed):
     X = np.column_stack([rng.permutation(np.repeat([-1.0, 1.0], N // 2)), rng.normal(size=N)])
     score = np.where(X[:, 0] > 0.0, 2.0, -1.0) * X[:, 1] + 0.5 * rng.normal(size=N)
     return np.argsort(np.argsort(score)) * 3 // N, {"X": X}
+
+
+def series_and_effects(seed):
+    """Series, and random effects, of units whose rows are in no order."""
+    data, rng = tables(seed), np.random.default_rng(seed)
+    y, counts, few = data.y, data.of_family("poisson"), {"max_iter": 2}
+    # Folds are of units in the order of their sizes, which differ among the first rows.
+    sizes = rng.permutation(np.repeat(np.arange(6), [18, 13, 10, 8, 6, 5]))
+    unit = np.tile(sizes, len(y) // N)
+    given = {"units": unit, "time": rng.permutation(len(y)) * 0.5}
+    of_series = {"gate": "markov", "gate_features": [0], "expert_features": [1], "n_experts": 2}
+    known = {"known_experts": np.where(np.arange(len(y)) % 4, -1, (data.regimes == 2) * 1)}
+    missing = np.where(np.arange(len(y)) % 5 == 0, np.nan, y)
+    start = {"init": np.where(y[:N, None] > 0.0, [0.9, 0.1], [0.2, 0.8])}
+    effects = {"n_experts": 2, "gate": "constant", "random_features": [1]}
+    targets = {
+        "series": (y, {}),
+        "series, missing y": (missing, {}),
+        "series, outputs": (np.column_stack([y, data.X[:, 0]]), {}),
+        "series, known experts": (y, known),
+        "series, weights": (y, {"sample_weight": 1.0 + (unit == 2)}),
+    }
+    cases = {
+        name: (regressor(**of_series), target, given | more)
+        for name, (target, more) in targets.items()
+    }
+    return cases | {
+        "series, starts": (regressor(**of_series, n_init=3, init="random"), y, given),
+        "series, poisson": (
+            regressor(**of_series, family="poisson"),
+            counts,
+            given | {"offset": 0.5 * data.X[:, 0]},
+        ),
+        "series, known responsibilities": (regressor(**of_series | few | start), y, given),
+        "series, classes": (classifier(**of_series), data.classes, given),
+        "series, trees": (regressor(**of_series | few | {"expert": "tree"}), y, given),
+        "series, held-out groups": (
+            regressor(**of_series | few | {"n_experts": [1, 2]}),
+            y,
+            given | {"groups": np.maximum(unit, 2)},
+        ),
+        "random effects": (regressor(**effects), y, {"units": unit}),
+        "random effects, missing y": (
+            regressor(**effects, random_covariance="per_expert"),
+            missing,
+            {"units": unit},
+        ),
+    }
 
 
 def more_cases(seed):
@@ -126,6 +188,11 @@ def more_cases(seed):
             {},
         ),
         "missing outputs": (regressor(), holes, {}),
+        "censored, delayed entry": (
+            regressor(family="weibull", n_experts=2),
+            right_censored(times, ends, entry=0.5 * times * (data.X[:, 0] > 0.0)),
+            {},
+        ),
         "three classes": (classifier(n_experts=2), three, {}),
         "three classes, gate of splines": (
             classifier(n_experts=2, gate=SoftmaxGate(transformer=SplineTransformer())),
@@ -156,7 +223,7 @@ def all_cases(seed=0):
     """Mixtures with targets and further arguments of all rows."""
     cases, others = cases_of(seed)
     cases = {name: case for name, case in cases.items() if name not in OF_SERIES}
-    return cases | others | more_cases(seed)
+    return cases | others | more_cases(seed) | series_and_effects(seed)
 
 
 @cache
@@ -169,19 +236,10 @@ def problem(case, seed=0):
     return Problem(moe, features, y[:N], given, case)
 
 
-def plain_fit(case):
-    """The fit of a case on its first rows, which tests read only."""
-    return problem(case).fit
-
-
-def units_of(case):
-    """Units of the first rows, for methods that take them."""
-    return problem(case).units
-
-
 def statements(moe, features=None, **given):
     """All that a mixture says of rows, with experts in their order."""
     features = X[:N] if features is None else features
-    mean = moe.predict_proba(features) if is_classifier(moe) else moe.predict(features)
+    past = given if "y" in given else {}  # means of rows that know no others take no units
+    mean = (moe.predict_proba if is_classifier(moe) else moe.predict)(features, **past)
     gate = moe.predict_gate(features, **given)
     return np.column_stack([np.reshape(mean, (len(mean), -1)), gate])

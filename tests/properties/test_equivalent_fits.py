@@ -20,6 +20,8 @@ from support.tables import flipping_classes, two_regimes
 
 # Standardised features in other units, or by other sums, are the same to fewer digits.
 CLOSE, NEAR = (1e-6, 1e-8), (1e-3, 1e-4)
+OF_COLUMNS = ("gate_features", "expert_features", "shared_features", "dispersion_features")
+OF_COLUMNS += ("random_features",)
 
 
 class Pair(NamedTuple):
@@ -72,6 +74,43 @@ def with_impossible_row(problem):
         given["units"] = np.append(problem.given["units"], "another")
     y = np.append(problem.y, 0 if is_classifier(problem.moe) else -7.5)
     return problem.with_(X=np.vstack([problem.X, [[30.0, -30.0]]]), y=y, **given)
+
+
+def copies_of_units(problem, rng):
+    """Units are copies in place of weights, in any order of the rows, and labels are any.
+
+    Starts, and the noise by which the prior is scaled, are those of folds of units, so that there
+    is no prior, and a given start.
+    """
+    units, weight = problem.given["units"], problem.given.get("sample_weight", np.ones(N))
+    is_first = problem.X[:, 0] > 0.0 if "time" in problem.given else units % 2 == 0
+    options = {"init": np.where(is_first[:, None], [0.8, 0.2], [0.2, 0.8])}
+    options |= {} if is_classifier(problem.moe) else {"dispersion_prior": 0.0}
+    problem = problem.with_(options)
+    counts = rng.permutation(np.arange(units.max() + 1) % 3)[units]
+    one = problem.with_(sample_weight=weight * counts)
+    rows = rng.permutation(np.repeat(np.arange(N), counts))
+    number = np.array([np.sum(rows[:i] == row) for i, row in enumerate(rows)])  # of the copy
+    labels = np.array([f"unit {7 * k % 31}" for k in units])
+    other = problem.with_(units=labels).take(rows)
+    copies = [
+        f"{label}, {i}" if i else label for label, i in zip(labels[rows], number, strict=True)
+    ]
+    return Pair(one, other.with_(units=np.array(copies)), problem.with_(units=labels), NEAR)
+
+
+def order_of_rows(problem, rng):
+    """Of series, whose units have other labels, and time another scale."""
+    order, rows = rng.permutation(N), problem.with_(units=7.0 * problem.given["units"])
+    time = np.datetime64("2020-01-01") + (rows.given["time"] * 1e6).astype("timedelta64[s]")
+    rows = rows.with_(time=time)
+    return Pair(problem, rows.take(order), rows)
+
+
+def sign_of_a_feature(problem, rng):
+    signs = np.array([-1.0, 1.0])
+    other = problem.with_(options_of(problem.moe, signs), X=problem.X * signs)
+    return Pair(problem, other, other)
 
 
 def columns(problem, rng):
@@ -157,7 +196,7 @@ def units_of_one_expert(problem, rng):
 def options_of(moe, factor, reverse=False):
     """Options of a mixture whose features or target are multiplied, or whose columns exchanged."""
     given, options = moe.get_params(deep=False), {}
-    for name in ("expert_features", "shared_features", "dispersion_features") if reverse else ():
+    for name in OF_COLUMNS if reverse else ():
         if given.get(name):
             options[name] = exchanged(given[name])
     if given.get("monotonic_cst"):
@@ -177,6 +216,9 @@ def exchanged(names):
 
 PROBLEMS = {case: problem(case) for case in all_cases()}
 ALL = list(PROBLEMS)
+# Series, and random effects: units of rows in their weights, not the rows, are independent.
+OF_OTHERS = [case for case in ALL if PROBLEMS[case].knows_others]
+SERIES = [case for case in OF_OTHERS if case.startswith("series")]
 # Ridge regressions depend on units, trees on the order of equally good splits, and random starts on
 # signs. A number of experts is that of fits which are cases themselves.
 WITH_ESTIMATORS = ("tree", "list of", "stack", "base", "priced", "known respons", "held-out")
@@ -187,10 +229,10 @@ CLASSES = [case for case in ALL if is_classifier(PROBLEMS[case].moe)]
 SYMMETRIC = [
     case
     for case in PARAMETRIC
-    if case not in [*CLASSES, "censored", "censored, shared noise"]
+    if case not in CLASSES
+    and not case.startswith("censored")
     and (PROBLEMS[case].y < 0).any()
-    and "found" not in case
-    and case != "missing outputs"  # which stay in their units, as the prior of their noise does
+    and not any(word in case for word in ("found", "missing"))
 ]
 POSITIVE = [name for name, row in FAMILIES.items() if row.link == "log" and row.is_continuous]
 PLAIN = [f"{name}-{task}" for name, task in KINDS_OF_FITS]
@@ -205,7 +247,10 @@ WITH_IMPOSSIBLE_ROW = [
     and not case.startswith(("offset", "censored"))
 ]
 CASES = {
-    rows_and_signs: ALL,
+    rows_and_signs: [case for case in ALL if case not in OF_OTHERS],
+    copies_of_units: [c for c in OF_OTHERS if c in PARAMETRIC and c != "series, starts"],
+    order_of_rows: SERIES,
+    sign_of_a_feature: [case for case in OF_OTHERS if case in PARAMETRIC],
     columns: PARAMETRIC,
     tiny_features: LINEAR,
     huge_features: LINEAR,
@@ -214,7 +259,7 @@ CASES = {
     unit_of_a_positive_target: [f"{name}-regressor" for name in POSITIVE],
     order_of_outputs: ["outputs", "joint outputs", "joint lognormal outputs", "missing outputs"],
     names_of_classes: CLASSES,
-    class_weights: CLASSES,
+    class_weights: [case for case in CLASSES if case not in SERIES],
     balanced_classes: ["linear-classifier", "trees of classes", "three classes, stack"],
     units_of_one_row: PLAIN,
     units_of_one_expert: [case for case in ALL if case.startswith("units,")],
@@ -234,8 +279,8 @@ def test_fits_are_the_same(change, case, global_random_seed):
     jacobian = n_outputs * np.log(abs(pair.factor))
     bound = first.lower_bound_ - jacobian
     assert_allclose(second.lower_bound_, bound, rtol=min(rtol, 1e-6), atol=min(atol, 1e-5))
-    expected = statements(first, pair.one.X, **pair.one.units)
-    found = statements(second, pair.rows.X, **pair.rows.units)
+    expected = statements(first, pair.one.X, **pair.one.known)
+    found = statements(second, pair.rows.X, **pair.rows.known)
     width = expected.shape[1] - first.n_experts_
     expected[:, :width] = pair.factor * expected[:, :width][:, pair.order] + pair.shift
     # Shares that differ by less than a thousandth are equal: their experts are in any order.
@@ -243,7 +288,7 @@ def test_fits_are_the_same(change, case, global_random_seed):
         expected[:, width:].sort()
         found[:, width:].sort()
     assert_allclose(found, expected, rtol=rtol, atol=atol)
-    if pair.one.units and pair.other.units:
+    if pair.one.units and pair.other.units and case not in OF_OTHERS:
         assert first.n_units_ == second.n_units_
     for name in pair.criteria:
         if hasattr(first, name) and "price" not in pair.one.given:
@@ -260,16 +305,19 @@ def criterion(name, moe, problem):
 @pytest.mark.parametrize("case", ALL)
 def test_bounds_never_fall_probabilities_sum_to_one_and_shares_fall(case, global_random_seed):
     own = problem(case, global_random_seed)
-    given = {name: own.given[name] for name in ("units", "offset") if name in own.given}
-    assert (np.diff(own.fit.lower_bounds_) > -1e-9).all()
-    assert (own.fit.predict_gate(own.X, **own.units) >= 0.0).all()
+    names = ("units", "time", "offset")
+    given = {name: own.given[name] for name in names if name in own.given}
+    for trace in (own.fit.lower_bounds_, *own.fit.start_traces_):
+        assert (np.diff(trace) > -1e-9).all()
+    assert (own.fit.predict_gate(own.X, **own.known) >= 0.0).all()
     resp = own.fit.responsibilities(own.X, own.y, **given)
-    resp = resp.proba if own.units else resp
+    resp = getattr(resp, "proba", resp)
     assert_allclose(resp.sum(axis=1), 1.0)
     if case in cases_of(global_random_seed)[0]:  # whose experts are numbered by their shares
         share = own.fit.weights_
         assert (share <= np.minimum.accumulate(share) / (1.0 - 1e-3)).all()
-    n_rows = len(np.unique(own.given["units"])) if own.units else N
+    has_units = own.units and case not in SERIES
+    n_rows = len(np.unique(own.given["units"])) if has_units else N
     assert len(resp) == len(own.fit.score_samples(own.X, own.y, **given)) == n_rows
 
 

@@ -10,13 +10,11 @@ from sklearn.linear_model import LinearRegression
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
-from support.people import ML, log_densities, regressor, table
+from support.people import ML, fitted, log_densities, regressor, table
 
 DATA = table()
 X, Y, UNITS, N = DATA.X, DATA.y, DATA.units, len(DATA.y)
 ONCE = np.sort(np.unique(UNITS, return_index=True)[1])
-MOE = regressor().fit(X, Y, units=UNITS)
-BEST = regressor(**ML).fit(X, Y, units=UNITS)
 
 
 def assert_same(moe, other, rtol=1e-6):
@@ -27,51 +25,17 @@ def assert_same(moe, other, rtol=1e-6):
 
 
 def test_densities_of_units_are_those_of_dense_matrices():
-    assert_allclose(MOE.score_samples(X, Y, units=UNITS), log_densities(MOE, DATA), rtol=1e-10)
+    assert_allclose(
+        fitted().score_samples(X, Y, units=UNITS), log_densities(fitted(), DATA), rtol=1e-10
+    )
 
 
 def test_regimes_and_effects_are_found():
-    resp = MOE.responsibilities(X, Y, units=UNITS).rows(UNITS)
+    resp = fitted().responsibilities(X, Y, units=UNITS).rows(UNITS)
     is_first = DATA.regimes == DATA.regimes[resp[:, 0].argmax()]
     assert ((resp[:, 0] > 0.5) == is_first)[np.abs(resp[:, 0] - 0.5) > 0.45].mean() > 0.95
-    assert_allclose(np.sort(MOE.expert_coef_[:, 0]), [-1.0, 1.5], atol=0.3)
-    assert_allclose(np.diag(MOE.random_covariance_[0]), [2.25, 0.16], rtol=0.6)
-
-
-def test_order_of_rows_and_labels_of_units_make_no_difference():
-    order = np.random.default_rng(0).permutation(N)
-    labels = np.array([f"person {unit}" for unit in UNITS])
-    other = regressor().fit(X[order], Y[order], units=labels[order])
-    assert_same(other, MOE, rtol=1e-9)
-
-
-def test_units_of_measurement_are_those_of_the_covariances():
-    factors, unit = np.array([1000.0, 0.1, 1.0]), 50.0
-    other = regressor().fit(X * factors + [300.0, 0.0, 0.0], unit * Y - 7.0, units=UNITS)
-    back = np.array([[1.0, 300.0], [0.0, 1000.0]]) / unit
-    expected = back @ other.random_covariance_ @ back.T
-    assert_allclose(expected, MOE.random_covariance_, rtol=1e-5, atol=1e-6)
-    assert_allclose(other.noise_variance_, unit**2 * MOE.noise_variance_, rtol=1e-6)
-
-
-def test_another_seed_finds_the_same_maximum():
-    other = regressor().set_params(random_state=1).fit(X, Y, units=UNITS)
-    assert other.lower_bound_ == pytest.approx(MOE.lower_bound_, abs=1e-7)
-
-
-@pytest.mark.parametrize("options", [{}, ML], ids=["penalised", "maximum likelihood"])
-def test_weight_two_is_the_unit_twice(options):
-    weight = np.random.default_rng(0).integers(1, 3, size=UNITS.max() + 1)[UNITS]
-    twice = np.concatenate([np.arange(N), np.flatnonzero(weight == 2)])
-    units = np.concatenate([UNITS, UNITS[weight == 2] + 1000])
-    one = regressor(**options).fit(X, Y, units=UNITS, sample_weight=weight)
-    other = regressor(**options).fit(X[twice], Y[twice], units=units)
-    assert_same(one, other)
-    given = {"units": UNITS, "sample_weight": weight}
-    errors = one.inference(X, Y, **given).standard_errors
-    assert_allclose(errors, other.inference(X[twice], Y[twice], units=units).standard_errors)
-    of_copies = other.bic(X[twice], Y[twice], units=units)
-    assert one.bic(X, Y, **given) == pytest.approx(of_copies, abs=1e-6)
+    assert_allclose(np.sort(fitted().expert_coef_[:, 0]), [-1.0, 1.5], atol=0.3)
+    assert_allclose(np.diag(fitted().random_covariance_[0]), [2.25, 0.16], rtol=0.6)
 
 
 def test_copies_of_a_row_in_a_unit_are_several_rows():
@@ -104,16 +68,19 @@ def test_row_blocks_of_whole_units():
             yield X[own], Y[own], None, None, UNITS[own]
 
     moe = regressor().fit(RowBlocks(blocks))
-    assert_same(moe, MOE, rtol=1e-5)
-    assert moe.n_units_ == MOE.n_units_
+    assert_same(moe, fitted(), rtol=1e-5)
+    assert moe.n_units_ == fitted().n_units_
 
 
 def test_sparse_features():
     moe = regressor(**ML).fit(sparse.csr_array(X), Y, units=UNITS)
-    assert_same(moe, BEST, rtol=1e-5)
+    assert_same(moe, fitted(**ML), rtol=1e-5)
     known = {"y": Y, "units": UNITS}
     assert_allclose(
-        moe.predict(sparse.csr_array(X), **known), BEST.predict(X, **known), rtol=1e-5, atol=1e-4
+        moe.predict(sparse.csr_array(X), **known),
+        fitted(**ML).predict(X, **known),
+        rtol=1e-5,
+        atol=1e-4,
     )
 
 
@@ -142,10 +109,10 @@ def test_known_experts_are_those_of_their_units():
 
 def test_covariances_of_each_expert():
     moe = regressor(random_covariance="per_expert", **ML).fit(X, Y, units=UNITS)
-    assert moe.n_parameters_ == BEST.n_parameters_ + 3
-    assert moe.lower_bound_ > BEST.lower_bound_
+    assert moe.n_parameters_ == fitted(**ML).n_parameters_ + 3
+    assert moe.lower_bound_ > fitted(**ML).lower_bound_
     assert not np.allclose(*moe.random_covariance_)
-    assert_array_equal(*BEST.random_covariance_)
+    assert_array_equal(*fitted(**ML).random_covariance_)
 
 
 def test_effects_of_features_without_slope():

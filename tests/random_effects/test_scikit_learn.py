@@ -15,11 +15,10 @@ from sklearn.preprocessing import StandardScaler
 from skmoe.inspection import export_text
 from skmoe.metrics import log_density_scorer
 from support.fits import fit_quietly
-from support.people import regressor, table
+from support.people import fitted, regressor, table
 
 DATA = table()
 X, Y, UNITS = DATA.X, DATA.y, DATA.units
-MOE = regressor().fit(X, Y, units=UNITS)
 NAMES = ["time", "dose", "age"]
 BY_NAME = {
     "gate_features": ["age"],
@@ -29,15 +28,15 @@ BY_NAME = {
 
 
 def test_copies_and_files():
-    other = pickle.loads(pickle.dumps(MOE))
+    other = pickle.loads(pickle.dumps(fitted()))
     known = {"y": Y, "units": UNITS}
-    assert_array_equal(other.predict(X, **known), MOE.predict(X, **known))
-    again = clone(MOE)
+    assert_array_equal(other.predict(X, **known), fitted().predict(X, **known))
+    again = clone(fitted())
     assert again.random_features == [0]
     assert not hasattr(again, "random_covariance_")
     again.fit(X, Y, units=UNITS)
     # The last bits depend on the number of threads.
-    assert_allclose(again.random_covariance_, MOE.random_covariance_, rtol=1e-9)
+    assert_allclose(again.random_covariance_, fitted().random_covariance_, rtol=1e-9)
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
@@ -45,14 +44,14 @@ def test_frames_name_the_effects(library):
     frames = pytest.importorskip(library)
     frame = frames.DataFrame(dict(zip(NAMES, X.T, strict=True)))
     moe = regressor(**BY_NAME).fit(frame, Y, units=UNITS)
-    assert_allclose(moe.random_covariance_, MOE.random_covariance_)
+    assert_allclose(moe.random_covariance_, fitted().random_covariance_)
     terms = [term.name for term in moe.inference(frame, Y, units=UNITS).terms]
     assert {"var(intercept)", "cov(intercept, time)", "var(time)"} <= set(terms)
     for j, name in enumerate(["intercept", "time"]):
         deviation = f"{np.sqrt(moe.random_covariance_[0, j, j]):.3g}"
         assert f"sd of random effects, {name}: {deviation}" in export_text(moe)
     known = {"y": Y, "units": UNITS}
-    assert_allclose(moe.predict(frame, **known), MOE.predict(X, **known))
+    assert_allclose(moe.predict(frame, **known), fitted().predict(X, **known))
 
 
 def test_missing_y_is_counted():
@@ -68,11 +67,13 @@ def test_missing_y_is_counted():
 def test_pipelines_pass_units_on():
     pipe = make_pipeline(StandardScaler(), regressor())
     pipe.fit(X, Y, mixtureofexpertsregressor__units=UNITS)
-    assert_allclose(pipe.predict(X), MOE.predict(X), rtol=1e-4, atol=1e-4)
+    assert_allclose(pipe.predict(X), fitted().predict(X), rtol=1e-4, atol=1e-4)
     moe = pipe[-1]
     scaled = pipe[:-1].transform(X)
     known = {"y": Y, "units": UNITS}
-    assert_allclose(moe.predict(scaled, **known), MOE.predict(X, **known), rtol=1e-4, atol=1e-4)
+    assert_allclose(
+        moe.predict(scaled, **known), fitted().predict(X, **known), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_searches_hold_out_whole_units():

@@ -7,16 +7,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from skmoe.gates import MarkovGate
-from support.fits import ends_of_starts, fit_quietly
+from support.fits import fit_quietly
 from support.series import (
     PLAIN,
-    chain_of,
-    classifier,
-    plain_passes,
     regressor,
-    rows_of_series,
     table,
-    with_holes,
 )
 
 DATA = table()
@@ -47,44 +42,6 @@ def fit(moe, data, y=None, **given):
 # --- what changes no answer -----------------------------------------------------------------------
 
 
-START = 0.1 + 0.8 * np.eye(2)[DATA.regimes]
-BY_ROW = {
-    "nothing else": (regressor(), DATA.y, {}),
-    "missing y": (regressor(), with_holes(DATA.y), {}),
-    "outputs": (regressor(), np.column_stack([DATA.y, DATA.X[:, 2]]), {}),
-    "offset": (regressor(family="poisson"), DATA.of_family("poisson"), {"offset": DATA.X[:, 2]}),
-    "known experts": (
-        regressor(),
-        DATA.y,
-        {"known_experts": np.where(np.arange(len(DATA.y)) % 4, -1, DATA.regimes)},
-    ),
-    "weights": (regressor(), DATA.y, {"sample_weight": 1.0 + (DATA.units == "u2")}),
-    "start": (regressor(init=START, max_iter=3), DATA.y, {}),
-    "groups": (
-        regressor(n_experts=[1, 2], max_iter=5),
-        DATA.y,
-        {"groups": np.where(np.isin(DATA.units, ["u1", "u2"]), "both", DATA.units)},
-    ),
-    "trees": (regressor(expert="tree", max_iter=3), DATA.y, {}),
-}
-
-
-@pytest.mark.parametrize("case", BY_ROW)
-def test_order_of_rows_does_not_matter(case):
-    moe, y, given = BY_ROW[case]
-    own = fit(moe, DATA, y, **given)
-    order = np.random.default_rng(1).permutation(len(y))
-    data, moved = DATA.take(order), {name: values[order] for name, values in given.items()}
-    moe = clone(moe).set_params(init=START[order] if case == "start" else moe.init)
-    other = fit(moe, data, y[order], **moved)
-    assert_same(own, other, rtol=1e-9)
-    given, moved = (
-        {"offset": values["offset"]} if "offset" in values else {} for values in (given, moved)
-    )
-    predicted = own.predict(DATA.X, y=y, **DATA.series, **given)
-    assert_allclose(other.predict(data.X, y=y[order], **data.series, **moved), predicted[order])
-
-
 def test_labels_of_units_and_scale_of_time_do_not_matter():
     own = fit(regressor(), DATA)
     numbers = np.unique(DATA.units, return_inverse=True)[1]
@@ -103,34 +60,6 @@ def test_without_time_rows_are_in_order_and_without_units_they_are_one_series():
     assert_same(own, fit(regressor(), data, time=None), rtol=1e-9)
     first = data.take(np.flatnonzero(data.units == "u0"))
     assert_same(fit(regressor(), first), fit(regressor(), first, units=None, time=None), rtol=1e-9)
-
-
-@pytest.mark.parametrize("family", ["normal", "poisson"])
-def test_series_twice_are_weight_two(family):
-    y = DATA.y if family == "normal" else DATA.of_family(family)
-    twice = np.isin(DATA.units, np.unique(DATA.units)[[0, 2, 3]])
-    again = np.flatnonzero(twice)
-    X, y_twice, time = (np.concatenate([v, v[again]]) for v in (DATA.X, y, DATA.time))
-    units = np.concatenate([DATA.units, np.char.add("copy of ", DATA.units[again])])
-    moe = regressor(family=family, **PLAIN)
-    # Features are standardised by all rows, so that penalties would be the same too.
-    copied = fit_quietly(clone(moe), X, y_twice, units=units, time=time)
-    weight = np.where(twice, 2.0, 1.0)
-    weighted = fit(moe, DATA, y, sample_weight=weight)
-    assert_same(copied, weighted, rtol=1e-4, atol=1e-5)
-    errors = [
-        copied.inference(X, y_twice, units=units, time=time).standard_errors,
-        weighted.inference(DATA.X, y, sample_weight=weight, **DATA.series).standard_errors,
-    ]
-    assert_allclose(*errors, rtol=1e-4)
-
-
-def test_series_of_weight_zero_are_absent():
-    gone = DATA.units == "u0"
-    weight = np.where(gone, 0.0, 1.0)
-    kept = DATA.take(np.flatnonzero(~gone))
-    moe = regressor(**PLAIN)
-    assert_same(fit(moe, kept), fit(moe, DATA, sample_weight=weight), rtol=1e-5, atol=1e-6)
 
 
 def test_series_without_any_y_are_absent():
@@ -186,55 +115,6 @@ def test_transitions_that_do_not_depend_on_the_last_regime_are_a_softmax_gate():
     assert np.abs(chain.predict_gate(X, y=y) - expected[:, order]).mean() < 0.03
 
 
-def test_likelihood_of_a_chain_of_equal_transitions_is_that_of_the_mixture():
-    """By plain passes with the coefficients of the mixture without persistence."""
-    mixture = regressor(gate="softmax", **PLAIN).fit(DATA.X, DATA.y)
-    chain = fit(regressor(**PLAIN), DATA)
-    assert chain.lower_bound_ > mixture.lower_bound_
-    own = chain_of(chain, DATA.X, DATA.y)
-    proba = mixture.predict_gate(DATA.X)
-    same = own._replace(moves=np.repeat(proba[:, None], 2, axis=1), initial=proba.mean(axis=0))
-    passes = plain_passes(same, DATA.units, DATA.time)
-    first = [rows[0] for rows in rows_of_series(DATA.units, DATA.time).values()]
-    later = np.setdiff1d(np.arange(len(DATA.y)), first)
-    assert_allclose(passes.past[later], proba[later], atol=1e-12)
-
-
-def test_another_random_state_finds_the_same_maximum():
-    fits = [fit(regressor(random_state=seed, n_init=4), DATA) for seed in (0, 1)]
-    assert_same(*fits, rtol=1e-3, atol=1e-3)
-
-
-def test_units_of_measurement_do_not_matter():
-    own = fit(regressor(), DATA)
-    scale, shift = np.array([1e3, 1e-3, 7.0]), np.array([5.0, -2.0, 0.0])
-    X, y = DATA.X * scale + shift, 1000.0 * DATA.y + 50.0
-    other = fit_quietly(regressor(), X, y, **DATA.series)
-    assert_allclose(other.transition_coef_ * 1e3, own.transition_coef_, rtol=1e-5, atol=1e-7)
-    assert_allclose(other.transition_matrix_, own.transition_matrix_, rtol=1e-5)
-    assert_allclose(
-        other.predict(X, y=y, **DATA.series),
-        1000.0 * own.predict(DATA.X, **DATA.given) + 50.0,
-        rtol=1e-5,
-    )
-    densities = own.score_samples(DATA.X, DATA.y, **DATA.series)
-    assert_allclose(
-        other.score_samples(X, y, **DATA.series), densities - np.log(1000.0), rtol=1e-5, atol=1e-6
-    )
-
-
-def test_names_of_classes_do_not_matter():
-    own = fit(classifier(), DATA, DATA.classes)
-    renamed = np.where(DATA.classes == "b", 7, -1)
-    other = fit(classifier(), DATA, renamed)
-    assert_array_equal(other.classes_, [-1, 7])
-    assert_allclose(
-        other.predict_proba(DATA.X, y=renamed, **DATA.series),
-        own.predict_proba(DATA.X, y=DATA.classes, **DATA.series),
-        atol=1e-9,
-    )
-
-
 def test_transition_matrix_is_that_at_the_mean_features():
     moe = fit(regressor(3), DATA)
     logits = moe.transition_intercept_ + moe.transition_coef_[..., 0] * DATA.X[:, 0].mean()
@@ -264,23 +144,6 @@ def test_stationary_start_is_that_of_the_transitions(n_experts):
 # --- missing y ------------------------------------------------------------------------------------
 
 
-def test_missing_y_leaves_the_density_of_its_row_out():
-    """At the maximum, the likelihood by plain passes without these densities is stationary."""
-    y = with_holes(DATA.y, 4)
-    moe = fit(regressor(**PLAIN), DATA, y)
-    passes = plain_passes(chain_of(moe, DATA.X, y), DATA.units, DATA.time)
-    n_observed = (~np.isnan(y)).sum()
-    assert moe.lower_bound_ * n_observed == pytest.approx(passes.log_density.sum(), rel=1e-9)
-    # The expected number of rows, with those without y, is a closed form of the initial rows.
-    first = [rows[0] for rows in rows_of_series(DATA.units, DATA.time).values()]
-    assert_allclose(moe.initial_probabilities_, passes.all[first].mean(axis=0), atol=1e-4)
-    resp = passes.all * ~np.isnan(y)[:, None]
-    residual = np.nan_to_num(y)[:, None] - moe.predict_experts(DATA.X)
-    assert_allclose(
-        moe.noise_variance_, (resp * residual**2).sum(axis=0) / resp.sum(axis=0), rtol=1e-4
-    )
-
-
 def test_rows_without_y_at_the_end_change_nothing():
     """They are forecasts, of which the fit learns nothing; features are standardised alike."""
     moe = regressor(**PLAIN, **{"gate_features": []})
@@ -292,54 +155,4 @@ def test_rows_without_y_at_the_end_change_nothing():
     assert_same(own, longer, rtol=1e-4, atol=1e-5, names=ATTRIBUTES[:-1])
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, "object"])
-def test_missing_classes_may_be_none_or_nan(missing):
-    y = DATA.classes.astype(object)
-    gone = np.arange(len(y)) % 5 == 0
-    y[gone] = None if missing == "object" else missing
-    moe = fit(classifier(), DATA, y)
-    assert_array_equal(moe.classes_, ["a", "b"])
-    predicted = moe.predict(DATA.X, y=y, **DATA.series)
-    assert set(predicted) == {"a", "b"}
-    score = moe.score(DATA.X, y, **DATA.series)
-    assert score == pytest.approx((predicted == y)[~gone].mean())
-    numbers = np.where(gone, np.nan, DATA.classes == "b")
-    assert_allclose(
-        fit(classifier(), DATA, numbers).predict_proba(DATA.X, y=numbers, **DATA.series),
-        moe.predict_proba(DATA.X, y=y, **DATA.series),
-        atol=1e-9,
-    )
-
-
 # --- the search -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("kind", "given"),
-    [
-        ("normal", {}),
-        ("poisson", {"alpha": 0.0, "gate_alpha": 0.0}),
-        ("missing", {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}),
-        ("long", {}),
-    ],
-)
-def test_penalised_lower_bound_never_falls(kind, given):
-    data = table((400, 300, 50)) if kind == "long" else DATA
-    y = data.of_family("poisson") if kind == "poisson" else data.y
-    y = with_holes(y) if kind == "missing" else y
-    options = {"family": "poisson"} if kind == "poisson" else {}
-    moe = fit(regressor(3, n_init=3, tol=1e-7, max_iter=400, **options, **given), data, y)
-    for trace in moe.start_traces_:
-        assert (np.diff(trace) > -1e-9 * np.abs(trace[1:])).all()
-    assert ends_of_starts(moe).max() <= moe.lower_bound_ + 1e-9
-
-
-def test_maximum_of_long_series_is_that_of_plain_passes():
-    data = table((500, 300, 30))
-    own = fit(regressor(**PLAIN), data)
-    passes = plain_passes(chain_of(own, data.X, data.y), data.units, data.time)
-    first = [rows[0] for rows in rows_of_series(data.units, data.time).values()]
-    assert_allclose(own.initial_probabilities_, passes.all[first].mean(axis=0), atol=1e-4)
-    residual = data.y[:, None] - own.predict_experts(data.X)
-    share = passes.all.sum(axis=0)
-    assert_allclose(own.noise_variance_, (passes.all * residual**2).sum(axis=0) / share, rtol=1e-4)

@@ -195,12 +195,20 @@ def test_experts_are_known_also_where_y_is_missing():
     assert_allclose(resp, passes.all, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", [object, "string", "category"])
-def test_missing_classes_are_those_of_any_library(kind):
-    classes = np.where(np.arange(len(Y)) % 5 == 0, None, DATA.classes.astype(str))
-    moe = fit_quietly(classifier(max_iter=5), X, classes, **DATA.series)
-    other = fit_quietly(classifier(max_iter=5), X, pd.Series(classes).astype(kind), **DATA.series)
-    assert_allclose(other.predict_gate(X, **DATA.series), moe.predict_gate(X, **DATA.series))
+@pytest.mark.parametrize("missing", [None, np.nan, object, "string", "category"])
+def test_missing_classes_are_those_of_any_library(missing):
+    gone, y = np.arange(len(Y)) % 5 == 0, CLASSES.astype(object)
+    is_value = missing is None or missing is np.nan
+    y[gone] = missing if is_value else None
+    y = y if is_value else pd.Series(y).astype(missing)
+    moe = fit_quietly(classifier(max_iter=5), X, y, **DATA.series)
+    assert_array_equal(moe.classes_, ["a", "b"])
+    predicted = moe.predict(X, y=y, **DATA.series)
+    assert moe.score(X, y, **DATA.series) == pytest.approx((predicted == CLASSES)[~gone].mean())
+    numbers = np.where(gone, np.nan, CLASSES == "b")
+    same = fit_quietly(classifier(max_iter=5), X, numbers, **DATA.series)
+    found = same.predict_proba(X, y=numbers, **DATA.series)
+    assert_allclose(found, moe.predict_proba(X, y=y, **DATA.series), atol=1e-9)
 
 
 def test_all_known_experts_have_counted_transitions():

@@ -157,7 +157,7 @@ def of_regimes(name):
 
 @pytest.mark.parametrize("name", ["outputs", "classes"])
 def test_a_stream_predicts_new_rows_as_a_fit_of_all_rows(name):
-    (X, y), new = regimes(name, 4000, 0), regimes(name, 2000, 1)
+    (X, y), new = regimes(name, 3000, 0), regimes(name, 1500, 1)
     moe, whole = learn(of_regimes(name), X, y, size=500), fit_quietly(of_regimes(name), X, y)
     assert abs(mean_log_density(whole, *new) - mean_log_density(moe, *new)) < 0.02
 

@@ -254,8 +254,8 @@ def identity_scaling(n_outputs: int) -> Standardization:
 # What the estimators take without being asked.
 DEFAULT_EXPERT, DEFAULT_GATE = "linear", "softmax"
 
-# Default number of starts that run side by side, that of small tables, where they are cheap, that of
-# wide ones, and that of estimators as experts, or of starts that all run to convergence.
+# Default number of starts that run side by side, that of small tables, where they are cheap, of wide
+# ones, and of costly starts: those of estimators, or of starts that all run to convergence.
 N_STARTS, N_STARTS_OF_SMALL, N_STARTS_OF_WIDE, N_COSTLY_STARTS = 16, 36, 8, 4
 
 # Largest number of starts, each of which has a seed and a trace.

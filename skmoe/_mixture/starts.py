@@ -145,23 +145,17 @@ class Problem(NamedTuple):
         """All rows, or those of the initialisation if they are in row blocks."""
         return self.rows if isinstance(self.rows, Dataset) else self.init_data.rows
 
-    @property
-    def n_rows_of_starts(self) -> int:
-        """About the number of rows on which starts are compared."""
-        rows = self.init_data.rows
-        if self.mixture.experts.needs_all_rows:
-            return rows.n_rows
-        n_columns = rows.gate_design.shape[1] + rows.expert_design.shape[1]
-        wanted = ROWS_PER_COEFFICIENT * self.mixture.n_experts * n_columns
-        return min(rows.n_rows, max(wanted, MIN_ROWS_OF_STARTS))
-
     def on_sample(self, most: int = sys.maxsize) -> Problem:
         """The problem on the rows, or units, on which starts are compared, and no more than some.
 
         Weights are increased, so that penalties have the same weight relative to the sample.
         """
         init_data, rows = self.init_data, self.init_data.rows
-        size = min(self.n_rows_of_starts, most)
+        size = most
+        if not self.mixture.experts.needs_all_rows:
+            n_columns = rows.gate_design.shape[1] + rows.expert_design.shape[1]
+            wanted = ROWS_PER_COEFFICIENT * self.mixture.n_experts * n_columns
+            size = min(max(wanted, MIN_ROWS_OF_STARTS), most)
         if size < rows.n_rows:
             rng = np.random.default_rng(self.seeds[0].spawn(1)[0])
             kept = partitions.sample_of(rows, size, rng)

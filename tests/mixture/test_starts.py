@@ -261,14 +261,14 @@ def test_constant_columns_are_not_features():
 
 
 @pytest.mark.parametrize(
-    ("n_init", "lengths"), [(3, [15, 45, 45]), (20, [45] * 14 + [135] * 4 + [405] * 2)]
+    ("n_init", "lengths"), [(3, [20, 60, 60]), (20, [45] * 14 + [135] * 4 + [405] * 2)]
 )
 def test_the_best_starts_go_on_three_times_as_long_until_two_are_left(n_init, lengths):
     """First a quarter of them. Many have more iterations, of which steps back do not count."""
     rng = np.random.default_rng(3)
     X = rng.normal(size=(150, 4))
     y = X[:, 0] * np.where(X[:, 1] > 0, 1.0, -1.0) + rng.normal(size=150)
-    options = {"alpha": 1.0, "gate_alpha": 1.0, "tol": 0.0, "max_iter": 450, "random_state": 0}
+    options = {"alpha": 1.0, "gate_alpha": 1.0, "tol": 0.0, "max_iter": 450, "random_state": 3}
     moe = fit_quietly(MixtureOfExpertsRegressor(5, n_init=n_init, **options), X, y)
     ends = sorted(len(trace) for trace in moe.start_traces_)
     assert_allclose(ends, lengths, rtol=0.1)
@@ -300,12 +300,12 @@ def of_overlapping(**parameters):
 
 
 @pytest.mark.parametrize(("init", "are_moves"), [("auto", True), ("random", False)])
-def test_a_third_of_many_mixed_starts_move_an_expert_of_the_best_one(init, are_moves):
+def test_half_of_many_mixed_starts_move_an_expert_of_the_best_one(init, are_moves):
     """So they begin higher than nearly all others: three experts are those of a good mixture."""
     X, y = overlapping()
     moe = fit_quietly(of_overlapping(init=init, n_init=36, random_state=0), X, y)
     first = [trace[0] for trace in moe.start_traces_]
-    assert (np.median(first[24:]) > np.quantile(first[:24], 0.9)) == are_moves
+    assert (np.median(first[18:]) > np.quantile(first[:18], 0.9)) == are_moves
 
 
 def test_starts_that_move_an_expert_reach_a_maximum_that_others_miss():

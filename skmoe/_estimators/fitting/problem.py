@@ -724,8 +724,9 @@ def make_monitors(
 ) -> list[FitMonitor]:
     """Monitors of the starts and of the run after them, which are parts of the task of the fit."""
     em_problem, sample = problem.em_problem, ""
-    if em_problem.n_rows_of_starts < em_problem.rows.n_rows:
-        sample = f" (on a sample of {em_problem.n_rows_of_starts} rows)"
+    n_compared = em_problem.on_sample().rows.n_rows
+    if n_compared < em_problem.rows.n_rows:
+        sample = f" (on a sample of {n_compared} rows)"
     labels = [*(f"start {i}{sample}" for i in range(len(em_problem.seeds))), "EM"]
     # Iterations on the rows for the initialisation, of a search of penalties there, on all rows,
     # and of re-initialisations.

@@ -254,8 +254,8 @@ def identity_scaling(n_outputs: int) -> Standardization:
 # What the estimators take without being asked.
 DEFAULT_EXPERT, DEFAULT_GATE = "linear", "softmax"
 
-# Default number of starts that run side by side, that of small tables, where they are cheap, of wide
-# ones, and of costly starts: those of estimators, or of starts that all run to convergence.
+# Default number of starts that run side by side, of small tables, where they are cheap, of wide
+# ones, and of costly starts: those of estimators, or those that all run to convergence.
 N_STARTS, N_STARTS_OF_SMALL, N_STARTS_OF_WIDE, N_COSTLY_STARTS = 16, 36, 8, 4
 
 # Largest number of starts, each of which has a seed and a trace.
@@ -388,7 +388,13 @@ def validate_parameters(estimator: Any, models: list[Any] | None = None) -> FitP
 
     `models` are those of a stack, in the place of experts.
     """
-    values, is_plain = _checked_values(estimator)
+    values, is_plain = {}, True  # without options of the table of conflicts
+    for field in fields(estimator):
+        name, default, value = field.name, field.default, getattr(estimator, field.name)
+        if value is not default and (type(value) is not type(default) or value != default):
+            is_plain &= name not in PARAMETERS_OF_OPTIONS
+            value = RULES[name](name, value) if name in RULES else value
+        values[name] = value
     n_experts = values["n_experts"] if models is None else len(models)
     families, option = NORMAL, values["family"]
     if not (isinstance(option, str) and option == "normal"):
@@ -456,21 +462,6 @@ def validate_parameters(estimator: Any, models: list[Any] | None = None) -> FitP
     }
     given = {name: values[name] for name in FitParameters._fields if name in values}
     return FitParameters(**given | resolved)
-
-
-def _checked_values(estimator: Any) -> tuple[dict[str, Any], bool]:
-    """The parameters by name, each validated by its rule, and whether none is an option.
-
-    Options are those of the table of conflicts.
-    """
-    values, is_plain = {}, True
-    for field in fields(estimator):
-        name, default, value = field.name, field.default, getattr(estimator, field.name)
-        if value is not default and (type(value) is not type(default) or value != default):
-            is_plain &= name not in PARAMETERS_OF_OPTIONS
-            value = RULES[name](name, value) if name in RULES else value
-        values[name] = value
-    return values, is_plain
 
 
 def _is_linear_list(values: dict[str, Any], families: tuple[Family, ...]) -> bool:

@@ -390,6 +390,7 @@ class Trial(NamedTuple):
     data: TrainingData
     problem: FitProblem
     run: Run
+    noise_variance: Array | None  # of the standardised outputs before the fit, if they have one
 
     @property
     def rows(self) -> Rows:
@@ -401,12 +402,6 @@ class Trial(NamedTuple):
     def fitted(self) -> FittedMixture:
         """The fitted mixture."""
         return self.problem.make_fitted(self.run.theta, self.run.mixture)
-
-    @property
-    def noise_variance(self) -> Array | None:
-        """The noise variance of the standardised outputs before the fit, if they have one."""
-        penalties = self.problem.em_problem.mixture.experts.penalties
-        return np.array(penalties["noise_variance"]) if "noise_variance" in penalties else None
 
     def fitted_estimator(self) -> Any:
         """The estimator with its fitted attributes."""
@@ -505,8 +500,9 @@ def fit_trial(
     outputs before a fit, which takes time to find.
     """
     is_named = isinstance(start, str)
-    n_init = "auto" if isinstance(start, Trial) else 1
-    changed = ({"init": start} if is_named else {"init": "auto", "n_init": n_init}) | changed
+    is_split = isinstance(start, Trial) and not start.run.mixture.experts.needs_all_rows
+    n_init = "auto" if is_split else 1  # of splits, and of folds of estimators
+    changed |= {"init": start} if is_named else {"init": "auto", "n_init": n_init}
     changed |= {"class_weight": None} if is_classifier(estimator) else {}
     own = copy.copy(estimator).set_params(**changed)
     params = own._validate_parameters()
@@ -531,7 +527,9 @@ def fit_trial(
             em_problem = em_problem._replace(previous=begun)
             problem = problem._replace(em_problem=em_problem)
         run = fit_starts(em_problem, own.n_jobs).run
-    return Trial(own, given, problem, run)
+    penalties = em_problem.mixture.experts.penalties
+    noise = np.array(penalties["noise_variance"]) if "noise_variance" in penalties else None
+    return Trial(own, given, problem, run, noise)
 
 
 @dataclass
@@ -550,10 +548,9 @@ class Growth:
         """Fit with a number of experts, larger than that of the previous fit, or by new starts."""
         while self.last is not None and number > next_number(self.last.estimator.n_experts):
             self.fit(next_number(self.last.estimator.n_experts))  # in a gap between candidates
-        n_init = 1 if number == 1 else "auto"
+        n_init = "auto" if is_new else 1
         changed = {"n_init": n_init, "random_state": SELECTION_SEED, "n_experts": number}
-        is_first = is_new or self.last is None
-        start = self.estimator.init if is_first else self.last
+        start = self.estimator.init if is_new or self.last is None else self.last
         self.last = fit_trial(self.estimator, self.data, start, changed, at_maximum=self.at_maximum)
         return self.last
 

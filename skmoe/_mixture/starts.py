@@ -54,7 +54,7 @@ N_ITER_FIRST_ROUND = {False: 20, True: 4}
 
 # Steps of parametric experts are longer than those of EM by a factor: half of the iterations lead
 # as far, and more of them end at good maxima.
-STEP = 1.8
+START_STEP = 1.8
 
 # More starts than these have more iterations: the best of many after a few ones is seldom the best
 # at the end. With more rows than these more iterations are costly, and only very many starts, as
@@ -157,8 +157,9 @@ class Problem(NamedTuple):
             wanted = ROWS_PER_COEFFICIENT * self.mixture.n_experts * n_columns
             size = min(max(wanted, MIN_ROWS_OF_STARTS), most)
         if size < rows.n_rows:
-            rng = np.random.default_rng(self.seeds[0].spawn(1)[0])
-            kept = partitions.sample_of(rows, size, rng)
+            seed = self.seeds[0]  # whose own spawn would be another one the next time
+            child = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, 0))
+            kept = partitions.sample_of(rows, size, np.random.default_rng(child))
             factor = rows.weight.sum() / rows.weight[rows.rows_of(kept)].sum()
             init_data = init_data.part(kept, factor)
         return self._replace(rows=init_data.rows, init_data=init_data)
@@ -247,7 +248,7 @@ def runs_side_by_side(
         if rng is not None:
             n_units = sum(len(data.rows.gate_weight) for data in objective.blocks)
             weights = rng.exponential(size=(len(batch), n_units))
-        ends = zip(*side_by_side(objective, thetas, n_iter, 0, (STEP,), weights), strict=True)
+        ends = zip(*side_by_side(objective, thetas, n_iter, 0, (START_STEP,), weights), strict=True)
         runs += [Run(theta, bounds, mixture=mixture) for theta, bounds in ends]
     return runs
 

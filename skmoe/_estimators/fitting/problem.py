@@ -64,9 +64,11 @@ MIN_INIT_ROWS = 5_000
 # Most rows of a piece of a series on which starts are compared.
 PIECE_OF_STARTS = 200
 
-# Largest product of experts, rows and coefficients of a predictor of a small table, which has many
-# starts by default, and of the starts of one that is not wide.
-MAX_SMALL, MAX_OF_STARTS = 10_000, 1_000_000
+# Default number of starts that run side by side, of small tables, where they are cheap, and of wide
+# ones. Largest product of experts, rows and coefficients of a predictor of a small table, and, with
+# the rows of the starts, of one that is not wide.
+N_STARTS, N_STARTS_OF_SMALL, N_STARTS_OF_WIDE = 16, 36, 8
+MAX_SMALL, MAX_NOT_WIDE = 10_000, 1_000_000
 
 # Seeds are drawn below this number.
 MAX_SEED = np.iinfo(np.int32).max
@@ -192,10 +194,9 @@ def _assemble(
         preprocessor = preprocessor._replace(log_n=float(np.log(n_values)))
     seed = int(check_random_state(params.random_state).randint(MAX_SEED))
     n_coef = params.n_experts * (data.X.shape[1] + 1)
-    is_wide = n_coef * min(data.X.shape[0], 2 * INIT_ROWS_PER_COEFFICIENT * n_coef) > MAX_OF_STARTS
-    n_default = parameters.N_STARTS_OF_WIDE if is_wide else parameters.N_STARTS
-    if n_coef * data.X.shape[0] <= MAX_SMALL or data.random_columns:  # regimes overlap
-        n_default = parameters.N_STARTS_OF_SMALL
+    is_wide = n_coef * min(data.X.shape[0], 2 * INIT_ROWS_PER_COEFFICIENT * n_coef) > MAX_NOT_WIDE
+    has_many = n_coef * data.X.shape[0] <= MAX_SMALL or data.random_columns  # regimes overlap
+    n_default = N_STARTS_OF_SMALL if has_many else N_STARTS_OF_WIDE if is_wide else N_STARTS
     *seeds, fit_seed = np.random.SeedSequence(seed).spawn((params.n_init or n_default) + 1)
     raw_features, init_design = None, None
     if params.uses_estimators:

@@ -254,9 +254,8 @@ def identity_scaling(n_outputs: int) -> Standardization:
 # What the estimators take without being asked.
 DEFAULT_EXPERT, DEFAULT_GATE = "linear", "softmax"
 
-# Default number of starts that run side by side, of small tables, where they are cheap, of wide
-# ones, and of costly starts: those of estimators, or those that all run to convergence.
-N_STARTS, N_STARTS_OF_SMALL, N_STARTS_OF_WIDE, N_COSTLY_STARTS = 16, 36, 8, 4
+# Default number of starts of estimators as experts, and of starts that all run to convergence.
+N_COSTLY_STARTS = 4
 
 # Largest number of starts, each of which has a seed and a trace.
 MAX_N_INIT = 10_000

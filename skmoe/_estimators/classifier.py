@@ -88,12 +88,13 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         responsibilities, of shape (n_samples, n_experts). See "Starts and the maximum" in the user
         guide.
     n_init : int or "auto", default="auto"
-        Number of starts, at most 10 000; with `init="search"` of searches. "auto" is 8, or 4 for
-        estimators as experts, or one search. It is 36 for small tables, where rows times experts
-        times one plus the features are at most 10 000. All starts are run for a few iterations, the
-        best quarter of them (at most eight) for more, and then two; the better one is completed. A
-        third of many "auto" starts (more than 8, or with more than 1000 rows 99) move an expert of
-        the best of the others to other rows.
+        Number of starts, at most 10 000; with `init="search"` of searches. "auto" is 16, or 4 for
+        estimators as experts, or one search. It is 36 for small tables, where rows times
+        coefficients, experts times one plus the features, are at most 10 000. It is 8 for wide
+        ones, where they are more than a million, although at most 30 rows per coefficient count.
+        All starts are run for a few iterations, the best quarter of them (at most eight) for more,
+        and then two; the better one is completed. Half of more than 8 "auto" starts move an expert
+        of the best of the others to other rows.
     max_iter : int, default=300
         Largest number of iterations in all: of EM, of the search of penalties, and Newton steps.
         Raise it if `fit` gives a `ConvergenceWarning`.

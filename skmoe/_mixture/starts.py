@@ -150,8 +150,7 @@ class Problem(NamedTuple):
 
         Weights are increased, so that penalties have the same weight relative to the sample.
         """
-        init_data, rows = self.init_data, self.init_data.rows
-        size = most
+        init_data, rows, size = self.init_data, self.init_data.rows, most
         if not self.mixture.experts.needs_all_rows:
             n_columns = rows.gate_design.shape[1] + rows.expert_design.shape[1]
             wanted = ROWS_PER_COEFFICIENT * self.mixture.n_experts * n_columns

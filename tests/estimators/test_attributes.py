@@ -54,7 +54,7 @@ def test_attributes_of_fits_agree(case):
     assert moe.converged_ or moe.n_iter_ == moe.max_iter
     # What is there if it has a meaning.
     has_gate_penalty = given.gate != "constant" and moe.n_experts_ > 1
-    assert np.isfinite(getattr(moe, "gate_alpha_", np.nan)) == has_gate_penalty
+    assert np.isfinite(getattr(moe, "gate_alpha_", np.nan)).all() == has_gate_penalty
     assert getattr(moe, "link_", None) == expected_link(moe)
     if moe.base_ is not None:
         assert_allclose(moe.base_.predict(X), clone(given.base).fit(X, Y).predict(X))

@@ -16,7 +16,7 @@ N_ROWS = 100
 X, Y, CLASSES, UNITS = (rows[:N_ROWS] for rows in (fits.X, fits.Y, fits.CLASSES, fits.UNITS))
 
 # The first iterations of all starts are made together, and are one task of each.
-N_ITER_FIRST_ROUND = 15
+N_ITER_FIRST_ROUND = 20
 
 callbacks = pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
 
@@ -134,7 +134,7 @@ def test_a_callback_can_stop_the_runs():
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_scores_are_monitored_in_every_iteration(n_jobs):
     monitor = callbacks.ScoringMonitor(scoring="neg_log_loss")
-    moe = classifier(n_experts=2, max_iter=20, n_jobs=n_jobs)
+    moe = classifier(n_experts=2, max_iter=30, n_jobs=n_jobs)
     with joblib.parallel_config(backend="threading"):
         fit_with(monitor, moe, X, CLASSES)
     rows = monitor.get_logs().data

@@ -99,7 +99,7 @@ def test_dense_and_sparse_blocks_may_follow_each_other(kinds):
 
 CONTINUED = {
     "linear-regressor": {},
-    "linear-classifier": {"class_weight": {0: 0.3, 1: 2.0}},
+    "linear-classifier": {"class_weight": {0: 0.5, 1: 2.0}},
     "poisson-regressor": {},
     "known experts of units": {},
 }

@@ -258,7 +258,7 @@ def test_features_that_are_offered_move_the_prediction_or_the_gate_most():
     rng = np.random.default_rng(1)
     X = rng.normal(size=(200, 3))
     y = np.where(X[:, 1] > 0.0, 0.01, -0.01) + X[:, 2] + 0.001 * rng.normal(size=200)
-    moe = regressor(n_experts=2, n_init=2, gate_features=[1], expert_features=[0, 2])
+    moe = regressor(n_experts=2, n_init=4, gate_features=[1], expert_features=[0, 2])
     fit_quietly(moe, X, y)
     labels = [f["label"] for f in panel_of(moe, X, y, max_features=2)["features"]]
     assert labels == ["x1", "x2"]

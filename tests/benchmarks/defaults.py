@@ -4,7 +4,7 @@ Each setting is fitted on folds 2 to 9 of every table and scored on fold 1: fold
 for comparisons of methods. Scores are mean log densities per row (log probabilities for classes);
 printed are their means over the tables, in differences from the first setting, and over how many
 tables a setting is the best. Usage: python tests/benchmarks/defaults.py --data DIR
-[--most-rows N]
+[--most-rows N] [--kinds starts]
 """
 
 import time
@@ -27,9 +27,10 @@ PENALTIES = [
     for alpha in (0.1, 0.01, 1.0, 10.0)
     for gate_alpha in (1.0, 0.1, 0.01, 10.0)
 ]
-STARTS = [{"n_init": n_init} for n_init in (1, 2, 4, 8, 16)] + [
+STARTS = [{"n_init": n_init} for n_init in (1, 2, 4, 8, 16, 36)] + [
     {"n_init": 1, "init": init} for init in ("linear_tree", "kmeans", "tree", "random")
 ]
+KINDS = ("numbers", "penalties", "starts", "priors")
 NUMBERS = [{"n_experts": number} for number in (4, 1, 2, 3, 6, 8, 12, 16)]
 PRIORS = [{"dispersion_prior": prior} for prior in (10.0, 0.0, 3.0, 30.0)]
 
@@ -75,6 +76,7 @@ def main():
     parser = data_parser(__doc__)
     parser.add_argument("--n-experts", type=int, nargs="*", default=[2, 4, 8])
     parser.add_argument("--most-rows", type=int, help="rows of a table at the most")
+    parser.add_argument("--kinds", choices=KINDS, nargs="*", default=KINDS)
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     gains = {}
@@ -84,9 +86,11 @@ def main():
             continue
         kinds = {"penalties": PENALTIES, "starts": STARTS}
         if task == "regression":
-            kinds["variance prior"] = PRIORS
-        found = gains.setdefault(task, {})
-        found[None] = compare("numbers of experts", task, tables, NUMBERS, arguments.jobs)
+            kinds["priors"] = PRIORS
+        kinds = {name: kinds[name] for name in kinds.keys() & set(arguments.kinds)}
+        found = gains.setdefault(task, {None: {}})
+        if "numbers" in arguments.kinds:
+            found[None] = compare("numbers of experts", task, tables, NUMBERS, arguments.jobs)
         for number, (title, settings) in product(arguments.n_experts, kinds.items()):
             of_kind = compare(title, task, tables, settings, arguments.jobs, n_experts=number)
             found[number] = found.get(number, {}) | of_kind

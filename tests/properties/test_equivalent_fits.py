@@ -101,7 +101,7 @@ def copies_of_units(problem, rng):
 
 def order_of_rows(problem, rng):
     """Of series, whose units have other labels, and time another scale."""
-    order, rows = rng.permutation(N), problem.with_(units=7.0 * problem.given["units"])
+    order, rows = rng.permutation(N), problem.with_(units=7.0 * problem.given["units"] % 31.0)
     time = np.datetime64("2020-01-01") + (rows.given["time"] * 1e6).astype("timedelta64[s]")
     rows = rows.with_(time=time)
     return Pair(problem, rows.take(order), rows)

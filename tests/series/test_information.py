@@ -193,7 +193,7 @@ def test_expected_durations_have_intervals_of_the_log_odds_of_leaving():
 def test_summary_names_the_regimes_that_follow_and_counts_rows_without_y():
     own = problem("three regimes")
     y = with_holes(own.y)
-    moe = fit_quietly(regressor(3), own.data.X, y, **own.given)
+    moe = fit_quietly(regressor(3, n_init=4), own.data.X, y, **own.given)
     summary = moe.summary(own.data.X, y, **own.given)
     n_missing = np.isnan(y).sum()
     facts = {"series": "10", "rows": f"{len(y) - n_missing}", "rows without y": f"{n_missing}"}

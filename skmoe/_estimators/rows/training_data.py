@@ -478,11 +478,10 @@ def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
 
     So copies of a row are in one fold, and starts do not depend on the order of the rows. Rows with
     other groups, offsets, metadata or initial responsibilities, or of which other things are known,
-    are different. The rows of a unit, which have numbers then, follow each other.
+    are different. The rows of a unit, which have numbers then, follow each other. Those of a series
+    are all kept, in the order of time.
     """
     rows, y = data.rows, data.rows.y
-    if rows.series is not None:  # whose rows are in the order of time
-        return data
     others = [] if rows.offset is None else [*np.atleast_2d(rows.offset.T)]
     others += [] if rows.n_values is None else [rows.n_values]
     # Names, and the order of outputs, must not change the order of rows that differ otherwise.
@@ -502,8 +501,12 @@ def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
         ties.append(encode_units(np.array([*map(repr, values.tolist())]))[1])
     if not isinstance(data.init, str) and data.init.ndim == 2:  # one vector is coefficients
         ties += [*data.init]
-    codes = None if rows.unit is None else encode_units(rows.unit)[1]
+    codes = rows.series if rows.unit is None else encode_units(rows.unit)[1]
     order, first = distinct_rows(data.X, y, rows.weight, others, ties, codes)
+    if rows.series is not None:
+        series = unit_runs(rows.series[order])[np.argsort(order)]
+        time = np.argsort(np.lexsort([rows.time, series]))
+        return in_time_order(data._replace(rows=rows._replace(series=series, time=time)))
     if data.random_columns:  # equal rows of a unit are several
         first = np.arange(len(order))
     data = data.select(order[first], np.add.reduceat(rows.weight[order], first))

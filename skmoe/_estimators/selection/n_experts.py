@@ -308,8 +308,8 @@ def _select_n_experts(
         follows = tried[-1] > 0 and number <= next_number(tried[-1])
         trial = growth.fit(number)
         log_density, is_supported = trial.held_out(left_out)
-        is_parametric = not trial.run.mixture.experts.needs_all_rows
-        if not is_supported and tried[-1] > 1 and is_parametric:  # other starts may end elsewhere
+        # Other starts may end where all have support. Those of estimators are costly.
+        if not (is_supported or tried[-1] == 1 or trial.run.mixture.experts.needs_all_rows):
             trial = growth.fit(number, is_new=True)
             log_density, is_supported = trial.held_out(left_out)
         if follows and not is_supported:
@@ -349,9 +349,7 @@ def _rows_of_trials(
         data = data._replace(rows=data.rows._replace(weight=factor * weight), unit_factor=1.0)
         return given, merge_copies(params, data)
     data = validate_training_data(fixed, params, given, group)
-    of_fit = data
-    if given.group is None:
-        of_fit = data._replace(rows=data.rows._replace(group=None))
+    of_fit = data if given.group is not None else data._replace(rows=data.rows._replace(group=None))
     return of_fit, merge_copies(params, present_rows(params, data))
 
 

@@ -2,7 +2,7 @@
 
 - recovery: simulated tables of 1 to 6 regimes along the first of three features, 1000 rows, with
   sharp or overlapping regimes; how often the number is found, and CPU time over that of one fit.
-  Also of four regimes by the signs of two features.
+  Also of four regimes by the signs of two features, alone or among many.
 - stability: tables of scikit-learn (and with --data small ones of the folder), with other seeds,
   and after one row in a hundred, drawn at random, has been left out.
 - held_out (with --data): mean log density of fold 1 for each fixed number and for the numbers
@@ -73,14 +73,19 @@ def recovery(options):
             found = np.mean(np.array(chosen) == n_regimes)
             cost = seconds[0] / seconds[1]
             print(f"{n_regimes:>8}{found:>8.0%}{cost:>8.1f}   {counted(chosen)}", flush=True)
-    chosen = []
-    for seed in range(options.seeds):
-        rng = np.random.default_rng(seed)
-        X = rng.normal(size=(300, 3))
-        y = 2.0 * np.sign(X[:, 0] * X[:, 1]) * (X[:, 0] + X[:, 1]) + 0.3 * rng.normal(size=300)
-        chosen.append(timed(MixtureOfExpertsRegressor(options.how, random_state=0), X, y)[0])
-    numbers = counted(moe.n_experts_ for moe in chosen)
-    print(f"\nfour regimes by the signs of two features, 300 rows: {numbers}")
+    for n_rows, n_columns in ((300, 3), (600, 30)):
+        chosen = []
+        for seed in range(options.seeds):
+            rng = np.random.default_rng(seed)
+            X = rng.normal(size=(n_rows, n_columns))
+            y = 2.0 * np.sign(X[:, 0] * X[:, 1]) * (X[:, 0] + X[:, 1])
+            y += 0.3 * rng.normal(size=n_rows)
+            moe = timed(MixtureOfExpertsRegressor(options.how, random_state=0), X, y)[0]
+            chosen.append(moe.n_experts_)
+        print(
+            f"\nfour regimes by the signs of two of {n_columns} features, {n_rows} rows: "
+            f"{counted(chosen)}"
+        )
 
 
 def tables_of_stability(folder, only):

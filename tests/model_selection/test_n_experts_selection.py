@@ -149,6 +149,15 @@ def fitted(how, n_regimes):
     return regressor(how).fit(*steps(n_regimes))
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_other_starts_are_tried_where_an_expert_that_is_split_collapses(seed):
+    """Four regimes by the signs of two of thirty features, of which two are found first."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(600, 30))
+    y = 2.0 * np.sign(X[:, 0] * X[:, 1]) * (X[:, 0] + X[:, 1]) + 0.3 * rng.normal(size=600)
+    assert regressor("auto").fit(X, y).n_experts_ == 4
+
+
 @pytest.mark.parametrize(("how", "n_regimes"), [("auto", 1), ("auto", 3), ("bic", 2), ("icl", 2)])
 def test_regimes_are_counted(how, n_regimes):
     X, y = steps(n_regimes)

@@ -152,7 +152,8 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
         If the number was selected: numbers tried, and minus criteria, or held-out log-likelihoods
         less the penalty of the experts, per row or unit. Those of estimators as experts are of
-        out-of-fold predictions, less the coefficients of the gate. The best one is selected.
+        out-of-fold predictions, less the coefficients of the gate. The best one is selected, with
+        `groups` the smallest of `n_experts_ties_`.
     n_experts_score_errors_ : ndarray of shape (n_numbers,)
         With "auto": standard errors of the differences between these scores and the best one.
     n_experts_ties_ : ndarray of shape (n_ties,)

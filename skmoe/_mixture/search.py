@@ -374,18 +374,19 @@ def _with_reinitialized_experts(problem: Problem, objective: Objective, run: Run
     They start on the rows with the lowest likelihood, and EM runs again. A trial does not begin a
     second time after a gain of less than an expert has coefficients: noise gives that much [5]_.
     """
-    mixture = objective.mixture
+    mixture, rows = objective.mixture, problem.rows_in_memory
     is_trial = problem.previous is not None and not problem.ends_at_maximum
+    least = is_trial * mixture.size / (mixture.n_experts * rows.weight.sum())
     for _ in range(MAX_REINITIALIZATIONS):
-        counts = objective.at(run.theta[None], curvature=False).total.counts[:, 0]
-        collapsed = np.flatnonzero(is_collapsed(counts))
-        if run.failed or not len(collapsed):
+        if run.failed:
             break
-        rows = problem.rows_in_memory
         blocks = first_starts.blocks_of(mixture, rows)
         of_blocks = [mixture.responsibilities(run.theta[None], data) for data in blocks]
         resp = np.concatenate([own[:, 0] for own, _ in of_blocks], axis=1)
         log_density = np.concatenate([own[0] for _, own in of_blocks])
+        collapsed = np.flatnonzero(is_collapsed(resp @ rows.unit_weight))
+        if not len(collapsed):
+            break
         order = np.argsort(log_density, kind="stable")
         fraction = np.cumsum(rows.unit_weight[order]) / rows.weight.sum()
         worst = order[fraction <= max(len(collapsed) / len(resp), fraction[0])]
@@ -397,7 +398,7 @@ def _with_reinitialized_experts(problem: Problem, objective: Objective, run: Run
         candidate = em(again, start, problem.max_iter - run.n_earlier, problem.tol)
         gain = candidate.lower_bound - run.lower_bound
         run = candidate if gain > 0.0 else run
-        if gain <= is_trial * mixture.size / (mixture.n_experts * rows.weight.sum()):
+        if gain <= least:
             break
     return run
 

@@ -316,8 +316,8 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
         if by_itself:
             return problem._replace(init=stacked)
         starts.append((rows.row_responsibilities(stacked * counted), stacked))
-    seeds = np.random.SeedSequence(0).spawn(len(starts) // 2 if mixture.n_experts > 1 else 0)
     # Of one expert splits are such starts.
+    seeds = np.random.SeedSequence(0).spawn(len(starts) // 2 if mixture.n_experts > 1 else 0)
     jobs = partitions.start_jobs("auto", problem.mixture.n_experts, seeds, partitions=False)
     starts += [start_responsibilities(on_sample, job) for job in jobs]
     objective = on_sample.objective()

@@ -161,8 +161,9 @@ def test_default_start_reaches_maximum_with_its_standard_errors_and_past(name):
             moe.transition_matrix_[np.ix_(order, order)], model["transition_matrix"], atol=1e-5
         )
     if "past" in model:
-        # Estimates are known less exactly than the likelihood, those of several outcomes even less.
-        past, tol = model["past"], 1e-6 if y.ndim == 1 else 1e-5
+        # Estimates of several outcomes are known less exactly, and those of a chain of gammas.
+        past, tol = model["past"], 1e-8 if y.ndim == 1 else 1e-5
+        tol = 1e-6 if name == "mk_pbcseq_gamma_k3_stationary" else tol
         assert_allclose(densities, past["predictive_log_density"], atol=tol)
         kinds = {"predicted": "past", "filtered": "now", "smoothed": "all"}
         for of_reference_, ours in kinds.items():

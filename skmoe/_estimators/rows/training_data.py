@@ -497,8 +497,8 @@ def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
         widths, sides = targets.interval_keys(y)
         others += [] if (entry := targets.entries(y)) is None else [*np.atleast_2d(entry.T)]
         ties, y = [*ties, *widths, *sides], targets.point_values(y)
-    for values in rows.metadata.values():  # of any kind
-        ties.append(encode_units(np.array([*map(repr, values.tolist())]))[1])
+    # Values of metadata are of any kind.
+    ties += [encode_units(np.array([*map(repr, v.tolist())]))[1] for v in rows.metadata.values()]
     if not isinstance(data.init, str) and data.init.ndim == 2:  # one vector is coefficients
         ties += [*data.init]
     codes = rows.series if rows.unit is None else encode_units(rows.unit)[1]

@@ -25,12 +25,12 @@ from skmoe._mixture.mixture import (
     Mixture,
     invert,
 )
+from skmoe._numerics.linalg import ONE_THREAD, loaded_libraries
 from skmoe._numerics.signed_steps import signed_step, step_within
 from skmoe._numerics.typing import TINY, Array
 
 # First iterations with curvatures of their own, and iterations for which others are used later.
-N_FRESH_ITER = 3
-REFRESH = 8
+N_FRESH_ITER, REFRESH = 3, 8
 
 # Iterations without extrapolation.
 N_PLAIN_ITER = 5
@@ -46,8 +46,7 @@ ATTEMPTS_PER_STEP = 3
 RTOL = {"float64": 1e-11, "float32": 1e-8}
 
 # Largest extrapolation, which grows while extrapolations succeed.
-INITIAL_STEP_MAX = 16.0
-STEP_MAX_FACTOR = 4.0
+INITIAL_STEP_MAX, STEP_MAX_FACTOR = 16.0, 4.0
 
 # Iterations between the lower bounds of Aitken's estimate.
 AITKEN_STRIDE = 6
@@ -460,7 +459,8 @@ def side_by_side(
     # Lower bounds by iterations, those of steps that were halved left out, and their numbers.
     history = np.full(((n_attempts or n_iter) + 1, len(thetas)), np.nan)
     n_risen, going, state = np.zeros(len(thetas), dtype=int), np.arange(len(thetas)), None
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+    one_thread = loaded_libraries().limit(**ONE_THREAD)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"), one_thread:
         for iteration in range(len(history)):
             fresh = n_attempts > 0 or iteration < N_FRESH_ITER or iteration % REFRESH == 0
             may_be_last = n_attempts > 0 and n_risen[going].max() >= n_iter

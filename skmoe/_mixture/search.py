@@ -49,18 +49,17 @@ from skmoe._mixture.information import MAX_AGE_OF_SAMPLE, end_at_maximum, has_ne
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.partitions import LABEL_SMOOTHING
 from skmoe._mixture.starts import Problem, distinct_best
+from skmoe._numerics.linalg import ONE_THREAD, loaded_libraries
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 
 # Starts of a search, and those that run to convergence.
-N_SCREENED = 100
-N_TO_CONVERGENCE = 4
+N_SCREENED, N_TO_CONVERGENCE = 100, 4
 
 # Candidates of a round of swaps, those of them that go on, and that run to convergence, iterations
 # before they are compared, and rounds without a better maximum after which a search ends.
 N_SWAPS, N_SWAPS_LONGER, N_SWAPS_ENDED = 72, 24, 4
-N_ITER_SWAPPED = 20
-N_EMPTY_ROUNDS = 2
+N_ITER_SWAPPED, N_EMPTY_ROUNDS = 20, 2
 
 # Best mixtures that restart, restarts of each, and iterations with the weights of a bootstrap.
 N_PARENTS, N_RESTARTS, N_ITER_BOOTSTRAP = 3, 8, 25
@@ -86,9 +85,7 @@ MAX_SAMPLE_SHARE = 1.0 / 3.0
 EMPTYING = 100.0
 
 # Folds of rows that are left out in turn, and starts and iterations of EM on the others.
-N_FOLDS = 3
-N_FOLD_STARTS = 4
-N_FOLD_ITER = 30
+N_FOLDS, N_FOLD_STARTS, N_FOLD_ITER = 3, 4, 30
 
 
 class Maximum(NamedTuple):
@@ -124,42 +121,45 @@ def fit_starts(problem: Problem, n_jobs: int | None, monitors: Sequence[Monitor]
     """
     *start_monitors, monitor = monitors or [None] * (len(problem.seeds) + 1)
     rows, experts, found = problem.rows, problem.mixture.experts, None
-    if isinstance(problem.init, str):
-        on_sample = problem.on_sample()
-        # Experts that are estimators use the jobs for their own fits. Of starts side by side only
-        # the best few go on: processes would take longer to begin.
-        workers = Parallel(
-            n_jobs=None if experts.needs_all_rows else n_jobs,
-            prefer="processes" if problem.init == "search" else "threads",
-        )
-        for own in filter(None, start_monitors):
-            own.start()
-        is_search = problem.init == "search" and not experts.needs_all_rows
-        compared = _searches if is_search else _successive_halving
-        found = compared(on_sample, start_monitors, workers)
-        for own, run in zip(start_monitors, found.starts, strict=True):
-            if own:
-                own.end(run)
-        objective, theta = problem.objective(found.run.mixture), found.run.theta
-        # The previous iterations count if the rows are the same.
-        bounds = found.run.lower_bounds if rows is on_sample.rows else []
-        if not bounds and experts.needs_all_rows:
-            of_run = found.run.mixture.experts.without_training_state()
-            mixture = found.run.mixture.with_parts(experts=of_run)
-            resp = mixture.responsibilities(theta[None], Data(rows))[0][:, 0]
-            objective, theta = first_starts.begun(problem.objective(), resp, rows)
-        elif not bounds and rows.has_known:  # of which the sample may have had few
-            theta = first_starts.in_known_numbers(objective, theta)
-    else:
-        objective, theta, bounds = problem.objective(problem.previous), problem.init, []
-        if theta.ndim == 2:
-            objective, theta = first_starts.begun(objective, theta, rows)
-    if monitor:
-        monitor.start()
-    objective = objective._replace(observer=monitor)
-    run = _to_maximum(problem, objective, Run(theta, bounds), effective_n_jobs(n_jobs))
-    if monitor:
-        monitor.end(run)
+    # Estimators may have large products, for which several threads are faster.
+    is_limited = not experts.needs_all_rows
+    with loaded_libraries().limit(**ONE_THREAD) if is_limited else nullcontext():
+        if isinstance(problem.init, str):
+            on_sample = problem.on_sample()
+            # Experts that are estimators use the jobs for their own fits. Of starts side by side
+            # only the best few go on: processes would take longer to begin.
+            workers = Parallel(
+                n_jobs=None if experts.needs_all_rows else n_jobs,
+                prefer="processes" if problem.init == "search" else "threads",
+            )
+            for own in filter(None, start_monitors):
+                own.start()
+            is_search = problem.init == "search" and not experts.needs_all_rows
+            compared = _searches if is_search else _successive_halving
+            found = compared(on_sample, start_monitors, workers)
+            for own, run in zip(start_monitors, found.starts, strict=True):
+                if own:
+                    own.end(run)
+            objective, theta = problem.objective(found.run.mixture), found.run.theta
+            # The previous iterations count if the rows are the same.
+            bounds = found.run.lower_bounds if rows is on_sample.rows else []
+            if not bounds and experts.needs_all_rows:
+                of_run = found.run.mixture.experts.without_training_state()
+                mixture = found.run.mixture.with_parts(experts=of_run)
+                resp = mixture.responsibilities(theta[None], Data(rows))[0][:, 0]
+                objective, theta = first_starts.begun(problem.objective(), resp, rows)
+            elif not bounds and rows.has_known:  # of which the sample may have had few
+                theta = first_starts.in_known_numbers(objective, theta)
+        else:
+            objective, theta, bounds = problem.objective(problem.previous), problem.init, []
+            if theta.ndim == 2:
+                objective, theta = first_starts.begun(objective, theta, rows)
+        if monitor:
+            monitor.start()
+        objective = objective._replace(observer=monitor)
+        run = _to_maximum(problem, objective, Run(theta, bounds), effective_n_jobs(n_jobs))
+        if monitor:
+            monitor.end(run)
     return Found(run, [run]) if found is None else found._replace(run=run)
 
 

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg import lapack
+from threadpoolctl import ThreadpoolController
 
 from skmoe._numerics.typing import TINY, Array, Design
 
@@ -33,12 +34,10 @@ MAX_SMALL_PRODUCT = 10**6
 # Product of the rows and squared columns of a design up to which the products of its columns stay
 # in the processor's cache, if they are kept; and columns for each weight from which on they serve
 # larger designs, if they are kept or not.
-MAX_CACHED = 400_000
-COLUMNS_PER_WEIGHT = {True: 4, False: 2}
+MAX_CACHED, COLUMNS_PER_WEIGHT = 400_000, {True: 4, False: 2}
 
 # Most columns of designs of which products are never rough, and what is added to these.
-MAX_PRECISE_COLUMNS = 100
-SINGLE_ROUND_OFF = 5e-7
+MAX_PRECISE_COLUMNS, SINGLE_ROUND_OFF = 100, 5e-7
 
 # Most rows of matrices that are inverted side by side: larger ones are by Cholesky's factors.
 MAX_SIDE_BY_SIDE = 10
@@ -48,6 +47,11 @@ MAX_SPARSE_DENSITY = 0.1
 
 # Most steps of conjugate gradients: the next iteration of EM continues from the result.
 CG_MAX_ITER = 40
+
+# The loaded libraries of linear algebra, which take a while to find, and the limit of their threads
+# in iterations: at products of a few columns threads mostly wait for each other.
+loaded_libraries = cache(ThreadpoolController)
+ONE_THREAD: dict[str, Any] = {"limits": 1, "user_api": "blas"}
 
 
 # --- products with a design -------------------------------------------------------------------

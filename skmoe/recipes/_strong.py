@@ -326,8 +326,7 @@ EFFORTS = {
 
 # Number of classes up to which boosting makes small steps, and the largest of its learning rates
 # for more.
-MAX_CLASSES_OF_SMALL_STEPS = 4
-MAX_RATE = 0.3
+MAX_CLASSES_OF_SMALL_STEPS, MAX_RATE = 4, 0.3
 
 # Boosting stops when its loss on this share of the rows has not decreased in some iterations.
 STOPPING: dict[str, Any] = {"validation_fraction": 0.2, "n_iter_no_change": 20}

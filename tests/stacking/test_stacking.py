@@ -1,6 +1,7 @@
 """Stacks: a gate is trained on out-of-fold densities of models that are fitted to all rows."""
 
 import pickle
+import re
 import warnings
 from functools import cache
 
@@ -474,6 +475,14 @@ def test_parameters_of_models_are_set_and_searched_by_their_names():
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     best = search.best_estimator_.named_estimators_
     assert best.ridge.alpha == search.best_params_["ridge__alpha"]
+
+
+def test_progress_of_many_rows_is_printed(capsys):
+    """A stack has no starts, and no sample of rows for them."""
+    many, y = two_regimes(n_rows=2500)
+    fit_quietly(stack(Ridge(), LinearRegression(), verbose=1), many, y)
+    printed = capsys.readouterr().out
+    assert re.findall(r"(?m)^(model \d|EM)\b", printed) == ["model 0", "model 1", "EM"]
 
 
 def test_texts_and_progress(capsys):

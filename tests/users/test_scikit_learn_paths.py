@@ -1,5 +1,8 @@
 """What scikit-learn users do with an estimator: pipelines, searches, copies, routing, callbacks."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
 import joblib
 import numpy as np
 import pandas as pd
@@ -18,8 +21,10 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.fixes import parse_version
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, metrics
+from skmoe.families import Family
 from skmoe.gates import SoftmaxGate
 from skmoe.metrics import log_density_scorer
 from support.fits import fit_quietly
@@ -270,3 +275,43 @@ def test_global_random_state_is_left_alone():
     before = np.random.get_state()[1].copy()
     fit_quietly(clone(REGRESSOR).set_params(init="random", random_state=1, max_iter=2), X, Y)
     assert_array_equal(np.random.get_state()[1], before)
+
+
+# --- threads ----------------------------------------------------------------------------------
+
+
+def threads_of_linear_algebra():
+    return [found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"]
+
+
+@dataclass(frozen=True)
+class Watched(Family):
+    """Normal noise of variance one, which calls a function wherever densities are computed."""
+
+    watch: object = None
+    name = "watched"
+
+    def log_prob(self, y, eta):
+        self.watch()
+        return -0.5 * (y - eta[0]) ** 2 - 0.5 * np.log(2.0 * np.pi)
+
+
+def test_a_fit_has_one_thread_of_linear_algebra_and_gives_the_others_back():
+    """Of several threads most would wait: products of a few columns are short."""
+    seen = []
+
+    def watch():
+        seen.append(threads_of_linear_algebra())
+
+    def fit(n_rows):
+        moe = MixtureOfExpertsRegressor(2, family=Watched(watch=watch), random_state=0)
+        return moe.fit(X[:n_rows], Y[:n_rows])
+
+    with threadpool_limits(2, user_api="blas"), ThreadPoolExecutor(2) as threads:
+        before = threads_of_linear_algebra()
+        fit(200)
+        assert before == [2] * len(before) == threads_of_linear_algebra()
+        n_iterations = sum(found == [1] * len(before) for found in seen)
+        assert n_iterations > 0.95 * len(seen) > 10
+        list(threads.map(fit, [40, 200]))  # one ends while the other goes on
+        assert before == threads_of_linear_algebra()

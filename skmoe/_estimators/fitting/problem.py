@@ -58,8 +58,7 @@ from skmoe.families._random_effects import RandomEffects, variance_within_units
 from skmoe.protocols import Experts, Gate
 
 # Number of rows for the initialisation on larger data sets: per coefficient, and minimum.
-INIT_ROWS_PER_COEFFICIENT = 15
-MIN_INIT_ROWS = 5_000
+INIT_ROWS_PER_COEFFICIENT, MIN_INIT_ROWS = 15, 5_000
 
 # Most rows of a piece of a series on which starts are compared.
 PIECE_OF_STARTS = 200
@@ -725,7 +724,7 @@ def make_monitors(
 ) -> list[FitMonitor]:
     """Monitors of the starts and of the run after them, which are parts of the task of the fit."""
     em_problem, sample = problem.em_problem, ""
-    n_compared = em_problem.on_sample().rows.n_rows
+    n_compared = em_problem.on_sample().rows.n_rows if em_problem.seeds else em_problem.rows.n_rows
     if n_compared < em_problem.rows.n_rows:
         sample = f" (on a sample of {n_compared} rows)"
     labels = [*(f"start {i}{sample}" for i in range(len(em_problem.seeds))), "EM"]

@@ -63,8 +63,7 @@ from skmoe.exceptions import NumberOfExpertsWarning, warn_user
 # Values of `n_experts` that select the number, and the minimum number of rows for it (their total
 # weight), in total and per expert.
 N_EXPERTS_CRITERIA = ("auto", "aic", "bic", "icl")
-MIN_ROWS_FOR_SELECTION = 20
-MIN_ROWS_PER_EXPERT = 10
+MIN_ROWS_FOR_SELECTION, MIN_ROWS_PER_EXPERT = 20, 10
 
 # Largest number that is tried without a list of candidates, of parametric experts and of
 # estimators, whose fits take long. Where more experts predict better they follow a curve, or
@@ -86,9 +85,7 @@ SELECTION_SEED = 0
 
 # Number of folds of a partition, and number of rows of which they are held out, a sample of more.
 # Several partitions are used as far as these are all the rows that are held out.
-N_SELECTION_FOLDS = 3
-MAX_SELECTION_ROWS = 5_000
-MAX_PARTITIONS = 3
+N_SELECTION_FOLDS, MAX_SELECTION_ROWS, MAX_PARTITIONS = 3, 5_000, 3
 
 # Rows of the pieces of series of a sample.
 PIECE_OF_SAMPLE = 500

@@ -549,7 +549,9 @@ class ExtraFeatures(NamedTuple):
             found = [f"gate{j}" for j in range(transformed.shape[1])]
         return self._replace(transformer=fitted, names=found)
 
-    def with_base(self, base: Any, rows: Rows, seed: int) -> tuple[ExtraFeatures, Array]:
+    def with_base(
+        self, base: Any, rows: Rows, seed: int, n_folds: int
+    ) -> tuple[ExtraFeatures, Array]:
         """The same with the base model, and its out-of-fold predictions (n, m) or (n, C).
 
         The features of the rows are in the form in which the base model is fitted to them.
@@ -567,7 +569,7 @@ class ExtraFeatures(NamedTuple):
             X = row_data.index_rows(rows.X, index)
             return adapter.fit_estimator(base, seed, X, target[index], weight[index], metadata)
 
-        n_folds = 2 if rows.n_rows > MAX_ROWS_WITH_MORE_FOLDS else row_data.N_CROSS_FIT_FOLDS
+        n_folds = 2 if rows.n_rows > MAX_ROWS_WITH_MORE_FOLDS else n_folds
         fold = row_data.make_folds(n_folds, codes, group, rows.n_rows, seed)
         row_data.check_several_folds("base", fold, group)
         tests = [np.flatnonzero(fold == j) for j in range(int(fold.max()) + 1)]

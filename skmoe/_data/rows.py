@@ -789,7 +789,7 @@ def class_weights(class_weight: Any, classes: Array, codes: Array, weight: Array
 
 # --- folds ----------------------------------------------------------------------------------------
 
-# Number of folds of cross_fit="auto", and of a base.
+# Number of folds of cross_fit="auto".
 N_CROSS_FIT_FOLDS = 5
 
 # A stack of many rows has fewer, as each costs one fit of every model. Of still more rows it holds

@@ -112,8 +112,8 @@ class BaseMixture(
         self.__dict__ = kept | attributes
 
     @with_callbacks
-    def _fit(self, given: Any, *, ends_at_maximum: bool = True) -> Any:
-        """`fit` of `Rows`, or of validated `TrainingData`."""
+    def _fit(self, given: Any, **options_of_fit: Any) -> Any:
+        """`fit` of `Rows`, or of validated `TrainingData`, with some of `FitOptions`."""
         if self._input is not None:
             self._check_is_whole("a fit")
         fixed, task = self, None
@@ -130,7 +130,7 @@ class BaseMixture(
             params = fixed._validate_parameters()
             previous = self if params.warm_start and hasattr(self, "_fitted") else None
             noise = None if isinstance(given, Rows) else given.options.noise_variance
-            options = FitOptions(previous, None, noise, ends_at_maximum)
+            options = FitOptions(previous, None, noise, **options_of_fit)
             problem = build_problem(fixed, params, given, options)
             n_fits = params.n_experts if self._has_models else len(problem.em_problem.seeds)
             if has_callbacks and task is None:

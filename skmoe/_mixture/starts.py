@@ -39,8 +39,7 @@ from skmoe._numerics.probability import log_normalise
 from skmoe._numerics.typing import Array
 
 # Number of rows on which starts are compared: per coefficient, and minimum.
-ROWS_PER_COEFFICIENT = 15
-MIN_ROWS_OF_STARTS = 2_000
+ROWS_PER_COEFFICIENT, MIN_ROWS_OF_STARTS = 15, 2_000
 
 # Random number, relative to the weight of the rows, that orders cells where nothing is known.
 TIE_BREAK = 1e-9
@@ -65,8 +64,7 @@ N_ITER_OF_MANY, MAX_FEW_ROWS, MANY = 45, 1_000, (16, 99)
 MAX_FEW_STARTS = 8
 
 # Steps from the responsibilities of a start, and from given ones.
-N_START_STEPS = 4
-N_GIVEN_STEPS = 10
+N_START_STEPS, N_GIVEN_STEPS = 4, 10
 
 # Splits of an expert in two, of so many experts in turn. They are at most half of the starts of a
 # fit, and are compared with half as many starts like those of a fit.
@@ -74,9 +72,7 @@ N_SPLITS, N_SPLIT_EXPERTS = 8, 4
 
 # Least responsibility of rows that are divided by a split, if there are enough of them, and the
 # quantile of the log density relative to which the shortfall of a row is measured.
-MIN_SPLIT_RESPONSIBILITY = 0.01
-MIN_ROWS_TO_SPLIT = 20
-REFERENCE_QUANTILE = 0.9
+MIN_SPLIT_RESPONSIBILITY, MIN_ROWS_TO_SPLIT, REFERENCE_QUANTILE = 0.01, 20, 0.9
 
 # Difference of lower bounds, in units of the log-likelihood, below which two runs are at the same
 # point.

@@ -153,7 +153,7 @@ def add_extra_features(
         extra = extra.with_transformer(params.gate.transformer, rows, X, names)
     if params.base is not None:
         seen = rows if params.uses_estimators else rows._replace(X=X)
-        extra, prediction = extra.with_base(params.base, seen, seed)
+        extra, prediction = extra.with_base(params.base, seen, seed, data.options.n_base_folds)
         if is_log:
             offset = prediction + (0.0 if rows.offset is None else rows.offset[:, None])
             rows = rows._replace(offset=offset)

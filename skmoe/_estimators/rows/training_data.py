@@ -84,6 +84,7 @@ class FitOptions(NamedTuple):
     classes: Array | None = None  # all classes; some may have no rows
     noise_variance: Array | None = None  # of the standardised outputs, instead of an estimate
     ends_at_maximum: bool = True  # by Newton's steps, after EM
+    n_base_folds: int = 5  # in which predictions of a base are held out
 
 
 # Those of an ordinary fit.

@@ -2,7 +2,7 @@
 
 Successive halving [2]_: after the first iterations a quarter of the runs goes on, at most eight,
 and then two. Each of them has twice the iterations that it had before. The lower bound after a few
-iterations predicts the final one poorly, so that many starts have more of them side by side.
+iterations predicts the final one poorly, so that very many starts have more of them.
 
 A thorough search runs many starts of mixed kinds side by side, and the best distinct ones to
 convergence. Then experts are swapped [3]_: one expert of the best mixture leaves its rows to the

@@ -51,14 +51,13 @@ IMPOSSIBLE_LOG_DENSITY = -1e6
 # experts that need all rows, such as estimators, whose iterations are expensive.
 N_ITER_FIRST_ROUND = {False: 20, True: 4}
 
+# More starts than these, as those of a search, have more iterations: the best of very many after a
+# few ones is seldom the best at the end.
+N_ITER_OF_MANY, MANY = 45, 99
+
 # Steps of parametric experts are longer than those of EM by a factor: half of the iterations lead
 # as far, and more of them end at good maxima.
 START_STEP = 1.8
-
-# More starts than these have more iterations: the best of many after a few ones is seldom the best
-# at the end. With more rows than these more iterations are costly, and only very many starts, as
-# those of a search, have them.
-N_ITER_OF_MANY, MAX_FEW_ROWS, MANY = 45, 1_000, (16, 99)
 
 # Of more starts than these half move an expert of the best one of the others.
 MAX_FEW_STARTS = 8
@@ -188,8 +187,7 @@ def first_rounds(
     objective = problem.objective()
     # One expert needs no comparison of starts.
     n_jobs, is_single = len(jobs), mixture.n_experts == 1
-    is_many = n_jobs > MANY[objective.n_rows > MAX_FEW_ROWS]
-    n_iter = N_ITER_OF_MANY if is_many else N_ITER_FIRST_ROUND[False]
+    n_iter = N_ITER_OF_MANY if n_jobs > MANY else N_ITER_FIRST_ROUND[False]
     n_iter = min(1 if is_single else n_iter, problem.max_iter)
     has_swaps = n_jobs > MAX_FEW_STARTS and problem.init == "auto" and not is_single
     n_swaps = n_jobs // 2 if has_swaps else 0

@@ -261,10 +261,14 @@ def test_constant_columns_are_not_features():
 
 
 @pytest.mark.parametrize(
-    ("n_init", "lengths"), [(3, [20, 60, 60]), (20, [45] * 14 + [135] * 4 + [405] * 2)]
+    ("n_init", "lengths"),
+    [
+        (3, [20, 60, 60]),
+        (20, [20] * 14 + [60] * 4 + [180] * 2),
+    ],
 )
 def test_the_best_starts_go_on_three_times_as_long_until_two_are_left(n_init, lengths):
-    """First a quarter of them. Many have more iterations, of which steps back do not count."""
+    """First a quarter of them. Steps back do not count as iterations."""
     rng = np.random.default_rng(3)
     X = rng.normal(size=(150, 4))
     y = X[:, 0] * np.where(X[:, 1] > 0, 1.0, -1.0) + rng.normal(size=150)
@@ -282,6 +286,16 @@ def test_the_best_starts_go_on_three_times_as_long_until_two_are_left(n_init, le
         assert min(kept) >= max(others, default=-np.inf)
     assert_array_equal(ends_of_starts(moe), [trace[-1] for trace in moe.start_traces_])
     assert moe.n_iter_ == 450
+
+
+def test_very_many_starts_have_more_iterations():
+    X = np.random.default_rng(3).normal(size=(150, 3))
+    y = X[:, 0] * np.sign(X[:, 1]) + X[:, 2]
+    options = {"alpha": 1.0, "gate_alpha": 1.0, "tol": 0.0, "max_iter": 60, "random_state": 3}
+    for n_init, n_iter in [(99, 20), (100, 45)]:
+        moe = fit_quietly(MixtureOfExpertsRegressor(3, n_init=n_init, **options), X, y)
+        lengths = [len(trace) for trace in moe.start_traces_]
+        assert 0.9 * n_iter < np.median(lengths) <= n_iter
 
 
 def overlapping():

@@ -684,7 +684,7 @@ class Maxima(NamedTuple):
     >>> X = np.linspace(-3, 3, 200)[:, None]
     >>> moe = MixtureOfExpertsRegressor(2, random_state=0)
     >>> print(moe.fit(X, np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])).maxima_)
-    The best value found was reached by 32 of 32 different starts that converged or ran longest, of
+    The best value found was reached by 13 of 13 different starts that converged or ran longest, of
     36 in all. Their agreement is no proof: all can miss a better one. init="search" compares 100
     and swaps experts, in three to ten times the time.
     """

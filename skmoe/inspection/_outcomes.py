@@ -116,9 +116,9 @@ def distal_outcome(
     >>> moe = MixtureOfExpertsRegressor(2, gate="constant", random_state=0).fit(X, y)
     >>> distal_outcome(moe, X, y, 10 * regime + rng.normal(size=400))
                              estimate std. error      2.5 %     97.5 %
-      expert 0                  9.907     0.5002      8.927      10.89
-      expert 1                 0.5790     0.6220    -0.6401      1.798
-    Wald statistic 342.3, degrees of freedom 1, p = 2e-76. Equality of the regimes is
+      expert 0                  9.906     0.4998      8.926      10.89
+      expert 1                 0.5782     0.6226    -0.6421      1.799
+    Wald statistic 342.1, degrees of freedom 1, p = 2.2e-76. Equality of the regimes is
     rejected at the level of 5 %.
     """
     mixture = mixture_of(estimator)

@@ -113,7 +113,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         Source of randomness of the starts. An integer makes the fit reproducible.
     n_jobs : int, default=None
         Starts, or fits of estimators, to run in parallel by joblib; -1 for all processors, None for
-        one. The result is the same.
+        one. The result is the same. Without jobs linear algebra of a fit takes one thread.
     verbose : int, default=0
         0 prints nothing, 1 a line for each start, 2 also a line for each iteration, of which the
         first 15 of all starts are one.

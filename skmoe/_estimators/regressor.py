@@ -155,6 +155,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Source of randomness of the starts. An integer makes the fit reproducible.
     n_jobs : int, default=None
         Starts, or fits of estimators, in parallel by joblib, with equal results; -1: all cores.
+        Without jobs linear algebra of a fit takes one thread.
     verbose : int, default=0
         0 prints nothing, 1 a line for each start, 2 also a line for each iteration, of which the
         first 15 of all starts are one.

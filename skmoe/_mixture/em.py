@@ -25,7 +25,7 @@ from skmoe._mixture.mixture import (
     Mixture,
     invert,
 )
-from skmoe._numerics.linalg import ONE_THREAD, loaded_libraries
+from skmoe._numerics.linalg import one_thread
 from skmoe._numerics.signed_steps import signed_step, step_within
 from skmoe._numerics.typing import TINY, Array
 
@@ -459,8 +459,7 @@ def side_by_side(
     # Lower bounds by iterations, those of steps that were halved left out, and their numbers.
     history = np.full(((n_attempts or n_iter) + 1, len(thetas)), np.nan)
     n_risen, going, state = np.zeros(len(thetas), dtype=int), np.arange(len(thetas)), None
-    one_thread = loaded_libraries().limit(**ONE_THREAD)
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"), one_thread:
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"), one_thread():
         for iteration in range(len(history)):
             fresh = n_attempts > 0 or iteration < N_FRESH_ITER or iteration % REFRESH == 0
             may_be_last = n_attempts > 0 and n_risen[going].max() >= n_iter

@@ -301,7 +301,9 @@ class Experts(LinearPart):
         if self.shared_dispersion or shared_effects:
             is_shared = {False: self.shared_dispersion, True: shared_effects}
             others = [b for b in self.blocks if b.role != MEAN]
-            others = [b for b in others if is_shared[self._is_of_effects(b)]]
+            # Some blocks are of the covariances of random effects.
+            of_effects = [self.families[b.part].couples_rows and b.predictor > 1 for b in others]
+            others = [b for b, own in zip(others, of_effects, strict=True) if is_shared[own]]
             of_first = {(b.output, b.predictor): b.where for b in reversed(others)}
             for block in others:
                 index[block.where] = np.r_[of_first[block.output, block.predictor]]
@@ -311,10 +313,6 @@ class Experts(LinearPart):
         used, first = np.unique(index, return_index=True)
         self.first, used = first[used >= 0], used[used >= 0]
         self.free = np.where(index < 0, -1, np.searchsorted(used, index))
-
-    def _is_of_effects(self, block: Block) -> bool:
-        """Whether a block is of the covariances of random effects."""
-        return bool(self.families[block.part].couples_rows and block.predictor > 1)
 
     # --- predictions ---
 

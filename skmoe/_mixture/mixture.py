@@ -224,8 +224,7 @@ def _sums(weighted: Array, design: Any) -> Array:
 
 # How far beyond the bounds at the means of the features log dispersions of rows can lie: of those
 # of a fit, and of new ones.
-MARGINS_OF_ROWS = np.log([1e6, 5.0])
-MARGINS_OF_NEW_ROWS = np.log([1e9, 10.0])
+MARGINS_OF_ROWS, MARGINS_OF_NEW_ROWS = np.log([[1e6, 5.0], [1e9, 10.0]])
 
 # Most columns of which the outermost rows are also those of sums and differences of two columns.
 MAX_PAIRED_COLUMNS = 20
@@ -237,12 +236,6 @@ class Limits(NamedTuple):
     low: Array  # at the means of the features, (P,)
     high: Array
     rows: Array  # outermost rows of the fit, (R, e)
-
-    @property
-    def of_new_rows(self) -> tuple[Array, Array]:
-        """Smallest and largest log dispersions, (P, 1, 1), up to which numbers stay finite."""
-        below, above = MARGINS_OF_NEW_ROWS
-        return self.low[:, None, None] - below, self.high[:, None, None] + above
 
 
 def outermost_rows(columns: Array) -> Array:
@@ -315,8 +308,9 @@ class Group:
         if bound < np.inf:
             etas[0] = np.clip(etas[0], -bound, bound)
         if self.limits is not None:
-            t, (low, high) = self.roles.index(DISPERSION), self.limits.of_new_rows
-            etas[t] = np.clip(etas[t], low, high)
+            t, (below, above) = self.roles.index(DISPERSION), MARGINS_OF_NEW_ROWS
+            low, high = self.limits.low[:, None, None], self.limits.high[:, None, None]
+            etas[t] = np.clip(etas[t], low - below, high + above)
         if data.rows.log_n is not None and self.family.is_dispersion_model:
             etas[1] = etas[1] - data.rows.log_n
         return etas

@@ -49,7 +49,7 @@ from skmoe._mixture.information import MAX_AGE_OF_SAMPLE, end_at_maximum, has_ne
 from skmoe._mixture.mixture import Data, Mixture
 from skmoe._mixture.partitions import LABEL_SMOOTHING
 from skmoe._mixture.starts import Problem, distinct_best
-from skmoe._numerics.linalg import ONE_THREAD, loaded_libraries
+from skmoe._numerics.linalg import one_thread
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 
@@ -122,8 +122,7 @@ def fit_starts(problem: Problem, n_jobs: int | None, monitors: Sequence[Monitor]
     *start_monitors, monitor = monitors or [None] * (len(problem.seeds) + 1)
     rows, experts, found = problem.rows, problem.mixture.experts, None
     # Estimators may have large products, for which several threads are faster.
-    is_limited = not experts.needs_all_rows
-    with loaded_libraries().limit(**ONE_THREAD) if is_limited else nullcontext():
+    with nullcontext() if experts.needs_all_rows else one_thread():
         if isinstance(problem.init, str):
             on_sample = problem.on_sample()
             # Experts that are estimators use the jobs for their own fits. Of starts side by side
@@ -240,7 +239,11 @@ def _to_maximum(problem: Problem, objective: Objective, begun: Run, n_threads: i
     has_sample = rows.n_rows <= MAX_SAMPLE_SHARE * problem.rows.n_rows
     has_sample &= not problem.previous and not experts.needs_all_rows
     if has_sample:
-        on_sample = problem._replace(rows=_with_own_weight(rows))
+        # Rows of the sample have the weight of themselves, and not of the rows that are not drawn:
+        # their sum is the effective number of rows (L. Kish, 1965, "Survey Sampling"), unless the
+        # sum of the given weights is smaller.
+        factor = min(float(rows.weight.sum() / np.square(rows.weight).sum()), 1.0)
+        on_sample = problem._replace(rows=rows.take(slice(0, rows.n_apart), factor))
         of_sample = on_sample.objective()._replace(observer=monitor and monitor.on_sample)
         run = _stage(on_sample, of_sample, begun, has_sample)
         objective = objective._replace(mixture=run.mixture)
@@ -318,16 +321,6 @@ def _with_settled_penalties(problem: Problem, objective: Objective, begun: Run, 
         theta = update.mixture.bounded(run.theta[None])[0]
         run = Run(theta, [], True, mixture=update.mixture, n_earlier=run.n_iter)
     return run
-
-
-def _with_own_weight(sample: Dataset) -> Dataset:
-    """A sample whose rows have the weight of themselves, and not of the rows that are not drawn.
-
-    Their sum is the effective number of rows (L. Kish, 1965, "Survey Sampling"), unless the sum of
-    the given weights is smaller.
-    """
-    factor = min(float(sample.weight.sum() / np.square(sample.weight).sum()), 1.0)
-    return sample.take(slice(0, sample.n_apart), factor)
 
 
 def _compared_with_default(problem: Problem, objective: Objective, first: Array, run: Run) -> Run:

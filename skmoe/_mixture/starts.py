@@ -79,8 +79,7 @@ SAME_LOG_LIKELIHOOD = 1e-3
 
 # Probabilities of the kinds of rows with which a swapped expert begins, and part of the probability
 # of an expert that the gate gives it where it can see them.
-SWAPS = {"few rows": 0.25, "a side": 0.45, "an expert": 0.3}
-GATE_CERTAINTY = 0.9
+SWAPS, GATE_CERTAINTY = {"few rows": 0.25, "a side": 0.45, "an expert": 0.3}, 0.9
 
 # Range of the share of the rows with which a swapped expert begins.
 SWAPPED_SHARE = (0.03, 0.5)

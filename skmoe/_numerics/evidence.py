@@ -64,14 +64,10 @@ class Slopes(NamedTuple):
         return np.diagonal(self.covariances, axis1=1, axis2=2)
 
     @property
-    def n_varying(self) -> int:
-        """Number of features that are not constant: those of others have no gradient."""
-        return int(((self.gradient != 0.0) | (self.values != 0.0)).any(axis=0).sum())
-
-    @property
     def log_prior_of_keeping(self) -> float:
         """Gain of log evidence that a feature needs to be kept: gains by chance reach log(p)."""
-        return float(SPARSITY_FACTOR * np.log(max(self.n_varying, 2)))
+        n_varying = ((self.gradient != 0.0) | (self.values != 0.0)).any(axis=0).sum()
+        return float(SPARSITY_FACTOR * np.log(max(n_varying, 2)))
 
 
 def is_dropped(alpha: Alpha | Array) -> Array:
@@ -93,7 +89,9 @@ def common_penalty(alpha: float, slopes: Slopes, default: float) -> float:
     together does not grow with their number, so that many slopes are small.
     """
     n_determined = n_determined_slopes(alpha, slopes).sum() + PRIOR_COEFFICIENTS
-    expected = max(default, MIN_PENALTY) * max(slopes.n_varying, 1)
+    # Constant features, whose slopes have no gradient, do not count.
+    n_varying = ((slopes.gradient != 0.0) | (slopes.values != 0.0)).any(axis=0).sum()
+    expected = max(default, MIN_PENALTY) * max(n_varying, 1)
     squares = (slopes.weight * np.square(slopes.values)).sum() + PRIOR_COEFFICIENTS / expected
     return float(np.clip(n_determined / squares, MIN_PENALTY, MAX_PENALTY))
 

@@ -13,9 +13,11 @@ other operations, and the sums over the blocks, are in double precision.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, reduce
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -48,10 +50,25 @@ MAX_SPARSE_DENSITY = 0.1
 # Most steps of conjugate gradients: the next iteration of EM continues from the result.
 CG_MAX_ITER = 40
 
-# The loaded libraries of linear algebra, which take a while to find, and the limit of their threads
-# in iterations: at products of a few columns threads mostly wait for each other.
-loaded_libraries = cache(ThreadpoolController)
-ONE_THREAD: dict[str, Any] = {"limits": 1, "user_api": "blas"}
+# The loaded libraries of linear algebra, which take a while to find, and what holds their limit.
+loaded_libraries, LIMIT = cache(ThreadpoolController), Lock()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Linear algebra takes one thread: at products of a few columns others mostly wait for it.
+
+    Limits of threads belong to the process. Where one holds already, nothing is changed, so that
+    the former numbers come back whatever the order in which fits in several threads end.
+    """
+    if not LIMIT.acquire(blocking=False):
+        yield
+        return
+    try:
+        with loaded_libraries().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        LIMIT.release()
 
 
 # --- products with a design -------------------------------------------------------------------

@@ -40,9 +40,12 @@ SCALES = (0.1, 0.3, 3.0, 10.0)
 RIDGE_PENALTIES = np.logspace(-6.0, 2.0, 9)
 MAX_ROWS_OF_SEARCH = 1000
 
-# Folds without each of which models are fitted whose predictions are features, and bases of
-# mixtures: five folds of these take longer, and were no more accurate (folds 2 to 5 of ten tables).
-N_FOLDS_OF_PREDICTIONS, N_FOLDS_OF_BASE = 4, 3
+# Folds without each of which models are fitted whose predictions are features.
+N_FOLDS_OF_PREDICTIONS = 4
+
+# Fits of mixtures in stacks. Five folds of a base took longer, and were no more accurate (folds 2
+# to 5 of ten tables).
+IN_STACK = {"ends_at_maximum": False, "n_base_folds": 3}
 
 # Added to the kernel of the rows of an approximation, some of which may be equal.
 JITTER = 1e-8
@@ -104,8 +107,7 @@ class _InStack:
         if isinstance(base, RefittedBoosting):
             self.base = base.chosen(given.X, given.y, given.weight)
         try:
-            options |= {"ends_at_maximum": False, "n_base_folds": N_FOLDS_OF_BASE}
-            return super()._fit(given, **options)  # type: ignore[misc]
+            return super()._fit(given, **options, **IN_STACK)  # type: ignore[misc]
         finally:
             self.base = base
 

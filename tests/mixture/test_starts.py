@@ -261,11 +261,7 @@ def test_constant_columns_are_not_features():
 
 
 @pytest.mark.parametrize(
-    ("n_init", "lengths"),
-    [
-        (3, [20, 60, 60]),
-        (20, [20] * 14 + [60] * 4 + [180] * 2),
-    ],
+    ("n_init", "lengths"), [(3, [20, 60, 60]), (20, [20] * 14 + [60] * 4 + [180] * 2)]
 )
 def test_the_best_starts_go_on_three_times_as_long_until_two_are_left(n_init, lengths):
     """First a quarter of them. Steps back do not count as iterations."""

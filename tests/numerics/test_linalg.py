@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from skmoe._numerics.linalg import (
     OffsetDesign,
     conjugate_gradients,
+    one_thread,
     product,
     split_offset,
     squared,
@@ -65,6 +67,28 @@ def test_products_of_columns_are_plain_sums(
     right = np.ones((200, 1)) if second == "ones" else right
     expected = np.einsum("kn,nd,ne->kde", weights, left, right, optimize=True)
     assert_allclose(weighted_products(one, two, weights), expected, rtol=1e-9, atol=1e-10)
+
+
+def threads_of_linear_algebra():
+    return [found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"]
+
+
+def test_threads_come_back_whatever_the_order_in_which_limits_end():
+    """Fits in several threads overlap; two limits of the library would leave one thread."""
+    with threadpool_limits(2, user_api="blas"):
+        before = threads_of_linear_algebra()
+        first, second = one_thread(), one_thread()
+        first.__enter__()
+        second.__enter__()
+        assert threads_of_linear_algebra() == [1] * len(before)
+        first.__exit__(None, None, None)
+        second.__exit__(None, None, None)
+        assert threads_of_linear_algebra() == before == [2] * len(before)
+        with pytest.raises(ZeroDivisionError), one_thread():
+            raise ZeroDivisionError
+        assert threads_of_linear_algebra() == before
+        with one_thread():  # the limit has been given back
+            assert threads_of_linear_algebra() == [1] * len(before)
 
 
 def test_squares_are_those_of_elements():

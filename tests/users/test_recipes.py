@@ -16,6 +16,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, recipes
 from support.fits import fit_quietly
+from support.recording_estimators import Log, RecordingRegressor
 from support.refusals import assert_refused, refusal
 from support.tables import flipping_classes, two_regimes
 
@@ -168,6 +169,18 @@ def test_boosted_experts_find_the_parameters_of_their_base_once(monkeypatch):
     monkeypatch.setattr(type(base), "chosen", counted)
     fit_quietly(model, X, y)
     assert (model.base, len(found)) == (base, 1)
+
+
+def test_bases_in_a_stack_have_three_folds():
+    """By itself a mixture has five of them, and one fit to all rows more."""
+    X, y = two_regimes(n_rows=60)
+    in_stack = dict(recipes.strong_regressor().estimators)["boosting_experts"][-1]
+    numbers = []
+    for model in (in_stack, MixtureOfExpertsRegressor(2)):
+        log = Log()
+        fit_quietly(clone(model).set_params(base=RecordingRegressor(log)), X, y)
+        numbers.append(len(log.fits()))
+    assert numbers == [4, 6]
 
 
 def test_weights_and_groups_of_a_stack_reach_experts_on_predictions(monkeypatch):

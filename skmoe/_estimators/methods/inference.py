@@ -42,7 +42,7 @@ from skmoe._inference.summary import Findings, FitStatistics, Summary, fit_stati
 from skmoe._mixture.em import Objective, em
 from skmoe._mixture.information import end_at_maximum
 from skmoe._mixture.starts import blocks_of
-from skmoe._numerics.linalg import ONE_THREAD, loaded_libraries
+from skmoe._numerics.linalg import one_thread
 from skmoe._numerics.probability import log_normalise, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._mixtures import check_random_state
@@ -210,7 +210,7 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
     dataset = fitted.preprocessor.transform_units(drawn)
     objective = Objective(fitted.mixture, blocks_of(fitted.mixture, dataset), n_rows=dataset.n_rows)
     length = estimator.max_iter, estimator.tol
-    with loaded_libraries().limit(**ONE_THREAD):
+    with one_thread():
         run = end_at_maximum(objective, em(objective, fitted.theta, *length), *length)
     if not fitted.mixture.can_reorder:
         return run.theta

@@ -59,7 +59,7 @@ def one_thread() -> Iterator[None]:
     """Linear algebra takes one thread: at products of a few columns others mostly wait for it.
 
     Limits of threads belong to the process. Where one holds already, nothing is changed, so that
-    the former numbers come back whatever the order in which fits in several threads end.
+    the former numbers come back for any order in which fits in several threads end.
     """
     if not LIMIT.acquire(blocking=False):
         yield

@@ -49,6 +49,10 @@ LEAST_CORRELATION, LEAST_ERRORS, LEAST_ADVANTAGE = 0.02, 2.5, 1.0
 # have probabilities of their own, and less than this for y of two values.
 LEAST_VARIANCE = 0.5
 
+# Degrees of freedom up to which there are none but for round-off, as where each unit has an expert
+# of its own.
+NO_DEGREES = 1e-6
+
 # Correlations of the rows of a unit that are compared.
 CORRELATIONS = np.linspace(0.0, 0.95, 39)
 
@@ -94,7 +98,7 @@ def unit_correlation(mixture: Mixture, theta: Array, blocks: Any) -> UnitCorrela
 
     It is the estimate by the mean squares of a one-way analysis of variance with unequal numbers of
     rows [1]_, in which units are nested in experts. Outputs count as further groups. NaN where all
-    units have one row. The error is that of the mean product of pairs of independent residuals.
+    units have one row, or no two of them an expert in common. The error is that of the mean product of pairs of independent residuals.
 
     References
     ----------
@@ -106,12 +110,12 @@ def unit_correlation(mixture: Mixture, theta: Array, blocks: Any) -> UnitCorrela
     n_within = float((found.rows - found.units).sum())
     n_between = float((found.units - (found.units > 0.0)).sum())
     n_pairs = float((found.squared_sizes - found.rows).sum())
-    if min(n_within, n_between, n_pairs) <= 0.0:
+    n_apart = float((found.rows - found.squared_sizes / rows).sum())
+    if min(n_within, n_between, n_pairs, n_apart) <= NO_DEGREES:
         return UnitCorrelation(np.nan, np.nan, np.nan, np.nan)
     within = float((found.squares - found.of_means).sum()) / n_within
     between = float((found.of_means - found.total**2 / rows).sum()) / n_between
-    size = float((found.rows - found.squared_sizes / rows).sum()) / n_between
-    variance = (between - within) / size
+    variance = (between - within) * n_between / n_apart
     value, error = variance / max(variance + within, TINY), np.sqrt(2.0 * rows.shape[1] / n_pairs)
     (of_experts, of_gate), experts, n_extra = mixture.split(theta), mixture.experts, np.nan
     if not experts.needs_all_rows:  # their log densities are out of fold

@@ -130,6 +130,15 @@ def test_a_fit_without_units_has_none():
     assert not hasattr(alone, "residual_correlation_")
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_units_with_an_expert_of_their_own_have_none(seed):
+    """No two units can be compared, and round-off of responsibilities is no comparison."""
+    rng = np.random.default_rng(seed)
+    units = np.repeat(np.arange(4), [5, 4, 6, 3])
+    X, y = rng.normal(size=(len(units), 1)), 10.0 * units + rng.normal(size=len(units))
+    assert np.isnan(fit_quietly(regressor(4), X, y, units=units).residual_correlation_)
+
+
 # --- families -----------------------------------------------------------------------------------
 
 FAMILIES = ["poisson", "negative_binomial", "gamma", "lognormal", "student_t", "ordinal", "weibull"]

@@ -98,7 +98,8 @@ def unit_correlation(mixture: Mixture, theta: Array, blocks: Any) -> UnitCorrela
 
     It is the estimate by the mean squares of a one-way analysis of variance with unequal numbers of
     rows [1]_, in which units are nested in experts. Outputs count as further groups. NaN where all
-    units have one row, or no two of them an expert in common. The error is that of the mean product of pairs of independent residuals.
+    units have one row, or no two of them an expert in common. The error is that of the mean product
+    of pairs of independent residuals.
 
     References
     ----------

@@ -59,8 +59,10 @@ class Preprocessor(NamedTuple):
                 offset = base_prediction + (0.0 if offset is None else offset[:, None])
             elif self.target_scaling is not None:
                 mean_offset = base_prediction.T
-        target = np.zeros(rows.n_rows)
-        if rows.y is not None:
+        if rows.y is None:
+            scaling = self.target_scaling
+            target = np.zeros((*(() if scaling is None else scaling.center.shape), rows.n_rows))
+        else:
             target = self.standardize_target(rows.y, mean_offset)
         numeric = X if self.encoder is None else encode(self.encoder, X)
         if extra is not None:

@@ -125,7 +125,7 @@ def list_coefficients(
     references = np.repeat([listed.reference_name for listed in blocks], sizes)
     return Inference(
         terms,
-        np.concatenate(values),
+        np.concatenate([np.zeros(0), *values]),  # there may be no coefficients at all
         np.repeat([not listed.block.is_tested for listed in blocks], sizes),
         np.zeros(size, dtype=bool),
         [""] * size,

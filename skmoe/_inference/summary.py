@@ -275,10 +275,12 @@ class Summary:
         listed = self.coefficients
         if listed is None:
             return []
-        sizes = [len(own.terms) for own in listed.blocks]
-        is_shown = np.repeat([not own.block.is_in_heading for own in listed.blocks], sizes)
-        is_shown |= with_dispersion
-        chosen = [i for i, term in enumerate(listed.terms) if term.part == part and is_shown[i]]
+        heads = [own.block.is_in_heading for own in listed.blocks for _ in own.terms]
+        chosen = [
+            i
+            for i, (term, is_in_heading) in enumerate(zip(listed.terms, heads, strict=True))
+            if term.part == part and (with_dispersion or not is_in_heading)
+        ]
         return listed._tables(chosen, self.level) if chosen else []
 
 
@@ -531,7 +533,7 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
         names = [name for name in ("units", "time") if name in estimator._row_arguments]
         call = f"summary(X, y{''.join(f', {name}={name}' for name in names)})"
         notes.append(f"Give the data of the fit, {call}, for criteria and standard errors.")
-    elif coefficients is not None:
+    elif coefficients is not None and found.obstacle:
         notes.append(f"No standard errors: {found.obstacle.partition(';')[0]}.")
     if hasattr(estimator, "random_covariance_") and _is_singular(estimator.random_covariance_):
         notes.append(

@@ -100,7 +100,7 @@ def make_init_data(
         of_rows = slice(None) if rows.units is None else rows.units.codes
         designs.append(rows.gate_design[of_rows])
     features = [design[:, :-1] for design in designs]
-    is_sparse = sparse.issparse(features[0])
+    is_sparse = any(map(sparse.issparse, features))
     X: Any = sparse.hstack(features, format="csc") if is_sparse else np.hstack(features)
     if X.shape[1] > MAX_INIT_COLUMNS:
         mean = targets @ rows.weight / rows.weight.sum()

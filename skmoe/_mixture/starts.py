@@ -336,7 +336,7 @@ def swapped(problem: Problem, best: Array, rngs: Sequence[Any]) -> list[tuple[Ar
     joint = mixture.log_joint(best[None], Data(rows, mixture.experts.dispersion_columns))[:, 0]
     # By their shares: the numbers of the experts depend on round-off.
     order = np.argsort(-(log_normalise(joint)[0] @ rows.unit_weight), kind="stable")
-    numbers = [k for k in order if k in mixture.experts.with_predictor]
+    numbers = [k for k in order if k in mixture.experts.with_predictor] or order
     # Units count as the rows that they have on average.
     n_units, n_columns = joint.shape[1], rows.expert_design.shape[1]
     least = n_columns * n_units / rows.n_rows

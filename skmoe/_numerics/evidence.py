@@ -40,6 +40,9 @@ PENALTY_GRID = np.geomspace(MIN_FEATURE_PENALTY, MAX_PENALTY, 51)
 MAX_STEPS_PER_FEATURE = 3
 MIN_IMPROVEMENT = 0.01
 
+# Least variance of a slope: that of an expert without rows can be zero by underflow.
+MIN_VARIANCE = 1e-100
+
 # Gain of log evidence that a feature needs, in units of the log of the number of features.
 SPARSITY_FACTOR = 1.2
 
@@ -117,7 +120,7 @@ def evidence_of_penalty(before: Alpha, after: Alpha, slopes: Slopes) -> tuple[fl
     penalty for each feature the prior of keeping a feature is counted.
     """
     values, covariances, gradient, weight = slopes
-    variances, independent = slopes.variances, covariances.ndim == 2
+    variances, independent = np.maximum(slopes.variances, MIN_VARIANCE), covariances.ndim == 2
     old, new = (np.broadcast_to(alpha, values.shape[1:]) for alpha in (before, after))
     precision = weight * old
     step = gradient - precision * values
@@ -126,8 +129,10 @@ def evidence_of_penalty(before: Alpha, after: Alpha, slopes: Slopes) -> tuple[fl
     quality = (values + step) / variances
     gain = log_evidence(weight * new, sparsity, quality, weight)
     gain = (gain - log_evidence(precision, sparsity, quality, weight)).sum()
-    volumes = np.log(np.maximum(variances, TINY)).sum(axis=1)
-    volumes = volumes if independent else np.linalg.slogdet(covariances)[1]
+    volumes = np.log(variances).sum(axis=1)
+    if not independent:
+        least = values.shape[1] * np.log(MIN_VARIANCE)
+        volumes = np.maximum(np.linalg.slogdet(covariances)[1], least)
     volume = 0.5 * (volumes + np.log(np.maximum(old, TINY)).sum()).sum()
     if isinstance(after, tuple):
         kept = [(~is_dropped(alpha)).sum() * slopes.log_prior_of_keeping for alpha in (old, new)]

@@ -229,7 +229,8 @@ def _of_intervals(family: Family, y: Array, values: Array, eta: list[Array]) -> 
             logs = np.minimum(logs + (moved if is_log else 0.0) - log_prob, MAX_LOG_HAZARD)
             changes = [np.where(present & possible, sign * np.exp(logs), 0.0)]
         if n_moving > 1:
-            changes.append(changes[0] * (0.5 * (moved - eta[0])))
+            of_scale, most = changes[0] * (0.5 * (moved - eta[0])), np.exp(MAX_LOG_HAZARD)
+            changes.append(np.clip(of_scale, -most, most))
         for i, change in enumerate(changes):
             gradient[i] += change
         hazards.append((changes, slopes))

@@ -188,7 +188,7 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
         effects = log_odds[k] * text_format.spread
     else:  # effects of a standard deviation in the fit
         named = dict(estimator.summary().experts[k].gate_effects)
-        effects = np.array([named[name] for name in names])
+        effects = np.array([named.get(name, 0.0) for name in names])
         text_format = text_format._replace(names=names)
     effect = f"against {subject.names_of_experts(estimator)[0]} per {text_format.unit}"
     return [f"gate: log odds {effect}: {text_format.effects(log_odds[k], effects)}"]
@@ -265,7 +265,8 @@ def _equations(
     # part of the noise on the scale of y.
     least = np.ones(len(values))
     if link == "identity":
-        noise = getattr(estimator, "noise_variance_", np.zeros(estimator.n_experts_))[k]
+        none = np.zeros((estimator.n_experts_, len(labels.output_labels(estimator))))
+        noise = getattr(estimator, "noise_variance_", none)[k]
         noise = noise if block.output is None else noise[block.output]
         least = np.resize(np.sqrt(np.nan_to_num(noise)), len(values))
     lines = []

@@ -103,6 +103,8 @@ def infer_coefficients(
         warn_of_weights(name, rows.validated)
     in_units, labels = estimator._in_units(estimator._fitted), labels_of(estimator)
     coefficients = list_coefficients(in_units, vars(estimator), labels, options.gate_reference)
+    if not coefficients.terms:  # of one uniform distribution
+        return coefficients
     if options.method == "bootstrap":
         return _bootstrap(estimator, rows.validated, options, coefficients)
     found, is_indefinite = observed_errors(

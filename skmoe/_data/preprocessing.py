@@ -59,11 +59,12 @@ class Preprocessor(NamedTuple):
                 offset = base_prediction + (0.0 if offset is None else offset[:, None])
             elif self.target_scaling is not None:
                 mean_offset = base_prediction.T
-        if rows.y is None:
-            scaling = self.target_scaling
-            target = np.zeros((*(() if scaling is None else scaling.center.shape), rows.n_rows))
-        else:
+        if rows.y is not None:
             target = self.standardize_target(rows.y, mean_offset)
+        elif self.target_scaling is None:  # the code of a class
+            target = np.zeros(rows.n_rows, dtype=int)
+        else:
+            target = np.zeros((len(self.target_scaling.center), rows.n_rows))
         numeric = X if self.encoder is None else encode(self.encoder, X)
         if extra is not None:
             numeric = append_columns(extra, numeric, base_prediction)

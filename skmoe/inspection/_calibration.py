@@ -10,7 +10,14 @@ import numpy as np
 from scipy.stats import binom
 from sklearn.utils import check_consistent_length
 
-from skmoe._data.censored_targets import WITH_ENTRY, as_bounds, is_unknown, times_and_events
+from skmoe._data.censored_targets import (
+    WITH_ENTRY,
+    as_bounds,
+    check_numbers_of,
+    is_unknown,
+    simplified,
+    times_and_events,
+)
 from skmoe._data.checks import check_integer, check_level, check_real, has_bounds
 from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.rows import Rows, index_rows
@@ -429,6 +436,8 @@ class RootogramDisplay(draw.Display):
                 '"negative_binomial", or CalibrationDisplay for other distributions.'
             )
         subject.check_rows("y", estimator, X, y)
+        y = simplified(y) if has_bounds(y) else y
+        check_numbers_of("RootogramDisplay", y)
         y = subject.one_target(np.asarray(y, dtype=np.float64), output, 1)
         is_known = np.isfinite(y) | (is_one and not subject.has_series(estimator))
         y = y[is_known]

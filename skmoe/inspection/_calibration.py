@@ -10,14 +10,7 @@ import numpy as np
 from scipy.stats import binom
 from sklearn.utils import check_consistent_length
 
-from skmoe._data.censored_targets import (
-    WITH_ENTRY,
-    as_bounds,
-    check_numbers_of,
-    is_unknown,
-    simplified,
-    times_and_events,
-)
+from skmoe._data import censored_targets as targets
 from skmoe._data.checks import check_integer, check_level, check_real, has_bounds
 from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.rows import Rows, index_rows
@@ -221,12 +214,12 @@ class CalibrationDisplay(draw.Display):
         check_integer("n_bins", n_bins, least=2)
         rows, given = Rows(X, y, unit=units, time=time), {"var_weights": var_weights}
         distribution = subject.observed_distribution(estimator, rows, output, offset, **given)
-        bounds = as_bounds(subject.target_of(y, output), WITH_ENTRY)
+        bounds = targets.as_bounds(subject.target_of(y, output), targets.WITH_ENTRY)
         # Those of y given that it is larger than its entry.
         before, after = distribution.cdf(bounds["entry"]), distribution.sf(bounds["entry"])
         ends = distribution.cdf(bounds["upper"]), distribution.cdf_left(bounds["lower"])
         pit, left = ((end - before) / after for end in ends)
-        known = np.isfinite(pit) & ~is_unknown(bounds)
+        known = np.isfinite(pit) & ~targets.is_unknown(bounds)
         at_time: dict[str, Any] = {}
         if horizon is not None:
             end = check_real("horizon", horizon, least=-np.inf)
@@ -284,7 +277,7 @@ class CalibrationDisplay(draw.Display):
 
 def _groups_of_risk(risk: Array, y: Array, horizon: float, n_groups: int) -> Array:
     """Means of predicted probabilities, observed ones, and their intervals, in groups, (4, G)."""
-    until, event = times_and_events("CalibrationDisplay", y, may_enter=True)
+    until, event = targets.times_and_events("CalibrationDisplay", y, may_enter=True)
     if horizon > until.max():
         raise ValueError(
             f"horizon must be at most the last time of the rows, {until.max():g}; got {horizon:g}. "
@@ -436,8 +429,8 @@ class RootogramDisplay(draw.Display):
                 '"negative_binomial", or CalibrationDisplay for other distributions.'
             )
         subject.check_rows("y", estimator, X, y)
-        y = simplified(y) if has_bounds(y) else y
-        check_numbers_of("RootogramDisplay", y)
+        y = targets.simplified(y) if has_bounds(y) else y
+        targets.check_numbers_of("RootogramDisplay", y)
         y = subject.one_target(np.asarray(y, dtype=np.float64), output, 1)
         is_known = np.isfinite(y) | (is_one and not subject.has_series(estimator))
         y = y[is_known]
@@ -632,9 +625,9 @@ class SurvivalDisplay(draw.Display):
         check_level(level, may_be_none=True)
         output, y = subject.check_target(estimator, target, X), stacked_outcomes(y)
         check_consistent_length(X, y)
-        own = as_bounds(subject.target_of(y, output), WITH_ENTRY)
-        kept = np.flatnonzero(~is_unknown(own) | (np.ndim(y) == 1))
-        until, event = times_and_events(cls.__name__, own[kept], may_enter=True)
+        own = targets.as_bounds(subject.target_of(y, output), targets.WITH_ENTRY)
+        kept = np.flatnonzero(~targets.is_unknown(own) | (np.ndim(y) == 1))
+        until, event = targets.times_and_events(cls.__name__, own[kept], may_enter=True)
         entry = own["entry"][kept]
         start = min(until.min(), 0.0)
         grid, ticks = np.linspace(start, until.max(), N_TIMES), _round_times(start, until.max())

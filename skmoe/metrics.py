@@ -200,8 +200,7 @@ def neg_crps_scorer(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
     >>> -0.1 < neg_crps_scorer(moe, X, y) < 0.0
     True
     """
-    targets.check_numbers_of("the score", y)
-    return -_mean(dist.crps(np.asarray(y, dtype=float)), weight)
+    return -_mean(dist.crps(targets.numbers_of("the score", y)), weight)
 
 
 @_scorer
@@ -527,8 +526,7 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
 
     def mean_of(of_interval: Callable[[Any, Any, Any], Any]) -> Scorer:
         def score(dist: PredictiveDistribution, y: Any, weight: Any) -> float:
-            targets.check_numbers_of("the score", y)
-            y = np.asarray(y, dtype=float)
+            y = targets.numbers_of("the score", y)
             lower, upper = np.moveaxis(dist.interval(coverage), 1, 0)
             if y.shape != lower.shape:
                 raise ValueError(f"y must have shape {lower.shape}; got {y.shape}.")

@@ -250,13 +250,15 @@ def checked_bounds(y: Array) -> Array:
     return bounds
 
 
-def check_numbers_of(use: str, y: Any) -> None:
-    """Raise ValueError for a censored target, where a use needs numbers."""
+def numbers_of(use: str, y: Any) -> Array:
+    """Values of y as numbers; ValueError for a censored target, where a use needs numbers."""
+    y = simplified(checked_bounds(y)) if has_bounds(y) else y
     if has_bounds(y):
         raise ValueError(
             f"{use} needs values of y, and y is censored: of some values only bounds are known. "
             "Use score_samples, summary, make_survival_scorers or SurvivalDisplay."
         )
+    return np.asarray(y, dtype=float)
 
 
 def bounds_of(y: ArrayLike, use: str = "") -> Array:

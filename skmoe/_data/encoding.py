@@ -98,9 +98,7 @@ def encode(encoder: Encoder, X: Any) -> Array:
 
 def encoded_columns(encoder: Encoder, columns: Array | None) -> Array | None:
     """Indices of the encoded features of given columns of X; None for all."""
-    if columns is None:
-        return None
-    return np.flatnonzero(np.isin(origin_columns(encoder), columns))
+    return None if columns is None else np.flatnonzero(np.isin(origin_columns(encoder), columns))
 
 
 def origin_columns(encoder: Encoder) -> Array:

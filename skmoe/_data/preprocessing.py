@@ -59,12 +59,11 @@ class Preprocessor(NamedTuple):
                 offset = base_prediction + (0.0 if offset is None else offset[:, None])
             elif self.target_scaling is not None:
                 mean_offset = base_prediction.T
+        scaling, target = self.target_scaling, np.zeros(rows.n_rows, dtype=int)  # of a class
         if rows.y is not None:
             target = self.standardize_target(rows.y, mean_offset)
-        elif self.target_scaling is None:  # the code of a class
-            target = np.zeros(rows.n_rows, dtype=int)
-        else:
-            target = np.zeros((len(self.target_scaling.center), rows.n_rows))
+        elif scaling is not None:
+            target = np.zeros((len(scaling.center), rows.n_rows))
         numeric = X if self.encoder is None else encode(self.encoder, X)
         if extra is not None:
             numeric = append_columns(extra, numeric, base_prediction)

@@ -275,12 +275,9 @@ class Summary:
         listed = self.coefficients
         if listed is None:
             return []
-        heads = [own.block.is_in_heading for own in listed.blocks for _ in own.terms]
-        chosen = [
-            i
-            for i, (term, is_in_heading) in enumerate(zip(listed.terms, heads, strict=True))
-            if term.part == part and (with_dispersion or not is_in_heading)
-        ]
+        blocks = [own.block for own in listed.blocks for _ in own.terms]
+        is_shown = [with_dispersion or not block.is_in_heading for block in blocks]
+        chosen = [i for i, term in enumerate(listed.terms) if term.part == part and is_shown[i]]
         return listed._tables(chosen, self.level) if chosen else []
 
 

@@ -129,10 +129,8 @@ def evidence_of_penalty(before: Alpha, after: Alpha, slopes: Slopes) -> tuple[fl
     quality = (values + step) / variances
     gain = log_evidence(weight * new, sparsity, quality, weight)
     gain = (gain - log_evidence(precision, sparsity, quality, weight)).sum()
-    volumes = np.log(variances).sum(axis=1)
-    if not independent:
-        least = values.shape[1] * np.log(MIN_VARIANCE)
-        volumes = np.maximum(np.linalg.slogdet(covariances)[1], least)
+    volumes, least = np.log(variances).sum(axis=1), values.shape[1] * np.log(MIN_VARIANCE)
+    volumes = volumes if independent else np.maximum(np.linalg.slogdet(covariances)[1], least)
     volume = 0.5 * (volumes + np.log(np.maximum(old, TINY)).sum()).sum()
     if isinstance(after, tuple):
         kept = [(~is_dropped(alpha)).sum() * slopes.log_prior_of_keeping for alpha in (old, new)]

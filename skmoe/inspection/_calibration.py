@@ -429,9 +429,7 @@ class RootogramDisplay(draw.Display):
                 '"negative_binomial", or CalibrationDisplay for other distributions.'
             )
         subject.check_rows("y", estimator, X, y)
-        y = targets.simplified(y) if has_bounds(y) else y
-        targets.check_numbers_of("RootogramDisplay", y)
-        y = subject.one_target(np.asarray(y, dtype=np.float64), output, 1)
+        y = subject.one_target(targets.numbers_of("RootogramDisplay", y), output, 1)
         is_known = np.isfinite(y) | (is_one and not subject.has_series(estimator))
         y = y[is_known]
         if not np.isfinite(y).all() or (y != np.abs(np.floor(y))).any():

@@ -227,8 +227,8 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
 def infer_if_possible(estimator: Any, rows: Rows) -> Inference | None:
     """Inference from the rows of the fit; None if the mixture has no standard errors."""
     is_missing = missing_for_inference(estimator._fitted, estimator.n_parameters_)
-    is_missing = is_missing or not len(estimator._fitted.theta)  # of one uniform distribution
-    return None if is_missing else estimator.inference(rows.X, rows.y, **rows.arguments)
+    has_none = is_missing or not len(estimator._fitted.theta)  # coefficients
+    return None if has_none else estimator.inference(rows.X, rows.y, **rows.arguments)
 
 
 @underflow_to_zero

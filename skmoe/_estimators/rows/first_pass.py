@@ -177,16 +177,14 @@ def _map_block(
 
 def _add_if_any(one: Any, other: Any) -> Any:
     """Sums of two sets of blocks, of which either may have no rows."""
-    if one is None or other is None:
-        return other if one is None else one
-    return add_fields(one, other)
+    found = [own for own in (one, other) if own is not None]
+    return reduce(add_fields, found) if found else None
 
 
 def _dtypes(X: Any) -> str:
     """The dtype of an array, or those of the columns of a data frame."""
-    if hasattr(X, "dtypes"):
-        return ", ".join(sorted({str(dtype) for dtype in np.ravel(X.dtypes)}))
-    return str(getattr(X, "dtype", type(X).__name__))
+    dtypes = getattr(X, "dtypes", getattr(X, "dtype", type(X).__name__))
+    return ", ".join(sorted({str(dtype) for dtype in np.ravel(dtypes)}))
 
 
 def rows_of_block(index: int, block: Any) -> Rows:

@@ -360,13 +360,7 @@ def _checked_candidates(n_experts: Any) -> list[int]:
             f"list or range of integers of at least 1 to select from; got {shown(n_experts)}. "
             "Use for example n_experts=range(1, 7)."
         )
-    distinct = sorted({int(number) for number in numbers})
-    if len(distinct) < len(numbers):
-        raise ValueError(
-            f"n_experts must have distinct numbers to select from; got {shown(n_experts)}. Use "
-            f"n_experts={shown(distinct)}."
-        )
-    return distinct
+    return sorted({int(number) for number in numbers})
 
 
 def _words(estimator: Any) -> str:

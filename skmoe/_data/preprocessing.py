@@ -62,8 +62,8 @@ class Preprocessor(NamedTuple):
         scaling, target = self.target_scaling, np.zeros(rows.n_rows, dtype=int)  # of a class
         if rows.y is not None:
             target = self.standardize_target(rows.y, mean_offset)
-        elif scaling is not None:
-            target = np.zeros((len(scaling.center), rows.n_rows))
+        elif scaling is not None:  # families of positive values have no density at zero
+            target = np.ones((len(scaling.center), rows.n_rows))
         numeric = X if self.encoder is None else encode(self.encoder, X)
         if extra is not None:
             numeric = append_columns(extra, numeric, base_prediction)

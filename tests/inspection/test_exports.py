@@ -443,3 +443,20 @@ def test_arguments_are_refused_by_name(given, name, words):
     assert_refused(refusal(export_text, moe, **given), name, words)
     if "X" in given:
         assert_refused(refusal(export_mermaid, moe, **given), name, words)
+
+
+def test_outcomes_of_several_families_have_equations():
+    y = pd.DataFrame({"cost": np.exp(Y), "score": Y})
+    family = {"cost": "gamma", "score": "student_t"}
+    text = export_text(MixtureOfExpertsRegressor(1, family=family).fit(X, y))
+    assert "cost" in text
+    assert "score" in text
+
+
+def test_effects_on_a_gate_of_some_features_leave_out_the_others():
+    """Indicators of missing values are columns of the fit, and only some are of the gate."""
+    holes = np.where(np.random.default_rng(0).uniform(size=X.shape) < 0.1, np.nan, X)
+    moe = MixtureOfExpertsRegressor(2, expert="tree", gate_features=[1], max_iter=3, random_state=0)
+    lines = [line for line in export_text(fit_quietly(moe, holes, Y)).splitlines() if "odds" in line]
+    assert "x1" in lines[-1]
+    assert "x0" not in lines[-1]

@@ -196,3 +196,13 @@ def test_one_penalty_stays_in_its_range():
 def test_features_of_large_penalties_are_dropped():
     dropped = evidence.DROPPED
     assert evidence.is_dropped((1.0, dropped, 0.5 * dropped)).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("n_axes", [2, 3])
+def test_slopes_whose_variance_is_zero_by_underflow_have_finite_evidence(n_axes):
+    covariances = np.array([[0.1, 0.2], [0.0, 0.0]])
+    covariances = covariances if n_axes == 2 else covariances[:, :, None] * np.eye(2)
+    values, gradient = np.array([[0.5, 0.1], [3e-65, 0.0]]), np.zeros((2, 2))
+    with np.errstate(all="raise", under="ignore"):
+        found = evidence.evidence_of_penalty(5.0, 3.0, evidence.Slopes(values, covariances, gradient))
+    assert np.isfinite(found).all()

@@ -135,6 +135,16 @@ def test_everything_is_finite_and_fits_together(case):
     assert np.isfinite(moe.lower_bounds_).all()
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_new_series_are_predicted_without_y(case):
+    moe, (_, y, given) = fitted(case), CASES[case]
+    offset = {name: values for name, values in given.items() if name == "offset"}
+    units = [f"new {unit}" for unit in DATA.units]
+    found = moe.predict(X, units=units, time=DATA.time, **offset)
+    assert found.shape == (y.shape if y.dtype.names is None else y.shape[:1])
+    assert set(found) <= set(moe.classes_) if hasattr(moe, "classes_") else np.isfinite(found).all()
+
+
 # Wherever fits have started.
 COUNTED = [
     case

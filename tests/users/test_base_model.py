@@ -133,3 +133,14 @@ def test_a_base_is_asked_once():
     log.clear()
     moe.responsibilities(numbered, y)
     assert len(log.questions()) == 1
+
+
+def test_units_of_sparse_features_have_a_base_and_dispersions_by_features():
+    """Means of the features of a unit are sparse, and the experts' own features are not."""
+    X, y = waves()
+    units, frame = np.arange(len(y)) // 2, np.where(np.abs(X) > 1.0, X, 0.0)
+    moe = regressor(DecisionTreeRegressor(max_depth=3), gate="constant", dispersion_features=[0])
+    one, other = (
+        fit_quietly(clone(moe), given, y, units=units) for given in (frame, sparse.csr_array(frame))
+    )
+    assert_allclose(one.lower_bound_, other.lower_bound_, atol=1e-6)

@@ -179,6 +179,16 @@ def test_one_of_several_outputs_is_drawn_with_its_offset(inflated):
     assert display.observed[2] == (Y[:, 1] == 2).sum()
 
 
+def test_counts_that_are_all_observed_are_numbers_also_as_bounds(inflated):
+    moe, X, y = inflated
+    event = np.ones(len(y), dtype=bool)
+    display = RootogramDisplay.from_estimator(moe, X, right_censored(y, event))
+    assert_allclose(display.observed, RootogramDisplay.from_estimator(moe, X, y).observed)
+    event[0] = False
+    message = refusal(RootogramDisplay.from_estimator, moe, X, right_censored(y, event))
+    assert_refused(message, "RootogramDisplay needs values of y", "censored", "SurvivalDisplay")
+
+
 @pytest.mark.parametrize("wrong", [0.5, -1.0, np.inf, np.nan])
 def test_counts_must_be_whole_numbers(inflated, wrong):
     moe, X, y = inflated

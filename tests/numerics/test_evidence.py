@@ -203,6 +203,7 @@ def test_slopes_whose_variance_is_zero_by_underflow_have_finite_evidence(n_axes)
     covariances = np.array([[0.1, 0.2], [0.0, 0.0]])
     covariances = covariances if n_axes == 2 else covariances[:, :, None] * np.eye(2)
     values, gradient = np.array([[0.5, 0.1], [3e-65, 0.0]]), np.zeros((2, 2))
+    slopes = evidence.Slopes(values, covariances, gradient)
     with np.errstate(all="raise", under="ignore"):
-        found = evidence.evidence_of_penalty(5.0, 3.0, evidence.Slopes(values, covariances, gradient))
+        found = evidence.evidence_of_penalty(5.0, 3.0, slopes)
     assert np.isfinite(found).all()

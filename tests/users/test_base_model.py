@@ -136,11 +136,12 @@ def test_a_base_is_asked_once():
 
 
 def test_units_of_sparse_features_have_a_base_and_dispersions_by_features():
-    """Means of the features of a unit are sparse, and the experts' own features are not."""
+    """Of few columns most are centred, which makes them dense; with the base they are not most."""
     X, y = waves()
-    units, frame = np.arange(len(y)) // 2, np.where(np.abs(X) > 1.0, X, 0.0)
-    moe = regressor(DecisionTreeRegressor(max_depth=3), gate="constant", dispersion_features=[0])
+    X = np.column_stack([X, X[::-1, 0]])
+    X, units = np.where(np.abs(X) > 1.0, X, 0.0), np.arange(len(y)) // 2
+    moe = regressor(DecisionTreeRegressor(max_depth=3), gate="constant", dispersion_features=[0, 1])
     one, other = (
-        fit_quietly(clone(moe), given, y, units=units) for given in (frame, sparse.csr_array(frame))
+        fit_quietly(clone(moe), rows, y, units=units) for rows in (X, sparse.csr_array(X))
     )
     assert_allclose(one.lower_bound_, other.lower_bound_, atol=1e-6)

@@ -8,6 +8,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import log_loss
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.data import right_censored
 from skmoe.metrics import (
     log_density_scorer,
     make_interval_scorers,
@@ -120,3 +121,13 @@ def test_what_has_no_score_is_refused():
         lambda: SCORERS["coverage"](moe, X, two): ("shape (300,)", "got (300, 2)"),
     }.items():
         assert_refused(refusal(call), "", *words)
+
+
+def test_bounds_of_values_that_are_all_observed_have_the_scores_of_numbers():
+    moe, event = fitted_case("linear-regressor"), np.ones(len(Y), dtype=bool)
+    y = right_censored(Y, event)
+    assert neg_crps_scorer(moe, X, y) == neg_crps_scorer(moe, X, Y)
+    event[0] = False
+    assert_refused(
+        refusal(neg_crps_scorer, moe, X, right_censored(Y, event)), "the score needs values of y"
+    )

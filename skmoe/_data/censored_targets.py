@@ -410,9 +410,7 @@ def simplified(y: Array) -> Array:
 
 def is_exact(y: Array) -> Array:
     """Which entries are values, and not intervals."""
-    if not has_bounds(y):
-        return np.ones(np.shape(y), dtype=bool)
-    return np.asarray(y["lower"] == y["upper"])
+    return np.asarray(y["lower"] == y["upper"]) if has_bounds(y) else np.ones(np.shape(y), bool)
 
 
 def point_values(y: Array) -> Array:

@@ -244,9 +244,8 @@ def outermost_rows(columns: Array) -> Array:
     The directions are those of all columns, and of the sums and differences of two columns.
     """
     found = [columns.argmin(axis=0), columns.argmax(axis=0)]
-    for i, j in combinations(range(columns.shape[1]), 2):
-        if columns.shape[1] > MAX_PAIRED_COLUMNS:
-            break
+    has_pairs = columns.shape[1] <= MAX_PAIRED_COLUMNS
+    for i, j in combinations(range(columns.shape[1]), 2) if has_pairs else ():
         for sums in (columns[:, i] + columns[:, j], columns[:, i] - columns[:, j]):
             found.append(np.array([sums.argmin(), sums.argmax()]))
     return np.asarray(np.unique(columns[np.concatenate(found)], axis=0))
@@ -480,6 +479,11 @@ def flat(size: int) -> Prior:
     return Prior(none, np.full(size, -1), none, none)
 
 
+# Responsibility for each row, in units of its weight, that the curvature of an expert has at least.
+# Nothing else holds the intercept of an expert without rows, whose steps no lower bound would see.
+NO_ROWS = 1e-10
+
+
 class EStep(NamedTuple):
     """Sums over rows at S vectors; they add up over blocks, wherever these are stored."""
 
@@ -676,8 +680,12 @@ class Mixture:
             log_prior, added = balance_prior(self.balance, log_gate, gate_weight, own)
             log_likelihood, targets = log_likelihood + log_prior, [targets[0] + added[:, None]]
         gradient, found = np.zeros_like(theta), []
+        counts, seen = weight.sum(axis=2), weight
+        if curvature and (counts < NO_ROWS * data.weight).any():
+            seen = weight + NO_ROWS * rows.weight
         for group, _, derivatives in at.terms:
-            own = weight if len(at.terms) == 1 else weight[group.parts]
+            parts = slice(None) if len(at.terms) == 1 else group.parts
+            own = weight[parts]
             if not group.roles:
                 found.append(np.zeros((*own.shape[:2], 0, 0)))
                 continue
@@ -685,7 +693,7 @@ class Mixture:
             group.add_gradient([own * score for score in scores], data, gradient)
             if curvature:
                 dense = self.is_tied or self.has_signs
-                found.append(group.curvature(information, own, data, dense))
+                found.append(group.curvature(information, seen[parts], data, dense))
         of_groups = at.log_gates[-len(self.gate_groups) :], targets[-len(self.gate_groups) :]
         for group, logs, target in zip(self.gate_groups, *of_groups, strict=False):
             if len(self.gate_groups) < len(targets):  # a stationary start
@@ -705,13 +713,12 @@ class Mixture:
             of_part = (weight, ()) if part is self.experts else of_gate
             own_sums.append(part.sums(theta[:, where], data, *of_part, curvature))
         totals = tuple(target.sum(axis=(0, 3)) for target in of_groups[1])
-        counts = weight.sum(axis=2), totals
         matrices = tuple(found) if curvature else None
         if data.at_entry is not None and data.given is None:  # which bends the likelihood upward
             of_entry = self.e_step_block(theta, data.at_entry, curvature=False)
             log_likelihood = log_likelihood + of_entry.log_likelihood
             gradient += of_entry.gradient
-        return EStep(log_likelihood, data.weight, gradient, matrices, *counts, tuple(own_sums))
+        return EStep(log_likelihood, data.weight, gradient, matrices, counts, totals, (*own_sums,))
 
     def usage(self, theta: Array, blocks: Iterable[Data]) -> Array:
         """Sums of the gate's probabilities over rows or units, (K, S)."""

@@ -393,8 +393,7 @@ def _coefficients(
     intervals = np.full((*estimates.shape, 2), np.nan)
     ends = np.sort(sign * listed.conf_int(level), axis=1) if listed.method else intervals[:1]
     of_experts = [term for term in listed.terms if term.part != "gate"]
-    responses = dict.fromkeys(term.response for term in of_experts)
-    response = dict(enumerate(responses)).get(position)
+    response = dict(enumerate(dict.fromkeys(term.response for term in of_experts))).get(position)
     for i, term in enumerate(of_experts):
         if term.response == response and term.name in rows:
             for k, expert in enumerate(estimator.expert_names_):

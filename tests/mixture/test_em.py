@@ -50,6 +50,24 @@ def test_the_bound_is_the_penalised_log_likelihood_per_row(name):
         assert_allclose(mixture.responsibilities(theta, data)[0][:, 0], resp, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["normal", "student_t"])
+def test_the_intercept_of_an_expert_without_rows_stays_where_it_is(name):
+    """With an earlier curvature, which had still fewer rows of it, no lower bound is in the way."""
+    own = case(name)
+    [group], [gate] = own.mixture.experts.groups, own.mixture.gate_groups
+    intercepts = np.stack([index[:, -1] for index in gate.index])
+
+    def without_rows(log_odds):
+        theta = own.theta.copy()
+        theta[intercepts] -= log_odds * gate.family.contrasts[:1].T
+        return theta[None]
+
+    before, theta = own.objective.at(without_rows(90.0)), without_rows(40.0)
+    ahead = own.objective.ahead(own.objective.at(theta, before))
+    change = (ahead - theta)[0, group.index[0][0]]
+    assert abs(change[-1]) < 0.1
+
+
 def test_constant_gate_of_a_balanced_fit_has_pseudo_rows_of_each_expert():
     """It has a closed form: mean responsibilities, and pseudo-rows."""
     X, y = two_regimes(150)

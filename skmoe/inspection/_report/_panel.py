@@ -495,6 +495,5 @@ def _predictions(report: Report, rows: Any, limits: Sequence[float] | None) -> d
 
 def _rounded(values: Array) -> Any:
     """Lists of numbers with ten significant digits, which make the page smaller."""
-    flat = [float(f"{value:.10g}") for value in np.ravel(values)]
-    finite: Any = [value if np.isfinite(value) else None for value in flat]
+    finite: Any = [float(f"{v:.10g}") if np.isfinite(v) else None for v in np.ravel(values)]
     return np.array(finite, dtype=object).reshape(np.shape(values)).tolist()

@@ -430,21 +430,27 @@ def at_ends(moe, X, name):
     return values[1] - values[0]
 
 
+@cache
+def fitted_trial(n_experts, unit):
+    """A fit to the times of a trial in another unit, its table and its inference."""
+    X, y = trial(400)
+    y = right_censored(y["lower"] / unit, y["upper"] < np.inf)
+    options = {"family": "weibull", "n_init": 1, "random_state": 0}
+    moe = MixtureOfExpertsRegressor(n_experts, **options).fit(X, y)
+    return moe, X, moe.inference(X, y)
+
+
 @pytest.mark.parametrize(
     ("what", "name"), [("restricted_mean", "restricted_mean"), ("survival", "sf")]
 )
 @pytest.mark.parametrize("n_experts", [1, 2])
 def test_effects_within_the_follow_up_are_those_of_the_distributions(n_experts, what, name):
-    X, y = trial(400)
-    moe = MixtureOfExpertsRegressor(n_experts, family="weibull", random_state=0).fit(X, y)
+    moe, X, inference = fitted_trial(n_experts, 1.0)
     given = {"features": [0], "what": what, "time": 3.0}
-    effects = average_effects(moe, X, inference=moe.inference(X, y), **given)
+    effects = average_effects(moe, X, inference=inference, **given)
     assert_allclose(effects.estimates[0], at_ends(moe, X, name).mean(), rtol=1e-6)
-    in_years = right_censored(y["lower"] / 12.0, y["upper"] < np.inf)
-    scaled = MixtureOfExpertsRegressor(n_experts, family="weibull", random_state=0).fit(X, in_years)
-    other = average_effects(
-        scaled, X, inference=scaled.inference(X, in_years), **given | {"time": 0.25}
-    )
+    in_years, _, inference = fitted_trial(n_experts, 12.0)
+    other = average_effects(in_years, X, inference=inference, **given | {"time": 0.25})
     unit = 12.0 if what == "restricted_mean" else 1.0
     assert_allclose(unit * other.estimates[0], effects.estimates[0], rtol=1e-4)
     assert_allclose(unit * other.standard_errors[0], effects.standard_errors[0], rtol=1e-3)

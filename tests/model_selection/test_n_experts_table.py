@@ -111,8 +111,8 @@ def test_fits_are_searched_and_their_starts_counted():
 
 def test_p_values_are_those_of_the_test_against_one_expert_fewer():
     X, y = crossing_lines(60)
-    table = quiet_table(regressor(n_init=1), X, y, [1, 2], n_bootstrap=3)
-    test = n_experts_test(regressor(n_init=1), X, y, n_experts=1, n_bootstrap=3, random_state=0)
+    table = quiet_table(regressor(n_init=1), X, y, [1, 2], n_bootstrap=2)
+    test = n_experts_test(regressor(n_init=1), X, y, n_experts=1, n_bootstrap=2, random_state=0)
     assert np.isnan(table.columns["p_value"][0])
     assert table.columns["p_value"][1] == test.p_value
     assert f"{test.p_value:.3f}" in repr(table).splitlines()[-2]

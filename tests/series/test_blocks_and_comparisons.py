@@ -1,5 +1,7 @@
 """Series in row blocks and on Dask, cuts in time, scorers, tests and tables of models."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import sklearn
@@ -41,18 +43,23 @@ def blocks_of(y, per_block, X=X, units=UNITS, weight=None):
     return RowBlocks(factory)
 
 
-@pytest.mark.parametrize(
-    ("kind", "per_block"), [("normal", 1), ("missing y", 2), ("classes", 6), ("weights", 2)]
-)
-def test_row_blocks_of_whole_series_are_the_rows_in_memory(kind, per_block):
+@cache
+def in_memory(kind):
+    """A fit to rows in order, its target and its weights."""
     y = SORTED.classes if kind == "classes" else with_holes(Y) if kind == "missing y" else Y
     weight = 1.0 + (np.unique(UNITS)[2] == UNITS) if kind == "weights" else None
     moe = classifier(max_iter=500) if kind == "classes" else regressor(max_iter=500)
     moe.set_params(tol=1e-10)
-    own = fit_quietly(moe, X, y, units=UNITS, sample_weight=weight)  # rows are in order
+    return fit_quietly(moe, X, y, units=UNITS, sample_weight=weight), y, weight
+
+
+@pytest.mark.parametrize(
+    ("kind", "per_block"), [("normal", 1), ("missing y", 3), ("classes", 6), ("weights", 2)]
+)
+def test_row_blocks_of_whole_series_are_the_rows_in_memory(kind, per_block):
+    own, y, weight = in_memory(kind)
     given = {"units": UNITS} | ({} if weight is None else {"sample_weight": weight})
-    other = sklearn.base.clone(moe)
-    fit_quietly(other, blocks_of(y, per_block, weight=weight))
+    other = fit_quietly(sklearn.base.clone(own), blocks_of(y, per_block, weight=weight))
     assert_allclose(other.lower_bound_, own.lower_bound_, rtol=1e-7)
     assert_allclose(other.transition_matrix_, own.transition_matrix_, rtol=1e-4, atol=1e-6)
     assert_allclose(other.expert_coef_, own.expert_coef_, rtol=1e-4, atol=1e-6)
@@ -95,8 +102,8 @@ def test_dask_collections_of_whole_series_are_fitted():
     chunks = (sizes[0] + sizes[1], sizes[2] + sizes[3], sizes[4] + sizes[5])
     lazy = array.from_array(X, chunks=(chunks, 3))
     y, units = (array.from_array(values, chunks=(chunks,)) for values in (Y, UNITS))
-    moe = fit_quietly(regressor(max_iter=500, tol=1e-10), lazy, y, units=units)
-    own = fit_quietly(regressor(max_iter=500, tol=1e-10), X, Y, units=UNITS)
+    own, _, _ = in_memory("normal")
+    moe = fit_quietly(sklearn.base.clone(own), lazy, y, units=units)
     assert_allclose(moe.lower_bound_, own.lower_bound_, rtol=1e-7)
     assert_allclose(moe.transition_matrix_, own.transition_matrix_, rtol=1e-4)
     message = refusal(regressor().fit, lazy, y, units=units, time=np.arange(len(Y)))
@@ -194,7 +201,7 @@ def test_likelihood_ratio_of_features_of_transitions():
 
 def test_tables_of_numbers_of_experts_are_of_series():
     y = with_holes(Y)
-    found = n_experts_table(regressor(max_iter=50), X, y, n_experts=[1, 2], **SERIES)
+    found = n_experts_table(regressor(max_iter=50), X, y, n_experts=[1, 2], init=None, **SERIES)
     frame = found.to_frame()
     assert frame["bic"].to_numpy().argmin() == 1
     moe = fit_quietly(regressor(max_iter=50), X, y, **SERIES)

@@ -262,8 +262,8 @@ OF_FOLDS = {
 @pytest.mark.parametrize(
     ("case", "sizes"),
     [
-        *[(case, (200,)) for case in OF_FOLDS],
-        ("trees", (130, 70)),
+        *[(case, (120,)) for case in OF_FOLDS],
+        ("trees", (80, 40)),
         ("a base", (20,) * 10),
     ],
 )
@@ -280,20 +280,20 @@ def test_rows_of_other_folds_are_predicted_also_in_one_series(case, sizes):
 
 
 def test_number_of_experts_is_selected_with_many_series():
-    data = table(tuple([25] * 30), n_regimes=2, seed=2)
+    data = table(tuple([20] * 15), n_regimes=2, seed=2)
     moe = fit_quietly(regressor(n_experts="auto"), data.X, data.y, **data.series)
     assert moe.n_experts_ == 2
 
 
 def test_number_of_experts_is_selected_with_one_series():
-    data = table((600,), n_regimes=2, seed=3)
+    data = table((300,), n_regimes=2, seed=3)
     moe = fit_quietly(regressor(n_experts="auto"), data.X, data.y, time=data.time)
     assert moe.n_experts_ == 2
 
 
 def test_number_of_experts_is_one_where_there_are_no_regimes():
     rng = np.random.default_rng(7)
-    for data in (table(tuple([20] * 20)), table((400,))):
+    for data in (table(tuple([20] * 10)), table((200,))):
         y = data.X[:, 1] + 0.5 * rng.normal(size=len(data.y))
         moe = fit_quietly(regressor(n_experts="auto"), data.X, y, **data.series)
         assert moe.n_experts_ == 1

@@ -27,6 +27,10 @@ GATES = {
     "stationary": MarkovGate(initial="stationary"),
 }
 
+# Models of which the default starts find the greatest maximum, and few starts often end at another.
+DEFAULT_STARTS = ("fedfunds_hmm_k2_free_transition", "sleepstudy_hmm_k2_shared")
+DEFAULT_STARTS += ("discoveries_hmm_k2_free", "mk_pbcseq_gamma_k3_stationary")
+
 # Our terms of the dispersions of the reference, and factors of these.
 DISPERSIONS = {"log_sigma": ("log(noise variance)", 2.0), "log_shape": ("log(dispersion)", -1.0)}
 
@@ -52,7 +56,7 @@ class Found(NamedTuple):
 
 
 def fitted(model):
-    """The mixture that a reference describes, from the default start."""
+    """The mixture that a reference describes, from the default starts where it needs them."""
     structure, columns = model["model"], REFERENCE["datasets"][model["dataset"]]["columns"]
     table, series = pd.DataFrame(columns), structure["sequence"]
     [response, *others] = responses = structure["responses"]
@@ -74,6 +78,7 @@ def fitted(model):
         dispersion_prior=0.0,
         alpha=0.0,
         gate_alpha=0.0,
+        n_init="auto" if model["name"] in DEFAULT_STARTS else 4,
         max_iter=2000,
         tol=1e-12,
         random_state=0,
@@ -141,7 +146,7 @@ def best_order(found, model):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_default_start_reaches_maximum_with_its_standard_errors_and_past(name):
+def test_starts_reach_maximum_with_its_standard_errors_and_past(name):
     model = MODELS[name]
     found = fitted(model)
     moe, X, y, given, weight, _ = found

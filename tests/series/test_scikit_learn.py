@@ -168,23 +168,21 @@ def test_searches_route_units_and_time(routing):
     assert_allclose(found, OWN.predict(X, **SERIES))
 
 
-def of_folds(function):
-    """A value of each fold that keeps units whole: of a fit to the others, and the rows."""
+def of_folds():
+    """The score and mean log density, by a fit to the others, of each fold of whole units."""
     for train, test in GroupKFold(3).split(X, Y, DATA.units):
-        of_train, of_test = DATA.take(train), DATA.take(test)
+        of_train, (rows, y, *_) = DATA.take(train), DATA.take(test)
         moe = fit_quietly(short(), of_train.X, of_train.y, **of_train.series)
-        yield function(moe, of_test), test
+        series = DATA.take(test).series
+        yield moe.score(rows, y, **series), moe.score_samples(rows, y, **series).mean()
 
 
 def test_cross_validation_of_whole_units_scores_predictions_from_their_past(routing):
     given = {"cv": GroupKFold(3), "params": {"groups": DATA.units, **SERIES}}
-    expected = [score for score, _ in of_folds(lambda m, t: m.score(t.X, t.y, **t.series))]
-    assert_allclose(cross_val_score(routed(), X, Y, **given), expected)
-    expected = [
-        score for score, _ in of_folds(lambda m, t: m.score_samples(t.X, t.y, **t.series).mean())
-    ]
-    scores = cross_val_score(routed(), X, Y, scoring=log_density_scorer, **given)
-    assert_allclose(scores, expected)
+    scores, densities = zip(*of_folds(), strict=True)
+    assert_allclose(cross_val_score(routed(), X, Y, **given), scores)
+    found = cross_val_score(routed(), X, Y, scoring=log_density_scorer, **given)
+    assert_allclose(found, densities)
 
 
 def test_cross_validated_predictions_of_scikit_learn_are_refused(routing):

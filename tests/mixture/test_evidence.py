@@ -258,7 +258,12 @@ def test_the_features_of_sharp_classes_are_kept_in_small_tables():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"gate_alpha": 7.0}, {"base": Ridge()}, {"expert": "tree", "max_iter": 5}],
+    [
+        {},
+        {"gate_alpha": 7.0},
+        {"base": Ridge()},
+        {"expert": "tree", "cross_fit": False, "max_iter": 5},
+    ],
     ids=str,
 )
 def test_a_gate_object_without_a_penalty_is_that_of_its_name(options):

@@ -31,6 +31,13 @@ def regressor(**options):
     return MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **options)
 
 
+@cache
+def in_memory():
+    """The fit to all rows of the table."""
+    X, y, _ = table()
+    return regressor().fit(X, y)
+
+
 def iterations(printed):
     """Numbers of the iterations on the sample, and of those of the final run."""
     return [
@@ -83,9 +90,8 @@ def test_row_blocks_and_units_begin_with_their_sample(capsys):
     blocks = RowBlocks.from_arrays(X, y)
     moe = regressor(verbose=2).fit(blocks)
     assert iterations(capsys.readouterr().out)[0]
-    in_memory = regressor().fit(X, y)
-    assert_allclose(penalties(moe), penalties(in_memory), atol=np.log(1.3))
-    assert moe.lower_bound_ == pytest.approx(in_memory.lower_bound_, abs=1e-3)
+    assert_allclose(penalties(moe), penalties(in_memory()), atol=np.log(1.3))
+    assert moe.lower_bound_ == pytest.approx(in_memory().lower_bound_, abs=1e-3)
     units = np.arange(N_ROWS) // 2
     of_units = regressor(gate="constant", max_iter=20, verbose=2)
     fit_quietly(of_units, X, y, units=units)
@@ -144,9 +150,8 @@ def test_nothing_is_run_after_a_stop_on_the_sample(task, n_iter):
         assert moe.lower_bound_ == pytest.approx(mean, abs=0.01)
         # A fit goes on from there.
         moe.set_callbacks().set_params(warm_start=True).fit(X, y)
-        whole = regressor().fit(X, y)
         assert moe.converged_
-        assert moe.lower_bound_ == pytest.approx(whole.lower_bound_, abs=2e-3)
+        assert moe.lower_bound_ == pytest.approx(in_memory().lower_bound_, abs=2e-3)
 
 
 # --- the maximum of all rows, from that of the sample -----------------------------------------
@@ -173,7 +178,7 @@ def test_experts_for_which_the_sample_has_no_evidence_are_emptied():
     X, y, _ = table()
     moe = MixtureOfExpertsRegressor(5, random_state=0)
     fit_quietly(moe, X, y)
-    two = regressor().fit(X, y)
+    two = in_memory()
     assert_allclose(moe.weights_[:2], two.weights_, atol=0.02)
     assert moe.score_samples(X, y).sum() > two.score_samples(X, y).sum() - 5.0
     assert moe.inference(X, y).max_shift <= 0.01

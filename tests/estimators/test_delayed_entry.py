@@ -114,7 +114,7 @@ def test_an_entry_at_the_start_is_none():
 
 def test_blocks_of_rows_have_the_fit_of_all(fitted):
     moe, X, y = fitted
-    blocks = RowBlocks(lambda: ((X[i : i + 100], y[i : i + 100]) for i in range(0, 400, 100)))
+    blocks = RowBlocks(lambda: ((X[i : i + 200], y[i : i + 200]) for i in (0, 200)))
     assert_allclose(mixture().fit(blocks).lower_bound_, moe.lower_bound_, atol=1e-6)
 
 
@@ -130,8 +130,8 @@ def test_density_is_divided_by_the_survival_of_the_mixture(fitted):
 def test_truth_is_found_where_the_entry_is_known():
     """Without it times are too long: the short ones are missing."""
     X, y, _ = simulated(n_rows=4000, seed=3)
-    moe = mixture(n_init=4).fit(X, y)
-    plain = mixture(n_init=4).fit(X, right_censored(y["lower"], y["upper"] < np.inf))
+    moe = mixture().fit(X, y)
+    plain = mixture().fit(X, right_censored(y["lower"], y["upper"] < np.inf))
     ends = [np.sort(own.expert_intercept_) for own in (moe, plain)]
     assert_allclose(ends[0], [-0.5, 1.0], atol=0.1)
     assert ends[1][0] > -0.4
@@ -156,14 +156,11 @@ def test_rows_of_a_person_are_one_row_that_was_cut(family):
     starts = np.column_stack([entry, middle]).ravel()
     ends = np.column_stack([middle, end]).ravel()
     events = np.column_stack([np.zeros(len(end), dtype=bool), event]).ravel()
-    whole = mixture(family=family).fit(X, y)
     cut = right_censored(ends, events, entry=starts)
-    moe = mixture(family=family).fit(X[rows], cut, units=rows)
-    log_density = moe.score_samples(X[rows], cut, units=rows)
-    # Penalties count rows, of which there are twice as many.
-    assert_allclose(log_density.sum(), whole.score_samples(X, y).sum(), atol=0.5)
-    fixed = mixture(family=family, **EXACT)
-    whole, moe = fixed.fit(X, y), mixture(family=family, **EXACT).fit(X[rows], cut, units=rows)
+    # Penalties would count rows, of which there are twice as many.
+    whole, moe = (mixture(family=family, **EXACT) for _ in range(2))
+    whole.fit(X, y)
+    moe.fit(X[rows], cut, units=rows)
     total = whole.score_samples(X, y).sum()
     assert_allclose(moe.score_samples(X[rows], cut, units=rows).sum(), total, atol=1e-5)
     assert moe.inference(X[rows], cut, units=rows).max_shift < 0.01
@@ -176,7 +173,7 @@ def test_the_paths_of_users(fitted):
     moe, X, y = fitted
     again = pickle.loads(pickle.dumps(moe))
     assert_allclose(again.score_samples(X, y), moe.score_samples(X, y))
-    assert fit_quietly(mixture("auto"), X, y).n_experts_ >= 1
+    assert fit_quietly(mixture("auto"), X[:120], y[:120]).n_experts_ >= 1
     robust = moe.inference(X, y, method="sandwich").standard_errors
     assert np.nanmedian(robust / moe.inference(X, y).standard_errors) == pytest.approx(1.0, abs=0.3)
 

@@ -47,7 +47,7 @@ SEARCHES = [
     ({"base": Ridge()}, "auto", "auto", "auto"),
     ({"base": Ridge(), "alpha": 10.0, "gate_alpha": "auto"}, "auto", 10.0, "auto"),
     ({"expert": "tree", "max_iter": 2}, "given", "none", "given"),
-    ({"expert": Ridge(), "gate_alpha": "auto"}, "auto", "none", "auto"),
+    ({"expert": Ridge(), "gate_alpha": "auto", "cross_fit": 2}, "auto", "none", "auto"),
     ({"expert": OBJECT}, "given", 3.0, "given"),
     ({"expert": OBJECT, "gate_alpha": "auto"}, "auto", 3.0, "given"),
     ({"expert": OBJECT, "gate": SoftmaxGate()}, "given", 3.0, "given"),

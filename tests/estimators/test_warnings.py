@@ -3,6 +3,7 @@
 import pickle
 import re
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -196,6 +197,11 @@ def fit_in_memory(given):
     return fit_quietly(clone(OF_COUNTS), X, COUNTS, **given)
 
 
+@cache
+def fitted_with_all():
+    return fit_in_memory(GIVEN)
+
+
 def fit_blocks(given):
     rows = [X, COUNTS, *map(given.get, ("sample_weight", "offset", "units", "known_experts"))]
     cuts = slice(0, 150), slice(150, None)  # between two units
@@ -210,7 +216,7 @@ def fit_stream(given):
 
 @pytest.mark.parametrize("method", [*OF_FIT, *OF_ROWS, *OF_DISTRIBUTIONS, "score", *SILENT])
 def test_arguments_of_the_fit_that_are_left_out_are_named(method):
-    moe = fit_in_memory(GIVEN)
+    moe = fitted_with_all()
     y = (COUNTS,) if method in (*OF_FIT, *OF_ROWS, "score") else ()
     found = texts(getattr(moe, method), X, *y, part="unlike the fit")
     wanted = [name for name, methods in MISSED.items() if method in methods]
@@ -236,9 +242,7 @@ def test_every_fit_knows_its_arguments(fit, name):
 POINTING = {
     "not converged": lambda: regressor(max_iter=1).fit(X, Y),
     "collapsed": lambda: regressor(n_experts=9, n_init=1, gate_alpha=0.01).fit(X[:20], Y[:20]),
-    "special loss": lambda: regressor(n_experts=2, expert=PoissonRegressor()).fit(
-        X[:60], POSITIVE[:60]
-    ),
+    "special loss": lambda: regressor(expert=PoissonRegressor(), **FEW).fit(X[:60], POSITIVE[:60]),
     "pipeline": lambda: make_pipeline(StandardScaler(), regressor(max_iter=1)).fit(X, Y),
     "classifier": lambda: classifier(max_iter=1).fit(X, CLASSES),
 }

@@ -271,7 +271,7 @@ def test_refusals(case, patients):
 def test_targets_are_drawn_as_they_would_be_observed(patients):
     """Where targets are drawn, times are censored and values are missing as those of the fit."""
     found = n_experts_test(
-        mixture(1, family=FAMILIES), patients.X, patients.y, n_bootstrap=2, random_state=0
+        mixture(1, family=FAMILIES), patients.X, patients.y, n_bootstrap=1, random_state=0
     )
-    assert found.p_value in {1 / 3, 2 / 3, 1.0}
+    assert found.p_value in {1 / 2, 1.0}
     assert np.isfinite(found.replicates).all()

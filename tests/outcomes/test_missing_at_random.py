@@ -24,7 +24,7 @@ def deviations(keeps):
         passed[rng.uniform(size=N) < 1.0 / (1.0 + np.exp(2.5 - score))] = np.nan
         y = keeps(pd.DataFrame({"score": score, "passed": passed}))
         X = np.zeros((len(y), 1))
-        options = {"gate": "constant", "expert_features": [], "n_init": 2}
+        options = {"gate": "constant", "expert_features": [], "n_init": 1}
         family = {"score": "normal", "passed": "binary"}
         moe = fit_quietly(mixture(family=family, **options), X, y)
         found.append(np.sort(moe.expert_intercept_[:, 0]) - MEANS)

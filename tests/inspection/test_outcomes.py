@@ -225,7 +225,7 @@ def test_the_frame_and_the_text_have_the_regimes():
 
 def test_classifiers_have_outcomes_too():
     _, X, y, outcome = of_rows()
-    moe = MixtureOfExpertsClassifier(2, random_state=0).fit(X, y > 1.0)
+    moe = MixtureOfExpertsClassifier(2, n_init=1, random_state=0).fit(X, y > 1.0)
     assert distal_outcome(moe, X, y > 1.0, outcome).estimates.shape == (2,)
 
 

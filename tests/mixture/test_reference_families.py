@@ -122,7 +122,7 @@ def described(model):
     family = FAMILIES[response["family"]]
     columns_of = [[features.index(name) for name in names] for names in [experts, *own]]
     shared = {features.index(name): which for name, which in shared.items()}
-    n_init = 1 if model["name"] in SEARCHED else 4 if is_same else 8
+    n_init = 1 if model["name"] in SEARCHED else 3 if is_same else 4
     n_init = 30 if model["name"] in MANY_STARTS else n_init
     moe = MixtureOfExpertsRegressor(
         K,

@@ -19,8 +19,8 @@ REFERENCE = json.loads(PATH.read_text(encoding="utf-8"))
 MODELS = {model["name"]: model for model in REFERENCE["models"]}
 FAMILIES = {"gaussian": "normal", "poisson": "poisson", "binomial": "binary"}
 
-# The maximum of one model is found by a search, or by more starts.
-STARTS = {"out_speed_k2_missing": {"init": "search", "n_init": 1}}
+# Starts of the model of which few find the maximum.
+N_STARTS = {"out_speed_k2_missing": 8}
 
 
 def without_intercept(names):
@@ -51,7 +51,7 @@ def fitted(model):
         max_iter=2000,
         tol=1e-12,
         random_state=0,
-        **{"n_init": 4} | STARTS.get(model["name"], {}),
+        n_init=N_STARTS.get(model["name"], 4),
     )
     used = without_intercept([*itertools.chain.from_iterable(features.values()), *of_gate])
     X = table[used] if used else table[["pacc"]]

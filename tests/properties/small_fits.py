@@ -22,7 +22,7 @@ from support.fits import OF_SERIES, X, cases_of, classifier, fit_quietly, regres
 from support.stacks import stack_of
 
 N = 60
-MAX_ITER = 8
+MAX_ITER = 5
 OF_ROWS = ("sample_weight", "offset", "units", "time", "known_experts", "groups", "price")
 
 

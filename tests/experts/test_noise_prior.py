@@ -111,10 +111,10 @@ def test_intervals_cover_new_rows_of_clear_regimes():
 @pytest.mark.parametrize("in_blocks", [False, True])
 def test_lower_bounds_of_two_seeds_have_the_same_prior(in_blocks):
     """Its scale is that of a sample of the rows, which is the same for all seeds."""
-    X, y = two_regimes(30_000, 0)
+    X, y = two_regimes(10_000, 0)
     data = (X, y)
     if in_blocks:
-        data = (RowBlocks(lambda: ((X[i : i + 15_000], y[i : i + 15_000]) for i in (0, 15_000))),)
+        data = (RowBlocks(lambda: ((X[i : i + 5_000], y[i : i + 5_000]) for i in (0, 5_000))),)
     for options in ({"dispersion_prior": 10.0}, {}):
         given = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "tol": 1e-9} | options
         one, other = (

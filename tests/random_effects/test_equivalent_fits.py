@@ -47,8 +47,8 @@ def test_copies_of_a_row_in_a_unit_are_several_rows():
 def test_rows_whose_y_is_missing_contribute_nothing():
     missing = (np.random.default_rng(0).random(N) < 0.2) | (UNITS == 3)
     holes, kept = np.where(missing, np.nan, Y), ~missing
-    moe = regressor().fit(X, holes, units=UNITS)
-    other = regressor().fit(X[kept], Y[kept], units=UNITS[kept])
+    moe = regressor(n_init=2).fit(X, holes, units=UNITS)
+    other = regressor(n_init=2).fit(X[kept], Y[kept], units=UNITS[kept])
     assert_same(moe, other, rtol=1e-12)
     given, rest = {"units": UNITS}, (X[kept], Y[kept])
     errors = moe.inference(X, holes, **given).standard_errors
@@ -67,13 +67,13 @@ def test_row_blocks_of_whole_units():
         for own in np.split(order, ends):
             yield X[own], Y[own], None, None, UNITS[own]
 
-    moe = regressor().fit(RowBlocks(blocks))
+    moe = regressor(n_init=2).fit(RowBlocks(blocks))
     assert_same(moe, fitted(), rtol=1e-5)
     assert moe.n_units_ == fitted().n_units_
 
 
 def test_sparse_features():
-    moe = regressor(**ML).fit(sparse.csr_array(X), Y, units=UNITS)
+    moe = regressor(n_init=2, **ML).fit(sparse.csr_array(X), Y, units=UNITS)
     assert_same(moe, fitted(**ML), rtol=1e-5)
     known = {"y": Y, "units": UNITS}
     assert_allclose(
@@ -103,12 +103,12 @@ def test_outputs_have_effects_of_their_own_and_can_be_swapped():
 
 def test_known_experts_are_those_of_their_units():
     known = np.where(UNITS < 20, DATA.regimes, -1)
-    moe = regressor().fit(X, Y, units=UNITS, known_experts=known)
+    moe = regressor(n_init=2).fit(X, Y, units=UNITS, known_experts=known)
     assert moe.expert_coef_[1, 0] > 0.0 > moe.expert_coef_[0, 0]
 
 
 def test_covariances_of_each_expert():
-    moe = regressor(random_covariance="per_expert", **ML).fit(X, Y, units=UNITS)
+    moe = regressor(random_covariance="per_expert", n_init=2, **ML).fit(X, Y, units=UNITS)
     assert moe.n_parameters_ == fitted(**ML).n_parameters_ + 3
     assert moe.lower_bound_ > fitted(**ML).lower_bound_
     assert not np.allclose(*moe.random_covariance_)

@@ -94,6 +94,7 @@ Y = np.where(X[:, 0] > 0, 10.0, 0.5) * np.random.default_rng(1).exponential(size
 
 def mixture(**options):
     fixed = {"expert": ExponentialExperts(), "random_state": 0, "alpha": 1.0, "gate_alpha": 1.0}
+    fixed |= {"n_init": 4}
     return MixtureOfExpertsRegressor(2, **fixed | options)
 
 

@@ -152,7 +152,7 @@ def regimes(name, n_rows, seed, factor=1.0):
 def of_regimes(name):
     options = {"classes": {}, "outputs": {"covariance_type": "full"}}.get(name, {"family": name})
     make = MAKERS["classifier" if name == "classes" else "regressor"]
-    return make(3, n_init=3, random_state=0, **options)
+    return make(3, n_init=1, random_state=0, **options)
 
 
 @pytest.mark.parametrize("name", ["outputs", "classes"])

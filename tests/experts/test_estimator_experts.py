@@ -46,7 +46,7 @@ from support.tables import flipping_classes, steps
 
 X, Y = steps(150)
 CLASS_X, CLASSES = flipping_classes(n_rows=150, n_classes=3)
-SHORT = {"n_init": 1, "max_iter": 4, "gate_alpha": 1.0, "random_state": 0}
+SHORT = {"n_init": 1, "max_iter": 3, "gate_alpha": 1.0, "random_state": 0}
 TREE = DecisionTreeRegressor(max_leaf_nodes=6, min_samples_leaf=10, random_state=0)
 SMALL = MixtureOfExpertsRegressor(2, n_init=1, max_iter=2)
 
@@ -129,7 +129,7 @@ CASES = {f"{name}, regressor": (moe, X, Y, {}) for name, moe in REGRESSORS.items
 CASES["mixture of counts, regressor"] = (REGRESSORS["mixture of counts"], *table("poisson", 100))
 CASES["mixture of counts, regressor"] = (*CASES["mixture of counts, regressor"][:3], {})
 CASES |= {f"{name}, classes": (moe, CLASS_X, CLASSES, {}) for name, moe in CLASSIFIERS.items()}
-CASES |= {name: (regressor(family=name, cross_fit=3), *table(name)) for name in NAMES}
+CASES |= {name: (regressor(family=name, max_iter=5, cross_fit=3), *table(name)) for name in NAMES}
 CASES |= {
     f"{name}, shared": (regressor(family=name, dispersion="shared"), *table(name))
     for name in ("gamma", "student_t")
@@ -315,7 +315,8 @@ NETWORK = MLPRegressor(
     ids=["network in a stack", "support vectors", "gradient descent in a stack"],
 )
 def test_estimators_that_need_a_standardised_y_get_it_under_an_identity_link(expert, stacked):
-    moe = stack_of(expert, TREE, random_state=0) if stacked else regressor(expert)
+    options = {"cv": 2, "gate_alpha": 1.0, "random_state": 0}
+    moe = stack_of(expert, TREE, **options) if stacked else regressor(expert, **FOLDS)
     one, other = (fit_quietly(clone(moe), X, y) for y in (Y, 1e3 * Y + 1e4))
     assert one.score(X, Y) > 0.1
     assert_allclose(other.predict(X), 1e3 * one.predict(X) + 1e4, rtol=1e-3)
@@ -323,7 +324,7 @@ def test_estimators_that_need_a_standardised_y_get_it_under_an_identity_link(exp
     assert final.__name__ in other.expert_kinds_
     assert final.__name__ in str(other.summary())
     assert isinstance(fitted("tree, regressor").experts_[0][0], DecisionTreeRegressor)
-    as_it_is = fit_quietly(regressor(expert, family="gamma"), X, np.exp(0.02 * Y))
+    as_it_is = fit_quietly(regressor(expert, family="gamma", **IN_SAMPLE), X, np.exp(0.02 * Y))
     assert type(as_it_is.experts_[0][0]) is type(expert)
 
 

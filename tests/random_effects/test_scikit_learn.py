@@ -28,30 +28,30 @@ BY_NAME = {
 
 
 def test_copies_and_files():
-    other = pickle.loads(pickle.dumps(fitted()))
+    other = pickle.loads(pickle.dumps(fitted(n_init=2)))
     known = {"y": Y, "units": UNITS}
-    assert_array_equal(other.predict(X, **known), fitted().predict(X, **known))
-    again = clone(fitted())
+    assert_array_equal(other.predict(X, **known), fitted(n_init=2).predict(X, **known))
+    again = clone(fitted(n_init=2))
     assert again.random_features == [0]
     assert not hasattr(again, "random_covariance_")
     again.fit(X, Y, units=UNITS)
     # The last bits depend on the number of threads.
-    assert_allclose(again.random_covariance_, fitted().random_covariance_, rtol=1e-9)
+    assert_allclose(again.random_covariance_, fitted(n_init=2).random_covariance_, rtol=1e-9)
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_frames_name_the_effects(library):
     frames = pytest.importorskip(library)
     frame = frames.DataFrame(dict(zip(NAMES, X.T, strict=True)))
-    moe = regressor(**BY_NAME).fit(frame, Y, units=UNITS)
-    assert_allclose(moe.random_covariance_, fitted().random_covariance_)
+    moe = regressor(n_init=2, **BY_NAME).fit(frame, Y, units=UNITS)
+    assert_allclose(moe.random_covariance_, fitted(n_init=2).random_covariance_)
     terms = [term.name for term in moe.inference(frame, Y, units=UNITS).terms]
     assert {"var(intercept)", "cov(intercept, time)", "var(time)"} <= set(terms)
     for j, name in enumerate(["intercept", "time"]):
         deviation = f"{np.sqrt(moe.random_covariance_[0, j, j]):.3g}"
         assert f"sd of random effects, {name}: {deviation}" in export_text(moe)
     known = {"y": Y, "units": UNITS}
-    assert_allclose(moe.predict(frame, **known), fitted().predict(X, **known))
+    assert_allclose(moe.predict(frame, **known), fitted(n_init=2).predict(X, **known))
 
 
 def test_missing_y_is_counted():
@@ -65,14 +65,14 @@ def test_missing_y_is_counted():
 
 
 def test_pipelines_pass_units_on():
-    pipe = make_pipeline(StandardScaler(), regressor())
+    pipe = make_pipeline(StandardScaler(), regressor(n_init=2))
     pipe.fit(X, Y, mixtureofexpertsregressor__units=UNITS)
-    assert_allclose(pipe.predict(X), fitted().predict(X), rtol=1e-4, atol=1e-4)
+    assert_allclose(pipe.predict(X), fitted(n_init=2).predict(X), rtol=1e-4, atol=1e-4)
     moe = pipe[-1]
     scaled = pipe[:-1].transform(X)
     known = {"y": Y, "units": UNITS}
     assert_allclose(
-        moe.predict(scaled, **known), fitted().predict(X, **known), rtol=1e-4, atol=1e-4
+        moe.predict(scaled, **known), fitted(n_init=2).predict(X, **known), rtol=1e-4, atol=1e-4
     )
 
 
@@ -94,7 +94,7 @@ def test_scores_without_units_are_those_of_new_units():
 
 
 def test_warm_starts_go_on():
-    moe = regressor(warm_start=True).fit(X, Y, units=UNITS)
+    moe = regressor(n_init=2, warm_start=True).fit(X, Y, units=UNITS)
     first = moe.lower_bound_
     assert moe.fit(X, Y, units=UNITS).lower_bound_ == pytest.approx(first, abs=1e-6)
     assert moe.n_iter_ < 10
@@ -102,7 +102,7 @@ def test_warm_starts_go_on():
 
 def test_tables_and_summaries_have_the_covariances():
     frame = pd.DataFrame(X, columns=NAMES)
-    own = regressor(random_covariance="per_expert", **BY_NAME).fit(frame, Y, units=UNITS)
+    own = regressor(random_covariance="per_expert", n_init=2, **BY_NAME).fit(frame, Y, units=UNITS)
     table_of_own = own.inference(frame, Y, units=UNITS).to_frame()
     for k, name in enumerate(own.expert_names_):
         matrix = own.random_covariance_[k]
@@ -110,7 +110,7 @@ def test_tables_and_summaries_have_the_covariances():
         expected = [matrix[0, 0], matrix[0, 1], matrix[1, 1]]
         names = ["var(intercept)", "cov(intercept, time)", "var(time)"]
         assert_allclose(values[names], expected)
-    shared = regressor(**BY_NAME).fit(frame, Y, units=UNITS)
+    shared = regressor(n_init=2, **BY_NAME).fit(frame, Y, units=UNITS)
     text = str(shared.summary(frame, Y, units=UNITS))
     assert "Common to all experts" in text
     assert text.count("var(time)") == 1

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -101,12 +102,21 @@ def run(model, rows, **options):
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
+@cache
+def fitted(case, is_regressor):
+    """A fit that tests read only, and its features."""
+    make, cases, features = (
+        (regressor, REGRESSORS, X) if is_regressor else (classifier, CLASSIFIERS, CLASS_X)
+    )
+    options, y = cases[case]
+    return fit_quietly(make(**options), features, y), features
+
+
 @BOTH
 @pytest.mark.parametrize("case", REGRESSORS)
 def test_means_are_those_of_the_regressor(case, dtype):
-    options, y = REGRESSORS[case]
-    moe = fit_quietly(regressor(**options), X, y)
-    rows = X.astype(dtype)
+    moe, rows = fitted(case, is_regressor=True)
+    rows = rows.astype(dtype)
     (found,) = run(moe, rows)
     expected = moe.predict(rows).reshape(found.shape)
     scale = expected.std(axis=0)
@@ -117,14 +127,13 @@ def test_means_are_those_of_the_regressor(case, dtype):
 @BOTH
 @pytest.mark.parametrize("case", CLASSIFIERS)
 def test_probabilities_and_labels_are_those_of_the_classifier(case, dtype):
-    options, y = CLASSIFIERS[case]
-    moe = fit_quietly(classifier(**options), CLASS_X, y)
-    rows = CLASS_X.astype(dtype)
+    moe, rows = fitted(case, is_regressor=False)
+    rows = rows.astype(dtype)
     labels, probs = run(moe, rows, options={"zipmap": False})
     expected = moe.predict_proba(rows)
     assert probs.dtype == dtype
     assert_allclose(probs, expected, atol=1e-5)
-    assert labels.shape == (len(y),)
+    assert labels.shape == (len(rows),)
     first, second = np.sort(expected, axis=1)[:, [-1, -2]].T
     certain = first - second > 1e-4  # the rounding of single precision
     assert_array_equal(labels[certain], moe.predict(rows)[certain])

@@ -48,10 +48,16 @@ def cohort():
     return frame, course + rng.normal(size=len(year))
 
 
+def grouped(*args, **options):
+    """The recipe with few starts: groups are clear."""
+    recipe = trajectories(*args, random_state=0, **options)
+    return recipe.set_params(mixture__n_init=2)
+
+
 @cache
 def fitted():
     X, y = cohort()
-    return trajectories(2, "year", ["woman"], random_state=0).fit(X, y, units=UNIT)
+    return grouped(2, "year", ["woman"]).fit(X, y, units=UNIT)
 
 
 def test_groups_are_found_and_depend_on_units():
@@ -84,7 +90,7 @@ def lines(first_time=0.0):
 @pytest.mark.parametrize(("first_time", "name"), [(0.0, "year"), (1990.0, "(year - 1990)")])
 def test_the_coefficient_of_a_line_is_its_slope_everywhere(first_time, name):
     X, y, unit = lines(first_time)
-    groups = trajectories(2, "year", degree=1, random_state=0).fit(X, y, units=unit)
+    groups = grouped(2, "year", degree=1).fit(X, y, units=unit)
     moe = mixture_of(groups)
     summary, inference = moe.summary(X, y, units=unit), moe.inference(X, y, units=unit)
     assert_allclose(moe.expert_coef_, [[2.0], [-1.0]], atol=0.02)
@@ -116,7 +122,7 @@ def test_courses_are_polynomials_also_beyond_the_last_time(degree, first_time):
 def test_knots_make_splines_whose_first_column_is_time():
     X, y = cohort()
     options = {"degree": 2, "n_knots": 4, "family": "student_t", "dispersion": "shared"}
-    pipeline = clone(trajectories(2, "year", ["woman"], random_state=0, **options))
+    pipeline = clone(grouped(2, "year", ["woman"], **options))
     pipeline.fit(X, y, units=UNIT)
     names = ["year", "year^2", *(f"max(year - {knot:.6g}, 0)^2" for knot in (5 / 3, 10 / 3))]
     assert list(mixture_of(pipeline).feature_names_in_) == [*names, "woman"]
@@ -134,11 +140,11 @@ def test_knots_make_splines_whose_first_column_is_time():
 def test_a_fit_does_not_depend_on_the_origin_of_time():
     X, y = cohort()
     fits = [
-        trajectories(2, "year", ["woman"], random_state=0).fit(X.assign(year=t), y, units=UNIT)
+        grouped(2, "year", ["woman"]).fit(X.assign(year=t), y, units=UNIT)
         for t in (X["year"], X["year"] + 2000.0)
     ]
     assert_allclose(fits[0].predict(X), fits[1].predict(X.assign(year=X["year"] + 2000.0)))
-    centred = trajectories(2, "year", ["woman"], random_state=0)
+    centred = grouped(2, "year", ["woman"])
     centred.set_params(time__time__origin=2.0).fit(X, y, units=UNIT)
     assert mixture_of(centred).feature_names_in_[1] == "(year - 2)^2"
     assert_allclose(centred.predict(X), fits[0].predict(X), atol=2e-3)
@@ -188,7 +194,7 @@ def test_units_are_needed():
 
 def test_units_are_an_argument_of_fit_also_under_metadata_routing():
     X, y, unit = lines()
-    given = trajectories(2, "year", degree=1, random_state=0)
+    given = grouped(2, "year", degree=1)
     expected = given.fit(X, y, mixture__units=unit).predict(X)
     assert_array_equal(clone(given).fit(X, y, units=unit).predict(X), expected)
     with config_context(enable_metadata_routing=True):
@@ -209,12 +215,12 @@ def test_categories_of_units_are_indicators(library):
     sex = np.where(X["woman"] == 1.0, "f", "m")
     arm = np.repeat(np.array(["a", "b", "c"])[np.arange(N_UNITS) // 30], N_TIMES)
     named = X.assign(sex=sex, arm=arm)
-    groups = trajectories(2, "year", ["arm", "sex"], random_state=0)
+    groups = grouped(2, "year", ["arm", "sex"])
     groups.fit(make(named), y, units=UNIT)
     names = ["year", "year^2", "year^3", "arm_b", "arm_c", "sex_m"]
     assert list(groups["mixture"].feature_names_in_) == names
     numbers = X.assign(b=arm == "b", c=arm == "c", man=1.0 - X["woman"])
-    same = trajectories(2, "year", ["b", "c", "man"], random_state=0)
+    same = grouped(2, "year", ["b", "c", "man"])
     same.fit(make(numbers), y, units=UNIT)
     gates = [mixture_of(groups).predict_gate(make(named))]
     gates.append(mixture_of(same).predict_gate(make(numbers)))
@@ -226,13 +232,13 @@ def test_categories_of_units_are_indicators(library):
 def test_columns_of_arrays_are_named_by_their_index():
     """One feature needs no list, and categories are indicators; without features none matter."""
     X, y = cohort()
-    groups = trajectories(2, "year", "woman", random_state=0).fit(X, y, units=UNIT)
+    groups = grouped(2, "year", "woman").fit(X, y, units=UNIT)
     assert_allclose(groups.predict(X), fitted().predict(X))
     table = np.column_stack([X["year"].astype(object), np.where(X["woman"] == 1.0, "f", "m")])
-    groups = trajectories(2, 0, 1, random_state=0).fit(table, y, units=UNIT)
+    groups = grouped(2, 0, 1).fit(table, y, units=UNIT)
     assert_allclose(groups.predict(table), fitted().predict(X), atol=1e-3)
     times = X[["year"]].to_numpy()
-    groups = trajectories(2, time=0, random_state=0, degree=2).fit(times, y, units=UNIT)
+    groups = grouped(2, time=0, degree=2).fit(times, y, units=UNIT)
     assert np.ptp(mixture_of(groups).predict_gate(times), axis=0).max() == 0.0
 
 
@@ -328,7 +334,7 @@ def test_single_powers_of_the_time_are_not_drawn():
 def test_bands_are_confidence_intervals_of_the_linear_predictor(family):
     X, y, unit = lines()
     y = y if family == "normal" else np.random.default_rng(1).poisson(np.exp(y / 5.0))
-    groups = trajectories(2, "year", degree=2, family=family, random_state=0)
+    groups = grouped(2, "year", degree=2, family=family)
     groups.fit(X, y, units=unit)
     given = {"time": "year", "units": unit, "coverage": 0.9}
     display = TrajectoriesDisplay.from_estimator(groups, X, y, **given)
@@ -363,7 +369,7 @@ def test_a_course_ends_where_its_group_ends():
 def test_courses_of_zeros_and_ones_are_shares():
     X, y = cohort()
     ill = pd.Series((y > 4.0).astype(int), name="ill")
-    groups = trajectories(2, "year", family="ordinal", degree=2, random_state=0)
+    groups = grouped(2, "year", family="ordinal", degree=2)
     groups.fit(X, ill, units=UNIT)
     display = TrajectoriesDisplay.from_estimator(groups, X, ill, time="year", units=UNIT)
     assert all(not hasattr(drawn, "get_segments") for drawn in display.unit_lines_)
@@ -380,7 +386,7 @@ def test_courses_of_zeros_and_ones_are_shares():
 def test_means_are_those_of_the_values_that_are_known():
     X, y = cohort()
     ill = pd.Series((y > 4.0).astype(float), name="ill").where(np.arange(len(y)) % 5 > 0)
-    groups = trajectories(2, "year", family="binary", degree=2, random_state=0)
+    groups = grouped(2, "year", family="binary", degree=2)
     groups.fit(X, ill, units=UNIT)
     display = TrajectoriesDisplay.from_estimator(groups, X, ill, time="year", units=UNIT)
     weight = mixture_of(groups).responsibilities(X, ill, units=UNIT).rows(UNIT)
@@ -393,7 +399,7 @@ def test_means_are_those_of_the_values_that_are_known():
 def test_censored_values_are_at_their_bounds():
     X, y = cohort()
     measured = left_censored(np.maximum(y, 1.0), y > 1.0)
-    groups = trajectories(2, "year", degree=2, random_state=0).fit(X, measured, units=UNIT)
+    groups = grouped(2, "year", degree=2).fit(X, measured, units=UNIT)
     display = TrajectoriesDisplay.from_estimator(groups, X, measured, time="year", units=UNIT)
     assert_array_equal(display.y, np.maximum(y, 1.0))
     assert display.means is None

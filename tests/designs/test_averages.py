@@ -1,6 +1,7 @@
 """A y that is the mean of several values: `var_weights`, as prior weights of generalized models."""
 
 import pickle
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,9 @@ def averages(family="gamma", n_regimes=1):
     return X, rng.gamma(n / 2.0, mean * 2.0 / n) if y is None else y, n
 
 
+@cache
 def fitted(family, n_experts=1, scale=1.0, **options):
+    """A fit that tests read only."""
     X, y, n = averages(family, n_experts)
     options = options or WITHOUT_PENALTY
     moe = MixtureOfExpertsRegressor(

@@ -74,7 +74,7 @@ def test_lower_bound_never_falls(name, seed):
         y, partner = right_censored(rng.exponential(size=50), np.arange(50) % 2), "weibull"
     chosen = name if family.link and seed % 2 else [name, partner, partner]
     options = {"alpha": 10.0 ** rng.uniform(-3, 1), "dispersion_prior": rng.choice([0.0, 10.0])}
-    moe = mixture(3, chosen, max_iter=15, **options)
+    moe = mixture(3, chosen, max_iter=10, **options)
     with np.errstate(all="raise", under="ignore"):
         fit_quietly(moe, X, y)
     falls = np.diff(moe.lower_bounds_) / (1.0 + np.abs(moe.lower_bounds_[1:]))

@@ -470,7 +470,9 @@ def test_parameters_of_models_are_set_and_searched_by_their_names():
     assert dict(other.estimators)["a"].alpha == 3.0
     with pytest.raises(ValueError, match="Invalid parameter 'forest'"):
         moe.set_params(forest__max_depth=2)
-    grid = {"ridge__alpha": [1e-3, 1e6], "tree": [TREE, DecisionTreeRegressor(max_depth=1)]}
+    trees = [TREE, DecisionTreeRegressor(max_depth=1)]
+    pairs = zip([1e-3, 1e6], trees, strict=True)
+    grid = [{"ridge__alpha": [alpha], "tree": [tree]} for alpha, tree in pairs]
     search = fit_quietly(GridSearchCV(with_names(), grid, cv=2), X, Y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     best = search.best_estimator_.named_estimators_

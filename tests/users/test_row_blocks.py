@@ -194,7 +194,7 @@ def test_there_is_one_pass_for_each_iteration():
 
 def test_memory_does_not_grow_with_the_rows():
     peaks = []
-    for n_blocks in (6, 12):
+    for n_blocks in (4, 8):
         moe = MixtureOfExpertsRegressor(1, n_init=1, alpha=1.0, max_iter=1)
         tracemalloc.start()
         fit_quietly(moe, RowBlocks(CountedPasses(n_blocks, 5000)))

@@ -248,7 +248,7 @@ def test_slopes_of_many_features_can_be_shared():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(30, 1001))
     y = X[:, 0] + np.where(X[:, 1] > 0, X[:, 2], -X[:, 2])
-    # That of the second expert is the smaller one.
+    # One expert of that many is enough, since the matrix is that of both.
     options = {"shared_features": [0], "expert_features": [list(range(1001)), [0, 2]]}
     moe = mixture(2, "student_t", gate_features=[0], max_iter=1, **options)
     slopes = fit_quietly(moe, X, y).expert_coef_

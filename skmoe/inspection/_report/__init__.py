@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import cache
 from importlib import import_module, resources
 from itertools import count
 from pathlib import Path
@@ -661,15 +662,18 @@ def render_page(context: Mapping[str, Any]) -> str:
     """The page, in which every text of the context is escaped, and only its script may run."""
     script = _read("model.js") + _read("panel.js")
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    environment = import_jinja2("export_html").Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"number": number, "plain": plain}
-    environment.filters["percent"] = lambda fraction: labels.format_percent(float(fraction))
+    return str(_template().render(**context, style=_read("page.css"), script=script, digest=digest))
+
+
+@cache
+def _template() -> Any:
+    """The template of a page, which takes longer to compile than to fill."""
+    blocks = {"trim_blocks": True, "lstrip_blocks": True}
+    environment = import_jinja2("export_html").Environment(autoescape=True, **blocks)
+    environment.filters |= {"number": number, "plain": plain, "percent": labels.format_percent}
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
     environment.globals |= {"RANGE": RANGE, "LONGEST": LONGEST, "HARDLY": HARDLY_EVER_LEFT}
-    template, style = environment.from_string(_read("page.html")), _read("page.css")
-    return str(template.render(**context, style=style, script=script, digest=digest))
+    return environment.from_string(_read("page.html"))
 
 
 def _read(name: str) -> str:

@@ -390,6 +390,9 @@ def test_refused_targets_and_values():
     joint = MixtureOfExpertsRegressor(1, covariance_type="full")
     both = np.column_stack([y, y**2])
     assert_fit_refused(joint, (X, both), "var_weights", "divided by n", var_weights=n)
+    outcomes = MixtureOfExpertsRegressor(1, family={0: "normal", 1: "gamma"})
+    words = "the family Normal and Gamma", "divided by n"
+    assert_fit_refused(outcomes, (X, both), "var_weights", *words, var_weights=n)
     classifier = MixtureOfExpertsClassifier(1)
     assert_fit_refused(classifier, (X, y > 1.0), "var_weights", "divided by n", var_weights=n)
     for values, words in (

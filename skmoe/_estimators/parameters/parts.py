@@ -283,7 +283,7 @@ def check_takes(given: Rows, parameter: str, expert: Any, density: Any) -> None:
     is_joint = getattr(density, "covariance_type", "diag") == "full"
     is_one_kind = bool(families) and all(each.is_dispersion_model for each in families)
     if given.n_values is not None and (is_joint or not is_one_kind):
-        each_own = (own for each in families for own in getattr(each, "outcomes", [each]))
+        each_own = (own for each in families for own in getattr(each, "outcomes", ()) or [each])
         names = " and ".join(dict.fromkeys(type(own).__name__ for own in each_own))
         shown = f"the family {names}" if names else f"{parameter}={expert!r}"
         check_conflicts({AVERAGES: AVERAGES, NOT_OF_AVERAGES: FULL if is_joint else shown})

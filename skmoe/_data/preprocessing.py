@@ -59,7 +59,7 @@ class Preprocessor(NamedTuple):
                 offset = base_prediction + (0.0 if offset is None else offset[:, None])
             elif self.target_scaling is not None:
                 mean_offset = base_prediction.T
-        scaling, target = self.target_scaling, np.zeros(rows.n_rows, dtype=int)  # of a class
+        scaling, target = self.target_scaling, np.zeros(rows.n_rows, dtype=int)  # a class
         if rows.y is not None:
             target = self.standardize_target(rows.y, mean_offset)
         elif scaling is not None:  # families of positive values have no density at zero

@@ -467,7 +467,7 @@ def side_by_side(
             state = objective.at(trial, known, curvature=not may_be_last)
             reached = state.lower_bound
             rises = reached >= best  # False for NaN
-            gains_nothing = rises & (reached <= best + objective.rtol * np.abs(reached))
+            gains_nothing = np.abs(reached - best) <= objective.rtol * np.abs(reached)
             found[going] = accepted = np.where(rises[:, None], trial, accepted)
             best = np.where(rises, reached, best)
             history[iteration, going[rises]] = best[rises]

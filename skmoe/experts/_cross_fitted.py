@@ -408,16 +408,16 @@ class CrossFittedExperts(Experts):
         is_due = (change > REFIT_TOL * mass) & may_go_on
         to_refit = np.flatnonzero(is_due).tolist()
         models, predictions, logs = [*before.models], before.predictions.copy(), before.logs.copy()
-        for k, (own, prediction, (of_rows,)) in zip(
-            to_refit, self.fits_of(to_refit, training), strict=True
-        ):
+        refits = self.fits_of(to_refit, training)
+        for k, (own, prediction, (of_rows,)) in zip(to_refit, refits, strict=True):
             models[k], predictions[k], logs[k] = own, prediction, of_rows
         after = before._replace(models=tuple(models), predictions=predictions, logs=logs)
         n_steps = 0 if self.shared_dispersion else N_DISPERSION_STEPS
-        (old, values), (new, new_values) = (
+        found = [
             self.changed(learned=own).with_best_dispersions(theta, data, resp, n_steps)
-            for own in (before, after)
-        )
+            for own in ((before, after) if to_refit else (before,))
+        ]
+        (old, values), (new, new_values) = found[0], found[-1]
         is_better = new_values >= values
         is_first = np.array([not own for own in before.models])
         kept = is_due & (is_better | is_first)

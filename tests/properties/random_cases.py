@@ -16,6 +16,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import interval_censored
 from skmoe.experts import EXPERTS
+from skmoe.families import FAMILIES
 from skmoe.gates import GATES
 from support.expert_kinds import example_target
 
@@ -91,8 +92,19 @@ class Case:
 
     @property
     def of_rows(self):
-        """Units and known experts, which methods take that see the target."""
+        """Units, times and known experts, which methods take that see the target."""
         return {name: v for name, v in self.given.items() if name != "sample_weight"}
+
+    @property
+    def is_series(self):
+        """Whether the gate depends on the rows before."""
+        return self.estimator.gate == "markov"
+
+    @property
+    def of_predictions(self):
+        """Units and times of series, which all methods take."""
+        series = {"units", "time"} if self.is_series else set()
+        return {name: values for name, values in self.given.items() if name in series}
 
     def take(self, rows):
         """The rows at some indices."""
@@ -166,7 +178,9 @@ def make_case(seed):
     traits = (*traits, *traits_of_y)
     given = make_weight(draw, n_rows)
     if isinstance(n_experts, int):
-        given |= make_regimes(Draw([seed, 5]), estimator, n_rows)
+        given = make_regimes(Draw([seed, 5]), estimator, given, n_rows)
+        if task == "regressor" and expert == "linear" and y.ndim == 1 and is_plain(estimator):
+            y = make_outcomes(Draw([seed, 6]), estimator, y)
     return Case(seed, estimator, values, y, given, container, traits)
 
 
@@ -285,17 +299,44 @@ def make_weight(draw, n_rows):
     return {} if kind == "none" else {"sample_weight": kinds[kind]()}
 
 
-def make_regimes(draw, estimator, n_rows):
-    """Sometimes units whose rows have one expert, or known experts of some rows."""
-    kind = draw.usually("none", "units", "known_experts", probability=0.6)
-    if kind == "units":
+def make_outcomes(draw, estimator, y):
+    """Sometimes outcomes of several families, of which some values are missing."""
+    if y.dtype.names or estimator.base is not None or draw.chance(0.3):
+        return y
+    names = [draw.one(*FAMILIES) for _ in range(draw.one(1, 2))]
+    others = [example_target(FAMILIES[name](), draw.rng, len(y))[0] for name in names]
+    y = np.column_stack([y, *others])
+    y[draw.rng.uniform(size=y.shape) < draw.one(0.0, 0.2)] = np.nan
+    estimator.set_params(family=dict(enumerate(["normal", *names])), covariance_type="diag")
+    return y
+
+
+def make_regimes(draw, estimator, given, n_rows):
+    """Sometimes units whose rows have one expert, series, or known experts of some rows."""
+    params = estimator.get_params()
+    kinds = "units", "effects of units", "series", "series of units", "known_experts"
+    kind = draw.usually("none", *kinds, probability=0.4)
+    units = draw.rng.integers(2 + n_rows // 3, size=n_rows)
+    if kind in ("units", "effects of units"):
         estimator.set_params(gate="constant")
-        return {"units": draw.rng.integers(2 + n_rows // 3, size=n_rows)}
+        may_have_effects = "random_features" in params and params["expert"] == "linear"
+        if kind == "effects of units" and may_have_effects and is_plain(estimator):
+            estimator.set_params(random_features=draw.one([], [0]), base=None)
+        return given | {"units": units}
+    if kind in ("series", "series of units"):
+        estimator.set_params(gate="markov")
+        if "class_weight" in params:
+            estimator.set_params(class_weight=None)
+        time = {"time": draw.rng.permutation(n_rows) * 0.5} if draw.chance(0.7) else {}
+        if kind == "series":
+            return time
+        weights = {name: values[units % n_rows] for name, values in given.items()}
+        return weights | time | {"units": units}
     if kind == "known_experts":
         is_known = draw.rng.uniform(size=n_rows) < draw.one(0.1, 0.5, 1.0)
         experts = draw.rng.integers(estimator.n_experts, size=n_rows)
-        return {"known_experts": np.where(is_known, experts, -1)}
-    return {}
+        return given | {"known_experts": np.where(is_known, experts, -1)}
+    return given
 
 
 # --- estimators ---------------------------------------------------------------------------------
@@ -319,7 +360,7 @@ def make_expert(draw, task, n_experts):
     return [draw.one("tree", "linear", tree) for _ in range(n_experts)], False
 
 
-# Gates of rows that are independent of each other; others have tests in tests/series.
+# Gates of rows that are independent of each other.
 GATES_OF_ROWS = [name for name, gate in GATES.items() if not gate.persists]
 
 

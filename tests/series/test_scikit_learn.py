@@ -139,6 +139,7 @@ def test_missing_values_of_pandas_are_missing(name):
 def test_sparse_matrices_and_lists_are_their_values(kind):
     moe = fitted(X=kind(X))
     assert_allclose(moe.lower_bound_, OWN.lower_bound_, rtol=1e-9)
+    assert_allclose(moe.transition_matrix_, OWN.transition_matrix_, rtol=1e-9)  # at the means
     assert_allclose(moe.predict(kind(X), **DATA.given), OWN.predict(X, **DATA.given), rtol=1e-9)
     densities = moe.score_samples(kind(X), Y.tolist(), **SERIES)
     assert_allclose(densities, OWN.score_samples(X, Y, **SERIES), rtol=1e-9)

@@ -170,15 +170,17 @@ def _assemble(
     """Standardise the data and assemble model, data set and initial values."""
     classes, previous = data.attributes.get("classes_"), data.options.previous
     target = parameters.make_target(data.rows, params.density, classes, data.target_scaling)
-    feature_scaling, feature_range = data.feature_scaling, data.feature_range
+    feature_range = data.feature_range
     if feature_range is None:
         feature_range = preprocessing.fit_feature_range(data.rows.X, data.encoder)
-    if feature_scaling is None:
-        feature_scaling = preprocessing.fit_standardization(data.X, data.rows.weight)
+    scaling = data.feature_scaling or preprocessing.fit_standardization(data.X, data.rows.weight)
     if sparse.issparse(data.X) and previous is None:
-        feature_scaling = preprocessing.keeping_sparse(feature_scaling, data.dispersion_features)
+        # The transitions that are reported are those at the means.
+        own = np.arange(data.X.shape[1]) if data.columns["gate"] is None else data.columns["gate"]
+        centred = [*(own if params.gate.persists else ()), *data.dispersion_features]
+        scaling = preprocessing.keeping_sparse(scaling, centred)
     preprocessor = Preprocessor(
-        feature_scaling,
+        scaling,
         target.scaling,
         data.columns["gate"],
         data.columns["mean"],
@@ -202,11 +204,10 @@ def _assemble(
         raw_features = select_raw_features(data.rows, data.columns["mean"])
         codes = target.y if params.task.is_classification else None
         fold_seed = int(fit_seed.generate_state(1)[0] % MAX_SEED)
-        raw_features = assign_folds(
-            *(raw_features, codes, params.cross_fit, fold_seed),
-            of_stack=params.expert_parameter == "estimators",
-        )
-        init_design = preprocessing.design_matrix(data.X, feature_scaling, None)
+        of_folds = raw_features, codes, params.cross_fit, fold_seed
+        is_stack = params.expert_parameter == "estimators"
+        raw_features = assign_folds(*of_folds, of_stack=is_stack)
+        init_design = preprocessing.design_matrix(data.X, scaling, None)
     rows = preprocessor.assemble(data.X, target.y, data.rows, raw_features)
     init, unit = data.init, data.rows.unit
     if unit is not None:
@@ -215,8 +216,7 @@ def _assemble(
         init = init[:, first] if not isinstance(init, str) and init.ndim == 2 else init
     if data.unit_factor != 1.0:
         rows = rows.take(np.arange(rows.n_apart), data.unit_factor)
-    # The initialisation has all rows, or a sample of many.
-    targets, size, sample = target.init_targets, MAX_INIT_ROWS, rows
+    targets, size, sample = target.init_targets, MAX_INIT_ROWS, rows  # starts have so many rows
     if init_design is None:  # estimators have no coefficients
         n_columns = rows.gate_design.shape[1] + len(targets) * rows.expert_design.shape[1]
         wanted = int(INIT_ROWS_PER_COEFFICIENT * params.n_experts * n_columns)

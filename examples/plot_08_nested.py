@@ -32,7 +32,7 @@ X_train, X_test, y_train, y_test = X[:800], X[800:], y[:800], y[800:]
 
 flat = MixtureOfExpertsRegressor(4, random_state=0).fit(X_train, y_train)
 inner = MixtureOfExpertsRegressor(2, n_init=1, random_state=0)
-nested = MixtureOfExpertsRegressor(2, expert=inner, n_init=2, random_state=0).fit(X_train, y_train)
+nested = MixtureOfExpertsRegressor(2, expert=inner, n_init=1, random_state=0).fit(X_train, y_train)
 for name, moe in {"flat": flat, "nested": nested}.items():
     print(f"{name:<7} log density of new rows {moe.score_samples(X_test, y_test).mean():.3f}")
 

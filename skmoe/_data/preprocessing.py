@@ -284,8 +284,8 @@ def fit_standardization(X: Design, weight: Array, of_constant: float = np.inf) -
 def keeping_sparse(scaling: Standardization, centred: Sequence[int]) -> Standardization:
     """The standardisation of sparse columns, which are not centred, so that they stay sparse.
 
-    Those with the indices `centred`, a few, are: penalties and bounds of their coefficients are at
-    the means of the columns.
+    Those with the indices `centred`, a few, are: penalties and bounds of their coefficients, and
+    the transitions that are reported, are at the means of the columns.
     """
     is_centred = np.isin(np.arange(len(scaling.center)), centred)
     return scaling._replace(center=np.where(is_centred, scaling.center, 0.0))

@@ -3,6 +3,7 @@
 import pickle
 import warnings
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,7 @@ from sklearn.svm import SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.families import FAMILIES, StudentT
+from skmoe.families import FAMILIES, Normal, StudentT
 from skmoe.gates import SoftmaxGate
 from skmoe.metrics import log_density_scorer
 from support.expert_kinds import draw, example, log_density, predictor_of_mean
@@ -54,6 +55,16 @@ SMALL = MixtureOfExpertsRegressor(2, n_init=1, max_iter=2)
 NAMES = [name for name in FAMILIES if example(name).takes_mean and name != "normal"]
 RATES = [name for name in NAMES if FAMILIES[name].link == "log"]
 FEW_RATES = ["poisson", "gamma", "inverse_gaussian", "lognormal"]
+
+
+class CountedNormal(Normal):
+    """A normal family that counts how often its log density is asked for."""
+
+    counted: ClassVar[list[int]] = []
+
+    def derivatives(self, y, eta):
+        self.counted.append(len(eta))
+        yield from super().derivatives(y, eta)
 
 
 def regressor(expert=TREE, n_experts=2, **options):
@@ -640,3 +651,17 @@ def test_linear_experts_of_lists_are_penalised_on_standardised_features(make, is
     assert np.isfinite(moe.predict(frame.assign(kind="new"))).all()
     names = fitted("names, regressor" if make is regressor else "names, classes").experts_
     assert {type(models[0]).__name__[:12] for models in names} == {"DecisionTree", "WeightedPipe"}
+
+
+def test_noise_is_found_in_a_few_steps():
+    """Also where the lower bound falls in the last digit, which no shorter step can mend."""
+    CountedNormal.counted.clear()
+    n_iter, tree = 0, DecisionTreeRegressor(max_depth=2)
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        rows = rng.normal(size=(200, 3))
+        y = np.where(rows[:, 0] > 0, rows[:, 1], -rows[:, 1]) + 0.1 * rng.normal(size=200)
+        moe = regressor(tree, family=CountedNormal(), n_init=2, max_iter=20)
+        fit_quietly(moe, rows, y)
+        n_iter += sum(len(trace) for trace in (*moe.start_traces_, moe.lower_bounds_))
+    assert 0 < len(CountedNormal.counted) < 15 * n_iter

@@ -27,11 +27,14 @@ def test_random_fits_have_all_properties(seeds, global_random_seed):
     assert n_fitted or len(seeds) < 10, "all cases are refused"
 
 
-def test_random_cases_have_every_registered_expert_and_gate():
+def test_random_cases_have_every_registered_expert_and_gate_and_outcomes_and_effects():
     """All families and gates are among the cases, without which they would not be checked."""
     moes = [make_case(seed).estimator for seed in range(400)]
     named = {moe.expert for moe in moes if isinstance(moe.expert, str)}
     assert set(EXPERTS) <= named
     assert {moe.gate for moe in moes if isinstance(moe.gate, str)} == set(GATES)
+    params = [moe.get_params() for moe in moes]
+    assert any(isinstance(own.get("family"), dict) for own in params)
+    assert any(own.get("random_features") is not None for own in params)
     kinds = {type(moe.expert) for moe in moes}
     assert {family for row in EXPERTS.values() for family in row.values()} <= kinds

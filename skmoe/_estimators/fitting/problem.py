@@ -175,10 +175,10 @@ def _assemble(
         feature_range = preprocessing.fit_feature_range(data.rows.X, data.encoder)
     scaling = data.feature_scaling or preprocessing.fit_standardization(data.X, data.rows.weight)
     if sparse.issparse(data.X) and previous is None:
-        # The transitions that are reported are those at the means.
-        own = np.arange(data.X.shape[1]) if data.columns["gate"] is None else data.columns["gate"]
-        centred = [*(own if params.gate.persists else ()), *data.dispersion_features]
-        scaling = preprocessing.keeping_sparse(scaling, centred)
+        # The transitions that are reported are those at the means of the gate's columns.
+        every, chosen = np.arange(data.X.shape[1]), data.columns["gate"]
+        of_gate = () if not params.gate.persists else every if chosen is None else chosen
+        scaling = preprocessing.keeping_sparse(scaling, [*of_gate, *data.dispersion_features])
     preprocessor = Preprocessor(
         scaling,
         target.scaling,
@@ -203,10 +203,9 @@ def _assemble(
     if params.uses_estimators:
         raw_features = select_raw_features(data.rows, data.columns["mean"])
         codes = target.y if params.task.is_classification else None
-        fold_seed = int(fit_seed.generate_state(1)[0] % MAX_SEED)
-        of_folds = raw_features, codes, params.cross_fit, fold_seed
-        is_stack = params.expert_parameter == "estimators"
-        raw_features = assign_folds(*of_folds, of_stack=is_stack)
+        own_seed = int(fit_seed.generate_state(1)[0] % MAX_SEED)
+        stack = params.expert_parameter == "estimators"
+        raw_features = assign_folds(raw_features, codes, params.cross_fit, own_seed, of_stack=stack)
         init_design = preprocessing.design_matrix(data.X, scaling, None)
     rows = preprocessor.assemble(data.X, target.y, data.rows, raw_features)
     init, unit = data.init, data.rows.unit
@@ -216,7 +215,8 @@ def _assemble(
         init = init[:, first] if not isinstance(init, str) and init.ndim == 2 else init
     if data.unit_factor != 1.0:
         rows = rows.take(np.arange(rows.n_apart), data.unit_factor)
-    targets, size, sample = target.init_targets, MAX_INIT_ROWS, rows  # starts have so many rows
+    # The initialisation has all rows, or a sample of many.
+    targets, size, sample = target.init_targets, MAX_INIT_ROWS, rows
     if init_design is None:  # estimators have no coefficients
         n_columns = rows.gate_design.shape[1] + len(targets) * rows.expert_design.shape[1]
         wanted = int(INIT_ROWS_PER_COEFFICIENT * params.n_experts * n_columns)
@@ -236,8 +236,8 @@ def _assemble(
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
     if rows.units is not None or rows.possible is not None:
         check_rows_are_possible(params, experts, rows)
-    gate, of_gate = params.gate, (params.n_experts, rows.gate_design.shape[1])
-    own_gate = OwnGate(gate, *of_gate) if isinstance(gate, Gate) else gate.gate_of(*of_gate)
+    gate, shape = params.gate, (params.n_experts, rows.gate_design.shape[1])
+    own_gate = OwnGate(gate, *shape) if isinstance(gate, Gate) else gate.gate_of(*shape)
     mixture = Mixture(experts, own_gate, top_k=gate.top_k, balance=gate.balance)
     em_problem = Problem(
         *(mixture, rows, init_data, init, seeds, params.max_iter, params.tol),

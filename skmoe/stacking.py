@@ -275,7 +275,7 @@ def _problem_of_gate(
     of_gate = n_models, data.rows.gate_design.shape[1]
     own_gate = OwnGate(gate, *of_gate) if isinstance(gate, Gate) else gate.gate_of(*of_gate)
     mixture = Mixture(GivenDensities(n_models), own_gate, top_k=gate.top_k, balance=gate.balance)
-    rows = data.rows._replace(expert_design=np.ascontiguousarray(of_fit.log_densities(data).T))
+    rows = of_fit.given_densities(data)
     init_data = em_problem.init_data._replace(rows=rows)  # a sample has no densities
     em_problem = em_problem._replace(
         mixture=mixture, rows=rows, init_data=init_data, init=mixture.start, seeds=[]

@@ -445,7 +445,7 @@ class CrossFittedExperts(Experts):
         From where the likelihood is nearly constant no slope leads elsewhere: the search begins at
         the start as well.
         """
-        mixture = Mixture(self, Gate(Categorical(self.n_experts), 0))
+        mixture = Mixture(self, Gate(Categorical(self.n_experts, "gate"), 0))
         thetas = np.stack([theta, self.start] if n_steps else [theta])
         thetas = np.hstack([thetas, np.zeros((len(thetas), mixture.gate.size))])
         if n_steps and len(theta):

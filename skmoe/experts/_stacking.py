@@ -45,9 +45,10 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.rows import Dataset
 from skmoe._data.sklearn_adapter import has_density, log_density, predict_components, takes_weights
-from skmoe._mixture.experts import Experts
-from skmoe._mixture.mixture import Data, Group
-from skmoe._numerics.typing import TINY, Array
+from skmoe._mixture.em import Objective, side_by_side
+from skmoe._mixture.experts import Experts, Gate
+from skmoe._mixture.mixture import Data, Group, Mixture
+from skmoe._numerics.typing import Array
 from skmoe.distributions import PointMassComponents, predictive_distribution
 from skmoe.distributions._components import NestedComponents
 from skmoe.exceptions import CollapsedExpertsWarning
@@ -58,6 +59,7 @@ from skmoe.experts._cross_fitted import (
     Learned,
     Training,
 )
+from skmoe.families._categorical import Categorical
 
 # Spreads, and temperatures, that are compared, in steps of ten and twenty per cent; the first makes
 # no change.
@@ -70,9 +72,9 @@ SPREAD_PRIOR_ROWS = 10.0
 # Replaces a log density of minus infinity, which has no product with a responsibility of zero.
 LEAST_LOG_DENSITY = -1e100
 
-# Most iterations in which spreads are found with constant weights of the models, most steps of the
-# dispersions in each of them, and the gain per row below which they end.
-MAX_POOL_ITER = 30
+# Most rounds of spreads given the weights of the models, iterations of weights and dispersions in
+# each of them, and the gain per row below which they end.
+MAX_POOL_ROUNDS = 15
 N_POOL_STEPS = 2
 POOL_TOL = 1e-5
 
@@ -100,9 +102,8 @@ class StackedModels(CrossFittedExperts):
     def of_models(self, kept: Array, values: tuple[float, ...] = ()) -> Any:
         """Some of the models, before their fits."""
         fits = self.fits
-        pairs = [(fits.estimators[k], fits.routes[k]) for k in kept]
-        estimators, routes = zip(*pairs, strict=True)
-        own = fits._replace(estimators=estimators, routes=routes, seeds=fits.seeds[kept])
+        estimators, routes = ([own[k] for k in kept] for own in (fits.estimators, fits.routes))
+        own = fits._replace(estimators=(*estimators,), routes=(*routes,), seeds=fits.seeds[kept])
         part = type(self)(own, self.outputs, self.penalties, self.shared_dispersion)
         return part.changed(values=values)
 
@@ -140,29 +141,27 @@ class StackedModels(CrossFittedExperts):
 
     def pooled(self, data: Data) -> Any:
         """Spreads and dispersions of greatest likelihood of a mixture with constant weights."""
-        experts, before = self, -np.inf
-        log_gate = np.full((self.n_experts, 1, 1), -np.log(self.n_experts))
-        at_spreads, weight = self.learned.at_spreads, data.rows.gate_weight
+        gate, at_spreads = Gate(Categorical(self.n_experts, "gate"), 0), self.learned.at_spreads
         spreads = SPREADS if self.fits.classes is None else TEMPERATURES
         penalties = SPREAD_PRIOR_ROWS * np.square(np.log(spreads))
-        for _ in range(MAX_POOL_ITER):
-            logs = experts.log_densities(data)[:, None]
-            resp, log_density, _ = data.posterior([log_gate[:, None]], logs, None)
-            bound = float(log_density[0] @ weight) - float(experts.prior.penalty(experts.start))
-            bound -= SPREAD_PRIOR_ROWS * np.square(np.log(experts.learned.spread)).sum()
-            if bound - before < POOL_TOL * data.weight:
+        theta = np.append([] if self.values else self.start, gate.start)[None]
+        experts, penalty, before = self, 0.0, -np.inf
+        for _ in range(MAX_POOL_ROUNDS):
+            mixture, of_pool = Mixture(experts, gate), data
+            if self.values:  # there spreads adapt the dispersions, which are those of numbers
+                mixture = Mixture(GivenDensities(self.n_experts), gate)
+                of_pool = Data(experts.given_densities(data))
+            theta, [bounds] = side_by_side(Objective(mixture, [of_pool]), theta, N_POOL_STEPS)
+            bound = bounds[-1] - penalty / data.weight
+            if bound - before < POOL_TOL:
                 break
-            before, of_rows = bound, data.rows.row_responsibilities(resp[:, 0]) * data.rows.weight
-            shares = resp[:, 0] @ weight
-            log_gate = np.log(np.maximum(shares / shares.sum(), TINY))[:, None, None]
+            before, resp = bound, mixture.responsibilities(theta, of_pool)[0][:, 0]
+            of_rows = data.rows.row_responsibilities(resp) * data.rows.weight
             best = ((at_spreads @ of_rows[..., None])[..., 0] - penalties).argmax(axis=1)
-            at_best = at_spreads[np.arange(len(best)), best]
+            penalty, at_best = penalties[best].sum(), at_spreads[np.arange(len(best)), best]
             learned = experts.learned._replace(spread=spreads[best], logs=at_best)
             experts = experts.changed(learned=learned)
-            if not self.values:  # there spreads adapt the dispersions, which are those of numbers
-                best_to = experts.start, data, of_rows, N_POOL_STEPS
-                experts = experts.changed(start=experts.with_best_dispersions(*best_to)[0])
-        return experts
+        return experts if self.values else experts.changed(start=theta[0, : self.size])
 
     def log_densities(self, data: Data) -> Array:
         """Log densities or log probabilities of the models for held-out rows, (K, n)."""
@@ -172,6 +171,10 @@ class StackedModels(CrossFittedExperts):
                 noise = self.around(self.start, k, self.learned.predictions[k])
                 logs[k] = log_density(noise, data.rows.y)
         return np.asarray(logs)
+
+    def given_densities(self, data: Data) -> Dataset:
+        """The rows with log densities of the models as their design."""
+        return data.rows._replace(expert_design=np.ascontiguousarray(self.log_densities(data).T))
 
     def logs_of(self, model: Any, X: Any, prediction: Array, y: Array) -> Array:
         """Log probabilities of classes at each temperature, or log densities at each spread."""
@@ -204,9 +207,8 @@ class StackedModels(CrossFittedExperts):
         # The rows of a fit without fold 0, half of these, and the rows of fold 0.
         half = np.flatnonzero(np.isin(fold, others[: len(others) // 2]))
         train, test = np.flatnonzero(fold), np.flatnonzero(fold == 0)
-        sizes = [weight[rows].sum() for rows in (slice(None), train, half, test)]
-        of_all, of_train, of_half, n_held_out = sizes
-        if of_half < MIN_ROWS_OF_CURVE:
+        n_all, n_train, n_half, n_held_out = (weight[at].sum() for at in (..., train, half, test))
+        if n_half < MIN_ROWS_OF_CURVE:
             return self
         means = self.learned.predictions[..., fold[fold >= 0] == 0]
         fewer, numbers = means.copy(), self.owners[index[:, 0]].tolist()
@@ -218,9 +220,9 @@ class StackedModels(CrossFittedExperts):
         y, of_test = training.y[:, test], weight[test]
         held_out = Data(Dataset(of_test[:, None], features.take(test), y, of_test))
         growth = self.without_prior(fewer, held_out) - self.without_prior(means, held_out)
-        power = np.clip(0.5 * growth[index] / np.log(of_train / of_half), 0.0, MAX_ERROR_EXPONENT)
+        power = np.clip(0.5 * growth[index] / np.log(n_train / n_half), 0.0, MAX_ERROR_EXPONENT)
         shrinkage, start = n_held_out / (n_held_out + PRIOR_HELD_OUT_ROWS), self.start.copy()
-        start[index] -= 2.0 * shrinkage * power * np.log(of_all / of_train)
+        start[index] -= 2.0 * shrinkage * power * np.log(n_all / n_train)
         return self.changed(start=np.maximum(start, self.lower))
 
     def without_prior(self, means: Array, data: Data) -> Array:

@@ -357,9 +357,8 @@ class CrossFittedExperts(Experts):
         of_rows = data.rows.row_responsibilities(resp)
         first = self.changed(learned=Learned())
         experts, own = first.refitted(first.start, data, of_rows * data.rows.weight)
-        mixture = objective.mixture.with_parts(experts=experts)
-        theta = np.append(own, mixture.start[len(own) :])[None]
-        objective = objective._replace(mixture=mixture)
+        objective = objective._replace(mixture=objective.mixture.with_parts(experts=experts))
+        theta = np.append(own, objective.mixture.start[len(own) :])[None]
         given = of_rows[:, None], resp[:, None]
         return objective, fitted_to(objective, theta, *given, N_GATE_STEPS)[0]
 
@@ -402,8 +401,7 @@ class CrossFittedExperts(Experts):
         # Experts whose responsibilities have changed since their last fit; those that wait are
         # among them once the responsibilities of all have settled.
         change, mass = np.abs(resp - before.resp_at_last_fit).sum(axis=1), resp.sum(axis=1)
-        last_change = np.abs(resp - before.last_resp).sum()
-        have_settled = last_change <= SETTLED_FRACTION * change.sum()
+        have_settled = np.abs(resp - before.last_resp).sum() <= SETTLED_FRACTION * change.sum()
         may_go_on = ~before.waits | (have_settled & (change > REFIT_TOL_OF_WAITING * mass))
         is_due = (change > REFIT_TOL * mass) & may_go_on
         to_refit = np.flatnonzero(is_due).tolist()
@@ -443,10 +441,12 @@ class CrossFittedExperts(Experts):
         """Dispersions (D,) after steps to given responsibilities, and values of experts, (K,).
 
         From where the likelihood is nearly constant no slope leads elsewhere: the search begins at
-        the start as well.
+        the start as well. One step of a noise variance leads to its maximum from everywhere.
         """
         mixture = Mixture(self, Gate(Categorical(self.n_experts, "gate"), 0))
-        thetas = np.stack([theta, self.start] if n_steps else [theta])
+        is_exact = isinstance(self.family, Normal) and not self.shared_dispersion
+        n_steps = min(n_steps, 1) if is_exact else n_steps
+        thetas = np.stack([theta, self.start] if n_steps > 1 else [theta])
         thetas = np.hstack([thetas, np.zeros((len(thetas), mixture.gate.size))])
         if n_steps and len(theta):
             weight = np.where(data.rows.weight > 0.0, data.rows.weight, 1.0)

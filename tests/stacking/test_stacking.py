@@ -501,3 +501,13 @@ def test_texts_and_progress(capsys):
     assert "DecisionTreeRegressor" in moe._repr_html_()
     fit_quietly(with_names(), X, Y)
     assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize("noise", [1.0, 1e-2])
+def test_noise_of_a_model_that_explains_nearly_all_is_found(noise):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(200, 3))
+    y = 3.0 * features[:, 0] + noise * rng.normal(size=200)
+    models = [("line", LinearRegression()), ("mean", DummyRegressor())]
+    moe = GatedStackingRegressor(models, dispersion_prior=0, random_state=0).fit(features, y)
+    assert 0.5 * noise**2 < moe.noise_variance_[0] < 2.0 * noise**2

@@ -7,6 +7,7 @@ import sys
 import pytest
 from threadpoolctl import threadpool_limits
 
+from support import global_random_state
 from support.perturbed_data import perturb
 
 # Figures have many small objects, which the collector would otherwise visit again and again.
@@ -66,6 +67,9 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     """Before any test module is imported, since tables of modules are made then."""
+    # Seeds of pytest-randomly, which differ from run to run, are for the order of the tests alone.
+    config.option.randomly_reset_seed = False
+    config.pluginmanager.register(global_random_state)
     relative = config.getoption("perturb_data")
     if relative:
         perturb(relative)

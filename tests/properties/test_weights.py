@@ -45,7 +45,8 @@ def test_copies_of_other_rows_are_held_out_together(global_random_seed):
     """A deep tree repeats the targets of copies, if it has seen any."""
     rng, data = np.random.default_rng(global_random_seed), tables(global_random_seed)
     X, y = data.X[:N], data.y[:N] + rng.normal(size=N)
-    deep = stack_of(PricedRidge(), PricedTree(random_state=0), dispersion_prior=10.0)
+    models = PricedRidge(), PricedTree(random_state=0)
+    deep = stack_of(*models, dispersion_prior=10.0, random_state=0)
     for rows in (np.arange(N), np.tile(np.arange(N), 2)):
         moe = fit_quietly(clone(deep), X[rows], y[rows], price=X[rows, 0])
         assert moe.noise_variance_[1] > 0.5

@@ -364,12 +364,11 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
 def _with_reinitialized_experts(problem: Problem, objective: Objective, run: Run) -> Run:
     """The run, or a better one after collapsed experts were re-initialised.
 
-    They start on the rows with the lowest likelihood, and EM runs again. A trial does not begin a
-    second time after a gain of less than an expert has coefficients: noise gives that much [5]_.
+    They start on the rows with the lowest likelihood, and EM runs again; but not after a gain of
+    less than an expert has coefficients, since noise gives that much [5]_.
     """
     mixture, rows = objective.mixture, problem.rows_in_memory
-    is_trial = problem.previous is not None and not problem.ends_at_maximum
-    least = is_trial * mixture.size / (mixture.n_experts * rows.weight.sum())
+    least = mixture.size / (mixture.n_experts * rows.weight.sum())
     for _ in range(MAX_REINITIALIZATIONS):
         if run.failed:
             break

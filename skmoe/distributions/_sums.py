@@ -208,7 +208,7 @@ def _quantiles(stacks: Sequence[Component], level: Array, lower: bool) -> Array:
         mean = np.nansum(weight * guesses, axis=0)
         bracket = (ends[rows] for ends in (mean, low, high))
         found[rows] = _newton(take(stacks, rows), level[rows], lower, *bracket)
-    return search(fatol=QUANTILE_TOL)
+    return search(fatol=QUANTILE_TOL, xrtol=np.finfo(float).eps)  # next to ends of supports
 
 
 def _newton(

@@ -155,6 +155,7 @@ def more_cases(seed):
     holes = np.where(np.arange(900).reshape(-1, 3) % 7, data.joint, np.nan)
     shallow = {"max_depth": 2, "random_state": 0}
     trees, logistics = DecisionTreeClassifier(**shallow), LogisticRegression()
+    stumps = DecisionTreeClassifier(max_depth=1)  # their splits are not those of two features
     priced = [PricedRidge(), PricedTree(**shallow)]
     stack = {"kind": GatedStackingClassifier, "random_state": 0}
     cases = {
@@ -207,7 +208,7 @@ def more_cases(seed):
         "three classes, selected number": (classifier(n_experts="bic", **few), three, {}),
         "three classes, a base": (classifier(n_experts=2, base=GaussianNB()), three, {}),
         "three classes, a base of trees": (classifier(n_experts=2, base=trees), three, {}),
-        "three classes, stack": (stack_of(logistics, trees, **stack), three, {}),
+        "three classes, stack": (stack_of(logistics, stumps, **stack), three, {}),
         "balanced classes": (classifier(n_init=10), *balanced),
         "balanced classes, trees": (classifier(n_experts=2, expert=trees, **few), *balanced),
         "balanced classes, a list": (

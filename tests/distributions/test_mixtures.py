@@ -13,6 +13,7 @@ from skmoe.distributions import (
     OrdinalComponents,
     PointMassComponents,
     PredictiveDistribution,
+    UniformComponents,
     predictive_distribution,
 )
 from skmoe.exceptions import OptionWarning
@@ -290,6 +291,14 @@ def test_quantiles_of_normals_of_all_scales_invert_cdf():
     means = rng.normal(size=(2000, 5)) * 10.0 ** rng.uniform(-6, 6, size=(2000, 5))
     dist = normal_mixture(weights, means, 10.0 ** rng.uniform(-5, 5, size=(2000, 5)))
     assert_quantiles_invert_cdf(dist)
+
+
+def test_quantiles_of_uniform_distributions_invert_cdf_next_to_their_ends():
+    """A probability of 1e-100 is reached by the first number beyond the lower end."""
+    rng = np.random.default_rng(0)
+    low = rng.uniform(-3.0, 3.0, size=(1, 1, 200))
+    part = UniformComponents(np.ones((1, 200)), low, low + rng.uniform(0.5, 5.0, size=low.shape))
+    assert_quantiles_invert_cdf(PredictiveDistribution([part], np.ones((1, 200))))
 
 
 @pytest.mark.parametrize(("center", "distance"), [(7.0, 0.0), (-2000.0, 1.0), (3e5, 1000.0)])

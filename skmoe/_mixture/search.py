@@ -364,8 +364,8 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
 def _with_reinitialized_experts(problem: Problem, objective: Objective, run: Run) -> Run:
     """The run, or a better one after collapsed experts were re-initialised.
 
-    They start on the rows with the lowest likelihood, and EM runs again; but not after a gain of
-    less than an expert has coefficients, since noise gives that much [5]_.
+    They start on the rows with the lowest likelihood, and EM runs again. They do not start once
+    more after a gain of less than an expert has coefficients: noise gives that much [5]_.
     """
     mixture, rows = objective.mixture, problem.rows_in_memory
     least = mixture.size / (mixture.n_experts * rows.weight.sum())

@@ -116,6 +116,14 @@ def test_default_answers_are_those_of_the_file(case):
         np.testing.assert_allclose(found[name], value, **tolerance, err_msg=name)
 
 
+def test_numbers_of_trees_are_tied():
+    """Round-off decides which of them is selected."""
+    X, y = load_diabetes(return_X_y=True)
+    rows = np.random.default_rng(0).permutation(len(X))[: 2 * len(X) // 3]
+    moe = MixtureOfExpertsRegressor(expert="tree", random_state=0).fit(X[rows], y[rows])
+    assert {2, 4, moe.n_experts_} <= set(moe.n_experts_ties_)
+
+
 @pytest.mark.parametrize("name", ["two regimes", "two regimes, number found"])
 def test_the_noise_of_clear_regimes_is_the_true_one(name):
     expected = json.loads(FILE.read_text("utf-8"))[name]

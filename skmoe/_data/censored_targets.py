@@ -398,13 +398,16 @@ def as_bounds(y: Array, dtype: Any) -> Array:
     return found
 
 
-def simplified(y: Array) -> Array:
-    """Bounds without entries that are none, or numbers, NaN where unknown, without intervals."""
+def simplified(y: Array, ignored: Any = np.False_) -> Array:
+    """Bounds without entries that are none, or numbers, NaN where unknown, without intervals.
+
+    Rows that are ignored, boolean (n,), as those without weight, are unknown.
+    """
     if has_entry(y):
-        if (y["entry"] > -np.inf).any():
+        if ((y["entry"].T > -np.inf) & ~ignored).any():
             return y
         y = as_bounds(y, BOUNDS)
-    unknown = is_unknown(y)
+    unknown = (is_unknown(y).T | ignored).T
     return np.where(unknown, np.nan, y["lower"]) if (unknown | is_exact(y)).all() else y
 
 

@@ -428,7 +428,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             weight = observed_weight(y, weight, may_be_all, is_first=rules.is_first)
         if has_bounds(y):
             weight = np.where(is_unknown(y).reshape(n_rows, -1).all(axis=1), 0.0, weight)
-            y = y if rules.is_block else simplified(y)
+            y = y if rules.is_block else simplified(y, rules.is_first & (weight == 0.0))
     if given.offset is not None:
         offset = checks.check_offset(given.offset, n_rows, n_outputs)
         offset = offset if np.any(offset) else None

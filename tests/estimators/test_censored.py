@@ -65,6 +65,15 @@ def test_a_target_of_known_values_is_that_of_numbers(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_censored_rows_without_weight_are_absent(name):
+    X, y, _ = table(name)
+    observed = np.arange(len(y)) >= 20
+    weighted = mixture(name).fit(X, right_censored(y, observed), sample_weight=observed * 1.0)
+    absent = mixture(name).fit(X[observed], y[observed])
+    assert_allclose(weighted.lower_bound_, absent.lower_bound_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_narrow_interval_has_its_width_times_the_density(name):
     if FAMILIES[name].is_count:
         return

@@ -404,7 +404,7 @@ def simplified(y: Array, ignored: Any = np.False_) -> Array:
     Rows that are ignored, boolean (n,), as those without weight, are unknown.
     """
     if has_entry(y):
-        if ((y["entry"].T > -np.inf) & ~ignored).any():
+        if ((-np.inf < y["entry"].T) & ~ignored).any():
             return y
         y = as_bounds(y, BOUNDS)
     unknown = (is_unknown(y).T | ignored).T

@@ -58,12 +58,12 @@ def expected_durations(estimator: Any, inference: Inference | None, level: float
         is_known = known[index].reshape(len(others), -1).all(axis=1)
         if slope[is_known].sum() < LEAST_KNOWN:
             continue
-        slope = np.where(is_known, slope, 0.0)  # hardly any rows leave for the others
+        of_means = np.where(is_known, slope, 0.0) @ at_means  # hardly any leave for the others
         covariance = np.nan_to_num(inference.full_covariance[np.ix_(index, index)])
-        of_means = slope @ at_means
         error = ndtri(0.5 + 0.5 * level) * np.sqrt(of_means @ covariance @ of_means)
-        ends = np.exp(-logsumexp(logits) + error * np.array([-1.0, 1.0]))
-        found[k] = Duration(found[k].expected, *(1.0 + ends).tolist())
+        with np.errstate(over="ignore"):
+            ends = 1.0 + np.exp(-logsumexp(logits) + error * np.array([-1.0, 1.0]))
+        found[k] = Duration(found[k].expected, *ends.tolist())
     return found
 
 
@@ -80,8 +80,8 @@ def describe_regimes(
             continue
         text = f"lasts {format_number(own.expected, 3)} rows on average{at_means}"
         if np.isfinite(own.low):
-            interval = f"{format_number(own.low, 3)} to {format_number(own.high, 3)}"
-            text += f" ({100 * level:g} % interval {interval})"
+            ends = " to ".join(format_number(end, 3) for end in own[1:])
+            text += f" ({100 * level:g} % interval {ends})"
         others = np.delete(np.arange(len(names)), k)
         leaves = matrix[k, others] / max(matrix[k, others].sum(), np.finfo(float).tiny)
         if len(others) > 1:

@@ -1,6 +1,7 @@
 """Standard errors of series are those of numerical derivatives of their log-likelihood."""
 
 import re
+import warnings
 from functools import cache, cached_property
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.testing import assert_allclose
 from scipy.special import softmax
 from scipy.stats import norm
 
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.gates import MarkovGate
 from support.fits import fit_quietly
 from support.series import (
@@ -188,6 +190,17 @@ def test_expected_durations_have_intervals_of_the_log_odds_of_leaving():
         assert_allclose(
             [*map(float, numbers.groups())], [1.0 / (1.0 - stays), low, high], rtol=5e-3
         )
+
+
+def test_durations_of_regimes_that_features_separate_have_no_upper_end():
+    rng = np.random.default_rng(SEED)
+    X = rng.normal(size=(60, 2))
+    y = np.where(X[:, 0] > 0, 5.0 + X[:, 1], -5.0 - X[:, 1]) + rng.normal(scale=0.3, size=60)
+    moe = fit_quietly(MixtureOfExpertsRegressor(2, gate="markov", gate_alpha=1e-8), X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        text = str(moe.summary(X, y))
+    assert len(re.findall(r"lasts .* interval 1\.00 to inf\)", text)) == 2
 
 
 def test_summary_names_the_regimes_that_follow_and_counts_rows_without_y():

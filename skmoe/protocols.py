@@ -397,8 +397,8 @@ class Experts(Part):
     # Whether an expert without rows has collapsed, and is re-initialised; False where the densities
     # are given, so that an expert that explains no row is one that is not needed.
     can_collapse: ClassVar[bool] = True
-    # Why experts without blocks have no standard errors.
-    lacks_inference: ClassVar[str] = "it declares no `blocks` of coefficients"
+    # Why experts without blocks have no standard errors, where {} is the name of the class.
+    lacks_inference: ClassVar[str] = "{} declares no `blocks` of coefficients"
     # Fields of the parameters that no block describes.
     other_params: ClassVar[tuple[str, ...]] = ()
 
@@ -519,7 +519,7 @@ class Gate(Part):
     # Whether the probabilities differ between rows.
     depends_on_features: bool = True
     persists: ClassVar[bool] = False  # whether rows follow one another in time
-    lacks_inference: ClassVar[str] = "it is a gate of your own"  # why there are no standard errors
+    lacks_inference: ClassVar[str] = "{} is a gate of your own"  # why there are no standard errors
 
     @abstractmethod
     def init_params(self, n_experts: int, n_columns: int) -> Any:

@@ -333,10 +333,8 @@ def missing_for_inference(fitted: FittedMixture, n_terms: float) -> str:
         (mixture.gate, "a gate", 'The gates "softmax" and "constant" have them.'),
     ):
         if not part.has_derivatives:
-            return (
-                f"inference needs {name} with second derivatives by coefficients; "
-                f"{type(part.own).__name__} has none: {part.own.lacks_inference}. {remedy}"
-            )
+            reason = part.own.lacks_inference.format(type(part.own).__name__)
+            return f"inference needs {name} with second derivatives: {reason}. {remedy}"
     if mixture.top_k is not None:
         return (
             f"inference needs every expert to see every row; got gate.top_k={mixture.top_k}. "

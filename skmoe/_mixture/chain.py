@@ -33,6 +33,10 @@ STAY_OF_STARTS = 0.5
 # Least probability of a transition in a stationary distribution, times the number of experts.
 LEAST_TRANSITION = 1e-12
 
+# Least logarithm of the probabilities of transitions, and of the densities of possible experts
+# relative to the largest one. So no product of the two is zero, and each series goes on.
+LEAST_LOG = -345.0
+
 
 class Posterior(NamedTuple):
     """What is known of the experts of the rows of a block."""
@@ -105,11 +109,14 @@ class Chain:
     # --- passes ---
 
     def forward(self, log_gates: list[Array], logs: Array) -> Forward:
-        """Probabilities of the experts before and after the y of each row is seen."""
-        steps = self.steps
-        peak = np.maximum(logs.max(axis=0), np.finfo(float).min)
-        density = np.exp(logs - peak)[..., steps.order]
-        start, move = np.exp(log_gates[0][:, 0]), _at(np.exp(log_gates[1]), steps.order)
+        """Probabilities of the experts before and after the y of each row is seen.
+
+        A y that is impossible under all experts says nothing about them.
+        """
+        steps, peak = self.steps, logs.max(axis=0)
+        relative = np.where(peak == -np.inf, 0.0, logs - np.maximum(peak, np.finfo(float).min))
+        density = np.where(relative == -np.inf, 0.0, _least_exp(relative))[..., steps.order]
+        start, move = _least_exp(log_gates[0][:, 0]), _at(_least_exp(log_gates[1]), steps.order)
         start = np.broadcast_to(start, (*density.shape[:2], len(self.first)))
         products = self._products(density, move)
         state = self._first_states(start, products)[..., steps.rank]
@@ -161,7 +168,7 @@ class Chain:
         message[..., order] = of.density * later / of.total
         filtered[..., order] = of.after
         of_first, of_rows = self.gate_weights
-        move, first = np.exp(log_gates[1]), resp[:, None][..., self.first] * of_first
+        move, first = _least_exp(log_gates[1]), resp[:, None][..., self.first] * of_first
         previous = np.empty_like(filtered)  # experts of the row before, with the weight of the row
         previous[..., 1:], previous[..., self.first] = filtered[..., :-1], 0.0
         previous *= of_rows
@@ -195,7 +202,7 @@ class Chain:
         .. [1] A. Viterbi (1967), "Error bounds for convolutional codes and an asymptotically
            optimum decoding algorithm", IEEE Transactions on Information Theory 13, 260-269.
         """
-        logs = logs[:, 0]
+        logs = np.where(logs[:, 0].max(axis=0) == -np.inf, 0.0, logs[:, 0])
         start, move = log_gates[0][:, 0, 0], log_gates[1][:, :, 0]
         start = np.broadcast_to(start, (len(logs), len(self.first)))
         steps, origin = self.by_series, np.zeros(logs.shape, dtype=int)
@@ -298,6 +305,11 @@ class Chain:
         return end
 
 
+def _least_exp(logs: Array) -> Array:
+    """Exponentials, the least of which is positive."""
+    return np.exp(np.maximum(logs, LEAST_LOG))
+
+
 def _at(move: Array, rows: Any) -> Array:
     """Transitions at some rows; they may be the same at all."""
     return move if move.shape[-1] == 1 else move[..., rows]
@@ -342,9 +354,8 @@ def stationary_scores(move: Array) -> Array:
     """
     start, n_experts, move = np.maximum(stationary(move), TINY), move.shape[-1], _irreducible(move)
     fundamental = np.linalg.inv(np.eye(n_experts) - move + start[..., None, :])
-    gain = (
-        fundamental.swapaxes(-1, -2) / start[..., :, None]
-    )  # of each k by the expert that follows
+    # Of each k by the expert that follows.
+    gain = fundamental.swapaxes(-1, -2) / start[..., :, None]
     mean = np.einsum("sjl,skl->skj", move, gain)
     slopes = gain[:, :, None] - mean[..., None]
     return start[:, None, :, None] * move[:, None] * slopes

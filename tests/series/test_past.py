@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.exceptions import FitMismatchWarning
 from support.fits import fit_quietly
 from support.series import classifier, regressor, rows_of_series, table, with_holes
@@ -185,3 +186,36 @@ def test_rows_after_those_of_the_fit_without_earlier_ones_warn():
     moe.predict(X, y=np.array([1.0, np.nan, np.nan, np.nan]), **series)
     moe.predict(X, **series | {"time": later - 4.0})
     moe.predict(X, **series | {"time": np.datetime64("2020-01-01") + np.arange(4)})
+
+
+def test_an_impossible_y_says_nothing_of_the_rows_around_it():
+    rng = np.random.default_rng(0)
+    regime = np.repeat([0, 1, 0, 1], 75)  # a series that is cut into pieces, too
+    X = rng.normal(size=(300, 1))
+    y = np.exp(2 * regime + 0.3 * X[:, 0] + 0.2 * rng.normal(size=300))
+    moe = MixtureOfExpertsRegressor(2, gate="markov", family="lognormal", random_state=0).fit(X, y)
+    impossible, missing = y.copy(), y.copy()
+    impossible[[10, 211]], missing[[10, 211]] = 0.0, np.nan
+    scores = moe.score_samples(X, impossible)
+    assert np.flatnonzero(np.isneginf(scores)).tolist() == [10, 211]
+    others = np.isfinite(scores)
+    assert_allclose(scores[others], moe.score_samples(X, missing)[others])
+    assert_allclose(moe.predict(X, y=impossible), moe.predict(X, y=missing))
+    for given in ("past", "all"):
+        found = moe.responsibilities(X, impossible, given=given)
+        assert_allclose(found, moe.responsibilities(X, missing, given=given))
+    assert_array_equal(moe.decode(X, impossible), moe.decode(X, missing))
+
+
+def test_transitions_of_next_to_no_probability_leave_finite_numbers():
+    rng = np.random.default_rng(0)
+    X = np.arange(300.0)[:, None]  # time, by which the break can be seen exactly
+    y = np.where(X[:, 0] < 150, 0.0, 5.0) + 0.1 * rng.normal(size=300)
+    fit = {"gate_alpha": 0, "alpha": 0, "max_iter": 20, "random_state": 0}
+    moe = MixtureOfExpertsRegressor(2, gate="markov", expert_features=[], **fit)
+    fit_quietly(moe, X, y)
+    for new in (y[::-1], np.roll(y, 40), np.tile(y[::150], 150)):
+        found = moe.responsibilities(X, new, given="all")
+        assert_allclose(found.sum(axis=1), 1.0)
+        assert np.isfinite(moe.score_samples(X, new)).all()
+        assert_allclose(moe.predict_gate(X, y=new).sum(axis=1), 1.0)

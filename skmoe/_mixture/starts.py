@@ -354,7 +354,7 @@ def swapped(problem: Problem, best: Array, rngs: Sequence[Any]) -> list[tuple[Ar
         if kind == "few rows":
             size = rng.integers(n_columns, 2 * n_columns + 2) * least / n_columns
         else:
-            largest = n_units / (2 if kind == "a side" else 3)
+            largest = max(n_units / (2 if kind == "a side" else 3), 1.0)
             size = np.exp(rng.uniform(*np.log([least + 1.0, least + largest])))
             score = X @ rng.normal(size=X.shape[1])
             if kind == "an expert":

@@ -99,12 +99,14 @@ class UnitTimeSeriesSplit(BaseCrossValidator):
             is_test = (size > 0) & (position >= first) & (position < first + size)
             yield np.flatnonzero(position < first), np.flatnonzero(is_test)
 
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+    def get_n_splits(
+        self, X: Any = None, y: Any = None, groups: Any = None, time: Any = None
+    ) -> int:
         """Return the number of splits.
 
         Parameters
         ----------
-        X, y, groups : object, default=None
+        X, y, groups, time : object, default=None
             Not used.
 
         Returns

@@ -1,6 +1,7 @@
 """What a warm start continues, what it keeps, and which other fits it refuses."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -17,6 +18,8 @@ from support.refusals import assert_refused, refusal
 N_ROWS = 80
 X, Y = np.column_stack([np.arange(N_ROWS), ALL_X[:N_ROWS]]), ALL_Y[:N_ROWS]
 CLASSES = (Y > 0).astype(int)
+SOFTMAX = {"gate": "softmax", "gate_features": [1, 2]}
+NAMED = pd.DataFrame(X, columns=["a", "b", "c"])
 OPTIONS = {"n_experts": 2, "n_init": 1, "max_iter": 2, "random_state": 0, "warm_start": True}
 OPTIONS |= {"alpha": 0.1, "gate_alpha": 1.0, "gate_features": [1, 2], "expert_features": [1, 2]}
 
@@ -103,6 +106,8 @@ def counts(**options):
         ({"expert": "tree"}, {"n_experts": 3}, ["n_experts=3"]),
         ({}, {"gate_features": [1]}, ["gate"]),
         ({}, {"expert_features": [1]}, ["experts"]),
+        # A gate of as many coefficients, of which others have the same place.
+        ({"gate": "markov", "gate_features": []}, SOFTMAX, ["gate"]),
     ],
 )
 def test_other_models_do_not_continue_a_fit(before, after, words):
@@ -118,6 +123,12 @@ def test_other_models_do_not_continue_a_fit(before, after, words):
     ("make", "first", "second", "words"),
     [
         (regressor, (X, Y), (WIDER, Y), ["3 features", "have 4"]),
+        (
+            regressor,
+            (NAMED, Y),
+            (NAMED[["b", "a", "c"]], Y),
+            ["['a', 'b', 'c']", "['b', 'a', 'c']"],
+        ),
         (regressor, (X, Y), (X, np.column_stack([Y, Y])), ["1 output", "2 outputs"]),
         (regressor, (X, np.column_stack([Y, Y])), (X, Y), ["2 output", "1 outputs"]),
         (counts, (X, COUNTS), (X, np.column_stack([COUNTS, COUNTS])), ["2 outputs"]),

@@ -327,6 +327,16 @@ def test_starts_that_move_an_expert_reach_a_maximum_that_others_miss():
     assert (reached > -134.6).sum() >= 3
 
 
+@pytest.mark.parametrize("units", [None, np.arange(40) % 2])
+def test_two_rows_or_units_are_enough_for_two_experts(units):
+    rng = np.random.default_rng(0)
+    X, y = np.repeat([[0.0], [1.0]], 20, axis=0), np.repeat([0.0, 1.0], 20)
+    X, y = (X, y) if units is None else (rng.normal(size=(40, 1)), rng.normal(size=40))
+    moe = MixtureOfExpertsRegressor(2, gate="constant", random_state=0)
+    fit_quietly(moe, X, y, units=units)
+    assert np.isfinite(moe.predict(X)).all()
+
+
 def test_of_starts_at_the_same_point_one_goes_on():
     """So that the others have tried another maximum, if there is one."""
     own = case("normal")

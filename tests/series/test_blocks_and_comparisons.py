@@ -7,7 +7,7 @@ import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chi2
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from skmoe.data import RowBlocks
 from skmoe.metrics import log_density_scorer, neg_crps_scorer
@@ -153,6 +153,10 @@ def test_cross_validation_in_time_forecasts_the_next_rows():
             params={"groups": UNITS, **SERIES},
             error_score="raise",
         )
+        split = {"cv": UnitTimeSeriesSplit(3), "scoring": log_density_scorer, "refit": False}
+        search = GridSearchCV(moe, {"max_iter": [10]}, error_score="raise", **split)
+        found = search.fit(X, Y, groups=UNITS, **SERIES).cv_results_
+    assert_allclose([found[f"split{i}_test_score"][0] for i in range(3)], scores)
     expected = []
     for train, test in UnitTimeSeriesSplit(3).split(X, groups=UNITS, time=SORTED.time):
         of_train, of_test = SORTED.take(train), SORTED.take(test)

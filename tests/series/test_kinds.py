@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import interval_censored, right_censored
 from support.expert_kinds import KINDS_OF_FITS, options_of
 from support.fits import fit_quietly
@@ -297,3 +298,13 @@ def test_number_of_experts_is_one_where_there_are_no_regimes():
         y = data.X[:, 1] + 0.5 * rng.normal(size=len(data.y))
         moe = fit_quietly(regressor(n_experts="auto"), data.X, y, **data.series)
         assert moe.n_experts_ == 1
+
+
+@pytest.mark.parametrize("n_known", [1, 3, 20])
+@pytest.mark.parametrize("units", [None, np.arange(200) // 20])
+def test_few_known_y_are_enough_for_finite_numbers(n_known, units):
+    X, y = np.random.default_rng(0).normal(size=(200, 2)), np.full(200, np.nan)
+    y[:n_known] = X[:n_known, 0]
+    moe = MixtureOfExpertsRegressor(2, gate="markov", n_init=1, max_iter=5)
+    fit_quietly(moe, X, y, units=units)
+    assert np.isfinite(moe.score_samples(X, y, units=units)).all()

@@ -350,15 +350,18 @@ def _continue(params: FitParameters, data: TrainingData) -> TrainingData:
         # The target of a fit to censored y is in its own units.
         is_raw = ((scaling.center == 0.0) & (scaling.scale == 1.0)).all()
         now = f"{now} of censored y" if has_bounds(y) and not is_raw else now
+    names = [getattr(previous, "feature_names_in_", None), data.attributes.get("feature_names_in_")]
+    if names[0] is not None and names[1] is not None:
+        was, now = f"{was}, columns {names[0].tolist()}", f"{now}, columns {names[1].tolist()}"
     if was != now:
         raise ValueError(
             f"warm_start=True continues a fit with {was}; the data have {now}. Set "
             "warm_start=False to start again."
         )
-    names = {name: vars(previous)[name] for name in ("_expert_names",) if hasattr(previous, name)}
+    kept = {name: vars(previous)[name] for name in ("_expert_names",) if hasattr(previous, name)}
     return data._replace(
         init=before.theta,
-        attributes=data.attributes | names,
+        attributes=data.attributes | kept,
         feature_scaling=before.preprocessor.feature_scaling,
         target_scaling=scaling if params.standardizes_target else data.target_scaling,
     )
@@ -372,11 +375,12 @@ def _warm_start(problem: Problem, penalties: tuple[Penalty, ...], previous: Any)
     theta, mixture = previous._fitted.theta, problem.mixture
     for name in ("experts", "gate"):
         one, other = getattr(previous._fitted.mixture, name), getattr(mixture, name)
-        if type(one) is not type(other) or one.size != other.size:
+        kinds = [(type(p), p.size, getattr(p, "persists", False)) for p in (one, other)]
+        if kinds[0] != kinds[1]:
             raise ValueError(
-                f"warm_start=True continues a fit whose {name} had parameters of shapes "
-                f"{one.size}; n_experts={mixture.n_experts} and the data want {other.size}. Set "
-                "warm_start=False to start again."
+                f"warm_start=True continues a fit with the same kind of {name}, of {one.size} "
+                f"parameters; n_experts={mixture.n_experts}, the gate and the data want other "
+                f"ones, of {other.size} parameters. Set warm_start=False to start again."
             )
     others = []
     searches = previous._training_state.penalty_searches

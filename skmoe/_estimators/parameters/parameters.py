@@ -75,15 +75,15 @@ def estimate_noise_variance(X: Array, Y: Array, weight: Array, units: Array | No
     not depend on the user's order.
     """
     rng = np.random.default_rng(0)
-    sample = rng.permutation(len(weight))[:MAX_NOISE_ROWS]
-    if len(sample) < 2 * N_NOISE_FOLDS:
+    sample = rng.permutation(np.flatnonzero(weight))[:MAX_NOISE_ROWS]
+    fold = np.arange(len(sample)) % N_NOISE_FOLDS
+    if units is not None:
+        fold = np.unique(units[sample], return_inverse=True)[1].ravel() % N_NOISE_FOLDS
+    if len(sample) < 2 * N_NOISE_FOLDS or not fold.any():
         return np.ones(len(Y))
     X, Y, weight = X[sample], Y[:, sample], weight[sample]
     # Relative weights: the small ridge penalty must keep its size beside them.
     weight = weight / weight.mean()
-    fold = np.arange(len(sample)) % N_NOISE_FOLDS
-    if units is not None:
-        fold = np.unique(units[sample], return_inverse=True)[1].ravel() % N_NOISE_FOLDS
     squares, single = np.zeros((2, len(Y))), X.astype(np.float32)
     for held_out in np.unique(fold):
         train, test = fold != held_out, fold == held_out

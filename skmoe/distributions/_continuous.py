@@ -408,11 +408,23 @@ class InverseGaussianComponents(namedtuple("_Fields", "weight mean dispersion"),
     functions = INVERSE_GAUSSIAN
 
 
+# Logarithm of the ratio of y to the scale of a Weibull distribution, times the shape, beyond which
+# the cumulative hazard is linear in the logarithm: the products in derivatives are finite.
+LINEAR_LOG = 300.0
+
+
+def _weibull_hazard(y: Array, scale: Array, shape: Array) -> Array:
+    """The cumulative hazard."""
+    logs = shape * np.log(y / scale)
+    beyond = np.maximum(logs - LINEAR_LOG, 0.0)
+    return np.exp(np.minimum(logs, LINEAR_LOG)) * (1.0 + beyond)
+
+
 WEIBULL = parts.functions_of_scipy(
     stats.weibull_min,
     lambda scale, shape: (shape, 0.0, scale),
-    cdf=lambda y, scale, shape: -np.expm1(-np.power(y / scale, shape)),
-    log_sf=lambda y, scale, shape: -np.power(y / scale, shape),
+    cdf=lambda y, *own: -np.expm1(-_weibull_hazard(y, *own)),
+    log_sf=lambda y, *own: -_weibull_hazard(y, *own),
     share_of_mean=lambda y, scale, shape: special.gammainc(1.0 + 1.0 / shape, (y / scale) ** shape),
     support=(0.0, np.inf),
 )
@@ -547,12 +559,13 @@ def _gompertz_variance(scale: Array, hazard: Array) -> Array:
     return np.maximum(gompertz_moment(scale, hazard, 2) - np.square(mean), 0.0)
 
 
-# Time in units of the scale beyond which the cumulative hazard is linear, so that it is finite.
-LINEAR_TIME = 300.0
+# Times in units of the scale beyond which the cumulative hazard is linear, and constant: the
+# products in derivatives are finite.
+LINEAR_TIME, MAX_LOG_TIME = 100.0, 20.0
 
 
 def _total_hazard(y: Array, scale: Array, hazard: Array) -> Array:
-    time = y / scale
+    time = np.minimum(y / scale, np.exp(MAX_LOG_TIME))
     beyond = np.maximum(time - LINEAR_TIME, 0.0)
     return hazard * (np.expm1(time - beyond) + np.exp(time - beyond) * beyond)
 

@@ -75,10 +75,6 @@ TIME_RATIO = Measure("time ratio", "times")
 SHAPE = Measure("shape", factor=-0.5)
 OF_SHAPE = (Dispersion("log(dispersion)", "dispersion_", measures=(SHAPE,)),)
 
-# Logarithm of the ratio of y to its scale, to the power of the shape, beyond which this power is
-# linear in the logarithm: the products in derivatives are finite.
-LINEAR_FROM = 300.0
-
 # Information about the log of the root of the dispersion, and that and the linear predictor, of
 # standard noise.
 OF_SCALE = float(np.pi**2 / 6.0 + np.square(1.0 - np.euler_gamma))
@@ -128,9 +124,9 @@ class Weibull(Positive):
         precision, log_y = np.exp(-0.5 * eta[1]), np.log(y)
         deviation = log_y - eta[0]
         deviation *= precision
-        power = np.exp(np.minimum(deviation, LINEAR_FROM))
-        if deviation.max(initial=0.0) > LINEAR_FROM:
-            power *= 1.0 + np.maximum(deviation - LINEAR_FROM, 0.0)
+        power = np.exp(np.minimum(deviation, parts.LINEAR_LOG))
+        if deviation.max(initial=0.0) > parts.LINEAR_LOG:
+            power *= 1.0 + np.maximum(deviation - parts.LINEAR_LOG, 0.0)
         logs = deviation - power
         logs -= 0.5 * eta[1] + log_y
         yield logs
@@ -222,10 +218,6 @@ class LogLogistic(Positive):
         return parts.loglogistic_mean(np.exp(eta[0]), np.exp(-0.5 * eta[1]))
 
 
-# Time in units of its scale beyond which the hazard is linear in it, and its largest logarithm:
-# products in derivatives are finite.
-LINEAR_TIME, MAX_LOG_TIME = 100.0, 20.0
-
 # Mean in units of the scale of a dispersion of one.
 INITIAL_MEAN = float(parts.gompertz_moment(np.ones(()), np.ones(()), 1))
 
@@ -286,8 +278,8 @@ class Gompertz(Positive):
         """Expected information, from a table by the log of the dispersion."""
         hazard = np.exp(eta[1])
         with np.errstate(divide="ignore"):
-            time = np.exp(np.minimum(np.log(y) - eta[0], MAX_LOG_TIME))
-        beyond = np.maximum(time - LINEAR_TIME, 0.0)
+            time = np.exp(np.minimum(np.log(y) - eta[0], parts.MAX_LOG_TIME))
+        beyond = np.maximum(time - parts.LINEAR_TIME, 0.0)
         growth = np.exp(time - beyond) * (1.0 + beyond)
         total = hazard * np.where(beyond > 0.0, growth - 1.0, np.expm1(time - beyond))
         yield eta[1] - eta[0] + time - total
@@ -477,6 +469,10 @@ class Tweedie(PowerVariance):
         return parts.tweedie_components(mean, dispersion, np.full(mean.shape, self.power))
 
 
+# A value below all those that a fit takes.
+MIN_VALUE = 1e-150
+
+
 @dataclass(frozen=True)
 class InverseGaussian(PowerVariance):
     r"""Inverse Gaussian with mean :math:`\mu = \exp(\eta)` and variance :math:`\phi \mu^3` [1]_.
@@ -513,7 +509,9 @@ class InverseGaussian(PowerVariance):
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information."""
-        ratio, factor = y * np.exp(-eta[0]), self._unit / y * np.exp(-eta[1])
+        # An entry at zero is the smallest number, whose inverse is infinite.
+        inverse = self._unit / np.maximum(y, MIN_VALUE)
+        ratio, factor = y * np.exp(-eta[0]), inverse * np.exp(-eta[1])
         excess = ratio - 1.0
         scaled = excess * factor
         excess *= scaled

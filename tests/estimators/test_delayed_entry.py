@@ -112,6 +112,30 @@ def test_an_entry_at_the_start_is_none():
         assert_allclose(own.expert_coef_, plain.expert_coef_, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("family", ["inverse_gaussian", "weibull", "gompertz", "gamma"])
+def test_an_entry_at_zero_raises_no_warning(family):
+    X, y, _ = simulated()
+    X, time, event = X[:100], y["lower"][:100], y["upper"][:100] < np.inf
+    plain = MixtureOfExpertsRegressor(1, family=family).fit(X, right_censored(time, event))
+    entered = right_censored(time, event, entry=np.zeros(100))
+    assert_allclose(
+        plain.score_samples(X, entered), plain.score_samples(X, entered[["lower", "upper"]])
+    )
+    fit_quietly(MixtureOfExpertsRegressor(1, family=family), X, entered)
+
+
+@pytest.mark.parametrize("family", ["weibull", "gompertz"])
+def test_times_and_entries_far_beyond_the_fit_have_small_densities(family):
+    """The hazard there is so large that hardly anyone who enters comes so far."""
+    time = 5.0 * np.random.default_rng(0).weibull(100, 200)
+    moe = MixtureOfExpertsRegressor(1, family=family, alpha=0, dispersion_prior=0)
+    moe.fit(np.zeros((200, 1)), time)
+    entry = np.array([6.0, 20.0, 99.0, 1e4])
+    later = right_censored(1.1 * entry, np.ones(4), entry=entry)
+    assert (moe.score_samples(np.zeros((4, 1)), later) < -10.0).all()
+
+
 def test_blocks_of_rows_have_the_fit_of_all(fitted):
     moe, X, y = fitted
     blocks = RowBlocks(lambda: ((X[i : i + 200], y[i : i + 200]) for i in (0, 200)))

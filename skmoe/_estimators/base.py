@@ -211,7 +211,8 @@ class BaseMixture(
             Units of the rows, in which the gate's features must be constant; None if each row is a
             unit of its own. With `gate="markov"` they are series.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            What is known of the target, NaN elsewhere, as in `predict`.
+            What is known of the target, NaN elsewhere, as in `predict`. It is not a mean of several
+            values: for `var_weights` use `responsibilities(..., given="past")`.
         time : array-like of shape (n_samples,), default=None
             Order of the rows of series.
 

@@ -35,7 +35,7 @@ LEAST_TRANSITION = 1e-12
 
 # Least logarithm of the probabilities of transitions, and of the densities of possible experts
 # relative to the largest one. So no product of the two is zero, and each series goes on.
-LEAST_LOG = -345.0
+LEAST_RELATIVE_LOG = -345.0
 
 
 class Posterior(NamedTuple):
@@ -307,7 +307,7 @@ class Chain:
 
 def _least_exp(logs: Array) -> Array:
     """Exponentials, the least of which is positive."""
-    return np.exp(np.maximum(logs, LEAST_LOG))
+    return np.exp(np.maximum(logs, LEAST_RELATIVE_LOG))
 
 
 def _at(move: Array, rows: Any) -> Array:

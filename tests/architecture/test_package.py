@@ -47,7 +47,7 @@ MANY_PARAMETERS |= {"n_experts_table", "n_experts_test", "trajectories"}
 MANY_PARAMETERS |= {"likelihood_ratio_test", "cross_val_predict_interval"}
 MANY_PARAMETERS |= {"treatment_effects"}
 MANY_PARAMETERS |= {"aic", "bic", "icl", "responsibilities", "score", "score_samples"}
-MANY_PARAMETERS |= {"predict_dist", "predict_interval", "predict_quantile", "sample"}
+MANY_PARAMETERS |= {"predict", "predict_dist", "predict_interval", "predict_quantile", "sample"}
 MANY_PARAMETERS |= {"distal_outcome"}
 MANY_PARAMETERS |= {f"from_{source}" for source in ("arrays", "parquet")}
 

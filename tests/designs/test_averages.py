@@ -15,6 +15,7 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -433,3 +434,16 @@ def test_intervals_cover_as_they_say_with_the_right_kind_of_weights():
     ]
     assert 0.92 < shares[0] < 0.97
     assert shares[1] < 0.4
+
+
+def test_predictions_in_series_know_how_precise_earlier_means_are():
+    rng = np.random.default_rng(0)
+    regime, n = np.repeat([0, 1] * 10, 10), rng.choice([1.0, 25.0], 200)
+    X, y = rng.normal(size=(200, 1)), regime - 0.5 + rng.normal(size=200) / np.sqrt(n)
+    moe = MixtureOfExpertsRegressor(2, gate="markov", gate_features=[], random_state=0)
+    moe.fit(X, y, var_weights=n)
+    mean = moe.predict_dist(X, y=y, var_weights=n).mean
+    assert_allclose(moe.predict(X, y=y, var_weights=n), mean)
+    assert moe.score(X, y, var_weights=n) == pytest.approx(r2_score(y, mean, sample_weight=n))
+    with pytest.warns(FitMismatchWarning, match="no var_weights"):
+        assert np.abs(moe.predict(X, y=y) - mean).max() > 0.1

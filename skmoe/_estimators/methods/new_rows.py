@@ -377,6 +377,8 @@ class NewRowsMixin:
             self._check_known(given, gate_proba)
         elif has_past and gate_proba is None:
             self._check_series(given)
+        if has_target:
+            self._warn_of_missing("predict", given, "var_weights")
         rows = self._checked(given, has_target)
         is_known = gate_proba is not None or (has_target and rows.weight.any())
         if self._last_time is not None and not is_known:

@@ -37,6 +37,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         y: Any = None,
         units: Any = None,
         time: Any = None,
+        var_weights: Any = None,
     ) -> Array:
         """Mean of y for each row, given its features and, in a series, earlier rows.
 
@@ -60,6 +61,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             from its own y. None if nothing is known.
         units, time : array-like of shape (n_samples,), default=None
             Units of the rows, and their order, as in `fit`; for series and `random_features` only.
+        var_weights : array-like of shape (n_samples,), default=None
+            Numbers of values of which each known y is the mean, as in `fit`; None for one.
 
         Returns
         -------
@@ -71,7 +74,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         ValueError
             If an expert never has the event (`family="never"`), since the mean is infinite.
         """
-        given = Rows(X, y, offset=offset, unit=units, time=time)
+        given = Rows(X, y, offset=offset, unit=units, time=time, n_values=var_weights)
         rows, *known = self._with_gate(given, gate_proba)
         self._check_mean()
         return self._squeeze_outputs(self._fitted.predict(rows.X, rows.offset, *known).T)
@@ -141,7 +144,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             given = Rows(X, y, sample_weight, offset, units, time=time)
             return self._concordance(self._checked(given, has_target=True), given)
         self._warn_of_missing("score", Rows(X, y, offset=offset), "offset")
-        past = self._past(y, units, time)
+        past = self._past(y, units, time) | {"var_weights": var_weights}
         if var_weights is not None:
             weight = 1.0 if sample_weight is None else sample_weight
             sample_weight = np.multiply(weight, var_weights)

@@ -18,6 +18,7 @@ from sklearn.linear_model import Ridge
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.exceptions import FitMismatchWarning
 from support.expert_kinds import KINDS_OF_FITS, draw, options_of
 from support.fits import fit_quietly, fixed_penalties
 from support.refusals import assert_refused, refusal
@@ -431,3 +432,14 @@ def test_fits_of_estimators_are_not_continued():
     moe = fit_quietly(mixture(expert="tree"), X, y).set_params(expert="linear")
     message = refusal(moe.partial_fit, X, y)
     assert_refused(message, "partial_fit continues", "linear experts", "clone")
+
+
+def test_batches_without_what_the_fit_had_are_warned_of_or_refused():
+    rng = np.random.default_rng(0)
+    X, log_time = rng.normal(size=(80, 2)), rng.normal(size=80)
+    y = rng.poisson(np.exp(log_time)).astype(float)
+    moe = MixtureOfExpertsRegressor(1, family="poisson").fit(X, y, offset=log_time)
+    with pytest.warns(FitMismatchWarning, match="partial_fit got no offset"):
+        moe.partial_fit(X, y)
+    moe.set_params(family="normal").fit(X, y, var_weights=np.full(80, 2.0))
+    assert_refused(refusal(moe.partial_fit, X, y), "partial_fit", "var_weights", "fit(X, y")

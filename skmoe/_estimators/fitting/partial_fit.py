@@ -78,6 +78,7 @@ def fit_batch(
         rows, searches = data.rows, tuple(penalty.search for penalty in params.penalties)
     else:
         _check_continued(estimator)
+        estimator._warn_of_missing("partial_fit", given, "offset", "units")
         rows, searches = estimator._checked(given, has_target=True), state.penalty_searches
     if rows.y.dtype.kind == "f" and np.isnan(rows.y).any():
         conflicts.check_conflicts(
@@ -134,6 +135,11 @@ def fit_batch(
 def _check_continued(estimator: Any) -> None:
     """What `partial_fit` continues has the same number of experts, and parts for streams."""
     mixture, number = estimator._fitted.mixture, estimator.n_experts_
+    if "var_weights" in estimator._row_arguments:
+        raise ValueError(
+            "partial_fit takes no var_weights, with which the estimator has been fitted. Fit it "
+            "again to all rows, with fit(X, y, var_weights=...)."
+        )
     for part in (mixture.gate, mixture.experts):
         if not part.is_linear or part.needs_all_rows:
             raise ValueError(

@@ -259,7 +259,7 @@ class Experts(LinearPart):
         self.flat, self.start = np.zeros((2, self.size))
         self.scale_index = np.full((self.n_experts, self.n_outputs), -1)
         owners, of_slopes = [], []  # expert and output of each vector of slopes of a mean
-        for k, number, t, _, where in self.blocks:
+        for k, number, t, role, where in self.blocks:
             family, last = self.by_output[k][number], where.stop - 1
             n_means, is_joint = family.roles.count(MEAN), family.couples_outputs
             self.start[last] = starts[k][number][t]
@@ -277,6 +277,7 @@ class Experts(LinearPart):
                 unit = self.unit_variance[k, output]
                 low = np.log(floor[output] * unit)
                 high += np.log(max(unit, 1.0)) * family.widens_bounds
+            high += np.log(family.factors_on_features[0]) * (role == DISPERSION)
             self.lower[last], self.upper[last], self.flat[last] = low, high, family.flat_margin
         self.slope_owners = np.array(owners, dtype=int).reshape(-1, 2).T
         self.own_scales = np.full(self.size, -1)
@@ -285,7 +286,9 @@ class Experts(LinearPart):
         for group in self.groups if self.dispersion_columns else ():
             if DISPERSION in group.roles:
                 last = group.index[group.roles.index(DISPERSION)][:, -1]
-                group.set_limits(Limits(self.lower[last], self.upper[last], outermost))
+                at_means, *factors = group.family.factors_on_features
+                above = np.log(factors) - np.log(at_means)
+                group.set_limits(Limits(self.lower[last], self.upper[last], outermost, above))
 
     def _set_shared(self, slopes: Any, shared_effects: bool, have_slope: Any) -> None:
         """Sets the coordinate of each coefficient among those that are estimated."""

@@ -222,9 +222,9 @@ def _sums(weighted: Array, design: Any) -> Array:
     return product(weighted, design)
 
 
-# How far beyond the bounds at the means of the features log dispersions of rows can lie: of those
-# of a fit, and of new ones.
-MARGINS_OF_ROWS, MARGINS_OF_NEW_ROWS = np.log([[1e6, 5.0], [1e9, 10.0]])
+# How far below the bound at the means of the features log dispersions can lie: those of rows of a
+# fit, and of new ones.
+MARGINS_BELOW = np.log([1e6, 1e9])
 
 # Most columns of which the outermost rows are also those of sums and differences of two columns.
 MAX_PAIRED_COLUMNS = 20
@@ -236,6 +236,7 @@ class Limits(NamedTuple):
     low: Array  # at the means of the features, (P,)
     high: Array
     rows: Array  # outermost rows of the fit, (R, e)
+    above: Array  # how far above the bound those of a fit, and of new rows, can lie, (2,)
 
 
 def outermost_rows(columns: Array) -> Array:
@@ -307,9 +308,9 @@ class Group:
         if bound < np.inf:
             etas[0] = np.clip(etas[0], -bound, bound)
         if self.limits is not None:
-            t, (below, above) = self.roles.index(DISPERSION), MARGINS_OF_NEW_ROWS
-            low, high = self.limits.low[:, None, None], self.limits.high[:, None, None]
-            etas[t] = np.clip(etas[t], low - below, high + above)
+            t, limits = self.roles.index(DISPERSION), self.limits
+            low, high = limits.low - MARGINS_BELOW[1], limits.high + limits.above[1]
+            etas[t] = np.clip(etas[t], low[:, None, None], high[:, None, None])
         if data.rows.log_n is not None and self.family.is_dispersion_model:
             etas[1] = etas[1] - data.rows.log_n
         return etas
@@ -322,7 +323,7 @@ class Group:
         assert self.limits is not None
         own, limits = theta[:, self.index[self.roles.index(DISPERSION)]], self.limits
         change, level = own[..., :-1] @ limits.rows.T, own[..., -1]
-        below, above = MARGINS_OF_ROWS
+        below, above = MARGINS_BELOW[0], limits.above[0]
         low, high = limits.low - level - below, limits.high - level + above
         return np.stack([change.min(axis=-1) / low, change.max(axis=-1) / high])
 
@@ -332,7 +333,7 @@ class Group:
         t, limits = self.roles.index(DISPERSION), self.limits
         rows = np.append(limits.rows, np.ones((len(limits.rows), 1)), axis=1)
         logs = theta[:, self.index[t]].swapaxes(0, 1) @ rows.T
-        below, above = MARGINS_OF_ROWS
+        below, above = MARGINS_BELOW[0], limits.above[0]
         room = [logs - limits.low[:, None, None] + below, limits.high[:, None, None] + above - logs]
         normals = np.zeros((2 * len(rows), self.coordinates.shape[1]))
         normals[:, self.slices[t]] = np.vstack([-rows, rows])

@@ -88,6 +88,9 @@ class Family(ABC):
     is_dispersion_model: ClassVar[bool] = False
     # Whether the largest scale is relative to the variance of y.
     widens_bounds: ClassVar[bool] = True
+    # Factors of the largest dispersion where it depends on features: at their means, in the rows of
+    # a fit, and in new ones.
+    factors_on_features: ClassVar[tuple[float, float, float]] = (1.0, 5.0, 10.0)
     # Whether the distribution has a density, and values at which it has positive probability
     # instead. At the atoms of one expert the densities of the others are zero.
     is_continuous: ClassVar[bool] = True

@@ -126,6 +126,8 @@ class LogNormal(Positive):
     n_moving: ClassVar[int] = 2
     max_step: ClassVar[float] = np.inf
     log_dispersion_bounds = ((LOG_VARIANCE_BOUNDS[0], MAX_LOG_VARIANCE_OF_LOGS),)
+    # The mean of y is larger than the median by the exponential of half of the variance.
+    factors_on_features = (0.04, 0.2, 0.4)
 
     def start(self, y: Array, weight: Array) -> Array:
         """Mean and log variance of the logarithms."""

@@ -118,6 +118,7 @@ class Weibull(Positive):
     max_predictor: ClassVar[float] = 200.0
     n_moving: ClassVar[int] = 2
     log_dispersion_bounds = LogNormal.log_dispersion_bounds
+    factors_on_features = LogNormal.factors_on_features
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information, with that about both."""
@@ -191,6 +192,7 @@ class LogLogistic(Positive):
     # The mean is finite up to a root of the dispersion of one.
     log_dispersion_bounds = ((LogNormal.log_dispersion_bounds[0][0], float(np.log(0.9))),)
     widens_bounds: ClassVar[bool] = False
+    factors_on_features = (0.9, 1.0, 1.1)
 
     def start(self, y: Array, weight: Array) -> Array:
         """Mean of the logarithms, and the dispersion with their variance."""

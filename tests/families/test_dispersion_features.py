@@ -158,3 +158,15 @@ def test_outputs_have_the_standard_errors_of_separate_fits():
         alone = apart[int(term.response[1:])]
         names = [other.name for other in alone.terms]
         assert_allclose(error, alone.standard_errors[names.index(term.name)], rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["lognormal", "weibull", "loglogistic"])
+def test_means_of_rows_of_a_fit_stay_near_its_largest_y(family):
+    """A large dispersion of logarithms has a huge mean, also where its expert is improbable."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(300, 3))
+    mean = np.exp(0.3 * X[:, 0] + np.where(X[:, 1] > 0, 1, -0.5))
+    y = rng.gamma(2, mean / 2)
+    options = {"dispersion_features": [1], "random_state": 0}
+    moe = fit_quietly(MixtureOfExpertsRegressor(3, family=family, **options), X, y)
+    assert moe.predict(X).max() < 2.0 * y.max()

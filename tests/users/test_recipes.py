@@ -273,3 +273,11 @@ def test_the_kernel_regression_is_a_ridge_regression_on_its_features(weighted):
     features = kernel.transform(X)
     ridge = Ridge().fit(features, y, sample_weight=weight)
     assert_allclose(kernel.predict(X), ridge.predict(features), rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_other", [0, 1, 8])
+def test_stacks_take_a_target_with_next_to_one_value(n_other):
+    X, y = np.random.default_rng(0).normal(size=(60, 2)), np.ones(60)
+    y[:n_other] = 2.0
+    moe = recipes.strong_regressor(effort="fast").fit(X, y)
+    assert_allclose(moe.predict(X).mean(), y.mean(), atol=0.05)

@@ -497,9 +497,13 @@ def models_of_values(models: Iterable[Any]) -> list[bool]:
 
 
 def few_values(y: Array, weight: Array) -> tuple[float, ...]:
-    """The values of one output (m, n), if they are few; none otherwise."""
-    values = np.unique(y)
-    few = len(y) == 1 and len(values) <= Ordinal.max_values
+    """The values of one output (m, n), if they are few; none otherwise.
+
+    Two of them must be so frequent that every fold has both.
+    """
+    values, codes = np.unique(y[0], return_inverse=True)
+    is_sure = (np.bincount(codes, weight) >= MIN_ROWS).sum() > 1
+    few = len(y) == 1 and len(values) <= Ordinal.max_values and is_sure
     return tuple(values.tolist()) if few and weight.sum() >= MIN_ROWS * len(values) else ()
 
 

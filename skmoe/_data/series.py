@@ -24,6 +24,13 @@ def make_series(codes: Array, weight: Array) -> Units:
     return series._replace(weight=np.maximum.reduceat(weight, series.starts))
 
 
+def weight_of_series(codes: Array, weight: Array) -> Array:
+    """For each row the weight of its series, (n,), whose codes may be in any order."""
+    largest = np.zeros(codes.max(initial=-1) + 1)
+    np.maximum.at(largest, codes, weight)
+    return largest[codes]
+
+
 def cut_series(codes: Array, length: int) -> Array:
     """Numbers of pieces of at most so many rows, from the numbers of the series of rows."""
     series = make_units(codes)
@@ -71,15 +78,14 @@ def ranks_in_time(units: Array | None, time: Array | None, n_rows: int) -> tuple
 
 def check_weights_of_units(codes: Array, weight: Array, reason: str) -> None:
     """The rows of a unit must have one weight, where the model has a reason."""
-    largest = np.zeros(codes.max(initial=-1) + 1)
-    np.maximum.at(largest, codes, weight)
-    differs = weight != largest[codes]
+    largest = weight_of_series(codes, weight)
+    differs = weight != largest
     if differs.any():
         row = int(differs.argmax())
         raise ValueError(
             f"sample_weight must be equal in all rows of a unit with {reason}, since it counts "
             f"units; row {row} has {weight[row]:g}, and another row of its unit "
-            f"{largest[codes[row]]:g}. For rows that should not count, set y to NaN."
+            f"{largest[row]:g}. For rows that should not count, set y to NaN."
         )
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from scipy.special import entr
 
 from skmoe._data.rows import Rows
+from skmoe._data.series import weight_of_series
 from skmoe._inference import inference as results
 from skmoe._inference import labels
 from skmoe._inference.coefficients import blocks_of_gate, indicator_columns
@@ -318,7 +319,9 @@ def fit_statistics(
     odds = odds if n_experts > 1 else np.full(1, np.nan)
     entropy = 0.0 + float(entr(resp).sum(axis=0) @ weight)  # not -0.0 for one expert
     largest = total * np.log(n_experts) if n_experts > 1 else np.nan
-    n, log_n, deviance = float(n_parameters), np.log(total), -2.0 * log_density @ weight
+    # Known experts of rows of series without y, whose weight is zero, are part of the likelihood.
+    counted = weight if rows.series is None else weight_of_series(rows.series, weight)
+    n, log_n, deviance = float(n_parameters), np.log(total), -2.0 * log_density @ counted
     numbers = {
         "log_likelihood": -0.5 * deviance,
         "n_parameters": n,

@@ -206,6 +206,19 @@ def test_experts_are_known_also_where_y_is_missing():
     assert_allclose(resp, passes.all, atol=1e-9)
 
 
+def test_criteria_have_the_experts_that_are_known_where_y_is_missing():
+    y, given = with_holes(Y, 3), DATA.series | {"known_experts": KNOWN}
+    moe = fit_quietly(regressor(max_iter=20), X, y, **given)
+    weight = 1.0 + np.isin(DATA.units, DATA.units[:1])  # copies of a series
+    for own in ({}, {"sample_weight": weight}):
+        total = moe.score_samples(X, y, **given) @ own.get("sample_weight", np.ones(len(y)))
+        aic = 2.0 * (moe.n_parameters_ - total)
+        assert moe.aic(X, y, **given, **own) == pytest.approx(aic)
+        facts = moe.summary(X, y, **given, **own).facts
+        assert float(facts["log-likelihood"]) == pytest.approx(total, rel=1e-5)
+        assert float(facts["AIC"]) == pytest.approx(aic, rel=1e-5)
+
+
 @pytest.mark.parametrize("missing", [None, np.nan, object, "string", "category"])
 def test_missing_classes_are_those_of_any_library(missing):
     gone, y = np.arange(len(Y)) % 5 == 0, CLASSES.astype(object)

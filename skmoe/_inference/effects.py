@@ -359,16 +359,19 @@ def predictions_of(
     else:
         errors = replicates.std(axis=0, ddof=1)
     limits = np.empty((2, *values.shape))
-    largest = np.ravel(quantity.times) if quantity.what == "restricted_mean" else np.ones(1)
+    # Means until a time have its scale, and none until zero or a negative time.
+    is_scaled = quantity.what == "restricted_mean" and quantity.times > 0.0
+    largest = np.ravel(np.where(is_scaled, quantity.times, 1.0))
     for output in range(values.shape[2]):
         own, error = values[..., output] / largest, errors[..., output] / largest
         drawn = None if replicates is None else replicates[..., output] / largest
         name = quantity.scale(fitted, output)
-        if name == "logit" and not ((own >= 0.0) & (own <= 1.0)).all():
+        # What is certain, such as survival until 0, has no scale.
+        is_certain = error == 0.0
+        if name == "logit" and not (is_certain | (own >= 0.0) & (own <= 1.0)).all():
             name = ""  # of ratings
         ends = results.limits_on_scale(name, own, error, level, drawn)
-        # What is certain, such as survival until 0, has no scale.
-        ends = np.where(error[..., None] == 0.0, own[..., None], ends)
+        ends = np.where(is_certain[..., None], own[..., None], ends)
         limits[..., output] = np.moveaxis(ends * largest[:, None], -1, 0)
     names = "estimate", "standard error", "lower", "upper"
     return dict(zip(names, map(np.ravel, (values, errors, *limits)), strict=True))

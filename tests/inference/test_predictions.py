@@ -149,6 +149,18 @@ def test_several_times_are_a_level_of_the_index():
     assert_allclose(found.xs(2.0, level="time"), one)
 
 
+@pytest.mark.parametrize("time", [0.0, -2.0])
+def test_means_until_zero_or_earlier_do_not_change_those_until_later_times(time):
+    times, until = [time, 0.05], {"what": "restricted_mean"}
+    found = of_times().predictions(NEW, **until, time=times)
+    assert_allclose(found.xs(time, level="time"), [[time, 0, time, time]] * 2)
+    one = of_times().predictions(NEW, **until, time=0.05)
+    assert_allclose(found.xs(0.05, level="time"), one)
+    found = of_two().predictions([[0.0]], **until, time=times)
+    assert (found["lower"] < found["estimate"]).all()
+    assert (found["estimate"] < found["upper"]).all()
+
+
 def test_probabilities_of_classes_stay_between_zero_and_one():
     is_large = (TIMES > 3).astype(int)
     moe = MixtureOfExpertsClassifier(2, n_init=1, random_state=0).fit(X, is_large)

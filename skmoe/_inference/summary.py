@@ -289,7 +289,7 @@ class FitStatistics(NamedTuple):
     """How well a mixture fits weighted rows, and how clearly these belong to experts."""
 
     n_rows: float  # sum of the weights
-    n_units: int | None  # None for a unit of each row
+    n_units: float | None  # sum of their weights; None for a unit of each row
     numbers: dict[str, float]  # columns of `NExpertsTable`
     # Of each expert: "rows", its responsibilities summed over the weighted rows; "share" of the
     # rows or units by their responsibilities; "mean_probability" of those of which it has the
@@ -306,10 +306,9 @@ def fit_statistics(
     Weights, which are equal in the rows of a unit, may be numbers of units.
     """
     resp, log_density = posterior
-    weight, row_weight, n_units = rows.weight, rows.weight, None
+    weight = row_weight = rows.weight
     if rows.unit is not None:
-        n_units = len(log_density)
-        weight, row_weight = np.ones(n_units), np.bincount(rows.unit, rows.weight)
+        weight, row_weight = np.ones(len(log_density)), np.bincount(rows.unit, rows.weight)
         if counts_units:
             weight = row_weight / np.bincount(rows.unit)
     n_experts, total = len(resp), float(weight.sum())
@@ -341,7 +340,7 @@ def fit_statistics(
     }
     return FitStatistics(
         float(rows.weight.sum()),
-        n_units,
+        None if rows.unit is None else total,
         {name: float(value) for name, value in numbers.items()},
         {
             "rows": resp @ row_weight,
@@ -460,7 +459,7 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
         facts["rows"] = f"{statistics.n_rows:g}"
         n_units = n_units if statistics.n_units is None else statistics.n_units
     if n_units is not None:
-        facts["units"] = f"{n_units}"
+        facts["units"] = f"{n_units:.10g}"
     correlation = getattr(estimator, "residual_correlation_", np.nan)
     if np.isfinite(correlation):
         facts["correlation in units"] = f"{correlation:.2f}"

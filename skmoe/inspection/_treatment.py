@@ -431,6 +431,7 @@ class _Observed(NamedTuple):
     chance: Array  # of the treatment
     rows: Rows
     seen: Array  # inverse of the probability that y is known, and zero where it is not
+    copies: Array  # number of rows, or of units, that each one stands for
 
     def mean(self, treats: Any, among: Any = True) -> tuple[float, Array]:
         """Mean of y among some rows under a rule of treatment, and what each row adds, (n,)."""
@@ -443,28 +444,30 @@ class _Observed(NamedTuple):
         return value, share * (self.y - value)
 
     def error(self, influence: Array) -> float:
-        """Standard error, by the sums over units; weights count rows."""
-        if self.rows.unit is not None:
-            return float(np.linalg.norm(np.bincount(self.rows.unit_codes, influence)))
-        weight = subject.row_weights(self.rows)
-        return float(np.linalg.norm(influence / np.sqrt(np.where(weight > 0.0, weight, 1.0))))
+        """Standard error, by the sums over units."""
+        own = np.bincount(self.rows.unit_codes, influence / np.sqrt(self.copies))
+        return float(np.linalg.norm(own))
 
 
 def _observed(
     mixture: Any, rows: Rows, at_time: tuple[str, float] | None, is_treated: Array, chance: Array
 ) -> _Observed:
     """Outcomes of rows, or what is known of them at a time."""
+    weight = subject.row_weights(rows)
+    # Weights count units with random effects, and otherwise rows, also those of a unit.
+    is_counted = rows.unit is None or hasattr(mixture, "random_covariance_")
+    copies = np.where(is_counted & (weight > 0.0), weight, 1.0)
     if at_time is None:
         y = subject.observed_target(mixture, rows.y, int(is_classifier(mixture)))
-        return _Observed(y, is_treated, chance, rows, np.ones(rows.n_rows))
+        return _Observed(y, is_treated, chance, rows, np.ones(rows.n_rows), copies)
     name, time = at_time
     end, event = times_and_events("treatment_effects with cv", rows.y)
-    table, until = EventTable.of(end, event, subject.row_weights(rows)), np.minimum(end, time)
+    table, until = EventTable.of(end, event, weight), np.minimum(end, time)
     y, is_later, share = until, end >= time, table.observed_share(until, before=True)
     if name == "sf":
         is_later = end > time
         y, share = is_later.astype(float), np.where(is_later, table.observed_share(time), share)
-    return _Observed(y, is_treated, chance, rows, (event | is_later) / share)
+    return _Observed(y, is_treated, chance, rows, (event | is_later) / share, copies)
 
 
 def _held_out(

@@ -402,6 +402,30 @@ def test_a_weight_of_two_is_the_row_twice(has_units):
             assert_allclose(table[name], of_repeated[name], rtol=1e-4)
 
 
+def test_with_random_effects_a_weight_of_two_is_the_unit_twice():
+    weight = 1.0 + (UNITS % 4 == 0)
+    copies = np.append(np.arange(len(X)), np.flatnonzero(weight == 2.0))
+    other = np.append(UNITS, 1000 + UNITS[weight == 2.0])
+    moe = MixtureOfExpertsRegressor(
+        1, random_features=[], alpha=0.1, dispersion_prior=0.0, max_iter=50
+    )
+    found = []
+    for rows, given in (
+        (np.arange(len(X)), {"units": UNITS, "sample_weight": weight}),
+        (copies, {"units": other}),
+    ):
+        table, y = X.iloc[rows].reset_index(drop=True), Y.to_numpy()[rows]
+        own = fit_quietly(clone(moe), table, y, **given)
+        cv = list(PredefinedSplit(UNITS[rows] % 2).split())
+        found.append(treatment_effects(own, table, y, treatment="drug", cv=cv, **given))
+    weighted, repeated = found
+    assert_allclose(weighted.policies.mean, repeated.policies.mean)
+    for name in ("mean_error", "difference_error"):
+        assert_allclose(weighted.policies[name], repeated.policies[name])
+    errors = [each.calibration.observed_error for each in found]
+    assert_allclose(*errors)
+
+
 def test_rows_of_a_unit_count_together():
     """Units of equal rows have the errors of one row each."""
     index = np.repeat(np.arange(len(X)), 2)

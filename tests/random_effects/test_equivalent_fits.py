@@ -44,6 +44,15 @@ def test_copies_of_a_row_in_a_unit_are_several_rows():
     assert moe.lower_bound_ * 2 * N == pytest.approx(densities.sum(), abs=1e-8)
 
 
+def test_summaries_count_units_as_the_criteria_do():
+    given = {"units": UNITS, "sample_weight": 1.0 + (UNITS < 10)}
+    moe = regressor(1, **ML).fit(X, Y, **given)
+    facts = moe.summary(X, Y, **given).facts
+    assert float(facts["units"]) == len(np.unique(UNITS)) + 10
+    extra = moe.bic(X, Y, **given) - moe.aic(X, Y, **given)
+    assert (np.log(float(facts["units"])) - 2.0) * moe.n_parameters_ == pytest.approx(extra)
+
+
 def test_rows_whose_y_is_missing_contribute_nothing():
     missing = (np.random.default_rng(0).random(N) < 0.2) | (UNITS == 3)
     holes, kept = np.where(missing, np.nan, Y), ~missing

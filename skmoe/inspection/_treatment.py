@@ -459,7 +459,9 @@ def _observed(
     copies = np.where(is_counted & (weight > 0.0), weight, 1.0)
     if at_time is None:
         y = subject.observed_target(mixture, rows.y, int(is_classifier(mixture)))
-        return _Observed(y, is_treated, chance, rows, np.ones(rows.n_rows), copies)
+        seen = ~np.isnan(y)  # some visits of a unit may be missing
+        y = np.where(seen, y, 0.0)
+        return _Observed(y, is_treated, chance, rows, seen.astype(float), copies)
     name, time = at_time
     end, event = times_and_events("treatment_effects with cv", rows.y)
     table, until = EventTable.of(end, event, weight), np.minimum(end, time)

@@ -426,6 +426,23 @@ def test_with_random_effects_a_weight_of_two_is_the_unit_twice():
     assert_allclose(*errors)
 
 
+def test_held_out_rows_whose_y_is_missing_contribute_nothing():
+    is_missing = np.arange(len(X)) % 7 == 0
+    moe = MixtureOfExpertsRegressor(1, random_features=[], alpha=0.1, max_iter=50)
+    found = []
+    for rows in (np.arange(len(X)), np.flatnonzero(~is_missing)):
+        table, y = X.iloc[rows], Y.mask(is_missing).to_numpy()[rows]
+        own = fit_quietly(clone(moe), table, y, units=UNITS[rows])
+        given = {"units": UNITS[rows], "cv": list(PredefinedSplit(UNITS[rows] % 2).split())}
+        found.append(treatment_effects(own, table, y, treatment="drug", **given))
+    with_holes, known = found
+    for name in ("mean", "mean_error", "difference", "difference_error"):
+        assert_allclose(with_holes.policies[name], known.policies[name], rtol=1e-6)
+    for name in ("observed", "observed_error"):
+        assert_allclose(with_holes.calibration[name], known.calibration[name], rtol=1e-6)
+    assert np.isfinite(with_holes.policies.mean).all()
+
+
 def test_rows_of_a_unit_count_together():
     """Units of equal rows have the errors of one row each."""
     index = np.repeat(np.arange(len(X)), 2)

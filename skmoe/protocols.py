@@ -123,7 +123,7 @@ class LinearPredictor:
 
     is_dispersion: ClassVar[bool] = False
     is_in_heading: ClassVar[bool] = False
-    # Whether zero is a hypothesis about the coefficients.
+    # Whether zero is a hypothesis about the coefficients, of a dispersion about its slopes.
     is_tested: ClassVar[bool] = True
 
     parameter: str = ""

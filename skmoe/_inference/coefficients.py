@@ -103,14 +103,17 @@ def list_coefficients(
     index, size, start = {term: i for i, term in enumerate(terms)}, len(terms), 0
     values = []
     found: dict[str, Exponentials] = {}
-    is_variance = np.zeros(size, dtype=bool)
+    is_variance, is_tested = np.zeros((2, size), dtype=bool)
     for listed in blocks:
-        if isinstance(listed.block, EffectCovariance):
-            own_variances = listed.block.is_variance[listed.position]
-            is_variance[start : start + len(listed.terms)] = own_variances
+        block, where = listed.block, slice(start, start + len(listed.terms))
+        if isinstance(block, EffectCovariance):
+            is_variance[where] = block.is_variance[listed.position]
+        # Of a log dispersion that depends on features, zero is a hypothesis about the slopes only.
+        is_log = isinstance(block, LinearPredictor) and not block.is_main and block.link == "log"
+        is_tested[where] = block.is_tested & (not is_log or listed.position > 0)
         part = listed.origin if listed.expert is None else listed.expert
         n_parts = 1 if part is None else len(labels.experts)
-        of_parts = listed.block.values(attributes, n_parts, listed.columns)
+        of_parts = block.values(attributes, n_parts, listed.columns)
         values.append(listed.select(of_parts[part or 0]))
         for measure, positions in listed.measures.items():
             for i in start + np.flatnonzero(np.isin(listed.position, positions)):
@@ -121,17 +124,15 @@ def list_coefficients(
                 own = found.setdefault(measure.name, Exponentials(*measure[:2], *none))
                 own.factor[i], own.by[i], own.power[i] = measure.factor, by, measure.power
         start += len(listed.terms)
-    sizes = [len(listed.terms) for listed in blocks]
-    references = np.repeat([listed.reference_name for listed in blocks], sizes)
     return Inference(
         terms,
         np.concatenate([np.zeros(0), *values]),  # there may be no coefficients at all
-        np.repeat([not listed.block.is_tested for listed in blocks], sizes),
+        ~is_tested,
         np.zeros(size, dtype=bool),
         [""] * size,
         gate_reference,
         exponentials=list(found.values()),
-        references=references.tolist(),
+        references=[listed.reference_name for listed in blocks for _ in listed.terms],
         blocks=blocks,
         is_variance=is_variance,
     )

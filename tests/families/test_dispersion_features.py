@@ -10,6 +10,7 @@ from skmoe import MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES
 from support.expert_kinds import GENERALIZED, example, example_target
 from support.fits import fit_quietly
+from support.refusals import assert_refused, refusal
 
 DEPENDING = ["normal", *(name for name in GENERALIZED if example(name).has_dispersion)]
 
@@ -118,6 +119,21 @@ def test_slopes_of_each_regime_are_found():
         "log(noise variance): (Intercept)",
         "log(noise variance): x1",
     }
+
+
+def test_zero_is_a_hypothesis_about_slopes_of_the_log_dispersion_only():
+    """The intercept depends on the unit of y."""
+    features, y = two_noises(100)
+    moe = MixtureOfExpertsRegressor(1, dispersion_features=[1]).fit(features, y)
+    found = moe.inference(features, y)
+    intercept, slope = found.terms[-2:]
+    assert intercept.name == "log(noise variance): (Intercept)"
+    is_tested = [True, True, True, True, False, True]
+    assert np.isfinite(found.p_values).tolist() == is_tested
+    assert np.isfinite(found.z_values).tolist() == is_tested
+    assert np.isfinite(found.standard_errors).all()
+    assert_refused(refusal(found.wald_test, [intercept]), "terms", "no hypothesis", tuple(intercept))
+    assert found.wald_test([slope]).df == 1
 
 
 def test_summary_has_factors_of_the_noise_for_a_standard_deviation():

@@ -90,12 +90,12 @@ def numbers(name: str, values: Any, remedy: str = "Convert it.") -> Array:
         ) from None
 
 
-def check_level(level: Any, may_be_none: bool = False) -> None:
-    """The level of confidence must be in (0, 1), or may be None for no intervals."""
+def check_level(level: Any, may_be_none: bool = False, name: str = "level") -> None:
+    """A confidence or probability must be in (0, 1), or may be None for no intervals."""
     is_number = isinstance(level, Real) and not isinstance(level, bool | np.bool_)
     if not ((is_number and 0.0 < level < 1.0) or (may_be_none and level is None)):
         rule = "in (0, 1), or None for no intervals" if may_be_none else "in (0, 1)"
-        raise ValueError(f"level must be {rule}; got {shown(level)}. For 95 % use 0.95.")
+        raise ValueError(f"{name} must be {rule}; got {shown(level)}. For 95 % use 0.95.")
 
 
 def check_instance(name: str, value: Any) -> None:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Self, cast
 import numpy as np
 from scipy import sparse
 
-from skmoe._data.checks import check_choice, check_real, numbers, shown
+from skmoe._data.checks import check_choice, check_level, numbers, shown
 from skmoe._data.rows import Rows
 from skmoe._inference import inference as results
 from skmoe._inference.coefficients import GATE, indicator_columns
@@ -306,7 +306,14 @@ class Quantity(NamedTuple):
         """A quantity as users give it; a single time has no axis."""
         check_choice("what", what, ("mean", "quantile", *AT_TIME))
         times = checked_times(what, time, ndim=1)
-        return cls(what, times, check_real("quantile", quantile, 0.0, 1.0))
+        prob = 0.5 if quantile is None else quantile
+        check_level(prob, name="quantile")
+        if quantile is not None and what != "quantile":
+            raise ValueError(
+                f"quantile must be None with what={what!r}; got {shown(quantile)}. Pass "
+                'what="quantile".'
+            )
+        return cls(what, times, float(prob))
 
     def of(self, fitted: FittedMixture, rows: Rows) -> Array:
         """Values (n, T, m)."""

@@ -365,7 +365,7 @@ class Inference(Result):
         *,
         what: str = "mean",
         time: Any = None,
-        quantile: float = 0.5,
+        quantile: float | None = None,
         level: float = 0.95,
         offset: Any = None,
     ) -> Any:
@@ -389,8 +389,8 @@ class Inference(Result):
             the fit.
         time : float or array-like of shape (n_times,), default=None
             One time or several, in the unit of y, for survival and restricted means.
-        quantile : float, default=0.5
-            Probability of the quantile, in (0, 1); 0.5 is the median.
+        quantile : float, default=None
+            With `what="quantile"`: its probability, in (0, 1). None for 0.5, the median.
         level : float, default=0.95
             Confidence of the intervals, in (0, 1).
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None

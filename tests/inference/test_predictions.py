@@ -186,6 +186,8 @@ def test_values_with_a_probability_of_their_own_have_no_error():
     counts = np.random.default_rng(4).poisson(3, size=200)
     found = inferred(counts, "poisson").predictions(NEW, what="quantile")
     assert found["estimate"].tolist() == [3, 3]
+    half = inferred(counts, "poisson").predictions(NEW, what="quantile", quantile=0.5)
+    assert half.equals(found)
     assert found["standard error"].isna().all()
     cured = right_censored(np.where(X["dose"] > -0.5, 5.0, 1.0 + TIMES / 9), X["dose"] <= -0.5)
     never = {"gate": "constant", "n_init": 1}
@@ -203,6 +205,11 @@ def test_other_results_and_quantities_are_refused():
         (of_times().predictions, {"what": "survival"}, "time", "unit of y"),
         (of_times().predictions, {"time": 3.0}, "time", 3.0, "survival"),
         (of_times().predictions, {"level": 95}, "level", "0.95"),
+        *(
+            (of_times().predictions, {"what": "quantile", "quantile": q}, "quantile", "0.95", q)
+            for q in (95, 0, 1, "a half", True, [0.5])
+        ),
+        (of_times().predictions, {"quantile": 0.9}, "quantile", 'what="quantile"', "mean", 0.9),
     ]
     for method, given, *words in refused:
         assert_refused(refusal(method, NEW, **given), *words)

@@ -168,10 +168,11 @@ def coefficients_of_means(estimator: Any) -> Array:
 def coefficients_of(estimator: Any, block: LinearPredictor) -> Array:
     """Intercepts and slopes, (K, V, 1 + p), of outputs, or of the logits of all classes.
 
-    Experts without linear predictor have zeros.
+    Experts without linear predictor of the mean have zeros, and those without dispersion NaN.
     """
     features = np.arange(estimator.n_features_in_)
-    values = np.nan_to_num(block.values(vars(estimator), estimator.n_experts_, features))
+    values = block.values(vars(estimator), estimator.n_experts_, features)
+    values = np.nan_to_num(values) if block.is_main else values
     if block.is_main and values.shape[1] < len(getattr(estimator, "classes_", ())):
         values = np.concatenate([np.zeros_like(values), values], axis=1)  # log odds of the second
     return values

@@ -250,8 +250,10 @@ def expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
 def _equations(
     estimator: Any, block: LinearPredictor, k: int, text_format: TextFormat
 ) -> list[str]:
-    """One equation for each output, or for each class with a logit of the expert."""
+    """One equation for each output, or class with a logit; none of what the expert lacks."""
     values = labels.coefficients_of(estimator, block)[k]
+    if np.isnan(values).any():
+        return []
     scale, responses = "logit", list(block.responses(labels.output_labels(estimator)))
     base = "" if estimator.base_ is None else f"{labels.base_term(estimator.link_)} + "
     if is_classifier(estimator):

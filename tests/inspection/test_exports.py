@@ -302,6 +302,17 @@ def test_dispersions_are_listed_where_an_expert_has_them():
             assert f"{name} {three_digits(value)}" in diagram
 
 
+@pytest.mark.parametrize("family", ["poisson", "zero", "exponential"])
+def test_experts_without_a_dispersion_have_no_equation_of_it(family):
+    y = np.random.default_rng(0).poisson(np.exp(X[:, 0])) + 0.5 * (family == "exponential")
+    other = "weibull" if family == "exponential" else "negative_binomial"
+    moe = regressor(n_experts=2, family=[family, other], dispersion_features=[0], max_iter=5)
+    first, second = export_text(fit_quietly(moe, X, y)).split("\n\n")[1:]
+    assert first.count(" = ") == 1
+    assert "dispersion" not in first
+    assert "log(dispersion) = " in second
+
+
 def test_texts_of_estimators_have_their_kind_and_gate():
     table, y = two_regimes(100)
     frame = pd.DataFrame(table, columns=NAMES)

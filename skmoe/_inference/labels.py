@@ -42,7 +42,7 @@ FIXED_POWERS = range(-4, 6)
 def format_number(value: float, digits: int = N_DIGITS, sign: str = "") -> str:
     """A number in significant digits, with its sign also if that is plus for `sign="+"`."""
     if value == 0.0 or not np.isfinite(value):
-        return f"{abs(value):.0f}"
+        return f"{value + 0.0:.0f}"  # zero has no sign
     text = f"{value:{sign}.{digits - 1}e}"
     power = int(text.partition("e")[2])
     return text if power not in FIXED_POWERS else f"{value:{sign}.{max(digits - 1 - power, 0)}f}"

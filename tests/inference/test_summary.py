@@ -416,6 +416,14 @@ def test_ratios_near_one_have_the_digits_of_their_difference_from_it(slope, text
     assert f" {text}" in str(moe.summary(rows, y))
 
 
+def test_the_log_likelihood_of_an_impossible_target_is_minus_infinity():
+    counts = np.random.default_rng(0).poisson(3.0, size=len(X)).astype(float)
+    moe = MixtureOfExpertsRegressor(1, family="poisson").fit(X, counts)
+    counts[0] = 2.5
+    facts = silently(moe.summary, X, counts).facts
+    assert (facts["log-likelihood"], facts["AIC"], facts["entropy"]) == ("-inf", "inf", "0")
+
+
 def test_estimates_without_penalties_are_maximum_likelihood():
     none = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}
     moe = fit_quietly(regressor(n_experts=2, max_iter=2, **none), X, X[:, 0])

@@ -343,6 +343,7 @@ class Expert(NamedTuple):
         return components[self.k] if len(components) == n_experts else None
 
 
+@np.errstate(all="ignore")  # such as of infinite variances; tables that are not finite are none
 def _tabulate(expert: Expert, ends: Array) -> dict[str, Any] | None:
     """The distribution of an expert as a table over its predictor, between two ends and beyond.
 
@@ -374,17 +375,16 @@ def _tabulate(expert: Expert, ends: Array) -> dict[str, Any] | None:
     n_scores = np.ceil((max(LARGEST_SCORE, -ndtri(tail)) + SCORES_BEYOND) / SCORE_STEP)
     scores = SCORE_STEP * np.arange(-n_scores, n_scores + 1.0)
     mean, points = expert.mean(rows)[:, None], [float(values[0]) for values in atoms]
-    with np.errstate(divide="ignore"):
-        if points:
-            columns = np.clip(ndtri(functions.cdf(np.array(points[:-1]), *parameters)), -8.0, 8.0)
-        elif functions.counts:
-            columns = _log_counts(functions, scores, parameters)
-        else:
-            below = functions.quantile(ndtr(scores[scores <= 0.0]), *parameters)
-            above = functions.upper_quantile(ndtr(-scores[scores > 0.0]), *parameters)
-            columns = np.hstack([below, above])
-            columns = columns if lower is None else np.log(columns)
-        table = np.hstack([mean if lower is None else np.log(mean), columns])
+    if points:
+        columns = np.clip(ndtri(functions.cdf(np.array(points[:-1]), *parameters)), -8.0, 8.0)
+    elif functions.counts:
+        columns = _log_counts(functions, scores, parameters)
+    else:
+        below = functions.quantile(ndtr(scores[scores <= 0.0]), *parameters)
+        above = functions.upper_quantile(ndtr(-scores[scores > 0.0]), *parameters)
+        columns = np.hstack([below, above])
+        columns = columns if lower is None else np.log(columns)
+    table = np.hstack([mean if lower is None else np.log(mean), columns])
     if not np.isfinite(table).all():
         return None
     unit = 0.01 if points else np.diff(columns).min() / SCORE_STEP

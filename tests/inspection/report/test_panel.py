@@ -71,6 +71,17 @@ def test_formulas_are_those_of_the_mixture(name, task):
             assert_allclose(predictor, experts[:, k], 1e-6)
 
 
+def test_experts_with_an_infinite_variance_have_formulas():
+    X = table_of("lognormal", "regressor", 60)[0]
+    y = np.exp(25.0 * np.random.default_rng(0).normal(size=len(X)))
+    moe = fit_quietly(regressor(n_experts=1, family="lognormal", alpha=0.1), X, y)
+    panel = panel_of(moe, X, y, row=ROW)
+    columns = [int(feature["label"][1:]) for feature in panel["features"]]
+    [formula] = panel["formulas"]["experts"]
+    predictor = predictor_of(formula, X[:, columns])
+    assert_allclose(np.exp(predictor + 0.5 * moe.dispersion_[0]), moe.predict(X), rtol=1e-4)
+
+
 @pytest.mark.parametrize("shift", [0.0, -3.0, 100.0])
 @pytest.mark.parametrize("spread", [0.0, 1e-3, 1.0, 1e4])
 def test_the_axis_of_the_density_holds_the_target(shift, spread):

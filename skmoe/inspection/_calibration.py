@@ -28,6 +28,9 @@ NOMINAL_COVERAGES = np.linspace(0.05, 0.95, 19)
 # Probability of the grey bands, at each point, under calibrated distributions.
 BAND_PROBABILITY = 0.95
 
+# Where classes are drawn.
+FOR_CLASSES = "For classes use sklearn.calibration.CalibrationDisplay."
+
 # The largest count that is drawn if none is given.
 MAX_COUNT = 100
 
@@ -207,9 +210,7 @@ class CalibrationDisplay(draw.Display):
             horizon is after the last time, or the experts have no predictive distribution.
         """
         estimator, X, *_ = subject.drawn_mixture(cls, estimator, X)
-        subject.check_regressor(
-            estimator, "For classes use sklearn.calibration.CalibrationDisplay."
-        )
+        subject.check_regressor(estimator, FOR_CLASSES)
         output, y = subject.check_target(estimator, target, X), stacked_outcomes(y)
         check_integer("n_bins", n_bins, least=2)
         rows, given = Rows(X, y, unit=units, time=time), {"var_weights": var_weights}
@@ -411,18 +412,18 @@ class RootogramDisplay(draw.Display):
         ImportError
             If matplotlib is not installed.
         TypeError
-            If the estimator does not end in a mixture of experts.
+            If the estimator does not end in a mixture of experts for regression.
         ValueError
             If the mixture has no distribution of counts, y does not hold one for each row, the
             output is missing or unknown, or an option is invalid.
         """
         estimator, X, *_ = subject.drawn_mixture(cls, estimator, X)
-        is_one, distribution = len(output_labels(estimator)) == 1, None
-        if hasattr(estimator, "predict_dist"):
-            output = subject.check_target(estimator, target, X)
-            rows = Rows(X, y, unit=units, time=time)
-            distribution = subject.observed_distribution(estimator, rows, output, offset)
-        if distribution is None or not distribution.is_count:
+        subject.check_regressor(estimator, FOR_CLASSES)
+        output = subject.check_target(estimator, target, X)
+        is_one = len(output_labels(estimator)) == 1
+        rows = Rows(X, y, unit=units, time=time)
+        distribution = subject.observed_distribution(estimator, rows, output, offset)
+        if not distribution.is_count:
             raise ValueError(
                 "RootogramDisplay needs experts that are all families of counts; got family="
                 f'{getattr(estimator, "family", None)!r}. Use family="poisson" or '

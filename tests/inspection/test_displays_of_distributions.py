@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from skmoe import MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import left_censored, right_censored
 from skmoe.distributions import GammaComponents, PointMassComponents, predictive_distribution
 from skmoe.inspection import CalibrationDisplay, RootogramDisplay, SurvivalDisplay
@@ -187,6 +187,15 @@ def test_counts_that_are_all_observed_are_numbers_also_as_bounds(inflated):
     event[0] = False
     message = refusal(RootogramDisplay.from_estimator, moe, X, right_censored(y, event))
     assert_refused(message, "RootogramDisplay needs values of y", "censored", "SurvivalDisplay")
+
+
+@pytest.mark.parametrize("display", [RootogramDisplay, CalibrationDisplay])
+def test_classes_have_displays_of_their_own(inflated, display):
+    _, X, y = inflated
+    moe = MixtureOfExpertsClassifier(1).fit(X, y > 0)
+    message = refusal(display.from_estimator, moe, X, y > 0)
+    assert_refused(message, "estimator must be a regressor", "MixtureOfExpertsClassifier")
+    assert message.endswith("For classes use sklearn.calibration.CalibrationDisplay.")
 
 
 @pytest.mark.parametrize("wrong", [0.5, -1.0, np.inf, np.nan])

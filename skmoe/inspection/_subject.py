@@ -390,7 +390,7 @@ def check_table(estimator: Any, X: Any) -> Any:
     """Rows for the estimator: a data frame as it is, a CSC array, or an array of numbers."""
     if not hasattr(X, "columns"):
         X = check_array(X, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False)
-    gate_of_features(estimator, index_rows(X, [0]))  # raises for other columns or names
+    gate_of_features(estimator, index_rows(X, slice(1)))  # raises for other columns, or no rows
     return sparse.csc_array(X) if sparse.issparse(X) else X
 
 

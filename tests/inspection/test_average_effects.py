@@ -24,7 +24,7 @@ from sklearn.preprocessing import (
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import right_censored
 from skmoe.exceptions import OptionWarning
-from skmoe.inspection import average_effects
+from skmoe.inspection import average_effects, export_text
 from skmoe.recipes import mixture_of
 from support.fits import (
     ALL_CASES,
@@ -373,6 +373,15 @@ def test_wrong_arguments_are_refused():
     inference = other.inference(X, 100.0 * Y + 7.0)
     message = refusal(average_effects, moe, X, inference=inference)
     assert_refused(message, "inference must be that of this mixture", "estimates", "moe.inference")
+
+
+@pytest.mark.parametrize("function", [average_effects, export_text])
+def test_a_table_without_rows_has_the_error_of_predict(function):
+    table = pd.DataFrame(X).add_prefix("x")
+    moe = MixtureOfExpertsRegressor(1).fit(table, Y)
+    expected = refusal(moe.predict, table.iloc[:0])
+    assert "0 sample(s)" in expected
+    assert refusal(function, moe, X=table.iloc[:0]) == expected
 
 
 def test_effects_on_an_infinite_mean_are_refused_and_those_on_the_gate_are_not():

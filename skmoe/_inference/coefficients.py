@@ -545,10 +545,8 @@ def _is_separated(
         of_gates = of_gates if mixture.gate.depends_on_features else [np.inf]
     left, found = [*information], []  # of the responses of each expert, in the order of its blocks
     for listed in blocks:
-        rows: Any = np.inf if listed.expert is None else weight[listed.expert]
-        if listed.expert is None:
-            rows = of_gates.pop(0)
-        elif listed.block.is_main:
+        rows: Any = of_gates.pop(0) if listed.expert is None else weight[listed.expert]
+        if listed.expert is not None and listed.block.is_main:
             own, left[listed.expert] = np.split(left[listed.expert], [len(listed.unit)])
             rows = np.minimum(rows, own)
         few = np.broadcast_to(rows < 1 + len(listed.columns), len(listed.unit))

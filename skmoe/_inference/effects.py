@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product, zip_longest
 from textwrap import wrap
 from typing import Any, NamedTuple, Self, cast
 
@@ -49,9 +50,8 @@ def derivative_by(
     step = np.zeros(len(fitted.mixture.first))
     step[index] = COORDINATE_STEP
     step = fitted.mixture.expanded(step)
-    ahead, behind = (
-        function(fitted._replace(theta=fitted.theta + sign * step)) for sign in (1.0, -1.0)
-    )
+    ends = fitted.theta + step, fitted.theta - step
+    ahead, behind = (function(fitted._replace(theta=theta)) for theta in ends)
     return (ahead - behind) / (2.0 * COORDINATE_STEP)
 
 
@@ -237,9 +237,7 @@ def average_effects_of(
         parts, changing = [GATE], labels.experts
     elif fitted.mixture.n_experts > 1:
         parts = [MIXTURE, *labels.experts, GATE]
-    terms = [
-        Term(part, response, name) for part in parts for response in changing for name in names
-    ]
+    terms = [Term(*each) for each in product(parts, changing, names)]
     estimates, *of_refits = np.stack(values, axis=-1).reshape(len(fits), -1)
     no_term = np.zeros(len(terms), dtype=bool)
     found = AverageEffects(terms, estimates, no_term, no_term, [""] * len(terms))
@@ -261,8 +259,7 @@ def _coordinates_of_experts(inference: Inference, n_experts: int) -> Array:
     for listed in inference.blocks:
         if listed.expert is not None:
             of_experts[listed.expert] += listed.coordinates.tolist()
-    size = max(map(len, of_experts))
-    return np.array([own + [-1] * (size - len(own)) for own in of_experts])
+    return np.array(list(zip_longest(*of_experts, fillvalue=-1))).T
 
 
 def _effects(sums: Array, on_gate: bool) -> Array:
@@ -359,12 +356,9 @@ def predictions_of(
 ) -> dict[str, Array]:
     """Estimates, errors and limits (n T m,) of a quantity of rows."""
     values = quantity.of(fitted, rows)
-    refits = [fitted._replace(theta=theta) for theta in inference.refits]
-    replicates = np.stack([quantity.of(fit, rows) for fit in refits]) if refits else None
-    if replicates is None:
-        errors = quantity.errors(inference, fitted, rows)
-    else:
-        errors = replicates.std(axis=0, ddof=1)
+    refits = [quantity.of(fitted._replace(theta=theta), rows) for theta in inference.refits]
+    replicates = np.stack(refits) if refits else None
+    errors = np.std(refits, axis=0, ddof=1) if refits else quantity.errors(inference, fitted, rows)
     limits = np.empty((2, *values.shape))
     # Means until a time have its scale, and none until zero or a negative time.
     is_scaled = quantity.what == "restricted_mean" and quantity.times > 0.0
@@ -581,9 +575,7 @@ class Explanation(Result, dict[str, Array]):
             )
         expert, change = self._switch
         exists = np.isfinite(change).all(axis=1)
-        names = [
-            self.expert_names[k] if own else None for k, own in zip(expert, exists, strict=True)
-        ]
+        names = np.where(exists, np.array(self.expert_names, dtype=object)[expert], None)
         columns = {"expert": names, **dict(zip(self.feature_names, change.T, strict=True))}
         return results.frame_of(self, columns, self.index)
 

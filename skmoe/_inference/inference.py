@@ -435,8 +435,7 @@ class Inference(Result):
                 "moe.inference(X, y).predictions(X_new)."
             )
         check_level(level)
-        given = Rows(X, None, None, offset)
-        return self.predictor(self, given, (what, time, quantile), level)
+        return self.predictor(self, Rows(X, offset=offset), (what, time, quantile), level)
 
     def to_frame(self, level: float = 0.95) -> Any:
         """A pandas frame with a row for each term.
@@ -473,8 +472,7 @@ class Inference(Result):
 def delta_method(inference: Inference, derivatives: Array) -> tuple[Array, list[str]]:
     """Covariance (E, E) of functions with derivatives (E, R), and why some have none."""
     used, unknown = _determined(inference, derivatives)
-    covariance = used @ inference.coordinates @ used.T
-    return covariance, np.where(unknown, NOT_DETERMINED, "").tolist()
+    return used @ inference.coordinates @ used.T, np.where(unknown, NOT_DETERMINED, "").tolist()
 
 
 def delta_errors(inference: Inference, derivatives: Array) -> Array:

@@ -522,9 +522,8 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
                 "The fit has stopped before the maximum of the penalised likelihood: estimates "
                 f"are up to {coefficients.max_shift:.2g} standard errors away from it. {remedy}."
             )
-        notes += [
-            f"{name}: {text}" for name, text in FOOTNOTES.items() if name in coefficients.reasons
-        ]
+        reasons = [name for name in FOOTNOTES if name in coefficients.reasons]
+        notes += [f"{name}: {FOOTNOTES[name]}" for name in reasons]
         pairs = zip(coefficients.terms, coefficients.is_dependent, strict=True)
         columns = dict.fromkeys(printable_name(term.name) for term, marked in pairs if marked)
         notes += [f"{results.DEPENDENT}: {_describe_dependence(list(columns))}"] if columns else []

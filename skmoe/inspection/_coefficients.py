@@ -421,8 +421,7 @@ def _coefficient_name(estimator: Any, y: Any, indices: Sequence[int]) -> str:
     ratios = {family.measures[0].name if family.measures else "" for family in families}
     if len(ratios) == 1 and "" not in ratios:
         return f"{ratios.pop().capitalize()} of {name}"
-    sign = "\N{MULTIPLICATION SIGN}"
-    return f"Effect on {name}" + (f", ratios: {sign}" if ratios - {""} else "")
+    return f"Effect on {name}" + (", ratios: \N{MULTIPLICATION SIGN}" if ratios - {""} else "")
 
 
 # Differences up to this number of standard deviations are pale in every picture: experts whose rows

@@ -460,8 +460,7 @@ def given_features(estimator: Any, X: Any) -> dict[str, Any]:
 
 def known_past(estimator: Any, rows: Rows) -> dict[str, Any]:
     """Arguments by which predictions of observed rows know earlier rows of their series."""
-    given = {"y": rows.y, "units": rows.unit, "time": rows.time}
-    return given if has_series(estimator) else {}
+    return {"y": rows.y, "units": rows.unit, "time": rows.time} if has_series(estimator) else {}
 
 
 def gate_of_rows(estimator: Any, rows: Rows) -> Array:
@@ -548,8 +547,7 @@ def distribution_of(
 
 def observed_distribution(estimator: Any, rows: Rows, index: int, offset: Any, **given: Any) -> Any:
     """Predictive distribution of one output of rows, which know earlier ones of their series."""
-    gate = gate_of_rows(estimator, rows)
-    return distribution_of(estimator, rows.X, index, offset, gate, **given)
+    return distribution_of(estimator, rows.X, index, offset, gate_of_rows(estimator, rows), **given)
 
 
 def predicted_survival(

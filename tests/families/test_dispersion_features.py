@@ -132,7 +132,9 @@ def test_zero_is_a_hypothesis_about_slopes_of_the_log_dispersion_only():
     assert np.isfinite(found.p_values).tolist() == is_tested
     assert np.isfinite(found.z_values).tolist() == is_tested
     assert np.isfinite(found.standard_errors).all()
-    assert_refused(refusal(found.wald_test, [intercept]), "terms", "no hypothesis", tuple(intercept))
+    assert_refused(
+        refusal(found.wald_test, [intercept]), "terms", "no hypothesis", tuple(intercept)
+    )
     assert found.wald_test([slope]).df == 1
 
 

@@ -250,8 +250,7 @@ def draw_course(report: panels.Report) -> Picture:
         "coverage": report.coverage if hasattr(estimator, "families_") else None,
     }
     seen = "Observed y and predictions from earlier rows, over the most probable groups."
-    title = "The course of one unit"
-    return draw(title, seen, CourseDisplay, estimator, report.rows, **options)
+    return draw("The course of one unit", seen, CourseDisplay, estimator, report.rows, **options)
 
 
 def _calibration(report: panels.Report, rows: Rows) -> list[Picture]:

@@ -461,8 +461,7 @@ def _controls(inputs: Inputs, feature: Feature) -> dict[str, Any]:
         return described | {"choices": feature.choices, "is_category": feature.is_category}
     low, high = (float(end) for end in feature.codes)
     grid = feature.grid(inputs.start[feature.column], N_SLICE_POINTS).tolist()
-    whole = feature.is_integer
-    return described | {"low": low, "high": high, "is_integer": whole, "grid": grid}
+    return described | {"low": low, "high": high, "is_integer": feature.is_integer, "grid": grid}
 
 
 def _shown_range(report: Report) -> list[float]:

@@ -62,6 +62,9 @@ def log_mass(count: Array, mean: Array, dispersion: Any = 0.0) -> Array:
         of_size = size / ratio * _rate(tiny * (mean - count) / excess_count, ratio)
         relative = (count - mean) / (mean * excess_count)
         of_count = mean / ratio * _rate(relative, count / mean * ratio)
+        # The rate of a count of which the ratio to the mean overflows.
+        far = positive * (np.log(positive / excess_count * excess_mean) - np.log(mean))
+        of_count = np.where(np.isfinite(of_count), of_count, far - (count - mean) / excess_mean)
         errors = _stirling_error(size + count) - _stirling_error(size) - _stirling_error(positive)
         logs = errors - of_size - of_count
         logs = logs - 0.5 * (LOG_2PI + np.log(positive) + np.log(excess_count))

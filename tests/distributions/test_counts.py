@@ -57,6 +57,8 @@ EXACT += [
     (0.5, 2.0**-5, (400, 900)),
     (3.0, 4.0, (5000, 9500)),
 ]
+# Means of which the counts are more than the largest number of times as large.
+EXACT += [(2.0**-1030, dispersion, (1, 2, 17, 400)) for dispersion in (0.0, 2.0**-10, 1.0, 1.5)]
 
 
 def exact_logs(mean, dispersion, counts):

@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
 from scipy.integrate import trapezoid
 
 from skmoe import distributions
 from skmoe.distributions import (
+    GammaComponents,
     OrdinalComponents,
     PointMassComponents,
     PredictiveDistribution,
@@ -56,6 +58,21 @@ def test_values_that_may_be_infinite_have_quantiles_and_a_restricted_mean():
     assert_allclose(dist.restricted_mean(2.0), [0.8 + 0.6 * area, area], rtol=1e-8)
     assert_array_equal(dist.restricted_mean(np.inf), dist.mean)
     assert_array_equal(np.isinf(dist.crps([1.0, 1.0])), [True, False])
+
+
+def test_scores_of_widely_dispersed_gammas_are_finite():
+    """Some of their quantiles are less than any number, next to which a tail has no integral."""
+    mean, shape = np.full((1, 1, 2), 2.0), np.array([[[0.01, 0.003]]])
+    dist = PredictiveDistribution([GammaComponents(np.ones((1, 2)), mean, shape)], np.ones((1, 2)))
+    for y in (0.0, 1e-310, 1.0):
+        energy = np.abs(dist.rvs(40_000, 0) - y).mean(axis=1)  # E|Y - y|, which the score is below
+        assert ((dist.crps([y, y]) >= 0.0) & (dist.crps([y, y]) < energy)).all()
+    for shape, tiny in ((0.01, 1e-310), (1.0, 1e-310), (2.0, 5e-324)):
+        dist = PredictiveDistribution(
+            [GammaComponents.single(*np.array([[[2.0]], [[shape]]]))], [[1.0]]
+        )
+        expected = stats.gamma.cdf(tiny, shape, scale=2.0 / shape)
+        assert_allclose(dist.cdf(tiny), expected, rtol=1e-10, atol=1e-300)
 
 
 @pytest.mark.parametrize("name", ["gamma", "gompertz", "loglogistic", "lognormal", "weibull"])

@@ -62,6 +62,13 @@ def check_random_state(random_state: Any) -> np.random.RandomState:
         ) from None
 
 
+def _check_count(name: str, value: Any) -> int:
+    """A number of draws must be a positive integer."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1; got {value!r}. Pass, say, 200.")
+    return int(value)
+
+
 class PredictiveDistribution:
     """Mixtures of components of any families, one for each row and output.
 
@@ -326,8 +333,7 @@ class PredictiveDistribution:
             Of a single output it is `logpdf`.
         """
         parts = list(self._components())
-        found = self._at(y, lambda points: joint_log_density(parts, self.correlations, points))
-        return found if self._single else found[..., 0]
+        return self._at_jointly(y, lambda at: joint_log_density(parts, self.correlations, at))
 
     def pdf(self, y: ArrayLike) -> Array:
         """Density: the exponential of `logpdf`.
@@ -542,6 +548,11 @@ class PredictiveDistribution:
             )
         return self._at(y, answer)
 
+    def _at_jointly(self, y: ArrayLike, answer: Callable[[Array], Any]) -> Array:
+        """What `answer` returns (n, q, 1) of all outputs, in the shape of y without their axis."""
+        found = self._at(y, answer)
+        return found if self._single else found[..., 0]
+
     @underflow_to_zero
     def _at(self, y: ArrayLike, answer: Callable[[Array], Array]) -> Array:
         """What `answer` returns of points (n, q, m), in the shape of y."""
@@ -601,9 +612,7 @@ class PredictiveDistribution:
 
     def _chosen(self, size: int | None, rng: np.random.RandomState) -> Array:
         """Numbers of the components (n, size) of draws."""
-        if size is not None and (not isinstance(size, (int, np.integer)) or size < 1):
-            raise ValueError(f"size must be None or an integer of at least 1; got {size!r}.")
-        shape = len(self), 1 if size is None else int(size)
+        shape = len(self), 1 if size is None else _check_count("size", size)
         levels = np.cumsum(self.weights, axis=1)
         uniform = rng.uniform(size=shape) * levels[:, -1:]
         chosen = np.sum([uniform >= level[:, None] for level in levels.T[:-1]], axis=0)
@@ -664,8 +673,8 @@ class PredictiveDistribution:
 
         Parameters
         ----------
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed values, one for each row.
+        y : array-like of shape (n_samples,), (n_samples, n_outputs) or with n_values in between
+            Observed values of all outputs for each row, or several along a second axis.
         n_draws : int, default=200
             Number of pairs of draws for each row.
         random_state : int, RandomState instance or None, default=0
@@ -673,22 +682,29 @@ class PredictiveDistribution:
 
         Returns
         -------
-        energy_score : ndarray of shape (n_samples,)
+        energy_score : ndarray of shape (n_samples,) or (n_samples, n_values)
             Scores in the units of y; smaller is better.
+
+        Raises
+        ------
+        ValueError
+            If y has another shape, or n_draws is not a positive integer.
 
         References
         ----------
         .. [1] T. Gneiting and A. E. Raftery (2007), "Strictly proper scoring rules, prediction, and
            estimation", Journal of the American Statistical Association 102, 359-378.
         """
-        rng, observed = check_random_state(random_state), np.asarray(y, dtype=float)
-        observed, total = observed.reshape(len(self), self._n_outputs), np.zeros(len(self))
-        for _ in range(n_draws):
-            one, other = (self.rvs(None, rng).reshape(observed.shape) for _ in range(2))
-            distances = (one - observed, other - observed, other - one)
-            near, far, apart = (np.linalg.norm(d, axis=1) for d in distances)
-            total += 0.5 * (near + far - apart)
-        return total / n_draws
+        n_pairs, rng = _check_count("n_draws", n_draws), check_random_state(random_state)
+
+        def of_pair(points: Array) -> Any:
+            shape = len(self), 1, self._n_outputs
+            one, other = (self.rvs(None, rng).reshape(shape) for _ in range(2))
+            distances = (one - points, other - points, other - one)
+            near, far, apart = (np.linalg.norm(d, axis=2, keepdims=True) for d in distances)
+            return 0.5 * (near + far - apart)
+
+        return self._at_jointly(y, lambda at: sum(of_pair(at) for _ in range(n_pairs)) / n_pairs)
 
     # --- quantiles ---
 

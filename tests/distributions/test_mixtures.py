@@ -298,6 +298,16 @@ def test_absent_components_are_never_drawn(absent):
     assert found == {0, 1, 2} - {absent}
 
 
+@with_outputs
+def test_energy_scores_of_several_values_are_those_of_each(n_outputs):
+    dist = mixture(CLASSES["general"], n_outputs=n_outputs)
+    y = dist.rvs(4, random_state=1)
+    every = dist.energy_score(y, n_draws=3)
+    assert every.shape == (N_ROWS, 4)
+    for j in range(4):
+        assert_allclose(dist.energy_score(y[:, j], n_draws=3), every[:, j])
+
+
 # --- quantiles and modes of particular mixtures ---------------------------------------------------
 
 
@@ -380,7 +390,7 @@ def test_density_of_a_gamma_at_zero_is_its_limit(shape, expected):
 PART, TWO_OUTPUTS = components("gamma"), components("gamma", n_outputs=2)
 FLAT = PART._replace(weight=PART.weight[0])
 GATE, HALVES, ONE = np.ones((1, N_ROWS)), np.full((2, N_ROWS), 0.5), np.ones((2, 1))
-EACH_CLASS = [mixture(names) for names in CLASSES.values()]
+EACH_CLASS, TWO = [mixture(names) for names in CLASSES.values()], mixture(("gamma",), 1, 2)
 
 
 # What is called with which arguments, and words of the message: the parameter first.
@@ -405,6 +415,13 @@ REFUSALS = [
         )
         for value in values
     ),
+    *(
+        (TWO.energy_score, (TWO.mean, value), "n_draws", "at least 1", value, "200")
+        for value in (0, -1, 1.5, True, "many")
+    ),
+    (TWO.energy_score, (TWO.mean.T,), "y must", (2, N_ROWS), f"shape ({N_ROWS}, 2)"),
+    (TWO.energy_score, (TWO.mean[1:],), "y must", (N_ROWS - 1, 2), f"shape ({N_ROWS}, 2)"),
+    (TWO.joint_logpdf, (TWO.mean.T,), "y must", (2, N_ROWS), f"shape ({N_ROWS}, 2)"),
     (EACH_CLASS[0].rvs, (2, "x"), "random_state", "integer", "x", "random_state=0"),
 ]
 

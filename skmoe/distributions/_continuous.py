@@ -566,8 +566,8 @@ LINEAR_TIME, MAX_LOG_TIME = 100.0, 20.0
 
 def _total_hazard(y: Array, scale: Array, hazard: Array) -> Array:
     time = np.minimum(y / scale, np.exp(MAX_LOG_TIME))
-    beyond = np.maximum(time - LINEAR_TIME, 0.0)
-    return hazard * (np.expm1(time - beyond) + np.exp(time - beyond) * beyond)
+    early = np.minimum(time, LINEAR_TIME)
+    return hazard * (np.expm1(early) + np.exp(early) * (time - early))
 
 
 def _gompertz_time(total: Array, scale: Array, hazard: Array) -> Array:

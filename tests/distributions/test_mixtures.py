@@ -12,6 +12,7 @@ from scipy.integrate import trapezoid
 from skmoe import distributions
 from skmoe.distributions import (
     GammaComponents,
+    GompertzComponents,
     OrdinalComponents,
     PointMassComponents,
     PredictiveDistribution,
@@ -145,6 +146,16 @@ def test_probabilities_at_infinity_and_of_what_is_no_number(names):
         assert_array_equal(dist.crps(np.full(shape, infinity)), np.inf)
     for method in (*PROBABILITIES, "crps"):
         assert_array_equal(getattr(dist, method)(np.full(shape, np.nan)), np.nan)
+
+
+def test_survival_of_gompertz_times_decreases_at_all_times():
+    one = np.ones((1, 1))
+    dist = PredictiveDistribution([GompertzComponents.single(one, 0.1 * one)], [[1.0]])
+    times = np.array([[1.0, 299.0, 300.0, 301.0, 1e8, 1e16, 1e18, 1e30]])
+    logs = dist.logsf(times)[0]
+    assert (np.diff(logs) < 0.0).all()
+    assert_allclose(logs[:3], -0.1 * np.expm1(times[0, :3]), rtol=1e-12)
+    assert_allclose(logs[5:], -0.1 * np.exp(300.0) * times[0, 5:], rtol=1e-12)
 
 
 @of_classes

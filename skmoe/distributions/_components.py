@@ -403,9 +403,7 @@ def joint_log_density(
                 joint = np.where(joint > -np.inf, joint + copula, joint)
             yield np.log(weight) + joint
 
-    # Absent components have weight zero; what is not a number stays so.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return log_total(logs())
+    return log_total(logs())
 
 
 # --- rows of components, nested or not --------------------------------------------------------

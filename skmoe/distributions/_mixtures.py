@@ -460,7 +460,8 @@ class PredictiveDistribution:
         -------
         hazard : ndarray of the shape of y, with n_samples rows
             The density relative to `sf`, in units of 1/y; of counts the probability of y given
-            that the count is at least y.
+            that the count is at least y. NaN where the probability that it is relative to is zero.
+            Far in the tails, where the logarithms of both are large, it has fewer digits.
 
         Warns
         -----
@@ -469,7 +470,8 @@ class PredictiveDistribution:
         """
 
         def hazard(points: Array) -> Array:
-            return np.exp(self._logpdf(points) - self._log_sum("log_sf", points, left=True))
+            later = self._log_sum("log_sf", points, left=True)
+            return np.where(later > -np.inf, np.exp(self._logpdf(points) - later), np.nan)
 
         return self._at_times(y, hazard)
 
@@ -521,12 +523,11 @@ class PredictiveDistribution:
     def _restricted_mean(self, points: Array) -> Array:
         mean = self.mean.reshape(len(self), 1, self._n_outputs)
         means: Any = 0.0
-        with np.errstate(all="ignore"):
-            for family, weight, own in self._components():
-                until = family.mean(*own) * family.share_of_mean(points, *own)
-                means += weight * np.minimum(points * family.sf(points, *own) + until, points)
-            # Far below the mean the sum has lost digits.
-            integrated = np.isfinite(points) & ~(np.isfinite(means) & (points > 1e-6 * mean))
+        for family, weight, own in self._components():
+            until = family.mean(*own) * family.share_of_mean(points, *own)
+            means += weight * np.minimum(points * family.sf(points, *own) + until, points)
+        # Far below the mean the sum has lost digits.
+        integrated = np.isfinite(points) & ~(np.isfinite(means) & (points > 1e-6 * mean))
         if integrated.any():
             # Without a mean the integral of the lower tail is infinite.
             others = np.where(np.isnan(mean), -np.inf, points - self._integrals(points, 1)[0])
@@ -553,7 +554,7 @@ class PredictiveDistribution:
         found = self._at(y, answer)
         return found if self._single else found[..., 0]
 
-    @underflow_to_zero
+    @np.errstate(all="ignore")  # the limits of far points are returned, whatever is on the way
     def _at(self, y: ArrayLike, answer: Callable[[Array], Array]) -> Array:
         """What `answer` returns of points (n, q, m), in the shape of y."""
         points = np.asarray(y, dtype=float)

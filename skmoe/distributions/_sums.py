@@ -116,13 +116,11 @@ def weighted_sum(
 def log_weighted_sum(components: Parts, name: str, points: Array, left: bool = False) -> Array:
     """Log of the weighted sum of exponentials."""
     before = np.nextafter(points, -np.inf) if left else points
-    # Absent components have weight zero; what is not a number stays so.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return log_total(
-            np.log(weight)
-            + getattr(functions, name)(before if functions.discrete else points, *parameters)
-            for functions, weight, parameters in components
-        )
+    return log_total(
+        np.log(weight)
+        + getattr(functions, name)(before if functions.discrete else points, *parameters)
+        for functions, weight, parameters in components
+    )
 
 
 # --- quantiles of mixtures --------------------------------------------------------------------

@@ -30,6 +30,7 @@ from support.components import (
     mixture,
     normal_mixture,
     of_rows,
+    single,
 )
 from support.refusals import assert_refused, refusal
 
@@ -148,6 +149,19 @@ def test_probabilities_at_infinity_and_of_what_is_no_number(names):
         assert_array_equal(getattr(dist, method)(np.full(shape, np.nan)), np.nan)
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_points_far_out_and_at_ends_of_supports_give_no_numeric_warning(name):
+    """No answer is NaN but the hazard where no value is left."""
+    dist, far = single(name), np.array([1e200, 1e300, np.inf])
+    points = np.concatenate([-far, [-1.5, 0.0, 1.0, 1.5, 2.5, 6.0], far])[None]
+    found = {method: getattr(dist, method)(points) for method in (*PROBABILITIES, *OF_TIMES)}
+    is_left = (found["sf"] > 0.0) | (dist.pmf(points) > 0.0)
+    hazard = found.pop("hazard")
+    assert not np.isnan(hazard[is_left]).any()
+    found |= {method: getattr(dist, method)(points) for method in ("logpmf", "crps")}
+    assert not any(np.isnan(values).any() for values in found.values())
+
+
 def test_survival_of_gompertz_times_decreases_at_all_times():
     one = np.ones((1, 1))
     dist = PredictiveDistribution([GompertzComponents.single(one, 0.1 * one)], [[1.0]])
@@ -156,6 +170,13 @@ def test_survival_of_gompertz_times_decreases_at_all_times():
     assert (np.diff(logs) < 0.0).all()
     assert_allclose(logs[:3], -0.1 * np.expm1(times[0, :3]), rtol=1e-12)
     assert_allclose(logs[5:], -0.1 * np.exp(300.0) * times[0, 5:], rtol=1e-12)
+
+
+def test_densities_of_narrow_normals_far_away_give_no_numeric_warning():
+    dist = normal_mixture([[1.0]], [[0.0]], [[1e-300]])
+    assert_array_equal(dist.logpdf([[1e200, -1e200]]), -np.inf)
+    assert_array_equal(dist.joint_logpdf([[1e200, -1e200]]), -np.inf)
+    assert_array_equal(dist.hazard([[1e200, -1e200]]), [[np.nan, 0.0]])
 
 
 @of_classes

@@ -27,6 +27,9 @@ from skmoe.exceptions import OptionWarning, warn_user
 # Difference of the sum of the weights of a row from one that counts as round-off.
 WEIGHT_TOL = 1e-5
 
+# Standard deviations above the mean from which on restricted means are those without the rest.
+FAR_ABOVE = 1e3
+
 
 def check_coverage(coverage: Any) -> float:
     """A coverage must be a probability in (0, 1)."""
@@ -511,7 +514,7 @@ class PredictiveDistribution:
         Returns
         -------
         mean : ndarray of the shape of y, with n_samples rows
-            At most y, in the units of y; for infinite y the mean.
+            At most y, and at most the mean, in the units of y; for infinite y the mean.
 
         Warns
         -----
@@ -529,8 +532,12 @@ class PredictiveDistribution:
         # Far below the mean the sum has lost digits.
         integrated = np.isfinite(points) & ~(np.isfinite(means) & (points > 1e-6 * mean))
         if integrated.any():
+            lower, upper = self._integrals(points, 1)
+            # Far above the mean the difference to the integral of the lower tail loses digits.
+            is_far = (points - mean > FAR_ABOVE * self.std.reshape(mean.shape)) & (upper < np.inf)
+            others = np.minimum(np.where(is_far, mean - upper, points - lower), mean)
             # Without a mean the integral of the lower tail is infinite.
-            others = np.where(np.isnan(mean), -np.inf, points - self._integrals(points, 1)[0])
+            others = np.where(np.isnan(mean), -np.inf, others)
             means = np.where(integrated, others, means)
         return np.where(np.isposinf(points), mean, np.where(np.isneginf(points), points, means))
 

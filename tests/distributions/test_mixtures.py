@@ -16,6 +16,7 @@ from skmoe.distributions import (
     OrdinalComponents,
     PointMassComponents,
     PredictiveDistribution,
+    StudentTComponents,
     UniformComponents,
     predictive_distribution,
 )
@@ -92,6 +93,24 @@ def test_restricted_means_of_times_are_areas_at_early_and_late_times(name):
             assert_allclose(dist.restricted_mean(time), area, rtol=1e-6)
             assert dist.restricted_mean(time)[0] <= time
         assert_allclose(dist.restricted_mean([[-2.0, 0.0]]), [[-2.0, 0.0]], atol=1e-15)
+
+
+@pytest.mark.parametrize("names", [*((n,) for n in EXAMPLES), *CLASSES.values()], ids=" ".join)
+def test_restricted_means_increase_to_the_mean(names):
+    dist = mixture(names)
+    found = dist.restricted_mean(np.array([[50.0, 1e3, 1e5, 1e7, 1e10, 1e16, 1e30, np.inf]]))
+    assert (found <= dist.mean[:, None]).all()
+    assert_allclose(found[:, 2:], dist.mean[:, None] * np.ones(6), rtol=1e-6)
+    assert (np.diff(found, axis=1) >= -1e-9).all()
+
+
+def test_restricted_means_of_heavy_tails_do_not_exceed_the_mean():
+    dist = PredictiveDistribution(
+        [StudentTComponents.single(*np.array([[[1.0]], [[1.0]], [[1.5]]]))], [[1.0]]
+    )
+    found = dist.restricted_mean(np.array([[1e2, 1e6, 1e10, 1e16]]))
+    assert (np.diff(found) >= 0.0).all()
+    assert (found <= 1.0).all()
 
 
 @pytest.mark.parametrize(

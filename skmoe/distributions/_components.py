@@ -15,7 +15,7 @@ from scipy.special import log_ndtr, ndtr, ndtri
 
 from skmoe._numerics.probability import log_probability, log_total
 from skmoe._numerics.typing import Array
-from skmoe.distributions._sums import Component, search_quantile
+from skmoe.distributions._sums import Component, log_share, search_quantile
 
 # Fields of components that all rows share.
 SHARED_FIELDS = ("values", "correlation")
@@ -401,7 +401,7 @@ def joint_log_density(
                 )
                 copula = -0.5 * (np.linalg.slogdet(matrices[c])[1] + excess[..., None])
                 joint = np.where(joint > -np.inf, joint + copula, joint)
-            yield np.log(weight) + joint
+            yield log_share(weight, joint)
 
     return log_total(logs())
 

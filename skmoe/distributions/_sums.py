@@ -117,10 +117,14 @@ def log_weighted_sum(components: Parts, name: str, points: Array, left: bool = F
     """Log of the weighted sum of exponentials."""
     before = np.nextafter(points, -np.inf) if left else points
     return log_total(
-        np.log(weight)
-        + getattr(functions, name)(before if functions.discrete else points, *parameters)
-        for functions, weight, parameters in components
+        log_share(weight, getattr(family, name)(before if family.discrete else points, *own))
+        for family, weight, own in components
     )
+
+
+def log_share(weight: Array, logs: Array) -> Array:
+    """Log of weighted exponentials: that of weight zero is absent, also where it is infinite."""
+    return np.log(weight) + np.where(weight > 0.0, logs, np.minimum(logs, 0.0))
 
 
 # --- quantiles of mixtures --------------------------------------------------------------------

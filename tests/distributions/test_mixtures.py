@@ -434,6 +434,13 @@ def test_density_of_a_gamma_at_zero_is_its_limit(shape, expected):
         np.ones((1, 1)), np.full((1, 1, 1), 2.0), np.full((1, 1, 1), shape)
     )
     assert_array_equal(PredictiveDistribution([part], np.ones((1, 1))).pdf([0.0]), [expected])
+    # Without weight it changes nothing.
+    normal = components("normal", n_rows=1)
+    alone = PredictiveDistribution([normal], [[1.0]])
+    both = PredictiveDistribution([part, normal], [[0.0], [1.0]])
+    for method in ("pdf", "joint_logpdf", "hazard"):
+        assert_array_equal(getattr(both, method)([0.0]), getattr(alone, method)([0.0]))
+        assert_array_equal(getattr(both, method)([np.nan]), np.nan)
 
 
 # --- refusals -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skmoe._numerics.probability import log_probability, log_total
+from skmoe._numerics.probability import log_total
 from skmoe._numerics.typing import Array
 from skmoe.distributions._components import take_rows
 from skmoe.distributions._mixtures import (
@@ -16,6 +16,7 @@ from skmoe.distributions._mixtures import (
     check_random_state,
     predictive_distribution,
 )
+from skmoe.distributions._sums import log_share
 
 
 class OutcomeDistribution(PredictiveDistribution):
@@ -69,21 +70,22 @@ class OutcomeDistribution(PredictiveDistribution):
 
         Parameters
         ----------
-        y : array-like of shape (n_samples, n_outputs)
-            Values of all outcomes for each row.
+        y : array-like of shape (n_samples, n_outputs) or (n_samples, n_values, n_outputs)
+            Values of all outcomes for each row, or several along a second axis.
 
         Returns
         -------
-        log_density : ndarray of shape (n_samples,)
+        log_density : ndarray of shape (n_samples,) or (n_samples, n_values)
             Log density or log probability of the outcomes that are given.
         """
-        points = np.asarray(y, dtype=float)
-        logs = log_probability(self._gate_prob)
-        for k, expert in enumerate(self._parts):
-            for own, values in zip(expert.parts, points.T, strict=True):
-                found = _of_expert(own, len(points)).logpdf(values)
-                logs[k] += np.where(np.isnan(values), 0.0, found)
-        return log_total(iter(logs))
+
+        def of_expert(points: Array, prob: Array, expert: Any) -> Array:
+            marginals = [_of_expert(own, len(self)) for own in expert.parts]
+            logs = np.where(np.isnan(points), 0.0, _stacked_at("logpdf", marginals, points))
+            return log_share(prob[:, None, None], logs.sum(axis=-1, keepdims=True))
+
+        pairs = list(zip(self._gate_prob, self._parts, strict=True))
+        return self._at_jointly(y, lambda at: log_total(of_expert(at, *pair) for pair in pairs))
 
     def rvs(self, size: int | None = None, random_state: Any = None) -> Array:
         """Random draws; the outcomes of a draw come from the same expert.
@@ -116,19 +118,18 @@ def _of_expert(part: Any, n_rows: int) -> PredictiveDistribution:
     return predictive_distribution([part], np.ones((1, n_rows)), single_output=True)
 
 
+def _stacked_at(name: str, marginals: Sequence[Any], points: Array) -> Array:
+    """What the distribution of each outcome has at its values (n, q, m), or at those of all."""
+    columns = np.broadcast_to(points, (*points.shape[:2], len(marginals))).transpose(2, 0, 1)
+    pairs = zip(marginals, columns, strict=True)
+    return np.stack([getattr(own, name)(values) for own, values in pairs], axis=-1)
+
+
 def _of_each(name: str) -> Callable[..., Array]:
     """A method that gives what the distribution of each outcome has at its values."""
 
     def method(self: OutcomeDistribution, y: ArrayLike) -> Array:
-        points = np.asarray(y, dtype=float)
-        if points.ndim and points.shape[-1] != self._n_outputs:
-            raise ValueError(
-                f"y must be a number or have the {self._n_outputs} outcomes as its last axis; got "
-                f"shape {points.shape}. For one of them use marginal(name)."
-            )
-        columns = np.moveaxis(points, -1, 0) if points.ndim else [points] * self._n_outputs
-        pairs = zip(self._marginals, columns, strict=True)
-        return np.stack([getattr(own, name)(values) for own, values in pairs], axis=-1)
+        return self._at(y, lambda points: _stacked_at(name, self._marginals, points))
 
     method.__name__, method.__doc__ = name, getattr(PredictiveDistribution, name).__doc__
     return method

@@ -99,7 +99,23 @@ def test_distributions_treat_each_outcome_by_itself(moe, patients):
     resp = moe.responsibilities(pd.concat([X[:1]] * 4000), draws[0]).argmax(axis=1)
     assert abs(resp.mean() - moe.predict_gate(X[:1])[0, 1]) < 0.05
     assert_refused(refusal(dist.marginal, "weight"), "output", NAMES, "weight")
-    assert_refused(refusal(dist.cdf, y[:, :3]), "y must", "4 outcomes", "marginal")
+
+
+def test_joint_densities_of_several_values_are_those_of_each(moe, patients):
+    dist, y = moe.predict_dist(patients.X[:20]), patients.y[:20].to_numpy()
+    several = np.stack([y, y + 1.0, 2.0 * y], axis=1)
+    every = dist.joint_logpdf(several)
+    assert every.shape == (20, 3)
+    for j in range(3):
+        assert_allclose(dist.joint_logpdf(several[:, j]), every[:, j])
+    assert_allclose(dist.joint_logpdf(several[:1]), dist.joint_logpdf(several[:1].repeat(20, 0)))
+    assert_allclose(dist.cdf(several)[:, 1], dist.cdf(several[:, 1]))
+    for method in ("joint_logpdf", "cdf", "crps"):
+        assert_allclose(getattr(dist, method)(1.0), getattr(dist, method)(np.ones((20, 4))))
+    for method in ("joint_logpdf", "cdf", "crps", "energy_score"):
+        for wrong in (y[:, :3], y[:10], y.T):
+            message = refusal(getattr(dist, method), wrong)
+            assert_refused(message, "y must", "shape (20, 4)", wrong.shape, "y[None]")
 
 
 def test_marginals_of_outputs_of_one_family(patients):

@@ -65,6 +65,17 @@ def check_random_state(random_state: Any) -> np.random.RandomState:
         ) from None
 
 
+def _numbers(y: Any) -> Array:
+    """Values of y must be numbers, or missing; None as a whole is neither."""
+    try:
+        return np.asarray(y if y is not None else {}, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"y must hold numbers; got {y!r:.80}. If it is censored, use score_samples(X, y) or "
+            "skmoe.metrics.censored_crps; of a dict of outcomes pass the columns of an array."
+        ) from None
+
+
 def _check_count(name: str, value: Any) -> int:
     """A number of draws must be a positive integer."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
@@ -388,9 +399,7 @@ class PredictiveDistribution:
         probability : ndarray of the shape of y, with n_samples rows
             Between 0 and 1. A point mass at v has 1 above y = v, and 0 at v and below.
         """
-        return self._at(
-            y, lambda points: weighted_sum(self._components(), "cdf", points, left=True)
-        )
+        return self._at(y, lambda at: weighted_sum(self._components(), "cdf", at, left=True))
 
     def sf(self, y: ArrayLike) -> Array:
         """Probability of a value above y, exact where `1 - cdf` would be zero.
@@ -546,7 +555,7 @@ class PredictiveDistribution:
 
     def _at_times(self, y: ArrayLike, answer: Callable[[Array], Array]) -> Array:
         """What `answer` returns of times, with a warning if they may be meant for all rows."""
-        times = np.asarray(y, dtype=float)
+        times = _numbers(y)
         is_per_row = self._single and times.ndim == 1 and 1 < len(times) == len(self)
         if is_per_row and times[0] >= 0.0 and (times[1:] > times[:-1]).all():
             warn_user(
@@ -561,10 +570,9 @@ class PredictiveDistribution:
         found = self._at(y, answer)
         return found if self._single else found[..., 0]
 
-    @np.errstate(all="ignore")  # the limits of far points are returned, whatever is on the way
     def _at(self, y: ArrayLike, answer: Callable[[Array], Array]) -> Array:
         """What `answer` returns of points (n, q, m), in the shape of y."""
-        points = np.asarray(y, dtype=float)
+        points = _numbers(y)
         outputs_last = points[..., None] if self._single or not points.ndim else points
         *shape, n_outputs = outputs_last.shape
         fits = len(shape) <= 2 and [*shape, 1][0] in (1, len(self))
@@ -575,7 +583,8 @@ class PredictiveDistribution:
                 f"({len(self)}, n_values{last}), one row for each row of X; got {points.shape}. "
                 "Pass the same values for every row as y[None]."
             )
-        values = answer(outputs_last.reshape(*[*shape, 1, 1][:2], n_outputs))
+        with np.errstate(all="ignore"):  # limits are returned where numbers over- or underflow
+            values = answer(outputs_last.reshape(*[*shape, 1, 1][:2], n_outputs))
         return self._squeeze(values[:, 0] if len(shape) < 2 else values)
 
     # --- draws ---

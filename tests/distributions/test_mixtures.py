@@ -10,6 +10,7 @@ from scipy import stats
 from scipy.integrate import trapezoid
 
 from skmoe import distributions
+from skmoe.data import right_censored
 from skmoe.distributions import (
     GammaComponents,
     GompertzComponents,
@@ -480,6 +481,17 @@ REFUSALS = [
     (TWO.energy_score, (TWO.mean.T,), "y must", (2, N_ROWS), f"shape ({N_ROWS}, 2)"),
     (TWO.energy_score, (TWO.mean[1:],), "y must", (N_ROWS - 1, 2), f"shape ({N_ROWS}, 2)"),
     (TWO.joint_logpdf, (TWO.mean.T,), "y must", (2, N_ROWS), f"shape ({N_ROWS}, 2)"),
+    *(
+        (getattr(dist, method), (value,), "y must hold numbers", *words)
+        for dist in (EACH_CLASS[0], TWO)
+        for method in ("logpdf", "cdf", "sf", "crps", "joint_logpdf", "energy_score")
+        for value, *words in (
+            (right_censored([1.0, 2.0, 3.0], [1, 0, 1]), "(2., inf)", "censored_crps"),
+            ({"a": [1.0] * N_ROWS}, "{'a': [1.0", "columns of an array"),
+            ("high", "'high'", "score_samples"),
+            (None, "None", "score_samples"),
+        )
+    ),
     (EACH_CLASS[0].rvs, (2, "x"), "random_state", "integer", "x", "random_state=0"),
 ]
 

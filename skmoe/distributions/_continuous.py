@@ -211,19 +211,21 @@ class StudentTComponents(namedtuple("_Fields", "weight mean scale df"), Componen
     scales = ("scale",)
 
 
-def _beta_log_cdf(y: Array, first: Array, second: Array) -> Array:
+def _beta_log_probability(lower: bool, y: Array, first: Array, second: Array) -> Array:
+    """Log probability of one tail."""
     y, first, second = np.broadcast_arrays(y, first, second)
-    logs = np.log(special.betainc(first, second, y))
-    far = (logs < LOG_NEGLIGIBLE) & (y > 0.0)
-    logs[far] = _log_beta_tail(special.logit(y[far]), first[far], second[far])
+    logs = np.log((special.betainc if lower else special.betaincc)(first, second, y))
+    far = (logs < LOG_NEGLIGIBLE) & (y > 0.0) & (y < 1.0)
+    log_odds, *own = (values[far] for values in (special.logit(y), first, second))
+    logs[far] = _log_beta_tail(log_odds, *own) if lower else _log_beta_tail(-log_odds, *own[::-1])
     return logs
 
 
 BETA = parts.functions_of_scipy(
     stats.beta,
     lambda first, second: (first, second),
-    log_cdf=_beta_log_cdf,
-    log_sf=lambda y, first, second: _beta_log_cdf(1.0 - y, second, first),
+    log_cdf=partial(_beta_log_probability, True),
+    log_sf=partial(_beta_log_probability, False),
     support=(0.0, 1.0),
 )
 

@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import special
 
-from skmoe.distributions import PredictiveDistribution, concatenate_rows, predictive_distribution
+from skmoe.distributions import (
+    BetaComponents,
+    PredictiveDistribution,
+    concatenate_rows,
+    predictive_distribution,
+)
 from skmoe.distributions._components import expand_rows
 from support.components import (
     COMPONENT_CLASSES,
@@ -105,6 +111,21 @@ CONTRACT = (
 def test_answers_agree_with_the_density_and_the_distribution_function(names):
     for assert_promise in CONTRACT:
         assert_promise(mixture(names))
+
+
+def test_upper_tails_of_beta_distributions_next_to_zero_have_their_digits():
+    """Where one less the value is one; also where the tail is less than any number."""
+    tiny, small = np.array([[1e-300, 1e-40, 1e-17, 1e-9, 0.3]]), np.array([0.04, 0.5])
+    for first in small:
+        dist = PredictiveDistribution(
+            [BetaComponents.single(*np.array([[[first]], [[1.96]]]))], [[1.0]]
+        )
+        assert_allclose(dist.cdf(tiny) + dist.sf(tiny), 1.0, rtol=1e-14)
+        assert_allclose(dist.sf(tiny), special.betaincc(first, 1.96, tiny), rtol=1e-13)
+    dist = PredictiveDistribution([BetaComponents.single(*np.array([[[3.0]], [[1e4]]]))], [[1.0]])
+    mirror = PredictiveDistribution([BetaComponents.single(*np.array([[[1e4]], [[3.0]]]))], [[1.0]])
+    y = np.array([[0.0, 0.0625, 0.25, 0.5, 1.0 - 2.0**-40, 1.0]])
+    assert_allclose(dist.logsf(y), mirror.logcdf(1.0 - y), rtol=1e-12, atol=1e-300)
 
 
 # --- rows and units -------------------------------------------------------------------------------

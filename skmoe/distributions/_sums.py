@@ -117,8 +117,8 @@ def log_weighted_sum(components: Parts, name: str, points: Array, left: bool = F
     """Log of the weighted sum of exponentials."""
     before = np.nextafter(points, -np.inf) if left else points
     return log_total(
-        log_share(weight, getattr(family, name)(before if family.discrete else points, *own))
-        for family, weight, own in components
+        log_share(weight, getattr(functions, name)(before if functions.discrete else points, *own))
+        for functions, weight, own in components
     )
 
 
@@ -203,7 +203,7 @@ def _quantiles(stacks: Sequence[Component], level: Array, lower: bool) -> Array:
         for atoms in part.if_present(part.family.atoms(*part.parameters)):
             found = with_atoms(atoms)
     if has_counts:
-        found = with_atoms([np.round(search(xatol=0.25))])
+        found = with_atoms([np.round(search(xatol=0.25)) + 0.0])  # not -0.0
         return search(fatol=QUANTILE_TOL)
     rows = np.flatnonzero(np.isnan(found))
     if len(rows):

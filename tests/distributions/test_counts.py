@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal, assert_array_less
 from scipy import special, stats
 
+from skmoe.distributions import conformalize
 from support.components import count_mixture
 
 # Means that range over these orders of magnitude.
@@ -97,6 +98,14 @@ def test_probabilities_have_their_digits(mean, dispersion, counts):
         assert_array_less(np.abs(found - logs), allowed)
         if name != "pmf":
             assert_allclose(getattr(dist, name)(y)[0], np.exp(logs), rtol=1e-12, atol=4e-16)
+
+
+def test_quantiles_at_zero_have_no_sign():
+    dist = one_component(np.geomspace(1e-12, 0.1, 25))
+    adjusted = conformalize(dist, np.zeros(25))(dist)
+    for found in (dist.ppf([0.01, 0.5, 0.8]), dist.interval(0.5), adjusted.ppf([0.1, 0.5, 0.8])):
+        assert (found == 0.0).any()
+        assert not np.signbit(found).any()
 
 
 @pytest.mark.parametrize("mean", [1e3, 1e5, 1e7])

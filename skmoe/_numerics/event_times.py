@@ -88,11 +88,11 @@ def integrated_brier(
     """
     table = EventTable.of(time, event, weight)
     known_from = 1.0 / table.observed_share(time, before=True)[:, None]
-    with np.errstate(divide="ignore"):
-        known_until = 1.0 / table.observed_share(grid)
     had_event, is_later = event[:, None] & (time[:, None] <= grid), time[:, None] > grid
     losses = np.where(had_event, np.square(survival) * known_from, 0.0)
-    losses = np.where(is_later, np.square(1.0 - survival) * known_until, losses)
+    with np.errstate(divide="ignore", invalid="ignore"):  # at times after which no row is
+        later = np.square(1.0 - survival) / table.observed_share(grid)
+    losses = np.where(is_later, later, losses)
     scores = weight @ losses / weight.sum()
     return float(scores[0] if len(grid) == 1 else trapezoid(scores, grid) / (grid[-1] - grid[0]))
 

@@ -185,6 +185,12 @@ def test_scores_without_events_are_nan_with_a_warning_that_names_them(factor, ev
     assert [name for name in SCORES if np.isnan(found[name])] == undefined
 
 
+def test_times_after_the_last_observation_have_the_score_of_the_events_before():
+    y = right_censored([1, 2, 3], [1, 1, 0])
+    assert integrated_brier_score(y, [[1.0, 1.0]] * 3, [1.0, 3.0]) == pytest.approx(0.5)
+    assert integrated_brier_score(y, np.full((3, 2), 0.5), [3.0, 9.0]) == pytest.approx(1.0 / 6.0)
+
+
 @pytest.mark.parametrize("value", [1.5, -0.1, np.nan])
 @pytest.mark.parametrize("score", [integrated_brier_score, censored_crps])
 def test_predicted_survival_is_a_probability(score, value):

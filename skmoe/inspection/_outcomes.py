@@ -134,8 +134,9 @@ def distal_outcome(
     values, categories = _values(outcome, n_rows)
     weight, names = check_weights(sample_weight, n_rows), list(mixture.expert_names_)
     if units is not None:
-        values, resp = _of_units(values, np.asarray(units), resp)
-        weight = np.ones(len(resp))
+        first, resp = _of_units(values, np.asarray(units), resp)
+        counts_units = hasattr(mixture, "random_covariance_")
+        values, weight = values[first], weight[first] if counts_units else np.ones(len(resp))
     kept = np.isfinite(values).all(axis=1) & (weight > 0.0)
     own = resp.argmax(axis=1)[kept], values[kept], weight[kept]
     estimates, covariance = corrected_means(resp[kept], *own, names)
@@ -168,6 +169,7 @@ def corrected_means(
             "outcome. Fit fewer experts."
         )
     inverse = np.linalg.inv((assigned * weight[:, None]).T @ resp)
+    values, level = values - values[0], values[0]  # which keeps a constant one without round-off
     means = inverse @ (assigned * weight[:, None]).T @ values  # (K, m)
     leverage = (resp @ inverse)[np.arange(len(own)), own]
     residuals = values - resp @ means
@@ -175,7 +177,7 @@ def corrected_means(
         factor = weight / np.where(leverage < 1.0 - TINY**0.5, 1.0 - leverage, np.nan)
     products = np.einsum("n,na,nb,nk->abk", factor, residuals, residuals, assigned)
     covariance = np.einsum("jk,abk,lk->ajbl", inverse, products, inverse)
-    return means.T.ravel(), covariance.reshape(means.size, -1)
+    return (means + level).T.ravel(), covariance.reshape(means.size, -1)
 
 
 def _values(outcome: Any, n_rows: int) -> tuple[Array, list[str]]:
@@ -208,7 +210,7 @@ def _values(outcome: Any, n_rows: int) -> tuple[Array, list[str]]:
 
 
 def _of_units(values: Array, units: Array, table: Any) -> tuple[Array, Array]:
-    """Values and responsibilities of units, from values of their rows and a table."""
+    """First rows and responsibilities of units, from values of their rows and a table."""
     first = values[first_rows(units)]
     varies = ((values != first) & ~(np.isnan(values) & np.isnan(first))).any(axis=1)
     if varies.any():
@@ -218,4 +220,4 @@ def _of_units(values: Array, units: Array, table: Any) -> tuple[Array, Array]:
             "df.groupby(unit)[outcome].transform('mean')."
         )
     distinct, index = np.unique(units, return_index=True)
-    return values[index[np.isin(distinct, table.labels)]], table.proba
+    return index[np.isin(distinct, table.labels)], table.proba

@@ -181,6 +181,15 @@ def test_numbers_frames_and_pipelines_have_the_same_table():
     assert_allclose(scaled.standard_errors, 1e3 * found.standard_errors)
 
 
+@pytest.mark.parametrize("value", [1.0, 0.1, 1e9])
+def test_an_outcome_that_is_constant_has_no_error_and_no_difference(value):
+    moe, X, y, _ = of_rows()
+    found = distal_outcome(moe, X, y, np.where(np.arange(200) % 5 == 0, np.nan, value))
+    assert (found.estimates == value).all()
+    assert (found.standard_errors == 0.0).all()
+    assert not found.equality.p_value < 0.05
+
+
 def test_categories_have_proportions_that_sum_to_one():
     moe, X, y, outcome = of_rows()
     level = np.array(["low", "medium", "high"])[np.digitize(outcome, [0.0, 1.0])]

@@ -17,6 +17,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 
 from skmoe._data import censored_targets as targets
 from skmoe._data.checks import check_weights
+from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.series import misses_y
 from skmoe._data.sklearn_adapter import split_pipeline, transform_by
 from skmoe._estimators.methods.series import has_series
@@ -62,19 +63,24 @@ def _scorer(score: Callable[..., float], method: str = "predict_dist") -> Scorer
                 f"one; got {type(estimator).__name__}. Where the target is transformed, use "
                 "TransformedTargetRegressor(GridSearchCV(mixture, grid, scoring=scorer))."
             )
-        given, weight = {"offset": offset, "var_weights": var_weights}, sample_weight
-        of_series = has_series(model)
+        given, target = {"offset": offset, "var_weights": var_weights}, stacked_outcomes(y)
+        weight, of_series = sample_weight, has_series(model)
+        if weight is not None:
+            weight = check_weights(weight, len(target))
         if of_series:
             given |= {"y": y, "units": units, "time": time}
         if method == "score_samples":
             given["y"] = y
-        if (of_series or np.ndim(y) > 1) and (missing := misses_y(y)).any():
-            weight = np.where(missing, 0.0, check_weights(weight, len(y)))
+        if (of_series or np.ndim(target) > 1) and (missing := misses_y(target)).any():
+            weight = np.where(missing, 0.0, check_weights(weight, len(target)))
         if method == "score_samples" and units is not None and not of_series:
-            given, weight = given | {"units": units, "sample_weight": sample_weight}, None
+            given |= {"units": units, "sample_weight": sample_weight}
+            if weight is not None:  # with random effects a weight counts units
+                own = weight[np.unique(np.asarray(units), return_index=True)[1]]
+                weight = own[own > 0.0] if hasattr(model, "random_covariance_") else None
         # Mixtures of other kinds need not have options that are None.
         given = {name: value for name, value in given.items() if value is not None}
-        return score(getattr(model, method)(transform_by(steps, X), **given), y, weight)
+        return score(getattr(model, method)(transform_by(steps, X), **given), target, weight)
 
     request = MetadataRequest(owner=score.__name__)
     for name in ("offset", "units", "time", "var_weights"):
@@ -251,7 +257,7 @@ def neg_energy_score_scorer(dist: PredictiveDistribution, y: Any, weight: Any) -
     >>> -0.5 < neg_energy_score_scorer(moe, X, Y) < 0.0
     True
     """
-    return -_mean(dist.energy_score(y), weight)
+    return -_mean(dist.energy_score(targets.numbers_of("the score", y)), weight)
 
 
 def make_survival_scorers() -> dict[str, Scorer]:

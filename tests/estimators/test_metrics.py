@@ -123,6 +123,20 @@ def test_what_has_no_score_is_refused():
         assert_refused(refusal(call), "", *words)
 
 
+@pytest.mark.parametrize("name", SCORERS)
+def test_weights_that_are_none_are_refused(name):
+    moe = fitted_case("two experts")
+    for weight, *words in (
+        (np.where(np.arange(len(Y)) == 7, -1.0, 1.0), "not negative", "row 7 holds -1"),
+        (np.full(len(Y), np.nan), "finite", "row 0 holds nan"),
+        (np.zeros(len(Y)), "zero for every row", "positive weight"),
+        (np.ones(3), f"the {len(Y)} rows", "(3,)"),
+        ("heavy", "numbers", "heavy"),
+    ):
+        message = refusal(SCORERS[name], moe, X, Y, sample_weight=weight)
+        assert_refused(message, "sample_weight must", *words)
+
+
 def test_bounds_of_values_that_are_all_observed_have_the_scores_of_numbers():
     moe, event = fitted_case("linear-regressor"), np.ones(len(Y), dtype=bool)
     y = right_censored(Y, event)

@@ -17,6 +17,7 @@ from outcomes.conftest import FAMILIES, N_ROWS, mixture
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
 from skmoe.inspection import export_text
+from skmoe.metrics import log_density_scorer, make_interval_scorers, neg_crps_scorer
 from skmoe.model_selection import n_experts_test
 from support.fits import fit_quietly
 from support.refusals import assert_fit_refused, assert_refused, refusal
@@ -116,6 +117,18 @@ def test_joint_densities_of_several_values_are_those_of_each(moe, patients):
         for wrong in (y[:, :3], y[:10], y.T):
             message = refusal(getattr(dist, method), wrong)
             assert_refused(message, "y must", "shape (20, 4)", wrong.shape, "y[None]")
+
+
+def test_scores_of_a_dict_are_those_of_its_columns(moe, patients):
+    y = {name: patients.complete[name].to_numpy() for name in NAMES}
+    for scorer in (neg_crps_scorer, log_density_scorer, make_interval_scorers()["coverage"]):
+        score = scorer(moe, patients.X, patients.complete)
+        assert scorer(moe, patients.X, y) == pytest.approx(score)
+    some = np.arange(N_ROWS) % 2
+    scores = [
+        neg_crps_scorer(moe, patients.X, own, sample_weight=some) for own in (y, patients.complete)
+    ]
+    assert scores[0] == pytest.approx(scores[1])
 
 
 def test_marginals_of_outputs_of_one_family(patients):

@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmoe.inspection import export_text
+from skmoe.inspection import distal_outcome, export_text
 from skmoe.metrics import log_density_scorer
 from support.fits import fit_quietly
 from support.people import fitted, regressor, table
@@ -84,6 +84,32 @@ def test_searches_hold_out_whole_units():
         search.fit(X, Y, units=UNITS, groups=UNITS)
     scores = search.cv_results_["mean_test_score"]
     assert scores[0] < scores[1] < scores[2]
+
+
+def twice():
+    """Weights of rows, zero, one or two for each unit, and rows with copies of units instead."""
+    weight = (UNITS % 3).astype(float)
+    rows = np.concatenate([np.flatnonzero(weight > 0.0), np.flatnonzero(weight > 1.0)])
+    copies = np.where(np.arange(len(rows)) < (weight > 0.0).sum(), 0, 1000)
+    return weight, rows, UNITS[rows] + copies
+
+
+def test_scores_of_units_of_weight_two_are_those_of_two_units():
+    weight, rows, units = twice()
+    moe = fitted(n_init=2)
+    score = log_density_scorer(moe, X, Y, units=UNITS, sample_weight=weight)
+    assert score == pytest.approx(log_density_scorer(moe, X[rows], Y[rows], units=units))
+
+
+def test_distal_outcomes_of_units_of_weight_two_are_those_of_two_units():
+    weight, rows, units = twice()
+    outcome = np.random.default_rng(0).normal(size=UNITS.max() + 1)[UNITS]
+    moe = regressor(n_init=2, expert_features=[0]).fit(X, Y, units=UNITS, sample_weight=weight)
+    found = distal_outcome(moe, X, Y, outcome, units=UNITS, sample_weight=weight)
+    given = {"units": units, "sample_weight": np.ones(len(rows))}
+    other = distal_outcome(moe, X[rows], Y[rows], outcome[rows], **given)
+    assert_allclose(found.estimates, other.estimates)
+    assert_allclose(found.standard_errors, other.standard_errors, rtol=1e-5)
 
 
 def test_scores_without_units_are_those_of_new_units():

@@ -64,9 +64,8 @@ def _scorer(score: Callable[..., float], method: str = "predict_dist") -> Scorer
                 "TransformedTargetRegressor(GridSearchCV(mixture, grid, scoring=scorer))."
             )
         given, target = {"offset": offset, "var_weights": var_weights}, stacked_outcomes(y)
-        weight, of_series = sample_weight, has_series(model)
-        if weight is not None:
-            weight = check_weights(weight, len(target))
+        weight = None if sample_weight is None else check_weights(sample_weight, len(target))
+        of_series = has_series(model)
         if of_series:
             given |= {"y": y, "units": units, "time": time}
         if method == "score_samples":

@@ -167,8 +167,8 @@ class ConformalDistribution:
             probability q, and otherwise below it with at most q.
         """
         probs = check_quantiles(q)
-        found, n = np.empty((len(self), probs.size)), len(self._below)
-        flat = self.dist._flat_components()
+        flat, n = self.dist._flat_components(), len(self._below)
+        found = np.where(probs < 0.5, -np.inf, np.inf) * np.ones((len(self), probs.size))
         for j, prob in enumerate(np.atleast_1d(probs)):
             is_lower = prob < 0.5
             rank = int(np.floor((prob if is_lower else 1.0 - prob) * (n + 1) + ROUND_OFF))
@@ -176,8 +176,6 @@ class ConformalDistribution:
             if level > 0.0:  # beyond the round-off of the value that has it
                 level = min(level * (1.0 + ROUND_OFF), 1.0 - ROUND_OFF) if is_lower else level
                 found[:, j] = tail_quantiles(flat, np.full(len(self), level), is_lower)
-            else:
-                found[:, j] = -np.inf if is_lower else np.inf
         return found[:, 0] if probs.ndim == 0 else found
 
     median = PredictiveDistribution.median

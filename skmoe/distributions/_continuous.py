@@ -661,13 +661,12 @@ def _jumps(
     """
     shape, number = shape_of_jumps(power), expected_jumps(mean, dispersion, power)
     scale = dispersion * (power - 1.0) * np.power(mean, power - 1.0)
-    at = y / scale
-    nearest = np.minimum(mean, at * scale) if lower else np.maximum(mean, at * scale)
+    nearest = np.minimum(mean, y) if lower else np.maximum(mean, y)
     center = expected_jumps(nearest, dispersion, power)
     density = 2.0 * np.sqrt(1.0 + np.max(shape, initial=0.0))
     j, step = indices(center, np.sqrt(center), float(density))
     logs = special.xlogy(j, number) - number - special.gammaln(j + 1.0) + np.log(step)
-    return j * shape, logs - _log_positive(mean, dispersion, power), at
+    return j * shape, logs - _log_positive(mean, dispersion, power), y / scale
 
 
 def _tweedie_log_tail(lower: bool, y: Array, *parameters: Array) -> Array:

@@ -69,8 +69,7 @@ def log_mass(count: Array, mean: Array, dispersion: Any = 0.0) -> Array:
         logs = errors - of_size - of_count
         logs = logs - 0.5 * (LOG_2PI + np.log(positive) + np.log(excess_count))
         at_zero = -np.log1p(tiny * mean) * size
-    logs = np.where(mean > 0.0, logs, -np.inf)
-    return np.where(count == 0.0, at_zero, logs)
+    return np.where(count == 0.0, at_zero, np.where(mean > 0.0, logs, -np.inf))
 
 
 def _rate(x: Array, total: Array) -> Array:
@@ -114,11 +113,10 @@ def log_tail(lower: bool, count: Array, mean: Array, *dispersion: Array) -> Arra
     """Log probability up to a count, or above it, continued to real numbers."""
     found = tail(lower, count, mean, *dispersion)
     logs = log_probability(found)
-    count, mean, *others = np.broadcast_arrays(count, mean, *dispersion)
+    given = np.broadcast_arrays(count, mean, *dispersion)
     rows = (found < UNDERFLOW) & (mean > (count if lower else 0.0))
     if rows.any():
-        own = (values[rows] for values in others)
-        logs[rows] = _log_fraction(lower, count[rows], mean[rows], *own)
+        logs[rows] = _log_fraction(lower, *(values[rows] for values in given))
     return logs
 
 

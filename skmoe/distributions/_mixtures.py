@@ -254,10 +254,8 @@ class PredictiveDistribution:
         def flat(values: Array) -> Array:
             return np.broadcast_to(values, (len(self), n_values, self._n_outputs)).reshape(-1)
 
-        return [
-            Component(family, flat(weight), tuple(map(flat, parameters)))
-            for family, weight, parameters in self._components()
-        ]
+        parts = self._components()
+        return [Component(kind, flat(share), tuple(map(flat, own))) for kind, share, own in parts]
 
     def _integrals(self, points: Array, power: int) -> Array:
         """Integrals (2, n, q, m) of a power of both tails, up to points and from them on."""
@@ -752,8 +750,7 @@ class PredictiveDistribution:
         probs = check_quantiles(q)
         found = sums.quantiles(self._flat_components(), np.atleast_1d(probs))
         found = found.reshape(probs.size, len(self.weights), self._n_outputs).swapaxes(0, 1)
-        found = found[..., 0] if self._single else found
-        return found[:, 0] if probs.ndim == 0 else found
+        return self._squeeze(found[:, 0] if probs.ndim == 0 else found)
 
     @property
     def median(self) -> Array:

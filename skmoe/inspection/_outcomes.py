@@ -140,17 +140,12 @@ def distal_outcome(
     kept = np.isfinite(values).all(axis=1) & (weight > 0.0)
     own = resp.argmax(axis=1)[kept], values[kept], weight[kept]
     estimates, covariance = corrected_means(resp[kept], *own, names)
-    by_fit = covariance_by_fit(
-        mixture, given, lambda near: corrected_means(near[kept], *own, names)[0]
-    )
+    by_fit = covariance_by_fit(mixture, given, lambda at: corrected_means(at[kept], *own, names)[0])
     kind = "proportion" if categories else "mean"
     terms = [Term(name, of, kind) for of in categories or [""] for name in names]
     no_term, reasons = np.zeros(len(terms), dtype=bool), [""] * len(terms)
-    return DistalOutcome(
-        *(terms, estimates, no_term, no_term, reasons),
-        method=METHOD,
-        full_covariance=covariance + by_fit,
-    )
+    of_terms = terms, estimates, no_term, no_term, reasons
+    return DistalOutcome(*of_terms, method=METHOD, full_covariance=covariance + by_fit)
 
 
 def corrected_means(

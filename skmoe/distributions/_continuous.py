@@ -563,7 +563,7 @@ def _gompertz_variance(scale: Array, hazard: Array) -> Array:
 
 # Times in units of the scale beyond which the cumulative hazard is linear, and constant: the
 # products in derivatives are finite.
-LINEAR_TIME, MAX_LOG_TIME = 100.0, 20.0
+LINEAR_TIME, MAX_LOG_TIME = 100.0, 100.0
 
 
 def _total_hazard(y: Array, scale: Array, hazard: Array) -> Array:
@@ -586,7 +586,9 @@ GOMPERTZ = ComponentFunctions(
     mean=gompertz_moment,
     variance=_gompertz_variance,
     log_pdf=lambda y, scale, hazard: (
-        np.log(hazard) - np.log(scale) + y / scale - _total_hazard(y, scale, hazard)
+        np.log(hazard / scale)
+        + np.minimum(y / scale, LINEAR_TIME)
+        - _total_hazard(y, scale, hazard)
     ),
     cdf=lambda y, *own: -np.expm1(-_total_hazard(y, *own)),
     log_sf=lambda y, *own: -_total_hazard(y, *own),

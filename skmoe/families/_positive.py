@@ -281,10 +281,10 @@ class Gompertz(Positive):
         hazard = np.exp(eta[1])
         with np.errstate(divide="ignore"):
             time = np.exp(np.minimum(np.log(y) - eta[0], parts.MAX_LOG_TIME))
-        beyond = np.maximum(time - parts.LINEAR_TIME, 0.0)
-        growth = np.exp(time - beyond) * (1.0 + beyond)
-        total = hazard * np.where(beyond > 0.0, growth - 1.0, np.expm1(time - beyond))
-        yield eta[1] - eta[0] + time - total
+        early = np.minimum(time, parts.LINEAR_TIME)
+        growth = np.exp(early) * (1.0 + time - early)
+        total = hazard * np.where(time > early, growth - 1.0, np.expm1(early))
+        yield eta[1] - eta[0] + early - total
         product = hazard * time * growth
         yield product - time - 1.0, 1.0 - total
         bend = product * (1.0 + time) - time

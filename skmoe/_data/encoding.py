@@ -6,6 +6,7 @@ one-hot encoded. Medians and levels use the sample weights.
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ MISSING_STRINGS = ("nan", "None", "<NA>", "NaT")
 # Maximum number of columns of a categorical feature; infrequent categories share the last one.
 MAX_CATEGORIES = 50
 
+# How the names of types of numbers begin, of NumPy, pandas, Arrow and polars.
+TYPES_OF_NUMBERS = ("int", "uint", "float", "double", "halffloat", "decimal", "bool")
 
 # Kinds of encoded features.
 NUMBER, MISSING, LEVEL, INFREQUENT = "number", "missing", "level", "infrequent"
@@ -163,9 +166,21 @@ def column_of(X: Any, j: int) -> Any:
 
 
 def holds_numbers(column: Any) -> bool:
-    """Whether a column of a data frame is one of numbers, by its type."""
+    """Whether a column of a data frame is one of numbers, by its type, or that of its objects."""
     kind = str(column.dtype)
-    return kind.lower().startswith(("int", "uint", "float", "bool"))
+    if kind == "object":  # such as decimal numbers, or numbers of a database among None
+        kinds = set(map(type, column.dropna()))
+        return bool(kinds) and all(issubclass(own, Number) and own is not bool for own in kinds)
+    return kind.lower().removeprefix("sparse[").startswith(TYPES_OF_NUMBERS)
+
+
+def with_floats(X: Any) -> Any:
+    """A data frame of pandas whose objects that are numbers, and sparse numbers, are floats."""
+    for j, dtype in enumerate(X.dtypes):
+        if str(dtype).startswith(("object", "Sparse")) and holds_numbers(column_of(X, j)):
+            X = X.copy(deep=False)
+            X.isetitem(j, numeric_column(X, j))
+    return X
 
 
 def is_category(dtype: Any) -> bool:

@@ -478,7 +478,7 @@ def checked_features(X: Any, rules: RowRules) -> Any:
         X = validate_data(rules.owner, X, reset=is_first, skip_check_array=True)
         if encoder is not None:
             check_numbers(X, encoder)
-        return X
+        return encoding.with_floats(X) if hasattr(X, "iloc") else X
     if encoder is not None and encoder.is_frame and encoder.categorical_columns:
         raise ValueError(
             "X must be a data frame with the columns of the fit, of which those at positions "

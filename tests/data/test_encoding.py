@@ -4,8 +4,11 @@ What the gate says is computed anew from `gate_feature_names_`, `gate_coef_` and
 built here by their names.
 """
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_allclose
 from scipy.special import softmax
@@ -143,6 +146,25 @@ def test_missing_values_are_missing_however_they_are_written(kind):
     columns = columns_by_name(frame, np.ones(N), sorted(TOWNS))
     assert "missingindicator_town" in moe.gate_feature_names_
     assert_allclose(moe.predict_gate(table), gate_by_name(moe, columns), atol=1e-9)
+
+
+NUMBERS = {
+    "Arrow": lambda frame: frame.convert_dtypes(dtype_backend="pyarrow"),
+    "sparse": lambda frame: frame.astype({"size": pd.SparseDtype(float)}),
+    "objects": lambda frame: frame.astype(object).where(frame.notna(), pd.NA),
+    "decimal": lambda frame: frame.map(lambda value: Decimal(str(value))),
+    "polars": lambda frame: pl.from_pandas(frame).cast(pl.Decimal(10, 4)),
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_numbers_of_any_type_are_no_categories(kind):
+    frame = holes()[0][["size", "age"]].round(4)
+    table, y = NUMBERS[kind](frame), frame["age"].to_numpy() ** 2
+    moe, plain = (fit_quietly(mixture(), given, y) for given in (table, frame))
+    assert list(moe.gate_feature_names_) == ["size", "age", "missingindicator_size"]
+    assert_allclose(moe.predict(table), plain.predict(frame), rtol=1e-9)
+    assert_allclose(plain.predict(table), plain.predict(frame), rtol=1e-9)
 
 
 # The scaler takes the root of the variance of a constant, which can be just below zero.

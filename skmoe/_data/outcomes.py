@@ -23,11 +23,29 @@ def names_of_outputs(y: Any) -> list[str]:
     return ["y"] if n_outputs == 1 else [f"y{j}" for j in range(n_outputs)]
 
 
-def stacked_outcomes(y: Any) -> Any:
+def in_order_of_fit(y: Any, names: Sequence[str]) -> Any:
+    """A dict or a frame with its columns in the order of the fit; other y as it is."""
+    given = list(y if isinstance(y, Mapping) else getattr(y, "columns", ()))
+    if not given or given == names or not all(isinstance(name, str) for name in given):
+        return y
+    unknown, missing = ([j for j in a if j not in b] for a, b in ((given, names), (names, given)))
+    if not unknown and not missing:
+        return {name: y[name] for name in names} if isinstance(y, Mapping) else y[list(names)]
+    if names == names_of_outputs(np.empty((0, len(names)))):  # of a fit to an array
+        return y
+    raise ValueError(
+        f"y must have the columns of the fit, {list(names)}; missing are {missing}, "
+        f"and unknown {unknown}. Rename the columns, or pass an array in the order of the fit."
+    )
+
+
+def stacked_outcomes(y: Any, names: Sequence[str] = ()) -> Any:
     """Outcomes of a dict, or of a frame with a censored column, as bounds (n, m).
 
-    A column is censored if it is a structured array, or objects that are its entries.
+    A column is censored if it is a structured array, or objects that are its entries. Columns are
+    put into the order of the names of the fit, if there are any.
     """
+    y = in_order_of_fit(y, names) if names else y
     is_dict = isinstance(y, Mapping)
     columns: Any = {}
     if is_dict or (hasattr(y, "columns") and not hasattr(y, "__dask_graph__")):

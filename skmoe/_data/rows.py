@@ -394,6 +394,7 @@ class RowRules(NamedTuple):
     allow_nan: bool = False
     encoder: Encoder | None = None  # that a fit has found
     n_outputs: int | None = None  # of the fit
+    output_names: Sequence[str] = ()  # of the fit
     classes: Array | None = None  # of the fit
     of_series: bool = False  # whether rows follow one another in time, and y may be missing
     of_outcomes: bool = False  # whether outputs have families of their own
@@ -414,7 +415,8 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
         weight = checks.check_weights(given.weight, n_rows, may_be_zero=rules.is_block)
     missing: Any = None
     if has_target:
-        target = given.y if isinstance(given.y, np.ndarray) else stacked_outcomes(given.y)
+        is_array, names = isinstance(given.y, np.ndarray), rules.output_names
+        target = given.y if is_array else stacked_outcomes(given.y, names)
         in_units = rules.of_effects or (rules.of_classes and given.unit is not None)
         if (rules.of_series or in_units) and target is not None and not has_bounds(target):
             may_be_all = not rules.is_first

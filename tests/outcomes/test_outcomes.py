@@ -409,6 +409,24 @@ def test_names_of_outputs_of_one_family(patients):
     ]
 
 
+@pytest.mark.parametrize("form", [lambda y: y, dict, pl.from_pandas])
+def test_columns_of_new_rows_go_by_name(form, moe, patients):
+    X, y, reordered = patients.X, patients.y, form(patients.y[NAMES[::-1]])
+    for method in (moe.score_samples, moe.responsibilities, moe.bic, moe.predict_gate, moe.predict):
+        assert_allclose(method(X, y=reordered), method(X, y=y), err_msg=method.__name__)
+    assert moe.score(X, y[NAMES[::-1]]) == pytest.approx(moe.score(X, y.to_numpy()))
+    other = form(patients.y.rename(columns={"bmi": "weight"}))
+    for method in (moe.score_samples, moe.score, moe.predict):
+        message = refusal(method, X, y=other)
+        assert_refused(message, "y must", NAMES, "missing are ['bmi']", "unknown ['weight']")
+
+
+def test_columns_of_new_rows_may_have_names_where_those_of_the_fit_had_none(patients):
+    X, y = patients.X, patients.complete[["bmi", "survival"]]
+    moe = fit_quietly(mixture(family="normal", max_iter=5), X, y.to_numpy())
+    assert_allclose(moe.score_samples(X, y), moe.score_samples(X, y.to_numpy()))
+
+
 def test_tools_of_scikit_learn(moe, patients):
     X, y = patients.X, patients.y
     loaded = pickle.loads(pickle.dumps(moe))

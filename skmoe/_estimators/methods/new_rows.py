@@ -307,6 +307,7 @@ class NewRowsMixin:
             allow_nan=encoder is not None and encoder.allow_nan,
             encoder=encoder,
             n_outputs=None if scaling is None else len(scaling.center),
+            output_names=getattr(self, "output_names_", ()),
             classes=getattr(self, "classes_", None),
             of_series=model.gate.persists,
             of_effects=preprocessor.counts_units,

@@ -138,7 +138,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             R squared, at most 1; 0 is the score of the mean of y. Of a structured y the concordance
             index, from 0 to 1; 0.5 is the score of a constant.
         """
-        y = stacked_outcomes(y)
+        y = stacked_outcomes(y, getattr(self, "output_names_", ()))
         if has_bounds(y):
             check_no_entry("score", y)
             given = Rows(X, y, sample_weight, offset, units, time=time)

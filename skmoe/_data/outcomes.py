@@ -40,7 +40,7 @@ def in_order_of_fit(y: Any, names: Sequence[str]) -> Any:
 
 
 def stacked_outcomes(y: Any, names: Sequence[str] = ()) -> Any:
-    """Outcomes of a dict, or of a frame with a censored column, as bounds (n, m).
+    """Outcomes of a dict, or of a frame with a censored column, as numbers or bounds (n, m).
 
     A column is censored if it is a structured array, or objects that are its entries. Columns are
     put into the order of the names of the fit, if there are any.
@@ -57,6 +57,8 @@ def stacked_outcomes(y: Any, names: Sequence[str] = ()) -> Any:
     sizes = {name: len(own) for name, own in found.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"y as a dict must have columns of one length; got {sizes}.")
+    if not any(map(has_bounds, found.values())):
+        return np.stack([*found.values()], axis=1)
     dtype = WITH_ENTRY if any(map(has_entry, found.values())) else BOUNDS
     return np.stack([as_bounds(own, dtype) for own in found.values()], axis=1)
 

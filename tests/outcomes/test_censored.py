@@ -180,6 +180,17 @@ def test_rows_are_split_by_scikit_learn(moe, patients):
     assert log_density_scorer(moe, X, y) == pytest.approx(moe.score_samples(X, y).mean())
 
 
+def test_missing_values_do_not_count_in_scores_where_all_times_are_observed(moe, patients):
+    kept = patients.event & (np.arange(N) % 9 > 0)
+    X, y, end = patients.X[kept], patients.y[kept], patients.end[kept]
+    found = []
+    for name, own in (y.assign(time=end)).items():
+        known, dist = own.notna().to_numpy(), moe.predict_dist(X).marginal(name)
+        means = dist.restricted_mean(own.max())[known]
+        found.append(concordance_index(own[known].to_numpy(), means))
+    assert moe.score(X, y) == pytest.approx(np.mean(found))
+
+
 def test_displays_and_effects_of_a_censored_outcome(moe, patients):
     X, y, kept = patients.X, patients.y, np.arange(N) % 9 > 0
     times = right_censored(patients.end, patients.event)[kept]

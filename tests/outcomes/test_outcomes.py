@@ -427,6 +427,17 @@ def test_columns_of_new_rows_may_have_names_where_those_of_the_fit_had_none(pati
     assert_allclose(moe.score_samples(X, y), moe.score_samples(X, y.to_numpy()))
 
 
+@pytest.mark.parametrize("covariance_type", ["diag", "full"])
+def test_a_dict_of_numbers_is_a_frame(covariance_type, patients):
+    X, y = patients.X, patients.y[["bmi", "visits"]]
+    options = {"family": "normal", "covariance_type": covariance_type, "max_iter": 5}
+    moe, same = (fit_quietly(mixture(**options), X, given) for given in (dict(y), y))
+    assert moe.n_missing_ == same.n_missing_ == y.isna().sum().to_dict()
+    assert moe.score(X, dict(y)) == pytest.approx(same.score(X, y))
+    known = patients.complete[["bmi", "visits"]]
+    assert_allclose(moe.predict(X, y=dict(known)), same.predict(X, y=known))
+
+
 def test_tools_of_scikit_learn(moe, patients):
     X, y = patients.X, patients.y
     loaded = pickle.loads(pickle.dumps(moe))

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe._data.blocks import chunk_sizes, chunks_of
 from skmoe._data.checks import shown
 from skmoe._data.encoding import encode
-from skmoe._data.outcomes import check_no_missing
+from skmoe._data.outcomes import check_no_missing, stacked_outcomes
 from skmoe._data.rows import RowRules, Rows, check_target, checked_rows, feature_labels, is_dask
 from skmoe._data.series import is_missing
 from skmoe._data.sklearn_adapter import named_estimator, transform_by, typical_model
@@ -418,7 +418,8 @@ class NewRowsMixin:
                 "earlier ones, and y with units, or of several outputs. Leave them out, or pass "
                 "gate_proba=responsibilities(X, y, units=units).rows(units)."
             )
-        if hasattr(self, "expert_covariance_") and np.isnan(np.asarray(given.y, float)).any():
+        y = stacked_outcomes(given.y)
+        if hasattr(self, "expert_covariance_") and np.isnan(np.asarray(y, float)).any():
             raise ValueError(
                 'predictions do not take y with covariance_type="full", where the means of some '
                 'outputs depend on others. Use covariance_type="diag".'

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from skmoe._data.censored_targets import bounds_of, check_no_entry, point_values
+from skmoe._data.censored_targets import BOUNDS, as_bounds, check_no_entry, point_values
 from skmoe._data.checks import check_integer, has_bounds
 from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.rows import Rows, class_weights
@@ -155,7 +155,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
 
         The rows are those that are given, checked.
         """
-        bounds, weight = bounds_of(rows.y), rows.weight
+        bounds, weight = as_bounds(rows.y, BOUNDS), rows.weight
         past = self._past(given.y, given.unit, given.time)
         last = point_values(bounds[weight > 0.0]).max(axis=0)
         horizon = self._squeeze_outputs(np.broadcast_to(last, bounds.shape))

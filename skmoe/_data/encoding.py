@@ -159,10 +159,18 @@ def _median(column: Array, weight: Array) -> float:
 
 
 def column_of(X: Any, j: int) -> Any:
-    """One column of an array or a data frame."""
+    """One column of an array, a data frame or a table of Arrow; or some of the former two."""
     if hasattr(X, "iloc"):
         return X.iloc[:, j]
-    return X[:, j]
+    return X.column(j) if hasattr(X, "column_names") else X[:, j]
+
+
+def types_of(values: Any) -> list[Any]:
+    """Types of the columns of a table, or that of an array or a column."""
+    if hasattr(values, "column_names"):  # of Arrow
+        return list(values.schema.types)
+    dtype = getattr(values, "dtype", getattr(values, "type", None))
+    return list(np.ravel(getattr(values, "dtypes", dtype)))
 
 
 def holds_numbers(column: Any) -> bool:
@@ -185,7 +193,12 @@ def with_floats(X: Any) -> Any:
 
 def is_category(dtype: Any) -> bool:
     """Whether the type of a column of a data frame is one of categories."""
-    return str(dtype).lower().startswith(("categor", "enum"))
+    return str(dtype).lower().startswith(("categor", "enum", "dictionary"))
+
+
+def is_date(dtype: Any) -> bool:
+    """Whether the type of a column is one of dates, times or durations, which are no numbers."""
+    return str(dtype).lower().startswith(("date", "time", "duration", "period"))
 
 
 def numeric_column(X: Any, j: int) -> Array:

@@ -26,16 +26,15 @@ def names_of_outputs(y: Any) -> list[str]:
 def in_order_of_fit(y: Any, names: Sequence[str]) -> Any:
     """A dict or a frame with its columns in the order of the fit; other y as it is."""
     given = list(y if isinstance(y, Mapping) else getattr(y, "columns", ()))
-    if not given or given == names or not all(isinstance(name, str) for name in given):
-        return y
-    unknown, missing = ([j for j in a if j not in b] for a, b in ((given, names), (names, given)))
-    if not unknown and not missing:
+    if {*given} == {*names}:
         return {name: y[name] for name in names} if isinstance(y, Mapping) else y[list(names)]
-    if names == names_of_outputs(np.empty((0, len(names)))):  # of a fit to an array
+    has_names = given and names != names_of_outputs(np.empty((0, len(names))))
+    if not has_names or not all(isinstance(name, str) for name in given):
         return y
+    missing, unknown = sorted({*names} - {*given}), sorted({*given} - {*names})
     raise ValueError(
-        f"y must have the columns of the fit, {list(names)}; missing are {missing}, "
-        f"and unknown {unknown}. Rename the columns, or pass an array in the order of the fit."
+        f"y must have the columns of the fit, {list(names)}; missing are {missing}, and unknown "
+        f"{unknown}. Rename the columns, or pass an array in the order of the fit."
     )
 
 

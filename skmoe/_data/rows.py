@@ -6,7 +6,7 @@ blocks, and of new rows. Errors name the argument, the rule, the value or the co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_array, column_or_1d, validate_data
 from skmoe._data import checks, encoding
 from skmoe._data.censored_targets import checked_bounds, is_unknown, point_values, simplified
 from skmoe._data.checks import has_bounds, shown
-from skmoe._data.encoding import Encoder, column_of, is_category, numeric_values
+from skmoe._data.encoding import Encoder, column_of, is_category, is_date, numeric_values, types_of
 from skmoe._data.outcomes import check_no_missing, observed_weight, stacked_outcomes
 from skmoe._data.series import (
     check_weights_of_units,
@@ -351,9 +351,7 @@ def _unit_ends(units: Units, size: int) -> list[tuple[int, int]]:
 
 def select_raw_features(rows: Rows, columns: Array | None) -> RawFeatures:
     """What experts that are estimators need of rows; of all columns for None."""
-    X = rows.X
-    if columns is not None:
-        X = X.iloc[:, columns] if hasattr(X, "iloc") else X[:, columns]
+    X = rows.X if columns is None else column_of(rows.X, columns)
     return RawFeatures(X, None, dict(rows.metadata), by_output(rows.offset), rows.fold_group)
 
 
@@ -365,6 +363,9 @@ MIN_TARGET = 1e-140
 # Parts of messages of scikit-learn, NumPy and pandas on features that are no finite numbers.
 CONVERSION_ERRORS = ("X contains", "convert", "dtype", "DType", "float()", "promote")
 
+
+# What holds rows, but is no table in memory, and remedies.
+NO_TABLES = {"LazyFrame": "Pass X.collect().", "RowBlocks": "Call the method for each block."}
 
 # Which numbers are bad features, by their names there, and messages on their column.
 BAD_NUMBERS: dict[str, tuple[Any, str]] = {
@@ -415,8 +416,9 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
         weight = checks.check_weights(given.weight, n_rows, may_be_zero=rules.is_block)
     missing: Any = None
     if has_target:
-        is_array, names = isinstance(given.y, np.ndarray), rules.output_names
-        target = given.y if is_array else stacked_outcomes(given.y, names)
+        target = given.y
+        if not isinstance(target, np.ndarray):
+            target = stacked_outcomes(target, rules.output_names)
         in_units = rules.of_effects or (rules.of_classes and given.unit is not None)
         if (rules.of_series or in_units) and target is not None and not has_bounds(target):
             may_be_all = not rules.is_first
@@ -476,6 +478,8 @@ def checked_features(X: Any, rules: RowRules) -> Any:
     Errors of scikit-learn are replaced by those that name the column and a remedy.
     """
     encoder, is_first = rules.encoder, rules.is_first
+    if type(X) is not np.ndarray or X.dtype.kind not in "fiub":
+        _check_types(X, rules.takes_frames)
     if rules.takes_frames and encoding.is_frame(X):
         X = validate_data(rules.owner, X, reset=is_first, skip_check_array=True)
         if encoder is not None:
@@ -486,8 +490,6 @@ def checked_features(X: Any, rules: RowRules) -> Any:
             "X must be a data frame with the columns of the fit, of which those at positions "
             f"{encoder.categorical_columns} hold categories; got an array. Pass a data frame."
         )
-    if type(X) is not np.ndarray or X.dtype.kind not in "fiub":
-        _check_types(X)
     is_dense = not sparse.issparse(X)
     try:
         X = validate_data(
@@ -509,8 +511,10 @@ def checked_features(X: Any, rules: RowRules) -> Any:
     return as_csr(X) if encoder is None else X.toarray()
 
 
-def _check_types(X: Any) -> None:
+def _check_types(X: Any, takes_frames: bool) -> None:
     """X must have no types that a conversion would misread: durations, categories, fields."""
+    if (kind := type(X).__name__) in NO_TABLES:
+        raise ValueError(f"X must be an array or a data frame; got a {kind}. {NO_TABLES[kind]}")
     if has_bounds(X):
         raise ValueError(
             f"X must be an array of numbers; got a structured array with the fields "
@@ -522,11 +526,18 @@ def _check_types(X: Any) -> None:
             "X must hold a row of features for each y; got None. Without features pass a column "
             'of ones, expert_features=[], and gate="constant", or "markov" with gate_features=[].'
         )
-    has_types = (hasattr(X, "dtype") or hasattr(X, "dtypes")) and np.ndim(X) == 2
-    dtypes = getattr(X, "dtypes", [getattr(X, "dtype", None)]) if has_types else []
     # Units of durations would be counted, and categories such as "10" taken as amounts.
-    if any(getattr(dtype, "kind", None) in ("m", "M") or is_category(dtype) for dtype in dtypes):
+    types = types_of(X) if len(getattr(X, "shape", ())) == 2 else []
+    is_bad = any(is_date(own) or is_category(own) for own in types)
+    if is_bad and not (takes_frames and encoding.is_frame(X)):
         raise ValueError(_message(X, ""))
+
+
+def check_no_dates(X: Any, columns: Iterable[int]) -> None:
+    """Columns of a frame must not be dates, of which each would be a category, or a number."""
+    dates = [j for j in columns if is_date(types_of(column_of(X, j))[0])]
+    if dates:
+        raise ValueError(_message(column_of(X, dates), ""))
 
 
 def add_feature_note(error: Exception, X: Any) -> None:
@@ -539,14 +550,25 @@ def add_feature_note(error: Exception, X: Any) -> None:
 
 def check_numbers(X: Any, encoder: Encoder) -> None:
     """X must not contain infinity, and missing numbers only if all experts accept them."""
-    values = numeric_values(encoder, X)
+    check_no_dates(X, encoder.numeric_columns)
+    try:
+        values = numeric_values(encoder, X)
+    except Exception as error:  # of pandas or polars
+        found = _message(column_of(X, encoder.numeric_columns), "", "Convert it.")
+        raise ValueError(found or str(error)) from error
     for is_bad, message in (BAD_NUMBERS["infinity"], BAD_NUMBERS["NaN"]):
         columns = np.flatnonzero(is_bad(values).any(axis=0))
         if len(columns) and not (encoder.allow_nan and is_bad is np.isnan):
             raise ValueError(message.format(_column_name(X, encoder.numeric_columns[columns[0]])))
 
 
-def _message(X: Any, error: str) -> str:
+ADVICE = (
+    'Encode categories in a pipeline by OneHotEncoder(drop="first"), or pass a data frame and use '
+    'experts that accept categories, which take longer: expert="tree", n_init=1.'
+)
+
+
+def _message(X: Any, error: str, advice: str = ADVICE) -> str:
     """Message for an error of scikit-learn or NumPy; empty if no column is its reason."""
     bad = next((bad for name, bad in BAD_NUMBERS.items() if f"X contains {name}" in error), None)
     if bad is not None and sparse.issparse(X):
@@ -561,28 +583,25 @@ def _message(X: Any, error: str) -> str:
             if bad[0](as_numbers(values)).any():
                 return bad[1].format(name)
             continue
-        if values.dtype.kind in "mM":
+        if dates := [own for own in (*types_of(column_of(X, j)), values.dtype) if is_date(own)]:
             return (
-                f"X must hold numbers; {name} holds {values.dtype}. Convert it, such as to days "
-                "since a date, or to month and weekday."
+                f"X must hold numbers; {name} holds {dates[0]}. Convert it, such as to days since "
+                "a date, or to month and weekday."
             )
         found = first_text(values) if values.dtype.kind in "OUST" else None
         text = None if found is None else shown(found)
-        if text is None and is_category(getattr(column_of(X, j), "dtype", None)):
+        if text is None and is_category(types_of(column_of(X, j))[0]):
             text = f"the category {shown(values.tolist()[0])}"
             remedy = " If they are amounts, convert them by astype(float)."
         if text is not None:
-            return (
-                f"X must hold numbers; {name} holds {text}. Encode categories in a pipeline by "
-                'OneHotEncoder(drop="first"), or pass a data frame and use experts that accept '
-                f'categories, which take longer: expert="tree", n_init=1.{remedy}'
-            )
+            return f"X must hold numbers; {name} holds {text}. {advice}{remedy}"
     return ""
 
 
 def _column_name(X: Any, j: int) -> str:
     """A column in a message: its name, or its index."""
-    return f"column {X.columns[j]!r}" if hasattr(X, "columns") else f"column {j}"
+    names = getattr(X, "column_names", getattr(X, "columns", range(j + 1)))
+    return f"column {names[j]!r}"
 
 
 def feature_labels(names: Any, n_columns: int, encoder: Encoder | None = None) -> list[str]:
@@ -707,9 +726,9 @@ def check_target(y: Any, is_classification: bool) -> None:
 
 def _check_kind(y: Any, given: Array) -> None:
     """Outputs must be no dates, pairs, categories or texts."""
-    if given.dtype.kind in "mM":
+    if dates := [dtype for dtype in (*types_of(y), given.dtype) if is_date(dtype)]:
         raise ValueError(
-            f"y must hold numbers; got {given.dtype}. Convert it, such as to days since a date."
+            f"y must hold numbers; got {dates[0]}. Convert it, such as to days since a date."
         )
     if given.ndim > 0 and len(given):
         # Pairs of bounds, or of a time and an event, are no numbers of two outputs.

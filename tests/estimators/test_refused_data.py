@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -172,6 +173,64 @@ def test_new_rows_are_refused_alike(case):
         numbers = pd.DataFrame(numbers, columns=features.columns)
     moe = fit_quietly(regressor(), numbers, Y)
     assert_refused(refusal(moe.predict, features), "", *words)
+
+
+TYPES = {
+    "time zone": DATES.dt.tz_localize("UTC"),
+    "periods": DATES.dt.to_period("D"),
+    "durations": DATES - DATES[0],
+    "timestamps of Arrow": DATES.astype("timestamp[ns][pyarrow]"),
+    "dates of Arrow": DATES.dt.date.astype("date32[day][pyarrow]"),
+    "dates of polars": pl.from_pandas(DATES).cast(pl.Date),
+    "datetimes of polars": pl.from_pandas(DATES),
+    "durations of polars": pl.from_pandas(DATES - DATES[0]),
+    "times of polars": pl.from_pandas(DATES).cast(pl.Time),
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_dates_and_durations_are_no_numbers_and_no_categories(kind):
+    days = TYPES[kind]
+    library = pl if isinstance(days, pl.Series) else pd
+    words = "X must hold numbers", "column 'day' holds", "Convert it", "days since a date"
+    for options in ({}, {"expert": "tree"}, {"expert": Ridge()}):
+        frame = library.DataFrame({"age": X[:, 0], "day": days})
+        assert_fit_refused(regressor(**options), (frame, Y), *words)
+    assert_fit_refused(regressor(), (X, days), "y must hold numbers", "days since a date")
+    moe = fit_quietly(regressor(expert="tree"), library.DataFrame({"day": X[:, 0]}), Y)
+    assert_refused(refusal(moe.predict, library.DataFrame({"day": days})), *words)
+
+
+TABLES = {
+    "texts": (["u"] * N_ROWS, "column 'c' holds 'u'", "Encode categories"),
+    "dictionary": (pa.array(["1", "2"] * HALF).dictionary_encode(), "the category '1'", "amounts"),
+    "timestamps": (pa.array(DATES), "column 'c' holds timestamp", "days since a date"),
+    "missing": ([None] + [1.0] * (N_ROWS - 1), "column 'c' of X contains NaN", "Impute"),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_columns_of_tables_of_arrow_are_refused_by_name(kind):
+    values, *words = TABLES[kind]
+    table = pa.table({"a": X[:, 0], "c": values})
+    assert_fit_refused(regressor(), (table, Y), "X must", *words)
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_texts_are_no_numbers_where_the_fit_had_numbers(library):
+    frame = library.DataFrame({"town": LETTERS, "age": X[:, 0]})
+    moe = fit_quietly(regressor(expert="tree"), frame, Y)
+    new = library.DataFrame({"town": LETTERS, "age": LETTERS})
+    message = refusal(moe.predict, new)
+    assert_refused(message, "X must hold numbers", "column 'age' holds 'a'", "Convert it")
+
+
+@pytest.mark.parametrize("expert", ["linear", "tree"])
+def test_frames_that_are_not_in_memory_are_refused(expert):
+    frame = pl.DataFrame({"age": X[:, 0]})
+    with warnings.catch_warnings(action="error"):
+        words = "X must be an array or a data frame", "LazyFrame", "collect()"
+        assert_fit_refused(regressor(expert=expert), (frame.lazy(), Y), *words)
 
 
 # --- one table of refusals ----------------------------------------------------------------------
@@ -432,7 +491,7 @@ class Expired(LinearRegression):
 def test_errors_of_estimators_have_a_note_on_the_column(values, expert):
     """In the words of scikit-learn, NumPy and pandas, of any version; not for other reasons."""
     with pytest.raises((TypeError, ValueError)) as caught:
-        regressor(expert=expert).fit(with_column(values), Y)
+        regressor(expert=expert, gate_features=[0]).fit(with_column(values), Y)
     notes = getattr(caught.value, "__notes__", [])
     assert any("column 'extra' holds" in note for note in notes) == (type(expert) is not Expired)
 

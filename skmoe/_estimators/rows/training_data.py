@@ -423,9 +423,12 @@ def _with_encoder(params: FitParameters, data: TrainingData) -> TrainingData:
     X, allow_nan = data.rows.X, part_checks.accepts_missing(params.expert)
     if not encoding.is_frame(X) and (sparse.issparse(X) or not allow_nan):
         return data
+    of_gate = data.columns["gate"]
+    is_named = any(isinstance(own, str) for own in params.estimators or ())
+    row_data.check_no_dates(X, range(X.shape[1]) if of_gate is None or is_named else of_gate)
     encoder = encoding.make_encoder(X, data.rows.weight, allow_nan)
     check_numbers(X, encoder)
-    columns = data.columns | {"gate": encoding.encoded_columns(encoder, data.columns["gate"])}
+    columns = data.columns | {"gate": encoding.encoded_columns(encoder, of_gate)}
     return data._replace(X=encoding.encode(encoder, X), encoder=encoder, columns=columns)
 
 

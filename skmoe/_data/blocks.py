@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from scipy import sparse
 
+from skmoe._data.checks import check_columns
 from skmoe._data.rows import is_dask
 from skmoe._optional import import_parquet
 
@@ -105,6 +106,9 @@ class RowBlocks:
     """
 
     def __init__(self, factory: Callable[[], Iterable[tuple[Any, ...]]]):
+        if not callable(factory):
+            kind = type(factory).__name__
+            raise ValueError(f"factory must be callable; got a {kind}. Pass lambda: iter(blocks).")
         self.factory = factory
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
@@ -226,6 +230,7 @@ class RowBlocks:
                 with parquet.ParquetFile(path) as file:
                     for group in range(file.num_row_groups):
                         frame = file.read_row_group(group).to_pandas()
+                        check_columns("target, or another argument,", no_features, 0, frame.columns)
                         others = [None if names is None else frame[names] for names in columns]
                         yield _block([frame.drop(columns=no_features), *others])
 

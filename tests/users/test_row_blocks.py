@@ -236,6 +236,28 @@ def test_from_arrays_refuses_tables_of_other_kinds_and_arrays_of_other_lengths(n
     assert_refused(message, "X must", "DataFrame", "fit")
 
 
+def test_other_sources_and_columns_that_no_file_has_are_refused(tmp_path):
+    X, y = separated()
+    message = refusal(RowBlocks, [(X, y)])
+    assert_refused(message, "factory must be callable", "list", "lambda: iter(blocks)")
+    path = tmp_path / "rows.parquet"
+    pd.DataFrame({"a": X[:, 0], "b": y}).to_parquet(path)
+    for given in ({"target": "z"}, {"target": "b", "offset": "z"}):
+        blocks = RowBlocks.from_parquet(path, **given)
+        words = "columns", "'z' is not one of ['a', 'b']"
+        assert_fit_refused(MixtureOfExpertsRegressor(2), (blocks,), "target", *words)
+
+
+@pytest.mark.parametrize("method", ["predict", "sample", "score", "responsibilities", "summary"])
+def test_methods_of_fitted_estimators_take_no_blocks(method):
+    X, y = separated()
+    blocks = blocks_of([60, 120], X, y)
+    moe = fit_quietly(MixtureOfExpertsRegressor(2, n_init=1, max_iter=2), blocks)
+    given = () if method in ("predict", "sample") else (y,)
+    message = refusal(getattr(moe, method), blocks, *given)
+    assert_refused(message, "X must be an array or a data frame", "RowBlocks", "each block")
+
+
 # --- refusals -------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import tracemalloc
+import warnings
 from functools import cache
 
 import numpy as np
@@ -272,7 +273,7 @@ def nan_in_x(X, y):
 
 
 SECOND_BLOCK = {
-    "columns": (lambda X, y: (X[:, :1], y), "block 1: X has 1 features", "2 features"),
+    "columns": (lambda X, y: (X[:, :1], y), "block 1: X has 1 features, but the first block", "2"),
     "dtype": (lambda X, y: (X.astype("f4"), y), "block 1 must be like the first", "float32"),
     "NaN in X": (nan_in_x, "block 1: X must have no missing values", "column 1", "Impute"),
     "NaN in y": (lambda X, y: (X, np.nan * y), "block 1: y must have no missing"),
@@ -305,6 +306,17 @@ def test_names_of_columns_are_those_of_the_first_block():
     blocks = RowBlocks(lambda: iter([(frames[0], y[:60]), (frames[1], y[60:])]))
     name = "block 1: The feature names should match"
     assert_fit_refused(MixtureOfExpertsRegressor(2), (blocks,), name, "z")
+
+
+@pytest.mark.parametrize("is_first_named", [True, False])
+def test_names_of_columns_are_those_of_all_blocks_or_of_none(is_first_named):
+    X, y = rows()
+    kinds = [pd.DataFrame(X[:60], columns=["a", "b"]), X[:60]]
+    first, second = kinds if is_first_named else kinds[::-1]
+    blocks = RowBlocks(lambda: iter([(first, y[:60]), (second, y[60:])]))
+    words = "block 1 must be like the first", "float64 with names", "Convert the blocks"
+    with warnings.catch_warnings(action="error"):
+        assert_fit_refused(MixtureOfExpertsRegressor(2), (blocks,), *words)
 
 
 def test_small_values_of_y_in_one_block_are_accepted():

@@ -124,7 +124,8 @@ class BlockSource(BaseEstimator):
             if rows.unit is not None:
                 self._check_units(rows.X, rows.unit)
         except ValueError as error:
-            raise ValueError(f"block {index}: {error}") from error
+            message = str(error).replace(type(self).__name__, "the first block")
+            raise ValueError(f"block {index}: {message}") from error
         return rows
 
     def _check_units(self, X: Design, units: Array) -> None:
@@ -182,9 +183,13 @@ def _add_if_any(one: Any, other: Any) -> Any:
 
 
 def _dtypes(X: Any) -> str:
-    """The dtype of an array, or those of the columns of a data frame."""
+    """The dtype of an array, or those of the columns of a data frame, and whether these are named.
+
+    Scikit-learn would warn in each pass of names that some blocks have.
+    """
     dtypes = getattr(X, "dtypes", getattr(X, "dtype", type(X).__name__))
-    return ", ".join(sorted({str(dtype) for dtype in np.ravel(dtypes)}))
+    is_named = all(isinstance(name, str) for name in getattr(X, "columns", [0]))
+    return ", ".join(sorted({str(own) for own in np.ravel(dtypes)})) + " with names" * is_named
 
 
 def rows_of_block(index: int, block: Any) -> Rows:

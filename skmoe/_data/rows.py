@@ -663,6 +663,8 @@ def checked_target(y: Any, rules: RowRules, n_rows: int) -> Array:
         check_target(y, of_classes)
     if of_classes:
         values = np.asarray(column_or_1d(y, warn=True))
+        if values.dtype == object and {*map(type, values)} <= {bool, np.bool_}:
+            values = values.astype(bool)  # scikit-learn takes no truth values that are objects
         assert_all_finite(values, input_name="y")
     elif is_censored:
         values = checked_bounds(y)
@@ -762,7 +764,10 @@ def _check_kind(y: Any, given: Array) -> None:
 
 def class_codes(y: Array, classes: Array) -> Array:
     """Codes of labels; they must be among the classes of the fit."""
-    codes = np.searchsorted(classes, y)
+    try:
+        codes = np.searchsorted(classes, y)
+    except TypeError:  # labels of another kind have no place in the order
+        codes = np.zeros(len(y), dtype=int)
     codes = np.minimum(codes, len(classes) - 1)
     unknown = classes[codes] != y
     if unknown.any():

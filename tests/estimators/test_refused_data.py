@@ -393,6 +393,13 @@ def test_methods_refuse_with_the_rule_and_the_remedy(fitted, case):
     assert_refused(message, name, *words)
 
 
+def test_labels_of_another_kind_are_refused():
+    moe = fit_quietly(classifier(), X, LETTERS.astype(object))
+    for y in (CLASSES, CLASSES.astype(float)):
+        message = refusal(moe.score_samples, X, y)
+        assert_refused(message, "y must hold classes seen in fit", "['a', 'b', 'c']")
+
+
 @pytest.mark.parametrize("options", [{}, {"family": "poisson"}, {"expert": "tree"}])
 def test_too_many_experts_are_refused_without_memory(options):
     moe = MixtureOfExpertsRegressor(10**9, **options)

@@ -235,6 +235,18 @@ def test_missing_classes_are_those_of_any_library(missing):
     assert_allclose(found, moe.predict_proba(X, y=y, **DATA.series), atol=1e-9)
 
 
+@pytest.mark.parametrize("kind", ["object", "boolean"])
+def test_missing_truth_values_are_missing_classes(kind):
+    y = (CLASSES == "b").astype(object)
+    y[::5] = None
+    moe = fit_quietly(classifier(max_iter=5), X, pd.Series(y).astype(kind), **DATA.series)
+    assert_array_equal(moe.classes_, [False, True])
+    same = fit_quietly(classifier(max_iter=5), X, y.astype(float), **DATA.series)
+    expected = same.score_samples(X, y.astype(float), **DATA.series)
+    found = moe.score_samples(X, pd.Series(y).astype(kind), **DATA.series)
+    assert_allclose(found, expected, atol=1e-9)
+
+
 def test_all_known_experts_have_counted_transitions():
     moe = regressor(gate_features=[], **PLAIN)
     fit_quietly(moe, X, Y, known_experts=DATA.regimes, **DATA.series)

@@ -127,6 +127,7 @@ LABELS = {
     "words": np.array(["ham", "spam"]),
     "objects": np.array(["ham", "spam"], dtype=object),
     "truth values": np.array([True, False]),
+    "truth values as objects": np.array([True, False], dtype=object),
     "integers": np.array([-7, 3]),
     "numbers": np.array([0.0, 1.0]),
     "categories": pd.Categorical(["no", "yes"]),

@@ -3,6 +3,7 @@
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -186,6 +187,21 @@ def test_rows_after_those_of_the_fit_without_earlier_ones_warn():
     moe.predict(X, y=np.array([1.0, np.nan, np.nan, np.nan]), **series)
     moe.predict(X, **series | {"time": later - 4.0})
     moe.predict(X, **series | {"time": np.datetime64("2020-01-01") + np.arange(4)})
+
+
+@pytest.mark.parametrize("kind", ["UTC", "period", "date", "duration"])
+def test_times_of_any_type_may_be_after_those_of_the_fit(kind):
+    days = pd.Timestamp("2020-01-01", tz="UTC") + pd.to_timedelta(np.arange(44), unit="D")
+    times = {
+        "UTC": days,
+        "period": days.tz_localize(None).to_period("D"),
+        "date": np.array(days.date),
+        "duration": days - days[0],
+    }[kind]
+    moe = fit_quietly(regressor(max_iter=2), DATA.X[:40], DATA.y[:40], time=times[:40])
+    with pytest.warns(FitMismatchWarning, match="series begins anew"):
+        moe.predict(DATA.X[40:44], time=times[40:])
+    moe.predict(DATA.X[40:44], time=times[36:40])
 
 
 def test_an_impossible_y_says_nothing_of_the_rows_around_it():

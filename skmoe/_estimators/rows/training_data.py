@@ -259,7 +259,7 @@ def validate_training_data(
     by_row = given.weight, given.offset, given.unit, given.possible, given.time, given.n_values
     if any(values is not None for values in by_row):
         attributes["_row_arguments"] = tuple(sorted(given.effective_arguments(rows)))
-    if given.time is not None and np.asarray(given.time).dtype.kind in "iufM":
+    if given.time is not None and np.asarray(given.time).dtype.kind in "iufmMO":
         attributes["_last_time"] = np.asarray(given.time).max()
     data = with_columns(estimator, params, rows, attributes)
     return in_time_order(data) if of_series else data

@@ -92,8 +92,8 @@ def check_weights_of_units(codes: Array, weight: Array, reason: str) -> None:
 def without_missing(y: Any, classes: Array | None, *, may_be_all: bool) -> tuple[Array, Array]:
     """A target of series whose missing values have been replaced, and where they were, (n,)."""
     values = np.asarray(y)
-    if values.dtype.kind not in "fO":
-        return values, np.zeros(len(values), dtype=bool)
+    if values.ndim == 0 or values.dtype.kind not in "fO":
+        return values, np.zeros(values.shape[:1], dtype=bool)
     entries = values.reshape(len(values), -1)
     missing: Any = np.isnan(entries) if values.dtype.kind == "f" else is_missing(entries)
     absent, missing = missing, missing.all(axis=1)

@@ -72,6 +72,10 @@ FITS = {
         ("sample_weight", "equal in all rows of a unit", "set y to NaN"),
         (regressor(), Y, {"sample_weight": 1.0 + ROWS}),
     ),
+    "a number as y": (
+        ("X and y must have the same number of rows", N, "one number"),
+        (regressor(), 3.0, {}),
+    ),
     "no y": (
         ("y must have values in some rows", "all are missing", "Pass observed y"),
         (regressor(), np.full(N, np.nan), SERIES),

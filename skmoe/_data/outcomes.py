@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
 
-from skmoe._data.censored_targets import BOUNDS, WITH_ENTRY, as_bounds, checked_bounds, has_entry
+from skmoe._data import censored_targets as targets
 from skmoe._data.checks import has_bounds, numbers, shown
 from skmoe._data.encoding import column_of
 from skmoe._numerics.typing import Array
@@ -58,22 +58,22 @@ def stacked_outcomes(y: Any, names: Sequence[str] = ()) -> Any:
         raise ValueError(f"y as a dict must have columns of one length; got {sizes}.")
     if not any(map(has_bounds, found.values())):
         return np.stack([*found.values()], axis=1)
-    dtype = WITH_ENTRY if any(map(has_entry, found.values())) else BOUNDS
-    return np.stack([as_bounds(own, dtype) for own in found.values()], axis=1)
+    dtype = targets.WITH_ENTRY if any(map(targets.has_entry, found.values())) else targets.BOUNDS
+    return np.stack([targets.as_bounds(own, dtype) for own in found.values()], axis=1)
 
 
 def _bounds_of(column: Array) -> Array | None:
     """The bounds that a column is, or has as objects among numbers; None for a column of others."""
     if has_bounds(column):
-        return checked_bounds(column)
+        return targets.checked_bounds(column)
     is_entry = np.array([column.dtype == object and isinstance(own, np.void) for own in column])
     if not is_entry.any():
         return None
     entries = column[is_entry].tolist()
-    known = checked_bounds(np.array(entries, dtype=entries[0].dtype))
-    found = as_bounds(np.full(len(column), np.nan), known.dtype)
+    known = targets.checked_bounds(np.array(entries, dtype=entries[0].dtype))
+    found = targets.as_bounds(np.full(len(column), np.nan), known.dtype)
     found[is_entry] = known
-    found[~is_entry] = as_bounds(_numbers("", column[~is_entry]), known.dtype)
+    found[~is_entry] = targets.as_bounds(_numbers("", column[~is_entry]), known.dtype)
     return found
 
 
@@ -104,11 +104,11 @@ def by_column(parameter: str, given: Mapping[Any, Any], names: Sequence[str]) ->
 
 
 def observed_weight(y: Array, weight: Array, may_be_all: bool, *, is_first: bool) -> Array:
-    """Weights of the rows of y with NaN, zero in a fit where all outputs of a row are missing.
+    """Weights of the rows of y with NaN or bounds, zero in a fit where a row has no output.
 
     A single output may be missing in rows that belong to others, as in a unit.
     """
-    missing: Array = np.isnan(y).reshape(len(y), -1)
+    missing = targets.is_unknown(y).reshape(len(y), -1)
     if missing.shape[1] == 1 and not may_be_all:
         check_no_missing(missing)
     if not is_first:

@@ -431,6 +431,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
             may_be_all = rules.of_series or given.unit is not None
             weight = observed_weight(y, weight, may_be_all, is_first=rules.is_first)
         if has_bounds(y):
+            observed_weight(y, weight, True, is_first=rules.is_first and not rules.is_block)
             weight = np.where(is_unknown(y).reshape(n_rows, -1).all(axis=1), 0.0, weight)
             y = y if rules.is_block else simplified(y, rules.is_first & (weight == 0.0))
     if given.offset is not None:
@@ -717,12 +718,11 @@ def check_target(y: Any, is_classification: bool) -> None:
             f"the fields {', '.join(y.dtype.names)}. Use MixtureOfExpertsRegressor for times."
         )
     given = np.asarray(y)
-    if is_classification and given.dtype.kind == "O" and given.ndim == 1:
-        checks.check_labels("y", given)
-        return
     if not is_classification:
         _check_kind(y, given)
-    if is_classification and given.dtype.kind in "fO":
+    elif given.dtype.kind == "O" and given.ndim == 1:
+        checks.check_labels("y", given)
+    elif given.dtype.kind in "fO":
         check_no_missing(np.isnan(as_numbers(given.ravel())))
 
 

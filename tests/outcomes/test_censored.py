@@ -262,6 +262,10 @@ CASES = {
         lambda y: y.assign(time=list(right_censored(np.ones(N), np.zeros(N)))),
         ("y must have rows", "column 0", "right-censored", "coding"),
     ),
+    "no values": (
+        lambda y: y.assign(crp=np.nan),
+        ("y must have values in some rows", "all of column 1 are missing", "observed values"),
+    ),
     "negative times": (
         lambda y: y.assign(time=list(right_censored(-np.ones(N), np.ones(N)))),
         ("Column 0 of y", "positive", "row 0 holds -1"),

@@ -63,7 +63,8 @@ def _scorer(score: Callable[..., float], method: str = "predict_dist") -> Scorer
                 f"one; got {type(estimator).__name__}. Where the target is transformed, use "
                 "TransformedTargetRegressor(GridSearchCV(mixture, grid, scoring=scorer))."
             )
-        given, target = {"offset": offset, "var_weights": var_weights}, stacked_outcomes(y)
+        target = stacked_outcomes(y, getattr(model, "output_names_", ()))
+        given = {"offset": offset, "var_weights": var_weights}
         weight = None if sample_weight is None else check_weights(sample_weight, len(target))
         of_series = has_series(model)
         if of_series:

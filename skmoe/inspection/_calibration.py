@@ -12,7 +12,6 @@ from sklearn.utils import check_consistent_length
 
 from skmoe._data import censored_targets as targets
 from skmoe._data.checks import check_integer, check_level, check_real, has_bounds
-from skmoe._data.outcomes import stacked_outcomes
 from skmoe._data.rows import Rows, index_rows
 from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._inference.labels import format_percent, output_labels, printable_name
@@ -211,7 +210,8 @@ class CalibrationDisplay(draw.Display):
         """
         estimator, X, *_ = subject.drawn_mixture(cls, estimator, X)
         subject.check_regressor(estimator, FOR_CLASSES)
-        output, y = subject.check_target(estimator, target, X), stacked_outcomes(y)
+        output = subject.check_target(estimator, target, X)
+        y = subject.outcomes_of(estimator, y)
         check_integer("n_bins", n_bins, least=2)
         rows, given = Rows(X, y, unit=units, time=time), {"var_weights": var_weights}
         distribution = subject.observed_distribution(estimator, rows, output, offset, **given)
@@ -420,7 +420,7 @@ class RootogramDisplay(draw.Display):
         estimator, X, *_ = subject.drawn_mixture(cls, estimator, X)
         subject.check_regressor(estimator, FOR_CLASSES)
         output = subject.check_target(estimator, target, X)
-        is_one = len(output_labels(estimator)) == 1
+        is_one, y = len(output_labels(estimator)) == 1, subject.outcomes_of(estimator, y)
         rows = Rows(X, y, unit=units, time=time)
         distribution = subject.observed_distribution(estimator, rows, output, offset)
         if not distribution.is_count:
@@ -622,7 +622,8 @@ class SurvivalDisplay(draw.Display):
         subject.check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
         X = subject.check_table(estimator, X)
         check_level(level, may_be_none=True)
-        output, y = subject.check_target(estimator, target, X), stacked_outcomes(y)
+        output = subject.check_target(estimator, target, X)
+        y = subject.outcomes_of(estimator, y)
         check_consistent_length(X, y)
         own = targets.as_bounds(subject.target_of(y, output), targets.WITH_ENTRY)
         kept = np.flatnonzero(~targets.is_unknown(own) | (np.ndim(y) == 1))

@@ -396,7 +396,7 @@ def check_table(estimator: Any, X: Any) -> Any:
 
 def check_rows(name: str, estimator: Any, X: Any, y: Any) -> Any:
     """Rows that the estimator takes, with a target for each."""
-    table = check_table(estimator, X)
+    table, y = check_table(estimator, X), outcomes_of(estimator, y)
     n_targets = len(np.asarray(y)) if np.ndim(y) else 0
     if n_targets != table.shape[0]:
         raise ValueError(
@@ -571,8 +571,13 @@ def observed_target(estimator: Any, y: Any, index: int) -> Array:
         labels = np.asarray(y).ravel()
         is_class = (labels == estimator.classes_[index]).astype(float)
         return np.where(is_missing(labels), np.nan, is_class) if has_series(estimator) else is_class
-    y = target_of(y, index)
+    y = target_of(outcomes_of(estimator, y), index)
     return np.where(is_unknown(y), np.nan, point_values(y))
+
+
+def outcomes_of(estimator: Any, y: Any) -> Any:
+    """Outcomes in the order of the fit; a dict of them as an array."""
+    return stacked_outcomes(y, getattr(estimator, "output_names_", ()))
 
 
 def target_of(y: Any, index: int) -> Array:
@@ -740,7 +745,8 @@ class ObservedRows(NamedTuple):
 
 def observed_rows(estimator: Any, rows: Rows, target: Any) -> list[ObservedRows]:
     """The rows for each target, with y, or with 1 for the rows of a class and 0 for others."""
-    is_bounded = has_bounds(stacked_outcomes(rows.y))
+    rows = rows._replace(y=outcomes_of(estimator, rows.y))
+    is_bounded = has_bounds(rows.y)
     resp, found = responsibilities_of_rows(estimator, rows), []
     units = None if rows.unit is None or has_series(estimator) else np.asarray(rows.unit)
     for index in check_targets(estimator, target, rows.X):

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from outcomes.conftest import FAMILIES, N_ROWS, mixture
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
-from skmoe.inspection import export_text
+from skmoe.inspection import CalibrationDisplay, RootogramDisplay, export_html, export_text
 from skmoe.metrics import log_density_scorer, make_interval_scorers, neg_crps_scorer
 from skmoe.model_selection import n_experts_test
 from support.fits import fit_quietly
@@ -436,6 +436,25 @@ def test_a_dict_of_numbers_is_a_frame(covariance_type, patients):
     assert moe.score(X, dict(y)) == pytest.approx(same.score(X, y))
     known = patients.complete[["bmi", "visits"]]
     assert_allclose(moe.predict(X, y=dict(known)), same.predict(X, y=known))
+
+
+def test_scores_and_displays_take_columns_by_name(patients):
+    X, y = patients.X, patients.complete[["bmi", "visits"]]
+    moe = fit_quietly(mixture(1, family={"bmi": "normal", "visits": "poisson"}), X, y)
+    reordered = y[["visits", "bmi"]]
+    expected = RootogramDisplay.from_estimator(moe, X, y, target="visits").observed
+    pit = CalibrationDisplay.from_estimator(moe, X, y, target="bmi").pit
+    for own in (dict(y), reordered, dict(reordered)):
+        assert neg_crps_scorer(moe, X, own) == pytest.approx(neg_crps_scorer(moe, X, y))
+        shown = RootogramDisplay.from_estimator(moe, X, own, target="visits")
+        assert_allclose(shown.observed, expected)
+        assert_allclose(CalibrationDisplay.from_estimator(moe, X, own, target="bmi").pit, pit)
+
+
+def test_reports_take_a_dict_of_outcomes(moe, patients, tmp_path):
+    path, few = tmp_path / "report.html", dict(patients.complete[:40])
+    export_html(moe, patients.X[:40], few, path, target="bmi", max_features=1)
+    assert "Mixture of experts for bmi" in path.read_text("utf-8")
 
 
 def test_tools_of_scikit_learn(moe, patients):

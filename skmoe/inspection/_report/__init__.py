@@ -632,6 +632,7 @@ def export_html(
 
 def _times(estimator: Any, y: Any, y_held_out: Any) -> tuple[Any, Any, float | None]:
     """Targets, times as bounds, and the time at which the panel starts; None without times."""
+    y, y_held_out = (subject.outcomes_of(estimator, own) for own in (y, y_held_out))
     if is_classifier(estimator) or not (has_bounds(y) or has_bounds(y_held_out)):
         return y, y_held_out, None
     times, _ = targets.times_and_events("the report", y, may_enter=True)

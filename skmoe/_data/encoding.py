@@ -158,7 +158,7 @@ def _median(column: Array, weight: Array) -> float:
     return float(weighted_quantiles(column[finite], weight[finite], 0.5))
 
 
-def column_of(X: Any, j: int) -> Any:
+def column_of(X: Any, j: Any) -> Any:
     """One column of an array, a data frame or a table of Arrow; or some of the former two."""
     if hasattr(X, "iloc"):
         return X.iloc[:, j]
@@ -169,7 +169,7 @@ def types_of(values: Any) -> list[Any]:
     """Types of the columns of a table, or that of an array or a column."""
     if hasattr(values, "column_names"):  # of Arrow
         return list(values.schema.types)
-    dtype = getattr(values, "dtype", getattr(values, "type", None))
+    dtype: Any = getattr(values, "dtype", getattr(values, "type", None))
     return list(np.ravel(getattr(values, "dtypes", dtype)))
 
 
@@ -178,7 +178,7 @@ def holds_numbers(column: Any) -> bool:
     kind = str(column.dtype)
     if kind == "object":  # such as decimal numbers, or numbers of a database among None
         kinds = set(map(type, column.dropna()))
-        return bool(kinds) and all(issubclass(own, Number) and own is not bool for own in kinds)
+        return bool not in kinds and all(issubclass(own, Number) for own in kinds) and bool(kinds)
     return kind.lower().removeprefix("sparse[").startswith(TYPES_OF_NUMBERS)
 
 
@@ -199,6 +199,17 @@ def is_category(dtype: Any) -> bool:
 def is_date(dtype: Any) -> bool:
     """Whether the type of a column is one of dates, times or durations, which are no numbers."""
     return str(dtype).lower().startswith(("date", "time", "duration", "period"))
+
+
+def first_text(values: Array) -> Any:
+    """The first text that is no number, nor stands for a missing value; None if there is none."""
+    for value in values:
+        if isinstance(value, str | bytes) and value not in MISSING_STRINGS:
+            try:
+                float(value)
+            except ValueError:
+                return value.item() if isinstance(value, np.generic) else value
+    return None
 
 
 def numeric_column(X: Any, j: int) -> Array:

@@ -17,16 +17,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from skmoe._data import checks, encoding
+from skmoe._data import series as series_data
 from skmoe._data.censored_targets import checked_bounds, is_unknown, point_values, simplified
 from skmoe._data.checks import has_bounds, shown
-from skmoe._data.encoding import Encoder, column_of, is_category, is_date, numeric_values, types_of
+from skmoe._data.encoding import Encoder, column_of, is_category, is_date, types_of
 from skmoe._data.outcomes import check_no_missing, observed_weight, stacked_outcomes
-from skmoe._data.series import (
-    check_weights_of_units,
-    parts_of_folds,
-    ranks_in_time,
-    without_missing,
-)
 from skmoe._data.units import Units, check_known_experts, encode_units, first_rows, join_groups
 from skmoe._numerics.linalg import OffsetDesign
 from skmoe._numerics.typing import Array, Design
@@ -105,7 +100,7 @@ class Rows(NamedTuple):
     @property
     def fold_group(self) -> Array | None:
         """Groups of rows that are on one side of every fold: of the user, and units or series."""
-        whole = self.unit if self.series is None else parts_of_folds(self.series)
+        whole = self.unit if self.series is None else series_data.parts_of_folds(self.series)
         return join_groups(self.group, whole)
 
     @property
@@ -367,6 +362,12 @@ CONVERSION_ERRORS = ("X contains", "convert", "dtype", "DType", "float()", "prom
 # What holds rows, but is no table in memory, and remedies.
 NO_TABLES = {"LazyFrame": "Pass X.collect().", "RowBlocks": "Call the method for each block."}
 
+# On texts, where experts take numbers.
+ADVICE = (
+    'Encode categories in a pipeline by OneHotEncoder(drop="first"), or pass a data frame and use '
+    'experts that accept categories, which take longer: expert="tree", n_init=1.'
+)
+
 # Which numbers are bad features, by their names there, and messages on their column.
 BAD_NUMBERS: dict[str, tuple[Any, str]] = {
     "NaN": (
@@ -416,13 +417,13 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
         weight = checks.check_weights(given.weight, n_rows, may_be_zero=rules.is_block)
     missing: Any = None
     if has_target:
-        target = given.y
-        if not isinstance(target, np.ndarray):
-            target = stacked_outcomes(target, rules.output_names)
+        is_array, names = isinstance(given.y, np.ndarray), rules.output_names
+        target = given.y if is_array else stacked_outcomes(given.y, names)
         in_units = rules.of_effects or (rules.of_classes and given.unit is not None)
         if (rules.of_series or in_units) and target is not None and not has_bounds(target):
-            may_be_all = not rules.is_first
-            target, missing = without_missing(target, rules.classes, may_be_all=may_be_all)
+            target, missing = series_data.without_missing(
+                target, rules.classes, may_be_all=not rules.is_first
+            )
         y = checked_target(target, rules, n_rows)
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         if y.dtype.kind == "f" and not rules.of_classes and np.isnan(y).any():
@@ -443,16 +444,16 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     metadata: dict[str, Array] = {}
     if given.metadata or any(values is not None for values in named.values()):
         metadata = checks.check_metadata(named | dict(given.metadata), n_rows)
-    names = "units", "groups", "known_experts", "time"
-    unit, group, known, time = (metadata.pop(name, None) for name in names)
+    of_rows = "units", "groups", "known_experts", "time"
+    unit, group, known, time = (metadata.pop(name, None) for name in of_rows)
     series = None
     if known is not None:
         possible = check_known_experts(
             known, rules.n_experts, weight, None if rules.of_series else unit
         )
     if rules.of_series:
-        series, time = ranks_in_time(unit, time, n_rows)
-        check_weights_of_units(series, weight, 'gate="markov"')
+        series, time = series_data.ranks_in_time(unit, time, n_rows)
+        series_data.check_weights_of_units(series, weight, 'gate="markov"')
         unit, missing = None, (not has_target) if missing is None else missing
         weight = np.where(missing, 0.0, weight)
     elif time is not None:
@@ -462,7 +463,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
         )
     elif missing is not None:  # in units
         if unit is not None and rules.of_effects:
-            check_weights_of_units(encode_units(unit)[1], weight, "random_features")
+            series_data.check_weights_of_units(encode_units(unit)[1], weight, "random_features")
         if rules.is_first or rules.is_block or rules.of_classes:
             weight = np.where(missing, 0.0, weight)
         elif missing.any() and y is not None:
@@ -528,9 +529,8 @@ def _check_types(X: Any, takes_frames: bool) -> None:
             'of ones, expert_features=[], and gate="constant", or "markov" with gate_features=[].'
         )
     # Units of durations would be counted, and categories such as "10" taken as amounts.
-    types = types_of(X) if len(getattr(X, "shape", ())) == 2 else []
-    is_bad = any(is_date(own) or is_category(own) for own in types)
-    if is_bad and not (takes_frames and encoding.is_frame(X)):
+    is_plain = len(getattr(X, "shape", ())) == 2 and not (takes_frames and encoding.is_frame(X))
+    if is_plain and any(is_date(own) or is_category(own) for own in types_of(X)):
         raise ValueError(_message(X, ""))
 
 
@@ -553,7 +553,7 @@ def check_numbers(X: Any, encoder: Encoder) -> None:
     """X must not contain infinity, and missing numbers only if all experts accept them."""
     check_no_dates(X, encoder.numeric_columns)
     try:
-        values = numeric_values(encoder, X)
+        values = encoding.numeric_values(encoder, X)
     except Exception as error:  # of pandas or polars
         found = _message(column_of(X, encoder.numeric_columns), "", "Convert it.")
         raise ValueError(found or str(error)) from error
@@ -561,12 +561,6 @@ def check_numbers(X: Any, encoder: Encoder) -> None:
         columns = np.flatnonzero(is_bad(values).any(axis=0))
         if len(columns) and not (encoder.allow_nan and is_bad is np.isnan):
             raise ValueError(message.format(_column_name(X, encoder.numeric_columns[columns[0]])))
-
-
-ADVICE = (
-    'Encode categories in a pipeline by OneHotEncoder(drop="first"), or pass a data frame and use '
-    'experts that accept categories, which take longer: expert="tree", n_init=1.'
-)
 
 
 def _message(X: Any, error: str, advice: str = ADVICE) -> str:
@@ -589,7 +583,7 @@ def _message(X: Any, error: str, advice: str = ADVICE) -> str:
                 f"X must hold numbers; {name} holds {dates[0]}. Convert it, such as to days since "
                 "a date, or to month and weekday."
             )
-        found = first_text(values) if values.dtype.kind in "OUST" else None
+        found = encoding.first_text(values) if values.dtype.kind in "OUST" else None
         text = None if found is None else shown(found)
         if text is None and is_category(types_of(column_of(X, j))[0]):
             text = f"the category {shown(values.tolist()[0])}"
@@ -608,9 +602,7 @@ def _column_name(X: Any, j: int) -> str:
 def feature_labels(names: Any, n_columns: int, encoder: Encoder | None = None) -> list[str]:
     """Names of the features: those of X, or x0, x1, ..., or of what they are encoded to."""
     own = [f"x{j}" for j in range(n_columns)] if names is None else [str(name) for name in names]
-    if encoder is None:
-        return own
-    return [feature.name(own[feature.column]) for feature in encoder.features]
+    return own if encoder is None else [made.name(own[made.column]) for made in encoder.features]
 
 
 def as_csr(X: Any) -> Any:
@@ -626,17 +618,6 @@ def as_csr(X: Any) -> Any:
         indices, indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)
         X = sparse.csr_array((X.data, indices, indptr), shape=X.shape)
     return X
-
-
-def first_text(values: Array) -> Any:
-    """The first text that is no number, nor stands for a missing value; None if there is none."""
-    for value in values:
-        if isinstance(value, str | bytes) and value not in encoding.MISSING_STRINGS:
-            try:
-                float(value)
-            except ValueError:
-                return value.item() if isinstance(value, np.generic) else value
-    return None
 
 
 def as_numbers(values: Array) -> Array:
@@ -748,7 +729,7 @@ def _check_kind(y: Any, given: Array) -> None:
             )
     if given.dtype.kind not in "OUS":
         return
-    text, first = first_text(given.ravel()), given.ravel()[0]
+    text, first = encoding.first_text(given.ravel()), given.ravel()[0]
     of_categories = is_category(getattr(y, "dtype", None))
     if text is not None or (of_categories and isinstance(first, str)):
         found = shown(first if text is None else text)

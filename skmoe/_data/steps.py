@@ -11,8 +11,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from skmoe._data.checks import check_integer
-from skmoe._data.encoding import column_of, encode, holds_numbers, make_encoder
-from skmoe._data.rows import RowRules, checked_features, first_text
+from skmoe._data.encoding import column_of, encode, first_text, holds_numbers, make_encoder
+from skmoe._data.rows import RowRules, checked_features
 from skmoe._numerics.typing import Array
 
 # Times are counted from one of them if all are farther from zero than this multiple of their range:

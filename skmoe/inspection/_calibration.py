@@ -210,8 +210,7 @@ class CalibrationDisplay(draw.Display):
         """
         estimator, X, *_ = subject.drawn_mixture(cls, estimator, X)
         subject.check_regressor(estimator, FOR_CLASSES)
-        output = subject.check_target(estimator, target, X)
-        y = subject.outcomes_of(estimator, y)
+        output, y = subject.check_target(estimator, target, X), subject.outcomes_of(estimator, y)
         check_integer("n_bins", n_bins, least=2)
         rows, given = Rows(X, y, unit=units, time=time), {"var_weights": var_weights}
         distribution = subject.observed_distribution(estimator, rows, output, offset, **given)
@@ -622,8 +621,7 @@ class SurvivalDisplay(draw.Display):
         subject.check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
         X = subject.check_table(estimator, X)
         check_level(level, may_be_none=True)
-        output = subject.check_target(estimator, target, X)
-        y = subject.outcomes_of(estimator, y)
+        output, y = subject.check_target(estimator, target, X), subject.outcomes_of(estimator, y)
         check_consistent_length(X, y)
         own = targets.as_bounds(subject.target_of(y, output), targets.WITH_ENTRY)
         kept = np.flatnonzero(~targets.is_unknown(own) | (np.ndim(y) == 1))

@@ -25,12 +25,7 @@ from skmoe._data.units import check_gate_columns, encode_units, unit_runs
 from skmoe._estimators.parameters.conflicts import BLOCKS, EFFECTS, NO_UNITS, check_conflicts
 from skmoe._estimators.parameters.parameters import FitParameters, identity_scaling
 from skmoe._estimators.parameters.parts import check_takes
-from skmoe._estimators.rows.training_data import (
-    TrainingData,
-    check_support,
-    with_class_weights,
-    with_columns,
-)
+from skmoe._estimators.rows import training_data
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array, Design
 
@@ -118,7 +113,7 @@ class BlockSource(BaseEstimator):
             if of_effects and given.unit is None:
                 check_conflicts({EFFECTS: EFFECTS, NO_UNITS: NO_UNITS})
             rows = row_data.checked_rows(given, rules)
-            check_support(params, rows.y, rows.weight)
+            training_data.check_support(params, rows.y, rows.weight)
             if of_series:
                 rows = _with_series(rows, given.unit)
             if rows.unit is not None:
@@ -255,7 +250,7 @@ class BlockSummary(NamedTuple):
 
 def first_pass(
     estimator: Any, params: FitParameters, blocks: RowBlocks
-) -> tuple[TrainingData, BlockSource]:
+) -> tuple[training_data.TrainingData, BlockSource]:
     """Check all blocks: a sample of rows, or units, with the scaling of all rows, and the source.
 
     The weights of sampled rows sum to the total weight; sampled units stand for all units.
@@ -303,7 +298,8 @@ def first_pass(
     attributes["_row_arguments"] = tuple(sorted(found.row_arguments))
     source.params, source.blocks = params._replace(task=task), blocks
     source.n_rows, source.has_known = found.n_rows, found.n_known > 0
-    data = with_class_weights(task, with_columns(estimator, params, sample, attributes))
+    of_columns = training_data.with_columns(estimator, params, sample, attributes)
+    data = training_data.with_class_weights(task, of_columns)
     return data._replace(
         feature_scaling=reduce(merge_moments, features.values()).scaling(np.inf),
         feature_range=found.feature_range,

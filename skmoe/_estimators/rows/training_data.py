@@ -211,11 +211,10 @@ def validate_training_data(
     owner = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
     of_series, of_outcomes = params.gate.persists, isinstance(params.family_option, Mapping)
     rules = RowRules(owner, params.task.is_classification, params.n_experts, is_first=True)
-    rules = rules._replace(of_series=of_series, of_outcomes=of_outcomes)
-    rules = rules._replace(of_effects=params.random_features is not None)
-    if params.uses_estimators:
-        may_miss = part_checks.accepts_missing(params.expert)
-        rules = rules._replace(takes_frames=True, allow_nan=may_miss)
+    takes_frames, of_effects = params.uses_estimators, params.random_features is not None
+    may_miss = takes_frames and part_checks.accepts_missing(params.expert)
+    rules = rules._replace(of_series=of_series, of_outcomes=of_outcomes, of_effects=of_effects)
+    rules = rules._replace(takes_frames=takes_frames, allow_nan=may_miss)
     rows = checked_rows(given, rules)
     if groups is not None:
         rows = rows._replace(group=check_metadata({"groups": groups}, rows.n_rows)["groups"])
@@ -255,10 +254,9 @@ def validate_training_data(
         attributes["n_units_"] = len(np.unique(rows.unit[rows.weight > 0.0]))
     if rows.possible is not None:
         attributes["n_known_"] = rows.n_known
-    attributes["_row_arguments"] = ()
     by_row = given.weight, given.offset, given.unit, given.possible, given.time, given.n_values
-    if any(values is not None for values in by_row):
-        attributes["_row_arguments"] = tuple(sorted(given.effective_arguments(rows)))
+    is_given = any(values is not None for values in by_row)
+    attributes["_row_arguments"] = (*sorted(given.effective_arguments(rows)),) if is_given else ()
     if given.time is not None and np.asarray(given.time).dtype.kind in "iufmMO":
         attributes["_last_time"] = np.asarray(given.time).max()
     data = with_columns(estimator, params, rows, attributes)

@@ -111,7 +111,7 @@ class Chain:
     def forward(self, log_gates: list[Array], logs: Array) -> Forward:
         """Probabilities of the experts before and after the y of each row is seen.
 
-        A y that is impossible under all experts says nothing about them.
+        A y that is impossible under all experts shows nothing of them.
         """
         steps, peak = self.steps, logs.max(axis=0)
         relative = np.where(peak == -np.inf, 0.0, logs - np.maximum(peak, np.finfo(float).min))

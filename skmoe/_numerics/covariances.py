@@ -24,9 +24,7 @@ def pairs_of(n_variables: int) -> tuple[Array, Array]:
 
 def correlation_matrix(fisher_z: Array, n_variables: int) -> Array:
     """Correlation matrices (..., m, m) from Fisher's z (..., P)."""
-    matrix = np.broadcast_to(
-        np.eye(n_variables), (*fisher_z.shape[:-1], *(n_variables,) * 2)
-    ).copy()
+    matrix = np.zeros((*fisher_z.shape[:-1], n_variables, n_variables)) + np.eye(n_variables)
     first, second = pairs_of(n_variables)
     matrix[..., first, second] = matrix[..., second, first] = np.tanh(fisher_z)
     return matrix
@@ -35,8 +33,7 @@ def correlation_matrix(fisher_z: Array, n_variables: int) -> Array:
 def covariance_matrix(log_variance: Array, fisher_z: Array) -> Array:
     """Covariance matrices (..., m, m)."""
     std = np.exp(0.5 * log_variance)
-    correlation = correlation_matrix(fisher_z, std.shape[-1])
-    return std[..., :, None] * correlation * std[..., None, :]
+    return std[..., :, None] * correlation_matrix(fisher_z, std.shape[-1]) * std[..., None, :]
 
 
 def covariance_coordinates(covariance: Array) -> tuple[Array, Array]:

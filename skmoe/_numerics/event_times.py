@@ -32,8 +32,7 @@ class EventTable(NamedTuple):
         if entry is not None:
             order = np.argsort(entry)
             until = np.append(0.0, np.cumsum(weight[order]))
-            entered = until[np.searchsorted(entry[order], times)]
-            at_risk = at_risk - (until[-1] - entered)
+            at_risk = at_risk - (until[-1] - until[np.searchsorted(entry[order], times)])
         return cls(times, events, count - events, at_risk)
 
     @property

@@ -170,10 +170,8 @@ def feature_penalties(alpha: Alpha, slopes: Slopes) -> tuple[float, ...]:
             break
         wanted = PENALTY_GRID[best[j]] if largest[j] > 0.0 else DROPPED
         # Another penalty of one feature changes the inverse by rank one.
-        of_j = columns == j
-        column = np.where(of_j, covariances, 0.0) if independent else covariances[:, :, j]
-        factor = 1.0 / (column[:, j] + 1.0 / (wanted - current[j]))
-        scaled = column * factor[:, None]
+        column = np.where(columns == j, covariances, 0.0) if independent else covariances[:, :, j]
+        scaled = column * (1.0 / (column[:, j] + 1.0 / (wanted - current[j])))[:, None]
         mean = mean - scaled * mean[:, j, None]
         outer = column if independent else column[:, None, :]
         covariances = covariances - (scaled if independent else scaled[:, :, None]) * outer

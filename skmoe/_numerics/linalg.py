@@ -176,8 +176,7 @@ def inverse_of(matrix: Array) -> Array:
         inverse.reshape(*inverse.shape[:-2], size * size)[..., :: size + 1] *= 0.5
         return np.asarray(inverse) * outer
     if is_large and matrix.ndim > 2:
-        each = matrix.reshape(-1, size, size)
-        return np.reshape([inverse_of(own) for own in each], matrix.shape)
+        return np.reshape([inverse_of(own) for own in matrix.reshape(-1, size, size)], matrix.shape)
     # A step to where the likelihood is not finite is taken back, whatever its curvature.
     scaled = np.where(np.isfinite(scaled), scaled, 0.0)
     return np.linalg.pinv(scaled, PIVOT_TOL**2, hermitian=True) * outer
@@ -224,8 +223,7 @@ def conjugate_gradients(
         Ap = product(direction)
         pAp = (direction * Ap).sum(axis=axes, keepdims=True)
         # Converged systems are not changed any more, nor is anything along a flat direction.
-        active = (rz > tol2) & (pAp > TINY)
-        alpha = np.divide(rz, pAp, out=np.zeros_like(rz), where=active)
+        alpha = np.divide(rz, pAp, out=np.zeros_like(rz), where=(rz > tol2) & (pAp > TINY))
         solution = solution + alpha * direction
         residual = residual - alpha * Ap
     return solution

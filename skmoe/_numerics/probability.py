@@ -80,8 +80,7 @@ def keep_top_k(log_probs: Array, top_k: int | None) -> Array:
     if top_k is None or top_k >= len(log_probs):
         return log_probs
     order = np.argsort(-log_probs, axis=0, kind="stable")
-    kept = np.argsort(order, axis=0) < top_k
-    return np.where(kept, log_probs, -np.inf)
+    return np.where(np.argsort(order, axis=0) < top_k, log_probs, -np.inf)
 
 
 def log_normalise(joint: Array) -> tuple[Array, Array]:
@@ -124,10 +123,8 @@ MIN_WEIGHT_FRACTION = 1e-3
 
 def is_collapsed(responsibility_mass: Array) -> Array:
     """Which experts have lost nearly all rows, from their summed responsibilities (K,)."""
-    total = responsibility_mass.sum()
-    return (responsibility_mass < MIN_EXPERT_WEIGHT) | (
-        responsibility_mass < MIN_WEIGHT_FRACTION * total
-    )
+    least = max(MIN_EXPERT_WEIGHT, MIN_WEIGHT_FRACTION * responsibility_mass.sum())
+    return np.asarray(responsibility_mass < least)
 
 
 def weighted_quantiles(values: Array, weight: Array, levels: Array | float) -> Array:
@@ -148,5 +145,4 @@ def without_outliers(y: Array) -> Array:
     """Outputs (m, n) with values far from the median moved to `MAX_DEVIATION` from it."""
     median = np.median(y, axis=-1, keepdims=True)
     deviation = MAX_DEVIATION * MAD_TO_STD * np.median(np.abs(y - median), axis=-1, keepdims=True)
-    moved = np.clip(y, median - deviation, median + deviation)
-    return np.where(deviation > 0.0, moved, y)
+    return np.where(deviation > 0.0, np.clip(y, median - deviation, median + deviation), y)

@@ -52,11 +52,9 @@ def log_beta_fraction(a: Array, b: Array, x: Array, excess: Array) -> Array:
         odd = a + (2.0 * n - 1.0)
         step = n * ((b - n) / odd) * x
         denominator = n + step + (a + n) / (odd + 2.0) * (excess + 1.0 + n * (2.0 - x))
-        fraction = (
-            ((a + (n - 1.0)) / odd) * (a + b + (n - 1.0)) * step * x / (denominator + fraction)
-        )
-    first = a / (a + 1.0) * (excess + 1.0)
-    return -np.log(first + fraction)
+        numerator = ((a + (n - 1.0)) / odd) * (a + b + (n - 1.0)) * step * x
+        fraction = numerator / (denominator + fraction)
+    return -np.log(a / (a + 1.0) * (excess + 1.0) + fraction)
 
 
 # --- the series of Tweedie distributions ------------------------------------------------------
@@ -94,8 +92,7 @@ def log_sum(log_z: Array, power: float) -> Array:
     shape, t = _position(log_z, power)
     inside = np.clip(t, KNOTS[0], KNOTS[-1])
     rest, slope, _ = _remainders(power)
-    value = (1.0 + shape) * np.exp(t) + rest(inside)
-    return np.asarray(value + slope(inside) * (t - inside))
+    return np.asarray((1.0 + shape) * np.exp(t) + rest(inside) + slope(inside) * (t - inside))
 
 
 def moments_of_index(log_z: Array, power: float) -> tuple[Array, Array]:

@@ -280,8 +280,7 @@ def check_frequencies(test: str, sample_weight: Any) -> None:
 def check_var_weights(var_weights: Any, n_rows: int) -> Array | None:
     """Numbers of values (n,) of which each y is the mean: positive; None if all are one."""
     rule = "positive and finite, the numbers of values of which each y is the mean"
-    smallest = np.nextafter(0.0, 1.0)
-    values = _numbers_of_rows("var_weights", var_weights, n_rows, rule, smallest)
+    values = _numbers_of_rows("var_weights", var_weights, n_rows, rule, np.nextafter(0.0, 1.0))
     return None if (values == 1.0).all() else values
 
 

@@ -174,9 +174,8 @@ class Preprocessor(NamedTuple):
     @property
     def n_features(self) -> int:
         """Number of numeric columns without the extra features."""
-        if self.extra_features is not None:
-            return self.extra_features.n_features
-        return len(self.feature_scaling.scale)
+        extra = self.extra_features
+        return len(self.feature_scaling.scale) if extra is None else extra.n_features
 
     def in_units(self, scaling: Standardization) -> Preprocessor:
         """The same with coefficients and ranges for columns of which those of X are standardised.
@@ -307,8 +306,7 @@ def design_matrix(X: Design, scaling: Standardization, columns: Array | None) ->
             shift = np.tile(center[is_centred], n_rows)
             scaled = scaled - sparse.csr_array((shift, at), scaled.shape)
         scaled.data /= scale[scaled.indices]
-        ones = np.ones((n_rows, 1))
-        return sparse.csr_array(sparse.hstack([scaled, ones], format="csr"))
+        return sparse.csr_array(sparse.hstack([scaled, np.ones((n_rows, 1))], format="csr"))
     design = np.empty((n_rows, n_columns + 1), dtype=X.dtype, order="F")
     for start in range(0, n_rows, BLOCK_ROWS):
         block = slice(start, start + BLOCK_ROWS)
@@ -365,9 +363,8 @@ def is_outside_ranges(
         stored = zero_is_outside[X.indices]
         n_outside, n_stored = (np.bincount(row, v, X.shape[0]) for v in (is_outside, stored))
         return np.asarray((n_outside > 0.0) | (n_stored < zero_is_outside.sum()))
-    new = np.zeros(X.shape, dtype=bool)
+    new, values = np.zeros(X.shape, dtype=bool), X
     columns: Any = slice(None)
-    values = X
     if encoder is not None:
         new = is_new_to_encoder(encoder, X)
         columns, values = encoder.numeric_columns, numeric_values(encoder, X)
@@ -615,8 +612,7 @@ def append_columns(
     """Features with the outputs of the gate transformer and the base predictions (n, q)."""
     blocks, columns = [X], extra_features.transformer_columns
     if extra_features.transformer is not None:
-        inputs = X if columns is None else X[:, columns]
-        blocks.append(extra_features.transformer.transform(inputs))
+        blocks.append(extra_features.transformer.transform(X if columns is None else X[:, columns]))
     if base_prediction is not None:
         blocks.append(base_prediction)
     if any(map(sparse.issparse, blocks)):

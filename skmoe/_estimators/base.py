@@ -123,8 +123,7 @@ class BaseMixture(
         # Steps that lead too far are taken back.
         with np.errstate(under="ignore", over="ignore", invalid="ignore"):
             number = 1 if self._has_models else self.n_experts
-            is_integer = isinstance(number, int)
-            if not is_integer and (isinstance(number, str) or selects_number(number)):
+            if not isinstance(number, int) and (isinstance(number, str) or selects_number(number)):
                 task = task_of_fit(self, given, None) if has_callbacks else None
                 fixed, given, added = with_selected_n_experts(self, given, task)
             params = fixed._validate_parameters()

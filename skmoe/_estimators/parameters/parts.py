@@ -9,19 +9,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
+from skmoe._data import sklearn_adapter as adapter
 from skmoe._data.censored_targets import is_unknown
 from skmoe._data.checks import check_columns, check_instance, is_integer, shown
 from skmoe._data.outcomes import by_column
 from skmoe._data.rows import Dataset, Rows
-from skmoe._data.sklearn_adapter import (
-    LOSSES,
-    experts_of,
-    final_estimator,
-    has_density,
-    may_accept_missing_values,
-    scores_without_weights,
-    takes_weights,
-)
 from skmoe._estimators.parameters.conflicts import (
     AVERAGES,
     BASE,
@@ -231,7 +223,7 @@ def check_estimator(
         return
     check_instance(name, estimator)
     if not (hasattr(estimator, "fit") and _offers(estimator, "predict")):
-        remedy = LOSSES.get(estimator, "") if isinstance(estimator, str) else ""
+        remedy = adapter.LOSSES.get(estimator, "") if isinstance(estimator, str) else ""
         if isinstance(estimator, PARAMETRIC):
             remedy = "Use the same family for all experts."
         rule = f"one of {sorted(names)}, a scikit-learn estimator or a list of these"
@@ -241,9 +233,9 @@ def check_estimator(
     rule = "accept sample_weight in fit, which carries the responsibilities"
     if not kind(estimator):
         rule, remedy = f"be a {task}, as the mixture is", f"Use the {task} of the same kind."
-    elif weighted and not takes_weights(estimator):
+    elif weighted and not adapter.takes_weights(estimator):
         remedy = "Choose an estimator that does."
-    elif weighted and scores_without_weights(estimator):
+    elif weighted and adapter.scores_without_weights(estimator):
         rule += "; the scores of a search do not use it"
         remedy = (
             'Search over the mixture instead, as in GridSearchCV(mixture, {"expert": [...]}), or '
@@ -262,7 +254,7 @@ def _offers(estimator: Any, method: str) -> bool:
 
     A stack of scikit-learn has the methods of its final estimator, which is None for the default.
     """
-    final = final_estimator(estimator)
+    final = adapter.final_estimator(estimator)
     is_stack = getattr(final, "final_estimator", final) is None
     return hasattr(type(final) if is_stack else final, method)
 
@@ -297,7 +289,7 @@ def accepts_missing(expert: Any) -> bool:
         if isinstance(entry, str):
             return entry in NAMED_ESTIMATORS and (is_list or entry not in EXPERTS)
         is_estimator = hasattr(entry, "get_params") and not isinstance(entry, type)
-        return is_estimator and may_accept_missing_values(entry)
+        return is_estimator and adapter.may_accept_missing_values(entry)
 
     return expert not in ([], ()) and all(map(accepts, listed(expert)))
 
@@ -362,18 +354,16 @@ def expert_columns(
     if for_each:
         columns = np.flatnonzero(has_slope.any(axis=0))
     of_dispersion = check_columns("dispersion_features", params.dispersion_features, *features)
-    if columns is not None and of_dispersion is not None:
-        columns = np.union1d(columns, of_dispersion)
     of_effects = check_columns("random_features", params.random_features, *features, True)
-    if columns is not None and of_effects is not None:
-        columns = np.union1d(columns, of_effects).astype(int)
+    for others in (of_dispersion, of_effects):
+        if columns is not None and others is not None:
+            columns = np.union1d(columns, others).astype(int)
     numbers = np.arange(params.n_experts)[:, None]
     slopes = np.where(has_slope, numbers, -1)
     for column, sharing in _sharing_experts(params, features).items():
         lacking = [k for k in sharing if not has_slope[k, column]]
         own_sharing = [k for k in sharing if has_slope[k, column]]
-        is_for_all = not isinstance(params.shared_features, Mapping)
-        if not own_sharing or (lacking and not is_for_all):
+        if not own_sharing or (lacking and isinstance(params.shared_features, Mapping)):
             of_expert = f" of expert {lacking[0]}" if has_slope[:, column].any() else ""
             raise ValueError(
                 f"shared_features must be among the expert_features{of_expert}; column {column} is "
@@ -384,12 +374,8 @@ def expert_columns(
     of_slopes = np.arange(n_features) if columns is None else columns
     is_of_dispersion = np.isin(of_slopes, () if of_dispersion is None else of_dispersion)
     random = () if of_effects is None else (-1, *np.searchsorted(of_slopes, of_effects).tolist())
-    return (
-        columns,
-        () if (slopes == numbers).all() else tuple(map(tuple, slopes.tolist())),
-        tuple(np.flatnonzero(is_of_dispersion).tolist()),
-        random,
-    )
+    own_slopes = () if (slopes == numbers).all() else tuple(map(tuple, slopes.tolist()))
+    return columns, own_slopes, tuple(np.flatnonzero(is_of_dispersion).tolist()), random
 
 
 def _sharing_experts(params: Any, features: tuple[int, Array | None]) -> dict[int, list[int]]:
@@ -426,7 +412,7 @@ def check_family_of_models(
     if mean_family is None:
         _check_same_measure(models, Normal())
         return
-    if all(not isinstance(model, str) and has_density(model) for model in models):
+    if all(not isinstance(model, str) and adapter.has_density(model) for model in models):
         raise ValueError(
             f"family={option!r} is that of models without a density of their own, of which "
             "there is none in estimators. Leave family out."
@@ -475,16 +461,16 @@ def _families(model: Any, family: Family) -> tuple[Family, ...]:
 
     Models without a density of their own have the given family.
     """
-    if isinstance(model, str) or not has_density(model):
+    if isinstance(model, str) or not adapter.has_density(model):
         return (family,)
-    final = final_estimator(model)
+    final = adapter.final_estimator(model)
     # A nested mixture has the measure of its own experts, if these have densities.
-    own = [e for e in experts_of(final) if not isinstance(e, str) and has_density(e)]
+    named = [expert for expert in adapter.experts_of(final) if not isinstance(expert, str)]
+    own = [expert for expert in named if adapter.has_density(expert)]
     if own:
         return _families(own[0], Normal())
     option = getattr(final, "family", "normal")
-    n_families = len(option) if isinstance(option, list | tuple) else 1
-    return resolve_families(option, n_families)
+    return resolve_families(option, len(listed(option)))
 
 
 def models_of_values(models: Iterable[Any]) -> list[bool]:
@@ -518,13 +504,13 @@ def check_stacked_rows(models: Sequence[Any], rows: Dataset) -> None:
     for k, model in enumerate(models):
         if isinstance(model, str):
             continue
-        n_experts: Any = getattr(final_estimator(model), "n_experts", None)
+        n_experts: Any = getattr(adapter.final_estimator(model), "n_experts", None)
         if is_integer(n_experts) and n_experts > n_fitted:
             raise ValueError(
                 f"estimators[{k}], a mixture of {n_experts} experts, needs as many rows; without a "
                 f"fold there are {n_fitted}. Give more rows, or choose a model with fewer experts."
             )
-        reason = "" if takes_weights(model) else "takes no sample_weight"
+        reason = "" if adapter.takes_weights(model) else "takes no sample_weight"
         if reason and not repeatable:
             raise ValueError(
                 f"estimators[{k}] takes no sample_weight, so that rows are repeated for it, and "
@@ -532,7 +518,7 @@ def check_stacked_rows(models: Sequence[Any], rows: Dataset) -> None:
                 f"{model!r} with weights such as {weight.min():g}, which come from sample_weight "
                 "or class_weight. Choose an estimator that takes weights, or fit without them."
             )
-        reason = "has a density of its own" if has_density(model) else reason
+        reason = "has a density of its own" if adapter.has_density(model) else reason
         if offset is not None and reason:
             raise ValueError(
                 f"offset needs models that are fitted to y per unit of exposure; estimators[{k}], "

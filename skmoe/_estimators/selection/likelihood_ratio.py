@@ -365,11 +365,10 @@ def _check_same(smaller: Any, larger: Any, mass: int | None) -> None:
     """The models must be of one class, with the same experts, but for one of a single value."""
     if smaller.n_experts != larger.n_experts and mass is None:
         raise ValueError(
-            f"larger must have the n_experts={smaller.n_experts} of smaller; got "
-            f"{larger.n_experts}. The statistic of a further expert has no chi-squared "
-            "distribution: use n_experts_test. That of an expert of a single value has, as in "
-            'larger with family=["never", "weibull"] and smaller with n_experts=1, '
-            'family="weibull".'
+            f"larger must have the n_experts={smaller.n_experts} of smaller; got {larger.n_experts}"
+            ". The statistic of a further expert has no chi-squared distribution: use "
+            "n_experts_test. That of an expert of a single value has, as in larger with "
+            'family=["never", "weibull"] and smaller with n_experts=1, family="weibull".'
         )
     if type(smaller) is not type(larger):
         raise ValueError(
@@ -393,7 +392,6 @@ def _structure(model: Any, rows: Rows) -> Structure:
         list(range(data.attributes["n_features_in_"])) if chosen is None else list(chosen)
         for chosen in (data.columns["mean"], data.columns["gate"])
     )
-    has_features = params.gate.depends_on_features
     coordinates: dict[Any, int] = {}
     no_feature: list[int | None] = [None]
     for k in range(params.n_experts):
@@ -406,20 +404,16 @@ def _structure(model: Any, rows: Rows) -> Structure:
                 for feature, coordinate in zip(features, vector.tolist(), strict=True):
                     if coordinate >= 0:
                         coordinates[k, v, name, feature] = coordinate
-    return Structure(
-        coordinates,
-        {int(j) for j in of_gate} if params.n_experts > 1 and has_features else set(),
-        joblib.hash(params.gate),
-        not experts.are_exchangeable,
-    )
+    has_features = params.n_experts > 1 and params.gate.depends_on_features
+    gate = {int(j) for j in of_gate} if has_features else set()
+    return Structure(coordinates, gate, joblib.hash(params.gate), not experts.are_exchangeable)
 
 
 def _check_nested(smaller: Structure, larger: Structure) -> None:
     """What the larger model fixes must be fixed in the smaller one."""
     reasons = []
-    for _, _, name, feature in (
-        key for key in smaller.coordinates if key not in larger.coordinates
-    ):
+    missing = [key for key in smaller.coordinates if key not in larger.coordinates]
+    for _, _, name, feature in missing:
         of = f"the {name}" if name else "the mean"
         on = f"depends on feature {feature}" if feature is not None else "is estimated"
         reasons.append(f"{of} of an expert {on} in smaller only")

@@ -619,6 +619,5 @@ def _left_out(data: TrainingData, by_class: bool, n_partitions: int) -> Array:
             remedy = "Give n_experts as an integer, or give more rows."
             check_several_folds("n_experts selected by held-out rows", fold, of_copies, remedy)
         for j in range(fold.max() + 1):
-            own = (fold == j) & can_hold_out
-            parts.append(np.bincount(unit[index], own) / sizes)
+            parts.append(np.bincount(unit[index], (fold == j) & can_hold_out) / sizes)
     return np.array([part for part in parts if part.any()])

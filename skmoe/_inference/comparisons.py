@@ -79,18 +79,17 @@ class NExpertsTest:
         most = f" of at most {self.n_bootstrap}" if n_drawn < self.n_bootstrap else ""
         samples = "sample" if n_drawn == self.n_bootstrap == 1 else "samples"
         verb = "fit" if self.p_value <= LEVEL else "do not fit"
-        smallest = ""
-        if (self.n_bootstrap + 1) * self.p_value < SMALLEST_BOUND:
-            smallest = (
-                " This p-value is the smallest that so many samples can give: for a smaller one, "
-                "raise n_bootstrap."
-            )
-        return (
+        text = (
             f"{more} experts against {fewer}: likelihood ratio statistic {self.statistic:.1f}, "
             f"p = {self.p_value:.2g} ({n_drawn}{most} bootstrap {samples}). {more} experts {verb} "
             f"significantly better than {fewer}, at the level of {100 * LEVEL:g} %."
-            f"{smallest}"
         )
+        if (self.n_bootstrap + 1) * self.p_value < SMALLEST_BOUND:
+            text += (
+                " This p-value is the smallest that so many samples can give: for a smaller one, "
+                "raise n_bootstrap."
+            )
+        return text
 
 
 # Columns of the two parts of the text, and their headings.

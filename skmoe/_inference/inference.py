@@ -537,8 +537,7 @@ def table_cell(value: float, column: str, is_ratio: bool) -> str:
     elif column == "z":
         text = f"{value:.2f}"
     elif is_ratio and 0.0 < abs(value - 1.0) < 0.1:  # the digits of the difference from 1
-        power = int(f"{value - 1.0:.2e}".partition("e")[2])
-        decimals = N_TABLE_DIGITS - 2 - power
+        decimals = N_TABLE_DIGITS - 2 - int(f"{value - 1.0:.2e}".partition("e")[2])
         text = f"{value:.{min(decimals, COLUMN_WIDTH - 4)}f}"
     return f"{text:>{max(COLUMN_WIDTH, len(column) + 1)}}"
 

@@ -85,10 +85,9 @@ def describe_regimes(
         others = np.delete(np.arange(len(names)), k)
         leaves = matrix[k, others] / max(matrix[k, others].sum(), np.finfo(float).tiny)
         if len(others) > 1:
-            order = np.argsort(-leaves, kind="stable")
             nexts = [
                 f"{printable_name(names[others[i]])} ({100 * leaves[i]:.0f} %)"
-                for i in order[:MAX_NAMED]
+                for i in np.argsort(-leaves, kind="stable")[:MAX_NAMED]
                 if leaves[i] >= LEAST_NAMED
             ]
             text += f", then {', '.join(nexts)}"

@@ -229,8 +229,7 @@ class CrossFittedExperts(Experts):
         super().__init__(families, 0, *scales, penalties, shared_dispersion=shared)
         for group in self.groups:
             if isinstance(group.family, GivenMeans):
-                family = GivenMeans(of_output(self.family, group.output or 0))
-                vars(group).update(family=family)
+                vars(group).update(family=GivenMeans(of_output(self.family, group.output or 0)))
         self.start = np.clip(self.start, self.lower, self.upper)
         self.has_one_family = self.can_reorder = True
         self.with_predictor = list(range(n_experts))
@@ -452,8 +451,7 @@ class CrossFittedExperts(Experts):
             weight = np.where(data.rows.weight > 0.0, data.rows.weight, 1.0)
             of_rows = np.repeat((resp / weight)[:, None], len(thetas), axis=1)
             of_gate = np.ones((*of_rows.shape[:2], len(data.rows.gate_weight))) / self.n_experts
-            objective = Objective(mixture, [data])
-            thetas = fitted_to(objective, thetas, of_rows, of_gate, n_steps)
+            thetas = fitted_to(Objective(mixture, [data]), thetas, of_rows, of_gate, n_steps)
         values = (resp[:, None] * mixture.at(thetas, data).logs).sum(axis=-1)
         thetas = thetas[:, : self.size]
         penalties = self.prior.squares * np.exp(-thetas) + self.prior.strength * thetas
@@ -532,9 +530,8 @@ class CrossFittedExperts(Experts):
 
     def in_order(self, order: Array) -> Any:
         """The experts in another order, after the fit or before it ends."""
-        models = tuple(self.learned.models[k] for k in order)
         arrays = (values if values is None else values[order] for values in self.learned[1:7])
-        return self.changed(learned=Learned(models, *arrays))
+        return self.changed(learned=Learned(tuple(self.learned.models[k] for k in order), *arrays))
 
     def by_expert(self, theta: Array) -> Array:
         """Numbers that describe each expert, (K, V)."""
@@ -570,8 +567,7 @@ class CrossFittedExperts(Experts):
 
     def n_parameters(self, theta: Array) -> float:
         """Number of parameters of the models and dispersions; NaN if it is unknown."""
-        counts = map(adapter.count_parameters, self.learned.models)
-        return sum(counts) + super().n_parameters(theta)
+        return sum(map(adapter.count_parameters, self.learned.models)) + super().n_parameters(theta)
 
     def attributes(self, theta: Array, units: Any) -> dict[str, Any]:
         """`experts_`: the models of each expert; family and dispersions of a regression."""

@@ -216,16 +216,10 @@ class LinearExperts(Facts):
             own = own | {"observed": (~missing) @ weight / weight.sum()}
         if self.has_scale:
             penalties["noise_variance"] = estimates["noise_variance"]
-        return Experts(
-            [families[i] for i in index],
-            matrix.shape[1],
-            np.array([variances[i] for i in index]),
-            np.array(estimates.get("variance_floor", np.ones(n_outputs))),
-            [starts[i] for i in index],
-            penalties,
-            shared_dispersion=self.shared_dispersion,
-            **own,
-        )
+        floor = np.array(estimates.get("variance_floor", np.ones(n_outputs)))
+        scales = np.array([variances[i] for i in index]), floor, [starts[i] for i in index]
+        own = own | {"shared_dispersion": self.shared_dispersion}
+        return Experts([families[i] for i in index], matrix.shape[1], *scales, penalties, **own)
 
 
 def are_by_output(experts: Any, y: Array) -> bool:
@@ -237,8 +231,7 @@ def are_by_output(experts: Any, y: Array) -> bool:
 
 def of_one_output(experts: LinearExperts, j: int) -> Any:
     """Experts of one of several outputs."""
-    own = tuple(f.outcomes[j] if f.outcomes else f for f in experts.families)
-    return LinearExperts(own)
+    return LinearExperts(tuple(f.outcomes[j] if f.outcomes else f for f in experts.families))
 
 
 def summaries(

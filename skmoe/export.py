@@ -229,8 +229,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         of_experts = graph("Softmax", graph.linear(_coefficients(moe)), axis=2)
         mean = _mixture_mean(graph, moe, of_experts)
         best = graph("ArgMax", mean, axis=1, keepdims=0)
-        labels = _class_labels(scope, moe)
-        label = graph("Gather", labels, best, axis=0, output_names=outputs[:1])
+        label = graph("Gather", _class_labels(scope, moe), best, axis=0, output_names=outputs[:1])
         label.add_to(scope, container)
         mean = graph("Identity", mean, output_names=outputs[1:2])
     else:

@@ -217,15 +217,9 @@ def n_experts_test(
             "p-value too small. Increase n_init, or use smaller penalties.",
             NumberOfExpertsWarning,
         )
-    return NExpertsTest(
-        test.n_experts,
-        np.array(observed.log_likelihoods),
-        observed.statistic,
-        p_value,
-        np.array([replicate.statistic for replicate in replicates]),
-        n_bootstrap,
-        n_failed,
-    )
+    of_data = test.n_experts, np.array(observed.log_likelihoods), observed.statistic, p_value
+    statistics = np.array([replicate.statistic for replicate in replicates])
+    return NExpertsTest(*of_data, statistics, n_bootstrap, n_failed)
 
 
 def _validated(estimator: Any, n_experts: Any, given: Rows) -> tuple[Any, TrainingData]:

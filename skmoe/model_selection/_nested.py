@@ -182,8 +182,7 @@ def likelihood_ratio_test(
     rows, smaller, pipeline = without_steps("likelihood_ratio_test", smaller, rows)
     larger = larger if pipeline is None else larger.steps[-1][1]
     number = N_BOOTSTRAP if n_bootstrap is None else n_bootstrap
-    seeds = check_draws(number, n_exceedances, random_state)[1]
-    draws = seeds, n_exceedances, check_n_jobs(n_jobs)
+    draws = check_draws(number, n_exceedances, random_state)[1], n_exceedances, check_n_jobs(n_jobs)
     test = likelihood_ratio((smaller, larger), rows, draws, n_bootstrap is not None)
     test.estimators = [with_mixture(pipeline, fitted) for fitted in test.estimators]
     return test

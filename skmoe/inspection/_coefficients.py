@@ -669,9 +669,8 @@ def profile_columns(
         by_category = {"": values}
         if not subject.is_numeric(rows.X, j):
             missing = np.array([absent if value is None else 0.0 for value in values])
-            by_category = {
-                name: (values == name) + missing for name in subject.levels_of(rows.X, j).values
-            }
+            names = subject.levels_of(rows.X, j).values
+            by_category = {name: (values == name) + missing for name in names}
         columns += [_column(j, name, of, rows, resp) for name, of in by_category.items()]
     return columns
 
@@ -682,8 +681,7 @@ def _column(j: int, category: str, values: Array, rows: Rows, resp: Array) -> Co
     values, weight, resp = values[known], subject.row_weights(rows)[known], resp[known]
     of_expert, is_share = weight @ resp, bool(np.isin(values, (0.0, 1.0)).all())
     if len(values) == 0 or values.min() == values.max():
-        none = np.where(of_expert > 0.0, 0.0, np.nan)
-        return Column(j, category, is_share, np.nan, none, 0.0)
+        return Column(j, category, is_share, np.nan, np.where(of_expert > 0.0, 0.0, np.nan), 0.0)
     mean, scale = weight @ values / weight.sum(), subject.deviation(values, weight)
     with np.errstate(divide="ignore", invalid="ignore"):
         difference = (weight * (values - mean)) @ resp / of_expert / scale

@@ -303,7 +303,6 @@ class ExpertsDisplay(RowsOverFeature):
         from matplotlib.lines import Line2D
 
         visible = np.where(self.gate >= MIN_PROBABILITY_SHOWN, self.curves, np.nan)
-        curves = [visible, self.mean, *([] if self.band is None else [self.band])]
         box = None if self.categories is None else CATEGORY_WIDTH
         style = {"label": draw.interval_label(self.coverage), "zorder": 1}
         ends = None if self.band is None else self.band.T
@@ -316,7 +315,7 @@ class ExpertsDisplay(RowsOverFeature):
         marks = {"linestyle": "none", "marker": "_", "markersize": 14}
         style |= {"linestyle": "--"} if self.categories is None else marks
         (self.line_,) = ax.plot(self.grid, self.mean, **style)
-        self._set_limits(ax, curves)
+        self._set_limits(ax, [visible, self.mean, *([] if self.band is None else [self.band])])
         draw.label_target(ax, self.target_name)
         draw.label_feature(ax, self.feature_name, self.categories, self.feature_note)
         handles = [
@@ -624,14 +623,12 @@ class TrajectoriesDisplay(RowsOverFeature):
         if self.means is not None and self.mean_times is not None:
             style: dict[str, Any] = {"linestyle": "none", "marker": draw.marker(k), "markersize": 5}
             style |= {"markeredgecolor": draw.colour(k), "markerfacecolor": "white"}
-            at = self.mean_times[:, k], self.means[:, k]
-            (points,) = ax.plot(*at, **style, zorder=3.5)
+            (points,) = ax.plot(self.mean_times[:, k], self.means[:, k], **style, zorder=3.5)
             heights.append(self.means)
         self._set_limits(ax, heights, own)
         draw.label_feature(ax, self.time_name, self.categories, "")
         draw.label_target(ax, self.target_name)
-        of_units = self.units is not None
-        draw.head_expert(ax, k, self.expert_names, self.shares, of_units=of_units)
+        draw.head_expert(ax, k, self.expert_names, self.shares, of_units=self.units is not None)
         return line, band, points, members
 
     def _caption(self) -> str:
@@ -679,8 +676,8 @@ def _means_over_time(
         edges = np.unique(np.quantile(x, np.linspace(0.0, 1.0, N_INTERVALS + 1)[1:-1]))
         number = np.searchsorted(edges, x, side="right")
     member = np.eye(number.max() + 1)[number.ravel()].T
-    weight = resp  # means per unit of exposure are weighted by it
-    weight = weight if drawn.exposure is None else resp * drawn.exposure[has_value, None]
+    # Means per unit of exposure are weighted by it.
+    weight = resp if drawn.exposure is None else resp * drawn.exposure[has_value, None]
     with np.errstate(invalid="ignore"):
         total = member @ weight
         times = member @ (weight * x[:, None]) / total

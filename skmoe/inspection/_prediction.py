@@ -60,9 +60,7 @@ HALF_BAR = 0.36
 
 # Quantiles that are the points of the grid, of each expert that counts. The range of the picture is
 # that between the second and the last but one: outside the first and last a narrow hump is flat.
-PROBABILITIES = np.concatenate(
-    [[1e-6, 0.001, 0.003], np.linspace(0.01, 0.99, 99), [0.997, 0.999, 1.0 - 1e-6]]
-)
+PROBABILITIES = np.r_[1e-6, 0.001, 0.003, np.linspace(0.01, 0.99, 99), 0.997, 0.999, 1.0 - 1e-6]
 
 # Experts of a smaller probability have no points of their own.
 MIN_GATE_SHOWN = 0.002
@@ -320,8 +318,7 @@ class PredictionDisplay(draw.Display):
         above: list[Any] = []
         if self.interval is not None and self.coverage is not None:
             ends = self.interval + 0.5 * step * is_discrete * np.array([-1.0, 1.0])
-            label = draw.interval_label(self.coverage)
-            above.append(ax.axvspan(*ends, **draw.BAND, label=label))
+            above.append(ax.axvspan(*ends, **draw.BAND, label=draw.interval_label(self.coverage)))
         if is_discrete:
             bars = self.values, self.probability, BAR_FRACTION * step
             self.experts_ = self._draw_bars(ax.bar, "bottom", *bars)
@@ -474,8 +471,7 @@ def row_density(
         return np.asarray(method(points[None]).T)
 
     low, high = mixture.ppf(PROBABILITIES[[1, -2]])[0]
-    quantiles = experts.ppf(PROBABILITIES)
-    points = np.unique(quantiles[gate >= MIN_GATE_SHOWN])
+    points = np.unique(experts.ppf(PROBABILITIES)[gate >= MIN_GATE_SHOWN])
     if mixture.is_count:
         points = np.unique(np.round(np.linspace(low, high, int(min(high - low, MAX_COUNTS)) + 1)))
     steps = (at(experts.cdf, points) - at(experts.cdf_left, points)) * gate
@@ -483,8 +479,7 @@ def row_density(
     found |= {"values": points[has_step], "probability": steps[has_step]}
     if mixture.is_count or has_step.all():
         return found
-    even = np.linspace(low, high, N_EVEN_POINTS)
-    grid = np.unique(np.concatenate([even, points[~has_step]]))
+    grid = np.unique(np.append(np.linspace(low, high, N_EVEN_POINTS), points[~has_step]))
     grid = grid[(grid >= low) & (grid <= high) & ~np.isin(grid, found["values"])]
     return found | {"grid": grid, "density": at(experts.pdf, grid) * gate}
 

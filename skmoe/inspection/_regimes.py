@@ -411,8 +411,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
         column = subject.leading_feature(estimator, X) if of_gate is None else of_gate
         gate = None
         if len(names) > 1:
-            arrays = gate_over(estimator, X, [column], labels, None)
-            gate = GateDisplay(**arrays, feature_note=note)
+            gate = GateDisplay(**gate_over(estimator, X, [column], labels, None), feature_note=note)
         displays = []
         for rows in targets:
             columns: list[Any] = [of_experts] * len(names)
@@ -461,18 +460,16 @@ class RegimesDisplay(draw.DisplayOfPanels):
             axes.append(figure.add_subplot(cells[0, :]))
             self.gate.plot(axes[0])
             self.gate.legend_.remove()  # the headings of the panels are the legend
-        self.lines_: list[Any] = []
-        self.scatters_: list[Any] = []
+        drawn = []
         for (i, block), k in product(enumerate(blocks), range(n_experts)):
             row, column = divmod(k, n_columns)
             axes.append(figure.add_subplot(cells[with_gate + i * n_rows + row, column]))
-            line, rows = block.draw_expert(axes[-1], k)
-            self.lines_.append(line)
-            self.scatters_.append(rows)
+            drawn.append(block.draw_expert(axes[-1], k))
             if column:
                 axes[-1].set_yticklabels([])
             else:
                 draw.label_target(axes[-1], block.target_name)
+        self.lines_, self.scatters_ = map(list, zip(*drawn, strict=True))
         return np.array(axes, dtype=object)
 
     def draw_expert(self, ax: Any, k: int) -> tuple[Any, Any]:
@@ -519,9 +516,8 @@ class RegimesDisplay(draw.DisplayOfPanels):
         if self.is_probability:
             return draw.CLASS_LIMITS
         experts = range(len(self.shares))
-        ends = [self.grids[k][[0, -1]] for k in experts]
         x, y = np.stack(self.x), np.stack(self.y)
-        low, high = np.transpose(ends)[..., None]
+        low, high = np.transpose([self.grids[k][[0, -1]] for k in experts])[..., None]
         counted = (self.responsibilities.T > 0.5) & (x >= low) & (x <= high)
         lines = np.concatenate([self.curves[k][self._is_over_rows(k)] for k in experts])
         return subject.height_limits(y[counted], lines)
@@ -753,10 +749,9 @@ class CourseDisplay(draw.DisplayOfPanels):
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
         from matplotlib.patches import Patch
 
-        names = draw.in_legend(self.expert_names)
         handles: list[Any] = [
             Patch(color=draw.colour(k), alpha=MAX_INTENSITY, linewidth=0, label=name)
-            for k, name in enumerate(names)
+            for k, name in enumerate(draw.in_legend(self.expert_names))
         ]
         style: dict[str, Any] = {"color": draw.DARK_GREY, "linewidth": 1.2, "zorder": 3}
         label = "predicted from\nearlier rows"

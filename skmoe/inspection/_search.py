@@ -396,8 +396,7 @@ class ResponsibilitiesDisplay(draw.Display):
         estimator, X, *_, names = subject.drawn_mixture(cls, estimator, X)
         rows = Rows(X, y, None, offset, units, possible=known_experts, time=time)
         resp = subject.responsibilities(estimator, rows)
-        of_units = hasattr(resp, "proba")
-        resp = resp.proba if of_units else resp
+        resp, of_units = getattr(resp, "proba", resp), hasattr(resp, "proba")
         return cls(responsibilities=resp, of_units=of_units, expert_names=names).plot(ax)
 
     def _draw(self, ax: Any) -> Any:

@@ -131,10 +131,9 @@ class Display:
             return figure, figure.add_gridspec(**grid)
         given = np.ravel(np.asarray(ax, dtype=object))
         if len(given) != 1:
-            or_more = f", or one for each of the {n_panels} panels" if n_panels > 1 else ""
+            more = f", or one for each of the {n_panels} panels" if n_panels > 1 else ""
             raise ValueError(
-                f"ax must be one matplotlib axes{or_more}; got {len(given)}. Pass None for new "
-                "ones."
+                f"ax must be one matplotlib axes{more}; got {len(given)}. Pass None for new ones."
             )
         given[0].set_axis_off()
         return given[0].figure, given[0].get_subplotspec().subgridspec(**grid)
@@ -248,8 +247,7 @@ def axis_name_width(ax: Any, side: int) -> int:
 
 def inches_of(ax: Any, side: int) -> float:
     """Width (0) or height (1) of axes, about, before the layout of the figure."""
-    pixels = ax.bbox.width, ax.bbox.height
-    return float(pixels[side] / ax.figure.dpi)  # of subfigures, too
+    return float(ax.bbox.size[side] / ax.figure.dpi)  # of subfigures, too
 
 
 def label_target(ax: Any, name: str) -> None:

@@ -309,10 +309,9 @@ def _effects_on_leaving(inference: Inference) -> list[tuple[Any, ...]]:
     """Odds ratios of transitions for one unit more of each feature, with intervals and p values."""
     with np.errstate(over="ignore"):
         ratios, ends = np.exp(inference.estimates), np.exp(inference.conf_int(CONFIDENCE_LEVEL))
-    columns = zip(inference.terms, ratios, ends, inference.p_values, strict=True)
     return [
         (term.part.removeprefix(f"{TRANSITIONS} "), *term[1:], *numbers)
-        for term, *numbers in columns
+        for term, *numbers in zip(inference.terms, ratios, ends, inference.p_values, strict=True)
         if term.part.startswith(TRANSITIONS) and term.name != INTERCEPT
     ]
 
@@ -605,7 +604,6 @@ def export_html(
         own_rows, resp = own_rows.take(known), resp[known]
     of_user = report._replace(mixture=inputs.mixture, rows=own_rows)
     strongest = inputs.strongest(of_user)
-    panel = panels.make_panel(of_user, inputs, strongest)
     default_title = f"{'Mixture of experts' if len(shares) > 1 else 'Model'} for {name}"
     context = {
         "title": default_title if title is None else labels.printable_name(str(title)),
@@ -618,7 +616,7 @@ def export_html(
         "shares": shares,
         **describe_fit(report),
         "pictures": make_pictures(report),
-        "panel": panel,
+        "panel": panels.make_panel(of_user, inputs, strongest),
         "scores": None if held_out is None else describe_scores(report, held_out),
         "n_held_out": 0 if held_out is None else (~misses_y(held_out.y, outputs[0])).sum(),
         "date": date.today().isoformat(),

@@ -87,8 +87,7 @@ class Feature(NamedTuple):
 
     def encoded(self, codes: Array) -> Array:
         """Columns (n, d) of numbers: the number itself, or an indicator of each category."""
-        is_equal = codes[:, None] == self.codes
-        return is_equal.astype(float) if self.is_category else codes[:, None]
+        return (codes[:, None] == self.codes).astype(float) if self.is_category else codes[:, None]
 
     def grid(self, start: float, n_points: int) -> Array:
         """Codes at which the feature is evaluated: choices, or points of its range and the start.
@@ -134,8 +133,7 @@ class Inputs(NamedTuple):
             if feature.choices is None:
                 values = subject.numeric_values(self.X, feature.column)
                 probes = np.nanquantile(values, np.linspace(0.05, 0.95, N_PROBES))
-            codes = np.append(self.start[feature.column], probes)
-            rows = self.rows(self.along(feature, codes))
+            rows = self.rows(self.along(feature, np.append(self.start[feature.column], probes)))
             found = report.predict(rows)[1], subject.gate_of_features(report.mixture, rows)
             effects[:, i] = [np.abs(values[1:] - values[0]).max() for values in found]
         largest = effects.max(axis=1, keepdims=True, initial=0.0)
@@ -424,12 +422,11 @@ def make_panel(report: Report, inputs: Inputs, shown: Sequence[Feature]) -> dict
     """Description of the panel for the features that are shown, which can be written as JSON."""
     estimator = report.mixture
     classes = [str(label) for label in estimator.classes_] if is_classifier(estimator) else None
-    n_colours = max(estimator.n_experts_, len(classes or ()))
     panel: dict[str, Any] = {
         "target": report.target,
         "experts": list(estimator.expert_names_),
         "classes": classes,
-        "colours": [colour(k) for k in range(n_colours)],
+        "colours": [colour(k) for k in range(max(estimator.n_experts_, len(classes or ())))],
         "coverage": report.coverage,
         "horizon": report.horizon,
         "shown_range": None if classes else _shown_range(report),

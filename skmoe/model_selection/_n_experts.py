@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.checks import check_frequencies, check_integer, check_n_jobs, shown
 from skmoe._data.rows import Rows
+from skmoe._estimators.methods.draws import draw_target
 from skmoe._estimators.parameters.conflicts import (
     ESTIMATORS,
     INIT,
@@ -31,15 +32,11 @@ from skmoe._estimators.rows.training_data import (
     present_rows,
     validate_training_data,
 )
-from skmoe._estimators.selection.likelihood_ratio import (
-    LikelihoodRatioTest,
-    check_draws,
-    draw_sequentially,
-)
+from skmoe._estimators.selection.n_experts import Trial, fit_trial
 from skmoe._inference.coefficients import require_distribution
 from skmoe._inference.comparisons import NExpertsTable, NExpertsTest
 from skmoe.exceptions import NumberOfExpertsWarning, warn_user
-from skmoe.model_selection._nested import check_is_mixture, with_mixture, without_steps
+from skmoe.model_selection import _nested as nested
 from skmoe.protocols import Experts
 
 # Fraction of failed searches among the bootstrap samples from which a warning is given. Under
@@ -192,10 +189,10 @@ def n_experts_test(
     fit significantly better than 1, at the level of 5 %. This p-value is the smallest that so many
     samples can give: for a smaller one, raise n_bootstrap.
     """
-    check_is_mixture("estimator", estimator)
+    nested.check_is_mixture("estimator", estimator)
     given = Rows(X, y, sample_weight, offset, units, time=time, n_values=var_weights)
-    given, estimator, _ = without_steps("n_experts_test", estimator, given)
-    seed, seeds = check_draws(n_bootstrap, n_exceedances, random_state)
+    given, estimator, _ = nested.without_steps("n_experts_test", estimator, given)
+    seed, seeds = nested.check_draws(n_bootstrap, n_exceedances, random_state)
     n_jobs, verbose = check_n_jobs(n_jobs), check_verbose("verbose", verbose)
     tested, data = _validated(estimator, n_experts, given)
     test = LikelihoodRatioTest(tested, data.rows.n_rows)
@@ -207,8 +204,8 @@ def n_experts_test(
             "the statistics may be too small. Increase max_iter.",
             ConvergenceWarning,
         )
-    draw, jobs = partial(test.replicate, null, data), (n_jobs, verbose)
-    replicates, p_value = draw_sequentially(draw, seeds, n_exceedances, observed.statistic, jobs)
+    draw, limits = partial(test.replicate, null, data), (n_exceedances, observed.statistic)
+    replicates, p_value = nested.draw_sequentially(draw, seeds, *limits, (n_jobs, verbose))
     n_failed = sum(replicate.is_failed for replicate in replicates)
     if n_failed > MAX_FAILED_FRACTION * len(replicates):
         warn_user(
@@ -384,9 +381,9 @@ def n_experts_table(
     >>> table.best("bic")
     2
     """
-    check_is_mixture("estimator", estimator)
+    nested.check_is_mixture("estimator", estimator)
     rows = Rows(X, y, sample_weight, offset, units, time=time, n_values=var_weights)
-    rows, estimator, pipeline = without_steps("n_experts_table", estimator, rows)
+    rows, estimator, pipeline = nested.without_steps("n_experts_table", estimator, rows)
     tabulated = estimator if init is None else clone(estimator).set_params(init=init)
     chosen = chosen_options(tabulated)
     chosen.pop(SELECTION, None)
@@ -423,5 +420,92 @@ def n_experts_table(
         if verbose:
             print(f"{number} experts: BIC {statistics[-1].numbers['bic']:.6g}. {fitted.maxima_}")
     table = NExpertsTable(fits, statistics, p_values)
-    table.estimators = [with_mixture(pipeline, fitted) for fitted in fits]
+    table.estimators = [nested.with_mixture(pipeline, fitted) for fitted in fits]
     return table
+
+
+# --- likelihood ratios ------------------------------------------------------------------------
+
+# Log-likelihood that EM may leave to be gained, if `tol` times the number of rows is more. Smaller
+# differences of log-likelihoods count as none.
+MAX_MISSING_LIKELIHOOD = 0.02
+
+
+class LikelihoodRatioTest:
+    """Fits of K and of K + 1 experts for the test, by a validated estimator.
+
+    Of several starts the one with the largest likelihood is kept, not the one with the largest
+    lower bound. Under penalties the latter may be a fit in which an expert has no rows, with the
+    likelihood of fewer experts.
+    """
+
+    def __init__(self, estimator: Any, n_rows: int) -> None:
+        n_experts = estimator.n_experts
+        tol = min(estimator.tol, MAX_MISSING_LIKELIHOOD / n_rows)
+        changed = {"warm_start": False, "verbose": 0, "n_jobs": 1, "tol": tol}
+        # The fits of a likelihood ratio have the same penalties.
+        more = clone(estimator).set_params(n_experts=n_experts + 1)._validate_parameters()
+        penalties = {
+            "gate_alpha" if found.part == "gate" else found.fields[0]: found.value
+            for found in more.penalties
+            if found.search and found.fields != ("dispersion_alpha",)
+        }
+        self.n_experts, self.tolerance = n_experts, tol * n_rows
+        self.estimator = clone(estimator).set_params(**changed, **penalties)
+
+    def fit_null(self, data: TrainingData, seed: int) -> Trial:
+        """K experts fitted to the data."""
+        return self._best_fit(data, self.n_experts, [self.estimator.init], seed)
+
+    def ratio(self, null: Trial, data: TrainingData, seed: int) -> nested.LikelihoodRatio:
+        """Likelihood ratio of the data, given the fit of K experts to them.
+
+        K + 1 experts start from the K experts with one of them split in two, and as in any fit. If
+        their likelihood is smaller than that of K experts, a thorough search follows.
+        """
+        more = self.n_experts + 1
+        best = self._best_fit(data, more, [null, self.estimator.init], seed, null)
+        if best.log_likelihood() < null.log_likelihood() - self.tolerance:
+            again = self._best_fit(data, more, ["search"], seed + 1, null)
+            best = max(best, again, key=Trial.log_likelihood)
+        pair = null.log_likelihood(), best.log_likelihood()
+        gain = pair[1] - pair[0]
+        return nested.LikelihoodRatio(
+            pair,
+            statistic=2.0 * gain if gain > self.tolerance else 0.0,
+            is_failed=gain < -self.tolerance,
+            converged=null.run.converged and best.run.converged,
+        )
+
+    def replicate(
+        self, null: Trial, data: TrainingData, seed: np.random.SeedSequence
+    ) -> nested.LikelihoodRatio:
+        """The ratio of a target drawn from the fit of K experts."""
+        rng = np.random.RandomState(np.random.MT19937(seed))
+        rows = null.rows
+        drawn = rows._replace(y=draw_target(null.fitted_estimator(), rows, rng))
+        start_seed = int(rng.randint(np.iinfo(np.int32).max - 2))
+        # EM starts with the responsibilities under the parameters from which the target was drawn:
+        # the maximum is close to them. A warm start would keep the scale of the target of the first
+        # fit, to which the penalties refer.
+        init = null.fitted.responsibilities(drawn)[:, rows.unit_codes]
+        data = data._replace(rows=data.rows._replace(y=drawn.y))
+        return self.ratio(self._best_fit(data, self.n_experts, [init], 0), data, start_seed)
+
+    def _best_fit(
+        self,
+        data: TrainingData,
+        n_experts: int,
+        starts: Sequence[Any],
+        seed: int,
+        known: Trial | None = None,
+    ) -> Trial:
+        """The fit with the largest likelihood among those from given starts."""
+        fits, seeds = [], np.random.SeedSequence(seed).generate_state(len(starts))
+        for start, own_seed in zip(starts, seeds, strict=True):
+            seed = int(own_seed % np.iinfo(np.int32).max)
+            options = {"n_experts": n_experts, "random_state": seed}
+            if isinstance(start, str) and start == "search":
+                options["n_init"] = 1
+            fits.append(fit_trial(self.estimator, data, start, options, known=known))
+        return max(fits, key=Trial.log_likelihood)

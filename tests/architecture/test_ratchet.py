@@ -60,7 +60,7 @@ FEATURES = {
     ],
     "experts and gates of users": ["_mixture/own.py", "protocols.py"],
     "many coefficients": ["_numerics/linalg.py:conjugate_gradients"],
-    "tests of the number of experts": ["_estimators/selection/likelihood_ratio.py"],
+    "comparisons of models": ["model_selection/_n_experts.py", "model_selection/_nested.py"],
     "targets drawn from a fit": ["_estimators/methods/draws.py"],
     "conformal distributions": ["distributions/_conformal.py"],
     "streams": ["_mixture/stream.py", "_estimators/fitting/partial_fit.py"],

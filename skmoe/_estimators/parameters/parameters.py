@@ -298,6 +298,8 @@ def check_verbose(name: str, value: Any) -> int:
 
 # What validates the values of a parameter other than its default, which costs no check. Parameters
 # that are not here are validated with the parts that they choose, or with the rows.
+A_NUMBER_OF_STARTS = partial(check_integer, least=1, most=MAX_N_INIT)
+AUTO_OR = partial(_check_name_or, names=("auto",))
 A_NUMBER: dict[str, Any] = {"other": "a number of at least 0", "rule": _check_penalty}
 RULES: dict[str, Callable[[str, Any], Any]] = {
     "n_experts": partial(check_integer, least=1),
@@ -306,18 +308,11 @@ RULES: dict[str, Callable[[str, Any], Any]] = {
     "dispersion": partial(check_choice, choices=("per_expert", "shared")),
     "covariance_type": partial(check_choice, choices=("diag", "full")),
     "random_covariance": partial(check_choice, choices=("shared", "per_expert")),
-    "dispersion_prior": partial(_check_name_or, names=("auto",), **A_NUMBER),
-    "cross_fit": partial(
-        _check_name_or, names=("auto",), other="False or a number of folds", rule=_check_folds
-    ),
+    "dispersion_prior": partial(AUTO_OR, **A_NUMBER),
+    "cross_fit": partial(AUTO_OR, other="False or a number of folds", rule=_check_folds),
     "cv": partial(check_integer, least=2),
     "init": partial(_check_name_or, names=INITS, other="an array of responsibilities"),
-    "n_init": partial(
-        _check_name_or,
-        names=("auto",),
-        other="an integer",
-        rule=partial(check_integer, least=1, most=MAX_N_INIT),
-    ),
+    "n_init": partial(AUTO_OR, other="an integer", rule=A_NUMBER_OF_STARTS),
     "max_iter": partial(check_integer, least=1),
     "tol": check_real,
     "warm_start": check_flag,

@@ -93,9 +93,8 @@ class NExpertsTest:
 
 
 # Columns of the two parts of the text, and their headings.
-OF_CRITERIA = {"log_likelihood": "log-lik.", "n_parameters": "par."} | {
-    name: name.upper() for name in CRITERIA
-}
+OF_CRITERIA = {"log_likelihood": "log-lik.", "n_parameters": "par."}
+OF_CRITERIA |= {name: name.upper() for name in CRITERIA}
 OF_SEPARATION = {
     "relative_entropy": "entropy R2",
     "smallest_share": "min. share",
@@ -151,14 +150,11 @@ class NExpertsTable(Result):
         self.estimators = list(estimators)
         self.n_experts = [int(fitted.n_experts_) for fitted in estimators]
         self._maxima = [fitted.maxima_ for fitted in estimators]
-        self.columns = {
-            name: np.array([own.numbers[name] for own in statistics])
-            for name in statistics[0].numbers
-        } | {
-            "n_reached": np.array([sum(maxima.n_times[:1]) for maxima in self._maxima]),
-            "n_runs": np.array([maxima.n_runs for maxima in self._maxima]),
-            "p_value": np.array(p_values),
-        }
+        names = statistics[0].numbers
+        self.columns = {name: np.array([own.numbers[name] for own in statistics]) for name in names}
+        self.columns["n_reached"] = np.array([sum(maxima.n_times[:1]) for maxima in self._maxima])
+        self.columns["n_runs"] = np.array([maxima.n_runs for maxima in self._maxima])
+        self.columns["p_value"] = np.array(p_values)
         if all(hasattr(fitted, "residual_correlation_") for fitted in estimators):
             of_fits = [fitted.residual_correlation_ for fitted in estimators]
             self.columns["residual_correlation"] = np.array(of_fits)
@@ -167,10 +163,9 @@ class NExpertsTable(Result):
         self.experts: dict[str, list[Any]] = {
             "n_experts": [k for k in self.n_experts for _ in range(k)],
             "expert": [name for fitted in estimators for name in fitted.expert_names_],
-        } | {
-            name: np.concatenate([own.experts[name] for own in statistics]).tolist()
-            for name in ("share", "mean_probability", "odds_of_correct_classification")
         }
+        for name in ("share", "mean_probability", "odds_of_correct_classification"):
+            self.experts[name] = np.concatenate([own.experts[name] for own in statistics]).tolist()
 
     def best(self, criterion: str = "bic") -> int:
         """The number of experts with the smallest value of a criterion.

@@ -231,10 +231,8 @@ class CoefficientsDisplay(draw.DisplayOfFeatures):
         tables = [_coefficients(estimator, *pair, result, level) for pair in pairs]
         estimates, intervals = (np.concatenate(each) for each in zip(*tables, strict=True))
         families = [own for own in _families(estimator, indices[0]) if own is not None]
-        is_ratio = np.array(
-            [bool(family.measures) for family in families]
-            or [is_classifier(estimator)] * len(names)
-        )
+        have_ratios = [bool(family.measures) for family in families]
+        is_ratio = np.array(have_ratios or [is_classifier(estimator)] * len(names))
         has_predictor = np.isfinite(tables[0][0]).any(axis=0)
         is_mixed = len(set(is_ratio[has_predictor].tolist())) > 1
         by = ("expert" if is_mixed else "feature") if by is None else by

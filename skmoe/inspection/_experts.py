@@ -318,10 +318,8 @@ class ExpertsDisplay(RowsOverFeature):
         self._set_limits(ax, [visible, self.mean, *([] if self.band is None else [self.band])])
         draw.label_target(ax, self.target_name)
         draw.label_feature(ax, self.feature_name, self.categories, self.feature_note)
-        handles = [
-            draw.expert_handle(k, name, linestyle="-", linewidth=3)
-            for k, name in enumerate(draw.in_legend(self.expert_names))
-        ]
+        names, line = draw.in_legend(self.expert_names), {"linestyle": "-", "linewidth": 3}
+        handles = [draw.expert_handle(k, name, **line) for k, name in enumerate(names)]
         handles += [self.line_, self.band_]
         rows = "rows, by expert" if self.units is None else "rows, by the\nexpert of the unit"
         rows += "\n(of the class: top)" * self.is_probability

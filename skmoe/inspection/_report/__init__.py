@@ -357,11 +357,8 @@ def describe_scores(report: panels.Report, held_out: Rows) -> dict[str, Any]:
     if isinstance(getattr(estimator, "family", None), list) and not has_bounds(held_out.y):
         for column in columns[1:]:
             column[LOG_DENSITY] = np.nan
-    rows = [
-        (name, [column[name] for column in columns])
-        for name in columns[0]
-        if all(name in column for column in columns)
-    ]
+    names = [name for name in columns[0] if all(name in column for column in columns)]
+    rows = [(name, [column[name] for column in columns]) for name in names]
     return {"models": [name for name, *_ in models], "rows": rows}
 
 

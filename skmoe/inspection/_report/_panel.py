@@ -49,10 +49,9 @@ class Report(NamedTuple):
         """
         mixture, output = self.mixture, self.outputs[0]
         if self.horizon is not None:
-            times, gate = np.array([self.horizon]), subject.gate_of_features(mixture, rows)
-            experts, whole = subject.predicted_survival(
-                mixture, rows, times, output, self._offset(rows), gate
-            )
+            times, offset = np.array([self.horizon]), self._offset(rows)
+            of_rows = mixture, rows, times, output, offset, subject.gate_of_features(mixture, rows)
+            experts, whole = subject.predicted_survival(*of_rows)
             return experts[..., 0], whole[:, 0]
         experts = mixture.predict_experts(rows)
         if is_classifier(mixture):

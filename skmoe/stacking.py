@@ -141,10 +141,9 @@ class _GatedStacking(BaseMixture):
             )
         check_real("dispersion_prior", self.dispersion_prior)
         params = validate_parameters(self, models)
+        of_task = params.task.name, NAMED_ESTIMATORS, False
         for k, model in enumerate(models):
-            part_checks.check_estimator(
-                f"estimators[{k}]", model, params.task.name, NAMED_ESTIMATORS, False
-            )
+            part_checks.check_estimator(f"estimators[{k}]", model, *of_task)
         if not params.task.is_classification:
             part_checks.check_family_of_models(params.mean_family, self.family, models)
         return params._replace(

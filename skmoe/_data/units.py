@@ -86,8 +86,7 @@ def join_groups(groups: Array | None, units: Array | None) -> Array | None:
     """Groups of rows that must stay together, because they share a group or a unit."""
     if groups is None or units is None:
         return units if groups is None else groups
-    _, group = encode_units(groups)
-    _, unit = encode_units(units)
+    group, unit = encode_units(groups)[1], encode_units(units)[1]
     n_groups, n_units = group.max() + 1, unit.max() + 1
     edges: Any = (np.ones(len(group)), (group, n_groups + unit))
     size = n_groups + n_units

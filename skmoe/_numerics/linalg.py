@@ -263,6 +263,4 @@ class OffsetDesign:
 
 def split_offset(design: Any) -> tuple[Any, Array | float]:
     """Design matrix and offset, (n,) or (m, n), of a design; 0.0 without an offset."""
-    if isinstance(design, OffsetDesign):
-        return design.matrix, design.offset
-    return design, 0.0
+    return (design.matrix, design.offset) if isinstance(design, OffsetDesign) else (design, 0.0)

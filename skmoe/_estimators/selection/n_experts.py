@@ -459,8 +459,7 @@ class Trial(NamedTuple):
         log_density, masses = np.zeros(left_out.shape), np.zeros((len(resp), len(left_out)))
         for s, own in enumerate(left_out):
             kept, test = np.flatnonzero(own[codes] < 1.0), np.flatnonzero(own[codes])
-            weight = self.data.rows.weight[kept] * (1.0 - own[codes[kept]])
-            data = self.data.select(kept, weight)
+            data = self.data.select(kept, self.data.rows.weight[kept] * (1.0 - own[codes[kept]]))
             part = fit_trial(self.estimator, data, resp[:, codes[kept]], {}, known=self)
             rows = self._replace(data=self.data.select(test)).rows
             log_density[s, np.unique(codes[test])] = part.fitted.log_density(rows)
